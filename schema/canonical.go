@@ -1,0 +1,75 @@
+package schema
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// Encode gives the commit's canonical bytes: JSON without white space, every
+// field in the order of the struct, 64-bit numbers as strings, no escaping
+// beyond what JSON demands, no trailing newline. The commit is checked first;
+// what does not hold is not written.
+func (c *Commit) Encode() ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	raw, err := canonical(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > MaxCommitBytes {
+		return nil, c.fault("%d bytes, at most %d", len(raw), MaxCommitBytes)
+	}
+	return raw, nil
+}
+
+// ParseCommit reads canonical bytes. It refuses, as Corrupt, unknown fields and
+// kinds, bytes that are not the canonical ones, and a commit that does not hold.
+func ParseCommit(raw []byte) (*Commit, error) {
+	if len(raw) > MaxCommitBytes {
+		return nil, Errorf(Corrupt, "parse commit: %d bytes, at most %d", len(raw), MaxCommitBytes)
+	}
+	var c Commit
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return nil, Errorf(Corrupt, "parse commit: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, Errorf(Corrupt, "parse commit: bytes after its end")
+	}
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	again, err := canonical(&c)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(raw, again) {
+		return nil, c.fault("the bytes are not canonical")
+	}
+	return &c, nil
+}
+
+// CommitDigest is the hash by which the next commit names these bytes.
+func CommitDigest(raw []byte) Digest { return sha256.Sum256(raw) }
+
+func canonical(c *Commit) ([]byte, error) {
+	withLists := *c
+	if withLists.Gaps == nil {
+		withLists.Gaps = []Gap{}
+	}
+	if withLists.LeaderEpochs == nil {
+		withLists.LeaderEpochs = []LeaderEpoch{}
+	}
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(&withLists); err != nil {
+		return nil, fmt.Errorf("encode commit: %w", err)
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}

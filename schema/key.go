@@ -1,0 +1,96 @@
+package schema
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Object keys below the archive's prefix. Partition folders have five digits,
+// offsets and seqs twenty: as text they sort as numbers, so one LIST finds the
+// newest.
+const (
+	DataPrefix    = "data/"
+	LedgerPrefix  = "ledger/"
+	RollupPrefix  = "rollup/"
+	TopicsPrefix  = "topics/"
+	SchemasPrefix = "schemas/"
+	ReplayPrefix  = "jobs/replay/"
+	ExportPrefix  = "jobs/export/"
+)
+
+// SegmentKey names a segment by its content: a late writer can never overwrite
+// what was committed.
+func SegmentKey(s Stream, base, next int64, sha Digest) string {
+	return fmt.Sprintf("%s%s/%s/%05d/%020d-%020d-%s.parquet",
+		DataPrefix, EscapeTopic(s.Topic), s.TopicID, s.Partition, base, next, sha.String()[:16])
+}
+
+// LedgerStreamPrefix is the folder of one stream's chain.
+func LedgerStreamPrefix(s Stream) string {
+	return fmt.Sprintf("%s%s/%s/%05d/", LedgerPrefix, s.Cluster, s.TopicID, s.Partition)
+}
+
+// CommitKey names the commit seq of a stream.
+func CommitKey(s Stream, seq int64) string {
+	return fmt.Sprintf("%s%017d/%020d.json", LedgerStreamPrefix(s), seq/1000, seq)
+}
+
+// RollupKey names the object that repeats the thousand commits seq÷1000.
+func RollupKey(s Stream, thousand int64) string {
+	return fmt.Sprintf("%s%s/%s/%05d/%017d.jsonl", RollupPrefix, s.Cluster, s.TopicID, s.Partition, thousand)
+}
+
+// TopicConfigKey names the record of a topic's configuration seen at a time,
+// in milliseconds since the Unix epoch.
+func TopicConfigKey(id TopicID, at int64) string {
+	return fmt.Sprintf("%s%s/config-%013d.json", TopicsPrefix, id, at)
+}
+
+// ParseLedgerKey reads the cluster, topic ID, partition and seq that CommitKey
+// wrote. The stream's topic name is not in the key and stays empty.
+func ParseLedgerKey(key string) (Stream, int64, error) {
+	bad := func() (Stream, int64, error) {
+		return Stream{}, 0, Errorf(Corrupt, "parse ledger key %q: not a commit's name", key)
+	}
+	parts := strings.Split(strings.TrimPrefix(key, LedgerPrefix), "/")
+	if !strings.HasPrefix(key, LedgerPrefix) || len(parts) != 5 || !strings.HasSuffix(parts[4], ".json") {
+		return bad()
+	}
+	id, err := ParseTopicID(parts[1])
+	if err != nil {
+		return bad()
+	}
+	partition, err := strconv.ParseInt(parts[2], 10, 32)
+	if err != nil {
+		return bad()
+	}
+	seq, err := strconv.ParseInt(strings.TrimSuffix(parts[4], ".json"), 10, 64)
+	if err != nil {
+		return bad()
+	}
+	s := Stream{Cluster: parts[0], TopicID: id, Partition: int32(partition)}
+	if CommitKey(s, seq) != key {
+		return bad()
+	}
+	return s, seq, nil
+}
+
+// EscapeTopic percent-encodes a topic name for a key. Kafka allows letters,
+// digits, ".", "_" and "-"; everything else, and a name of dots only, is
+// encoded, so that no name can leave its folder.
+func EscapeTopic(topic string) string {
+	var b strings.Builder
+	onlyDots := strings.Trim(topic, ".") == ""
+	for i := range len(topic) {
+		c := topic[i]
+		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			c == '_' || c == '-' || c == '.' && !onlyDots
+		if plain {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}
