@@ -1,0 +1,195 @@
+package config
+
+import "time"
+
+// Config is every setting of Annals.
+//
+// Field tags are the single source of the reference: `yaml` is the key, `doc`
+// says what the option is, `change` when to change it, `unit` what a bare
+// number counts, `enum` the allowed words, `min` and `max` the allowed range.
+// A field of type [Secret] is set from the environment only.
+type Config struct {
+	Kafka      Kafka      `yaml:"kafka" doc:"The Kafka cluster that is archived. Without brokers, annals up starts an embedded one."`
+	S3         S3         `yaml:"s3" doc:"The object store that holds the archive: the only truth. Without an endpoint, annals up keeps the archive in its data folder."`
+	ClickHouse ClickHouse `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
+	Archive    Archive    `yaml:"archive" doc:"How records are buffered and sealed into segments."`
+	Index      Index      `yaml:"index" doc:"What the index keeps and how it is filled."`
+	Replay     Replay     `yaml:"replay" doc:"How history is produced again into new topics."`
+	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
+	Embedded   Embedded   `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
+	Log        Log        `yaml:"log" doc:"What the process says on standard error."`
+}
+
+// Kafka is how to reach the cluster and which of its topics are archived.
+type Kafka struct {
+	Brokers        []string `yaml:"brokers" unit:"host:port" doc:"Bootstrap brokers." change:"Set it to archive your own cluster; two or three addresses survive the loss of one broker."`
+	ClientID       string   `yaml:"client_id" doc:"Client id sent to the brokers; it appears in their logs, metrics and quotas." change:"When several installations read one cluster."`
+	TLS            KafkaTLS `yaml:"tls" doc:"Encryption towards the brokers."`
+	SASL           SASL     `yaml:"sasl" doc:"Authentication towards the brokers."`
+	Topics         Topics   `yaml:"topics" doc:"Which topics are archived. Every topic that an include pattern matches and no exclude pattern does."`
+	MetadataMaxAge Duration `yaml:"metadata_max_age" min:"1s" max:"30s" doc:"How often the list of topics and partitions is read again; a new topic is found within this time." change:"Raise it when a cluster with very many topics should answer fewer metadata requests."`
+}
+
+// TLSFiles names the PEM files of a TLS client.
+type TLSFiles struct {
+	CAFile     string `yaml:"ca_file" doc:"PEM file of the certificate authorities to trust. Empty: the system's." change:"When the server's certificate is signed by an authority of your own."`
+	CertFile   string `yaml:"cert_file" doc:"PEM file of the client certificate, for mutual TLS. Needs key_file." change:"When the server asks for a client certificate."`
+	KeyFile    string `yaml:"key_file" doc:"PEM file of the client certificate's private key. Needs cert_file."`
+	ServerName string `yaml:"server_name" doc:"Name the server's certificate must carry. Empty: the host that is dialled." change:"When brokers are dialled by an address their certificate does not name."`
+}
+
+// KafkaTLS is TLS towards the brokers, whose addresses have no scheme that
+// could say it.
+type KafkaTLS struct {
+	Enabled  bool `yaml:"enabled" doc:"Encrypt the connection with TLS. The server's certificate is always verified; there is no switch to skip that."`
+	TLSFiles `yaml:",inline"`
+}
+
+// SASL is the authentication towards the brokers.
+type SASL struct {
+	Mechanism        string `yaml:"mechanism" enum:"none,PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER" doc:"SASL mechanism. With client certificates (mutual TLS) it stays none."`
+	Username         string `yaml:"username" doc:"User for PLAIN and SCRAM."`
+	Password         Secret `yaml:"password" file:"password_file" doc:"Password for PLAIN and SCRAM."`
+	PasswordFile     string `yaml:"password_file" doc:"File that holds the password for PLAIN and SCRAM; one trailing line break is cut. Read once, at start."`
+	TokenFile        string `yaml:"token_file" doc:"OAUTHBEARER: file that holds a token, for example a projected Kubernetes service account token. Read again at every authentication, so that it may be rotated."`
+	TokenURL         string `yaml:"token_url" doc:"OAUTHBEARER: https address of the token endpoint for the client credentials grant. Needs client_id and a client secret."`
+	ClientID         string `yaml:"client_id" doc:"OAUTHBEARER: client id for token_url."`
+	ClientSecret     Secret `yaml:"client_secret" file:"client_secret_file" doc:"OAUTHBEARER: client secret for token_url."`
+	ClientSecretFile string `yaml:"client_secret_file" doc:"OAUTHBEARER: file that holds the client secret for token_url. Read once, at start."`
+	Scope            string `yaml:"scope" doc:"OAUTHBEARER: scope asked of token_url; several are separated by spaces."`
+}
+
+// Topics selects topics by regular expressions.
+type Topics struct {
+	Include []string `yaml:"include" unit:"RE2 pattern" doc:"Regular expressions; a topic is archived when one of them matches its whole name." change:"To archive a part of a cluster. New topics are matched as they appear."`
+	Exclude []string `yaml:"exclude" unit:"RE2 pattern" doc:"Regular expressions; a topic whose whole name one of them matches is not archived, whatever include says." change:"To leave out topics whose content must not be kept. The default leaves out the topics that Kafka and Annals keep for themselves."`
+}
+
+// S3 is how to reach the object store.
+type S3 struct {
+	Endpoint        string   `yaml:"endpoint" unit:"URL" doc:"Address of the object store, such as https://s3.eu-central-1.amazonaws.com or http://127.0.0.1:9000. https means TLS." change:"Set it to keep the archive in a store of your own. The store must honour If-None-Match and If-Match."`
+	Region          string   `yaml:"region" doc:"Region the requests are signed for. Stores without regions accept any." change:"To the bucket's region."`
+	Bucket          string   `yaml:"bucket" doc:"Bucket of the archive. It must exist, except in the embedded store."`
+	Prefix          string   `yaml:"prefix" doc:"Folder inside the bucket, without a slash at either end. Empty: the bucket itself." change:"When the bucket is shared. It cannot be changed later without moving the archive."`
+	Addressing      string   `yaml:"addressing" enum:"auto,path,virtual-host" doc:"Whether the bucket stands in the path or in the host name. auto: host name at AWS, path elsewhere." change:"To virtual-host for other stores that only know that style."`
+	Credentials     string   `yaml:"credentials" enum:"static,env,role" doc:"Where the access keys come from. static: access_key and the secret key given here. env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. role: the machine's or pod's role (instance metadata, ECS, web identity)."`
+	AccessKey       string   `yaml:"access_key" doc:"Access key id, for static credentials."`
+	SecretKey       Secret   `yaml:"secret_key" file:"secret_key_file" doc:"Secret access key, for static credentials."`
+	SecretKeyFile   string   `yaml:"secret_key_file" doc:"File that holds the secret access key, for static credentials. Read once, at start."`
+	TLS             TLSFiles `yaml:"tls" doc:"Certificates, for an https endpoint."`
+	RequestTimeout  Duration `yaml:"request_timeout" min:"1s" max:"30m" doc:"How long one request may take, the transfer of a whole segment included." change:"Raise it on slow links: a segment of archive.cut.bytes must pass within it."`
+	ConnectionLimit int      `yaml:"connection_limit" unit:"connections" min:"1" max:"1024" doc:"Most connections open to the store at once." change:"Raise it when many partitions are sealed at once and the store is far away."`
+}
+
+// ClickHouse is how to reach the index, always over HTTP.
+type ClickHouse struct {
+	URL             string   `yaml:"url" unit:"URL" doc:"Address of ClickHouse's HTTP interface, such as http://127.0.0.1:8123 or https://clickhouse.example:8443." change:"Set it to use a ClickHouse server of your own."`
+	Database        string   `yaml:"database" doc:"Database of the index; its tables are created when missing. Letters, digits and underscores."`
+	User            string   `yaml:"user" doc:"User. It needs CREATE, INSERT, SELECT, ALTER and DROP on the database."`
+	Password        Secret   `yaml:"password" file:"password_file" doc:"Password."`
+	PasswordFile    string   `yaml:"password_file" doc:"File that holds the password. Read once, at start."`
+	TLS             TLSFiles `yaml:"tls" doc:"Certificates, for an https URL."`
+	QueryTimeout    Duration `yaml:"query_timeout" min:"100ms" max:"10m" doc:"How long one search may run in the index before it is given up." change:"Raise it for searches over years that the explorer gives up on."`
+	ConnectionLimit int      `yaml:"connection_limit" unit:"connections" min:"2" max:"256" doc:"Most connections open to the index at once." change:"Raise it when many people search at the same time."`
+}
+
+// Archive is how records become segments.
+type Archive struct {
+	Group  string `yaml:"group" doc:"Kafka consumer group that shares the partitions between archivers. It decides who reads, never from where: positions come from the archive." change:"When two archives read one cluster: each needs a group of its own."`
+	Start  string `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
+	Cut    Cut    `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
+	Memory Memory `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
+}
+
+// Cut says when a buffer becomes a segment.
+type Cut struct {
+	Bytes    Bytes    `yaml:"bytes" min:"64KiB" max:"1GiB" doc:"Seal a partition's buffer when it holds this much (keys, values and headers, uncompressed)." change:"Lower it to seal sooner on busy topics."`
+	MinBytes Bytes    `yaml:"min_bytes" min:"0B" max:"1GiB" doc:"Seal at the age below only when the buffer holds at least this much." change:"Lower it to seal quiet topics sooner; requests to the store rise with every segment."`
+	Age      Duration `yaml:"age" min:"100ms" max:"24h" doc:"Seal a buffer of at least min_bytes when its oldest record was read this long ago."`
+	MaxAge   Duration `yaml:"max_age" min:"100ms" max:"24h" doc:"Seal whatever a buffer holds when its oldest record was read this long ago." change:"Keep it well below the shortest retention of the archived topics. Requests to the store a day: about 2 × active partitions × 86,400 s / this."`
+}
+
+// Memory bounds what an archiver holds.
+type Memory struct {
+	Bytes Bytes `yaml:"bytes" min:"16MiB" max:"64GiB" doc:"Most bytes of records that are buffered, all partitions of the process together. At 70 % the largest buffers are sealed early; at the limit fetching pauses." change:"Raise it with many busy partitions: below partitions × cut.bytes, segments get smaller. The process needs about twice this."`
+}
+
+// Index is what the index keeps.
+type Index struct {
+	Retention Duration   `yaml:"retention" min:"0s" max:"36500d" doc:"How long records stay in the index, by their timestamps. 0: for ever. Older records stay in the archive and are found there, slower." change:"Raise it when people search further back; the index grows in proportion."`
+	Partition string     `yaml:"partition" enum:"months,years" doc:"How the tables are divided by record time. Fixed when the tables are created." change:"To years when records spread over decades: a look-up opens every division."`
+	Batch     IndexBatch `yaml:"batch" doc:"How rows are grouped for insertion, whichever limit is met first."`
+}
+
+// IndexBatch is how rows are grouped for insertion.
+type IndexBatch struct {
+	Rows     int      `yaml:"rows" unit:"records" min:"1" max:"1000000" doc:"Insert when this many records are waiting." change:"Raise it to spare ClickHouse merges under heavy load."`
+	Interval Duration `yaml:"interval" min:"50ms" max:"1m" doc:"Insert when the oldest waiting record has waited this long. It is the larger part of the time until a record can be searched."`
+}
+
+// Replay is how history is produced again.
+type Replay struct {
+	PositionTopic       string `yaml:"position_topic" doc:"Compacted topic in which replays record how far they are, in the transaction that delivers the records. Created when missing." change:"When the cluster's naming rules ask for another name; never while a replay is unfinished. Exclude it from the archive."`
+	PositionReplication int    `yaml:"position_replication" unit:"replicas" min:"-1" max:"15" doc:"Replication factor of the position topic when it is created. -1: the broker's default. 0 is not a replication factor."`
+}
+
+// Web is the HTTP listener.
+type Web struct {
+	Listen       string   `yaml:"listen" unit:"host:port" doc:"Address of the web API and the explorer. Port 0 picks a free one." change:"Behind a proxy that authenticates. This version has no login of its own: who reaches the address reads the archive."`
+	AllowedHosts []string `yaml:"allowed_hosts" unit:"host name" doc:"Host names, besides localhost and the loopback addresses, under which requests are answered (without port). Others are refused, which stops web pages from reaching the API through a name of their own." change:"Name the host people type when web.listen is not a loopback address; it is required then."`
+}
+
+// Embedded is where annals up puts the engines it starts itself.
+type Embedded struct {
+	DataDir          string `yaml:"data_dir" doc:"Folder for the data, credentials and up.json of the embedded engines. Created when missing."`
+	KafkaListen      string `yaml:"kafka_listen" unit:"host:port" doc:"Loopback address of the embedded Kafka. Port 0 picks a free one."`
+	S3Listen         string `yaml:"s3_listen" unit:"host:port" doc:"Loopback address of the embedded object store. Port 0 picks a free one."`
+	ClickHouseListen string `yaml:"clickhouse_listen" unit:"host:port" doc:"Loopback address of the embedded ClickHouse. Port 0 picks a free one."`
+}
+
+// Log is what the process says.
+type Log struct {
+	Level  string `yaml:"level" enum:"debug,info,warn,error" doc:"Least important message that is written."`
+	Format string `yaml:"format" enum:"auto,json,text" doc:"json: one object a line. text: for people. auto: text on a terminal, json elsewhere."`
+}
+
+// Default returns the settings that hold where nothing else is said.
+func Default() Config {
+	return Config{
+		Kafka: Kafka{
+			ClientID: "annals",
+			SASL:     SASL{Mechanism: "none"},
+			// Kafka's own topics and ours: archiving the topic in which replays
+			// record their position would archive the archive's own traces.
+			Topics:         Topics{Include: []string{".*"}, Exclude: []string{"__.*"}},
+			MetadataMaxAge: Duration(10 * time.Second),
+		},
+		S3: S3{
+			Region: "us-east-1", Bucket: "annals", Addressing: "auto", Credentials: "static",
+			RequestTimeout: Duration(2 * time.Minute), ConnectionLimit: 64,
+		},
+		ClickHouse: ClickHouse{
+			Database: "annals", User: "default",
+			QueryTimeout: Duration(10 * time.Second), ConnectionLimit: 16,
+		},
+		Archive: Archive{
+			Group: "annals-archiver", Start: "earliest",
+			Cut: Cut{
+				Bytes: 64 * MiB, MinBytes: 4 * MiB,
+				Age: Duration(time.Minute), MaxAge: Duration(15 * time.Minute),
+			},
+			Memory: Memory{Bytes: 256 * MiB},
+		},
+		Index: Index{
+			Retention: Duration(400 * day), Partition: "months",
+			Batch: IndexBatch{Rows: 5000, Interval: Duration(time.Second)},
+		},
+		Replay: Replay{PositionTopic: "__annals_replay_positions", PositionReplication: -1},
+		Web:    Web{Listen: "127.0.0.1:8080"},
+		Embedded: Embedded{
+			DataDir: "annals-data", KafkaListen: "127.0.0.1:19092",
+			S3Listen: "127.0.0.1:19000", ClickHouseListen: "127.0.0.1:18123",
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load reads the settings: defaults, then the YAML file at path (none when path
+// is empty), then environ (entries "NAME=value", as [os.Environ] returns them),
+// then overrides in their order, which is the place of command line flags; then
+// the files that hold secrets; and checks the whole.
+//
+// All mistakes come back joined in one error of kind [schema.Invalid], each a
+// [*Problem] that says where it stands. A file that cannot be read is an error too. Warnings are told even
+// beside an error.
+func Load(path string, environ []string, overrides ...func(*Config)) (Config, []Warning, error) {
+	cfg := Default()
+	root := tree()
+	found := &problems{}
+	origins := map[string]string{}
+	if path != "" {
+		content, err := readFile(path)
+		if err != nil {
+			return cfg, nil, fmt.Errorf("read configuration: %w", err)
+		}
+		b := &binder{cfg: &cfg, file: filepath.Base(path), origins: origins, found: found}
+		b.applyYAML(root, content)
+	}
+	applyEnv(&cfg, root, environ, origins, found)
+	for _, override := range overrides {
+		before := cfg
+		override(&cfg)
+		forgetChanged(root, &before, &cfg, origins)
+	}
+	warnings := readSecrets(&cfg, root, origins, found)
+	more := validate(&cfg, root, origins, found)
+	return cfg, append(warnings, more...), found.err()
+}
+
+// Validate checks settings that were not read by [Load]: every option by
+// itself, and what must hold between options. It opens no file.
+func (c *Config) Validate() ([]Warning, error) {
+	found := &problems{}
+	copied := *c
+	warnings := validate(&copied, tree(), map[string]string{}, found)
+	return warnings, found.err()
+}
+
+// readFile reads the configuration up to one byte above its limit, so that the
+// limit can be told.
+func readFile(path string) (content []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+}
+
+// forgetChanged drops the origin of options that an override has changed: a
+// mistake in them is not the file's.
+func forgetChanged(root *node, before, after *Config, origins map[string]string) {
+	for path := range maps.Clone(origins) {
+		option := optionAt(root, path)
+		if fmt.Sprint(option.value(before)) != fmt.Sprint(option.value(after)) {
+			delete(origins, path)
+		}
+	}
+}
+
+// optionAt finds an option by its path; the path must be one of ours.
+func optionAt(root *node, path string) *node {
+	at := root
+	for key := range strings.SplitSeq(path, ".") {
+		at = at.child(key)
+		if at == nil {
+			panic("config: no option " + path) // a wrong struct tag; every test would meet it
+		}
+	}
+	return at
+}
+
+// EnvNames lists every ANNALS_ variable that is understood, sorted: for shell
+// completion and for handing an environment on to a child process.
+func EnvNames() []string {
+	names := slices.Collect(maps.Keys(foreignEnv))
+	for _, option := range tree().options() {
+		names = append(names, option.env())
+	}
+	slices.Sort(names)
+	return names
+}
