@@ -1,0 +1,94 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// maxKafkaFrame is the largest request admitted, in bytes; Kafka's own
+	// socket.request.max.bytes has the same default.
+	maxKafkaFrame = 100 << 20
+	// minKafkaFrame is a request header without a client id.
+	minKafkaFrame = 8
+	// kafkaIdle closes a connection that asked nothing for as long, as Kafka's
+	// connections.max.idle.ms does.
+	kafkaIdle = 10 * time.Minute
+)
+
+// errKafkaFrame ends a connection that does not speak Kafka.
+var errKafkaFrame = errors.New("not a kafka request")
+
+// guardKafka puts a check before kfake, which allocates whatever a frame
+// claims as its size and panics at an unknown request key. Any web page can
+// send such bytes to a loopback port, so the check is not optional.
+func guardKafka(ln net.Listener) net.Listener { return guardedListener{ln} }
+
+type guardedListener struct{ net.Listener }
+
+func (l guardedListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &frameConn{Conn: conn}, nil
+}
+
+// frameConn follows the request frames read from a connection and fails at
+// the first whose header is not one of a request kfake can parse. Read is
+// called by one goroutine at a time.
+type frameConn struct {
+	net.Conn
+	head    [4 + minKafkaFrame]byte // size, then the request header's fixed part
+	pending []byte                  // of head, not handed on yet
+	left    int64                   // bytes of the frame not read yet
+}
+
+func (c *frameConn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(c.pending) == 0 && c.left == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.pending) > 0 {
+		n := copy(p, c.pending)
+		c.pending = c.pending[n:]
+		return n, nil
+	}
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	n, err := c.Conn.Read(p)
+	c.left -= int64(n)
+	return n, err
+}
+
+func (c *frameConn) next() error {
+	if err := c.SetReadDeadline(time.Now().Add(kafkaIdle)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(c.Conn, c.head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(c.head[:4])
+	key := int16(binary.BigEndian.Uint16(c.head[4:6]))
+	version := int16(binary.BigEndian.Uint16(c.head[6:8]))
+	if size < minKafkaFrame || size > maxKafkaFrame {
+		return fmt.Errorf("%w: a frame of %d bytes", errKafkaFrame, size)
+	}
+	if kmsg.RequestForKey(key) == nil || version < 0 {
+		return fmt.Errorf("%w: key %d version %d", errKafkaFrame, key, version)
+	}
+	c.pending = c.head[:]
+	c.left = int64(size) - minKafkaFrame
+	return nil
+}
