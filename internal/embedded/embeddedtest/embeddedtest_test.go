@@ -17,7 +17,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...) }
 
 func TestKafkaRoundTrip(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *kgo.Client{
