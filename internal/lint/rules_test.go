@@ -1,0 +1,145 @@
+package lint_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/fx-risk-ai/annals/internal/lint"
+)
+
+// TestImportRulesCanFail feeds the import rules made-up packages.
+func TestImportRulesCanFail(t *testing.T) {
+	ours := func(path string) string { return lint.Module + "/" + path }
+	for _, c := range []struct {
+		pkg, imports string
+		broken       bool
+	}{
+		{"query", "github.com/minio/minio-go/v7", true},
+		{"internal/objstore", "github.com/minio/minio-go/v7", false},
+		{"internal/objstore/objstoretest", "github.com/minio/minio-go/v7", false},
+		{"internal/index", "github.com/apache/arrow-go/v18/arrow", true},
+		{"internal/segment", "github.com/apache/arrow-go/v18/arrow", false},
+		{"cmd/annals-chdb", "github.com/ClickHouse/clickhouse-go/v2/lib/proto", false},
+		{"cmd/annals-chdb", "github.com/ClickHouse/clickhouse-go/v2", true},
+		{"internal/index", "github.com/ClickHouse/clickhouse-go/v2", false},
+		{"archiver", "github.com/twmb/franz-go/pkg/kgo", true},
+		{"internal/kafka", "github.com/twmb/franz-go/pkg/kgo", false},
+		{"internal/kafkaesque", "github.com/twmb/franz-go/pkg/kgo", true},
+		{"demo/ecb", "github.com/twmb/franz-go/pkg/kgo", false},
+		{"demo", "github.com/twmb/franz-go/pkg/kfake", true},
+		{"internal/embedded", "github.com/twmb/franz-go/pkg/kfake", false},
+		{"cmd/annals", "github.com/labstack/echo/v5", true},
+		{"web/api", "github.com/labstack/echo/v5", false},
+		{"cmd/annals", "github.com/ebitengine/purego", true},
+		{"cmd/annals-chdb", "github.com/ebitengine/purego", false},
+		{"custody", "github.com/parquet-go/parquet-go", true},
+		{"test/e2e", "github.com/parquet-go/parquet-go", false},
+		{"internal/telemetry", "github.com/prometheus/client_golang/prometheus/promauto", true},
+		{"internal/telemetry", "github.com/prometheus/client_golang/prometheus", false},
+		{"schema", "github.com/google/uuid", true},
+		{"schema", ours("internal/proof"), true},
+		{"schema", "crypto/sha256", false},
+		{"internal/ledger", ours("schema"), false},
+		{"internal/ledger", ours("internal/objstore"), false},
+		{"internal/ledger", ours("query"), true},
+		{"internal/ledger", ours("internal/config"), true},
+		{"archiver", ours("internal/ledger"), false},
+		{"archiver", ours("internal/embedded"), true},
+		{"archiver", ours("internal/embedded/embeddedtest"), true},
+		{"archiver", ours("query"), true},
+		{"replay", ours("web"), true},
+		{"query", ours("query/trace"), false},
+		{"web", ours("query"), true},
+		{"web", ours("internal/index"), true},
+		{"web", ours("internal/policy"), false},
+		{"web", ours("web/api"), false},
+		{"cmd/annals", ours("internal/embedded"), false},
+		{"cmd/annals", ours("demo"), true},
+		{"cmd/annals-demo", ours("demo"), false},
+		{"cmd/annals-demo", ours("internal/telemetry"), true},
+		{"demo", ours("schema"), true},
+		{"demo", ours("demo/ecb"), false},
+		{"test/e2e", ours("cmd/annals"), true},
+		{"test/e2e", ours("internal/embedded/embeddedtest"), false},
+	} {
+		p := lint.Package{Path: c.pkg, Imports: []string{"context", c.imports}}
+		findings := append(lint.Clients(p), lint.Direction(p)...)
+		if (len(findings) > 0) != c.broken {
+			t.Errorf("%s importing %s: findings %v, want some: %v", c.pkg, c.imports, findings, c.broken)
+		}
+		for _, f := range findings {
+			if !strings.Contains(f.String(), c.imports) {
+				t.Errorf("does not name the import: %s", f)
+			}
+		}
+	}
+}
+
+func TestPackageRulesCanFail(t *testing.T) {
+	for name, c := range map[string]struct {
+		pkg   lint.Package
+		found int
+	}{
+		"complete":       {lint.Package{Path: "a", Doc: "Package a does.", Files: []string{"a.go", "doc.go"}}, 0},
+		"only tests":     {lint.Package{Path: "a"}, 0},
+		"no doc.go":      {lint.Package{Path: "a", Doc: "Package a does.", Files: []string{"a.go"}}, 1},
+		"no comment":     {lint.Package{Path: "a", Files: []string{"doc.go"}}, 1},
+		"cgo":            {lint.Package{Path: "a", CgoFiles: []string{"c.go"}}, 1},
+		"purego, deeply": {lint.Package{Path: "a", Dependencies: []string{"fmt", "github.com/ebitengine/purego/internal/x"}}, 1},
+	} {
+		findings := append(lint.Documented(c.pkg), lint.NoCgo(c.pkg)...)
+		findings = append(findings, lint.Free(c.pkg, "github.com/ebitengine/purego")...)
+		if len(findings) != c.found {
+			t.Errorf("%s: %v", name, findings)
+		}
+	}
+}
+
+func TestFileRulesCanFail(t *testing.T) {
+	function := func(lines int) string {
+		return "package a\n\nfunc f() {\n" + strings.Repeat("\tg()\n", lines-2) + "}\n"
+	}
+	for name, c := range map[string]struct {
+		path, content string
+		generated     bool
+		want          string
+	}{
+		"short":             {"a/a.go", function(80), false, ""},
+		"long function":     {"a/a.go", function(81), false, "a/a.go:3: func f has 81 lines"},
+		"generated":         {"a/a.go", function(900), true, ""},
+		"long file":         {"a/a.ts", strings.Repeat("x\n", 601), false, "has 601 lines"},
+		"init":              {"a/a.go", "package a\n\nfunc init() {}\n", false, "init runs unseen"},
+		"method named init": {"a/a.go", "package a\n\nfunc (t T) init() {}\n", false, ""},
+		"does not parse":    {"a/a.go", "package", false, "does not parse"},
+		"vague folder":      {"internal/utils/x.go", "package utils\n", false, `"utils" says nothing`},
+		"vague file":        {"query/trace_helpers.go", "package query\n", false, "says nothing"},
+		"vague test file":   {"query/helpers_test.go", "package query\n", false, "says nothing"},
+		"part of a word":    {"query/commonality.go", "package query\n", false, ""},
+	} {
+		f := lint.File{Path: c.path, Content: []byte(c.content), Generated: c.generated}
+		var said strings.Builder
+		for _, findings := range [][]lint.Finding{lint.Named(f), lint.Short(f), lint.NoInit(f)} {
+			for _, finding := range findings {
+				said.WriteString(finding.String() + "\n")
+			}
+		}
+		if c.want == "" && said.Len() > 0 || !strings.Contains(said.String(), c.want) {
+			t.Errorf("%s: got %q, want %q", name, said.String(), c.want)
+		}
+	}
+}
+
+// TestStaticCanFail looks into a program that is dynamically linked: the
+// embedded ClickHouse's, which loads a library at run time.
+func TestStaticCanFail(t *testing.T) {
+	findings, err := lint.Static(build(t, root, "./cmd/annals-chdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(findings) != 2 {
+		t.Errorf("want an interpreter and libraries, found %v", findings)
+	}
+	if _, err := lint.Static("rules_test.go"); err == nil {
+		t.Error("a text file passes as a program")
+	}
+}

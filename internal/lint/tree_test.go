@@ -1,0 +1,94 @@
+package lint_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/fx-risk-ai/annals/internal/lint"
+)
+
+// root is the module's folder, seen from this package.
+var root = filepath.Join("..", "..")
+
+func report(t *testing.T, findings []lint.Finding) {
+	t.Helper()
+	for _, f := range findings {
+		t.Error(f)
+	}
+}
+
+// TestPackagesKeepTheRules runs every rule about packages over the tree.
+func TestPackagesKeepTheRules(t *testing.T) {
+	packages, err := lint.Packages(root, "./...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, p := range packages {
+		seen[p.Path] = true
+		report(t, lint.Clients(p))
+		report(t, lint.Direction(p))
+		report(t, lint.Documented(p))
+		report(t, lint.NoCgo(p))
+	}
+	if !seen["schema"] || !seen["internal/lint"] {
+		t.Errorf("the tree was not read: %v", seen)
+	}
+}
+
+// TestFilesKeepTheRules runs every rule about files over the tree.
+func TestFilesKeepTheRules(t *testing.T) {
+	files, err := lint.Files(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Errorf("only %d files: the tree was not read", len(files))
+	}
+	for _, f := range files {
+		report(t, lint.Named(f))
+		report(t, lint.Short(f))
+		report(t, lint.NoInit(f))
+	}
+}
+
+// TestAnnalsIsStatic builds cmd/annals as it is shipped, and looks into the
+// program: it must run where there is no libc, so it must not load one.
+func TestAnnalsIsStatic(t *testing.T) {
+	if _, err := os.Stat(filepath.Join(root, "cmd", "annals")); os.IsNotExist(err) {
+		t.Skip("cmd/annals does not exist yet")
+	}
+	packages, err := lint.Packages(root, "./cmd/annals")
+	if err != nil || len(packages) != 1 {
+		t.Fatalf("%d packages, %v", len(packages), err)
+	}
+	if len(packages[0].Dependencies) < 50 {
+		t.Errorf("only %d dependencies were listed", len(packages[0].Dependencies))
+	}
+	report(t, lint.Free(packages[0], "github.com/ebitengine/purego"))
+	report(t, lint.Free(packages[0], lint.Module+"/demo"))
+	report(t, lint.Free(packages[0], "runtime/cgo"))
+	findings, err := lint.Static(build(t, root, "./cmd/annals"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, findings)
+}
+
+// build compiles a program for Linux without cgo and returns its path.
+func build(t *testing.T, dir, pattern string) string {
+	t.Helper()
+	program, err := filepath.Abs(filepath.Join(t.TempDir(), "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-o", program, pattern)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build %s: %v\n%s", pattern, err, out)
+	}
+	return program
+}
