@@ -1,0 +1,79 @@
+package objstore
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// MaxAttempts bounds how often a request that may be repeated is sent.
+const MaxAttempts = 5
+
+// The pauses between attempts: doubled each time, the upper half drawn at
+// random, so that many clients do not come back together.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 3 * time.Second
+)
+
+// request is what one call needs to be attempted, logged and counted.
+type request struct {
+	op       string // metric label, and with spaces the verb in errors
+	key      string
+	bytes    int64 // moved in either direction, for the deadline
+	attempts int
+}
+
+// do runs f until it succeeds, fails for good or the attempts are used up. The
+// error is classed and names verb and key.
+func (s *Store) do(ctx context.Context, r request, f func(context.Context) error) error {
+	for n := 1; ; n++ {
+		err := s.classify(r.op, r.key, s.attempt(ctx, r, f))
+		if err == nil {
+			return nil
+		}
+		if ended := ctx.Err(); ended != nil {
+			return fmt.Errorf("%s: %w", err, ended)
+		}
+		if n >= r.attempts || !passes(err) {
+			return err
+		}
+		pause := pauseAfter(n)
+		s.logger.DebugContext(ctx, "object store request is repeated",
+			"op", r.op, "key", r.key, "attempt", n, "pause", pause, "error", err)
+		if !wait(ctx, pause) {
+			return fmt.Errorf("%s: %w", err, ctx.Err())
+		}
+	}
+}
+
+// attempt runs f once, with a deadline that fits what is moved.
+func (s *Store) attempt(ctx context.Context, r request, f func(context.Context) error) error {
+	limit := s.timeout + time.Duration(r.bytes>>20)*time.Second
+	attemptCtx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	begin := time.Now()
+	err := f(attemptCtx)
+	s.metrics.observe(r.op, err, time.Since(begin))
+	if err != nil && ctx.Err() == nil && attemptCtx.Err() != nil {
+		return fmt.Errorf("no answer within %s: %w", limit, err)
+	}
+	return err
+}
+
+func pauseAfter(attempt int) time.Duration {
+	pause := min(firstPause<<(attempt-1), maxPause)
+	return pause/2 + rand.N(pause/2)
+}
+
+func wait(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

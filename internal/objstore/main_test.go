@@ -1,0 +1,17 @@
+package objstore_test
+
+import (
+	"testing"
+
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
+)
+
+func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
+
+func TestEmbeddedStoreIsAccepted(t *testing.T) {
+	objstoretest.Accept(t, func(t *testing.T, pageKeys int) *objstore.Store {
+		return objstoretest.Embedded(t, func(o *objstore.Options) { o.PageKeys = pageKeys })
+	})
+}
