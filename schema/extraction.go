@@ -114,6 +114,7 @@ type IDKind uint8
 
 // Ids a record has, and, from 16 on, ids by which it refers to another.
 const (
+	IDRecord      IDKind = 1 // its own coordinates, as Coordinates.String
 	IDEvent       IDKind = 2
 	IDSpan        IDKind = 3
 	IDCorrelation IDKind = 4
@@ -125,7 +126,7 @@ const (
 )
 
 var idKindNames = map[IDKind]string{
-	IDEvent: "event", IDSpan: "span", IDCorrelation: "correlation", IDAlias: "alias",
+	IDRecord: "record", IDEvent: "event", IDSpan: "span", IDCorrelation: "correlation", IDAlias: "alias",
 	RefEvent: "causation", RefSpan: "parent span", RefTrace: "linked trace", RefRecord: "source record",
 }
 

@@ -1,0 +1,30 @@
+// Package index keeps the archive's index in ClickHouse: what is looked up by
+// trace, by any id, by time and type, and where in the archive it is.
+//
+// The index is derived. Everything in it can be made again from the archive,
+// and losing it loses nothing. It holds no payloads, keys, headers or hashes
+// of payloads.
+//
+// What the package promises: inserts are idempotent (a row's key ends in the
+// record's identity: topic ID, partition, branch, offset), whatever is sent
+// again, in whatever order; every read is bounded in rows, memory and time and
+// says when a limit cut it; parameters are bound, never spliced into SQL.
+// What it does not: it decides nothing about permissions (callers give the
+// topics a read may see) and nothing about what is archived (the ledger does).
+//
+// An Index is safe for concurrent use. Its client library keeps goroutines for
+// pooled connections until Close.
+//
+// Where to look:
+//
+//	index.go     options, client, ping
+//	migrate.go   the runner of ddl/*.sql, one statement a file
+//	period.go    which table partition a record time belongs to; retention
+//	hash.go      the hash of ids
+//	insert.go    records: cut into blocks by table partition
+//	block.go     the rows of one block, column by column
+//	table.go     column lists, and the sending of a block
+//	segment.go   the row of a commit
+//	summary.go   rollups
+//	fault.go     ClickHouse's errors and their kinds
+package index

@@ -1,0 +1,196 @@
+package index
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+//go:embed ddl/*.sql
+var statements embed.FS
+
+// migration is one file of ddl/: one statement, named by its number. A number
+// that was released is never changed; a change is a new file.
+type migration struct {
+	version uint32
+	name    string
+	text    string
+}
+
+func migrations() ([]migration, error) {
+	files, err := fs.Glob(statements, "ddl/*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("list migrations: %w", err)
+	}
+	list := make([]migration, 0, len(files))
+	for _, file := range files { // Glob sorts
+		text, err := statements.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read migration %s: %w", file, err)
+		}
+		name := strings.TrimSuffix(path.Base(file), ".sql")
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("read migration %s: its name does not begin with a number", file)
+		}
+		list = append(list, migration{version: uint32(version), name: name, text: string(text)})
+	}
+	return list, nil
+}
+
+// expiring are the tables whose rows end with the retention. Segments stay:
+// they lead to the archive, which is older than the index.
+var expiring = []string{"records", "records_by_trace", "id_index", "rollups", "topology"}
+
+// Migrate makes the database and its tables, or brings them to this version.
+// It is idempotent, and safe when several processes start at once. Tables that
+// an earlier Migrate made keep their partition period, whatever the options
+// say now (a warning is logged); a changed retention is applied.
+func (x *Index) Migrate(ctx context.Context) error {
+	if err := x.createDatabase(ctx); err != nil {
+		return err
+	}
+	for _, bootstrap := range []string{
+		"CREATE TABLE IF NOT EXISTS migrations (version UInt32, name String, applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree ORDER BY version",
+		"CREATE TABLE IF NOT EXISTS settings (name String, value String, set_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = ReplacingMergeTree(set_at) ORDER BY name",
+	} {
+		if err := x.writes.Exec(ctx, bootstrap); err != nil {
+			return fault("migrate index", err)
+		}
+	}
+	if err := x.settlePeriod(ctx); err != nil {
+		return err
+	}
+	list, err := migrations()
+	if err != nil {
+		return err
+	}
+	applied, err := x.applied(ctx)
+	if err != nil {
+		return err
+	}
+	if newest := list[len(list)-1].version; applied > newest {
+		return schema.WithHint(
+			schema.Errorf(schema.Conflict, "migrate index: database %s is at version %d, this program knows %d", x.options.Database, applied, newest),
+			"run the newer version of annals, or name another database and reindex")
+	}
+	for _, m := range list {
+		if m.version <= applied {
+			continue
+		}
+		if err := x.apply(ctx, m); err != nil {
+			return err
+		}
+	}
+	return x.settleRetention(ctx)
+}
+
+func (x *Index) createDatabase(ctx context.Context) error {
+	conn, err := x.connect("", 1, writeTimeout, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was left unsent
+	// The name was checked against databaseName when the index was opened.
+	err = conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS `"+x.options.Database+"`")
+	return fault("create index database "+x.options.Database, err)
+}
+
+func (x *Index) applied(ctx context.Context) (uint32, error) {
+	var version uint32
+	err := x.writes.QueryRow(ctx, "SELECT max(version) FROM migrations").Scan(&version)
+	return version, fault("read index version", err)
+}
+
+func (x *Index) apply(ctx context.Context, m migration) error {
+	ttl := expiry(x.options.Retention)
+	if ttl != "" {
+		ttl = "TTL " + ttl + " DELETE"
+	}
+	text := strings.NewReplacer("{{partition}}", x.period.expression(), "{{ttl}}", ttl).Replace(m.text)
+	if err := x.writes.Exec(ctx, text); err != nil {
+		return fault("migrate index to "+m.name, err)
+	}
+	err := x.writes.Exec(ctx, "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, now()",
+		clickhouse.Named("version", m.version), clickhouse.Named("name", m.name))
+	if err != nil {
+		return fault("record index migration "+m.name, err)
+	}
+	x.logger.Info("index migrated", "database", x.options.Database, "migration", m.name)
+	return nil
+}
+
+// settlePeriod keeps the period that the tables were made with.
+func (x *Index) settlePeriod(ctx context.Context) error {
+	kept, err := x.setting(ctx, "partition")
+	if err != nil {
+		return err
+	}
+	if kept == "" {
+		return x.set(ctx, "partition", string(x.period))
+	}
+	period, err := parsePeriod(kept)
+	if err != nil {
+		return err
+	}
+	if period != x.period {
+		x.logger.Warn("the index keeps the partition period it was made with; to change it, name another database and reindex",
+			"database", x.options.Database, "kept", period, "configured", x.period)
+		x.period = period
+	}
+	return nil
+}
+
+// settleRetention applies a retention that is not the one of the tables.
+func (x *Index) settleRetention(ctx context.Context) error {
+	want := x.options.Retention.String()
+	kept, err := x.setting(ctx, "retention")
+	if err != nil || kept == want {
+		return err
+	}
+	if kept != "" {
+		for _, table := range expiring {
+			if err := x.alterRetention(ctx, table); err != nil {
+				return err
+			}
+		}
+		x.logger.Info("index retention changed", "database", x.options.Database, "from", kept, "to", want)
+	}
+	return x.set(ctx, "retention", want)
+}
+
+func (x *Index) alterRetention(ctx context.Context, table string) error {
+	change := "MODIFY TTL " + expiry(x.options.Retention) + " DELETE"
+	if x.options.Retention == 0 {
+		change = "REMOVE TTL"
+	}
+	// Parts are dropped whole as their newest row expires: nothing is rewritten
+	// now for rows that are still inside.
+	err := x.writes.Exec(ctx, "ALTER TABLE "+table+" "+change+" SETTINGS materialize_ttl_after_modify = 0")
+	return fault("change retention of "+table, err)
+}
+
+func (x *Index) setting(ctx context.Context, name string) (string, error) {
+	var value string
+	err := x.writes.QueryRow(ctx, "SELECT argMax(value, set_at) FROM settings WHERE name = {name:String}",
+		clickhouse.Named("name", name)).Scan(&value)
+	return value, fault("read index setting "+name, err)
+}
+
+func (x *Index) set(ctx context.Context, name, value string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := x.writes.Exec(ctx, "INSERT INTO settings (name, value) SELECT {name:String}, {value:String}",
+		clickhouse.Named("name", name), clickhouse.Named("value", value))
+	return fault("write index setting "+name, err)
+}
