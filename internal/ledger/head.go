@@ -1,0 +1,90 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Head finds the newest commit of a stream. The error is NotFound when the
+// stream has no chain.
+func (l *Ledger) Head(ctx context.Context, s schema.Stream) (Head, error) {
+	if err := checkStream(s); err != nil {
+		return Head{}, err
+	}
+	seq, err := l.newest(ctx, s)
+	if err != nil {
+		return Head{}, fmt.Errorf("find head: %w", err)
+	}
+	if seq < 0 {
+		return Head{}, schema.Errorf(schema.NotFound, "find head: %s has no commits", s)
+	}
+	found, err := l.commit(ctx, s, seq)
+	if err != nil {
+		return Head{}, fmt.Errorf("find head: %w", err)
+	}
+	next, err := l.nextAt(ctx, s, found.Commit)
+	if err != nil {
+		return Head{}, fmt.Errorf("find head: %w", err)
+	}
+	return Head{Commit: found.Commit, Digest: found.Digest, Next: next}, nil
+}
+
+// newest is the highest seq that a stream's folder lists, and -1 for none. It
+// does not look for holes: on a store over a file system a listing that runs
+// while commits are written may miss some, and a head too old only loses.
+func (l *Ledger) newest(ctx context.Context, s schema.Stream) (int64, error) {
+	var folders []string
+	for folder, err := range l.store.Folders(ctx, schema.LedgerStreamPrefix(s), "") {
+		if err != nil {
+			return 0, err
+		}
+		folders = append(folders, folder)
+	}
+	// A store over a file system may keep a folder without commits after a
+	// crash: then the newest commit is in the one before.
+	for _, folder := range slices.Backward(folders) {
+		newest := int64(-1)
+		for object, err := range l.store.List(ctx, folder, "") {
+			if err != nil {
+				return 0, err
+			}
+			_, seq, err := schema.ParseLedgerKey(object.Key)
+			if err != nil {
+				return 0, err
+			}
+			newest = max(newest, seq)
+		}
+		if newest >= 0 {
+			return newest, nil
+		}
+	}
+	return -1, nil
+}
+
+// nextAt is the stream's next offset as of c: its own if it moves next, else
+// that of the newest commit before it that does. A genesis does, so there is
+// always one.
+func (l *Ledger) nextAt(ctx context.Context, s schema.Stream, c *schema.Commit) (int64, error) {
+	for !c.Kind.MovesNext() {
+		before, err := l.commit(ctx, s, c.Seq-1)
+		if err != nil {
+			return 0, missing(err, s, c.Seq-1)
+		}
+		if *c.Previous != before.Digest {
+			return 0, schema.Errorf(schema.Corrupt, "commit %d of %s: names another previous commit than the one that is there", c.Seq, s)
+		}
+		c = before.Commit
+	}
+	return c.Next, nil
+}
+
+// missing turns a NotFound for a commit that must be there into Corrupt.
+func missing(err error, s schema.Stream, seq int64) error {
+	if schema.KindOf(err) == schema.NotFound {
+		return schema.Errorf(schema.Corrupt, "commit %d of %s is missing: %w", seq, s, err)
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Streams yields every stream that has a chain, by cluster, topic ID and
+// partition, with the topic's name from its genesis. The first error ends it.
+func (l *Ledger) Streams(ctx context.Context) iter.Seq2[schema.Stream, error] {
+	return func(yield func(schema.Stream, error) bool) {
+		for folder, err := range l.leaves(ctx, schema.LedgerPrefix, 3) {
+			if err != nil {
+				yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
+				return
+			}
+			s, err := streamOf(folder)
+			if err != nil {
+				yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
+				return
+			}
+			genesis, err := l.commit(ctx, s, 0)
+			if schema.KindOf(err) == schema.NotFound {
+				// A folder without its genesis: what a crash of a store over a
+				// file system leaves. A chain that lost it is Corrupt to Head.
+				if empty, emptyErr := l.isEmpty(ctx, folder); emptyErr == nil && empty {
+					continue
+				}
+			}
+			if err != nil {
+				yield(schema.Stream{}, fmt.Errorf("list streams: %w", missing(err, s, 0)))
+				return
+			}
+			if !yield(genesis.Commit.Stream(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// leaves yields the folders depth levels below prefix.
+func (l *Ledger) leaves(ctx context.Context, prefix string, depth int) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for folder, err := range l.store.Folders(ctx, prefix, "") {
+			if err != nil || depth == 1 {
+				if !yield(folder, err) || err != nil {
+					return
+				}
+				continue
+			}
+			for leaf, err := range l.leaves(ctx, folder, depth-1) {
+				if !yield(leaf, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (l *Ledger) isEmpty(ctx context.Context, folder string) (bool, error) {
+	for _, err := range l.store.List(ctx, folder, "") {
+		return false, err
+	}
+	return true, nil
+}
+
+// streamOf reads the stream, without its topic's name, that
+// [schema.LedgerStreamPrefix] wrote.
+func streamOf(folder string) (schema.Stream, error) {
+	parts := strings.Split(strings.TrimPrefix(folder, schema.LedgerPrefix), "/")
+	if len(parts) == 4 {
+		id, idErr := schema.ParseTopicID(parts[1])
+		partition, numErr := strconv.ParseInt(parts[2], 10, 32)
+		s := schema.Stream{Cluster: parts[0], TopicID: id, Partition: int32(partition)}
+		if idErr == nil && numErr == nil && schema.LedgerStreamPrefix(s) == folder {
+			return s, nil
+		}
+	}
+	return schema.Stream{}, schema.Errorf(schema.Corrupt, "folder %s: not a chain's", folder)
+}
