@@ -3,6 +3,7 @@ package index
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -52,7 +53,7 @@ type block struct {
 	traceID      []string
 	eventID      []string
 	spanID       []string
-	causes       [][]string
+	causes       []string
 	eventType    []string
 	eventVersion []string
 	service      []string
@@ -61,8 +62,10 @@ type block struct {
 	nullValue    []uint8
 	errors       [][]string
 
+	causeText []byte // the texts of causes, end to end
+	causeEnd  []int  // where each row's ends
+
 	topicIDs    map[schema.TopicID]string
-	causeTexts  []string // what causes points into
 	scratch     []byte
 	lastTopicID schema.TopicID
 	lastText    string
@@ -74,14 +77,13 @@ func (b *block) reset() {
 	b.rows.reset()
 	b.ids.reset()
 	for _, texts := range []*[]string{
-		&b.topic, &b.traceID, &b.eventID, &b.spanID, &b.eventType, &b.eventVersion, &b.service, &b.causeTexts,
+		&b.topic, &b.traceID, &b.eventID, &b.spanID, &b.eventType, &b.eventVersion, &b.service, &b.causes,
 	} {
 		clear(*texts)
 		*texts = (*texts)[:0]
 	}
-	clear(b.causes)
 	clear(b.errors)
-	b.causes, b.errors = b.causes[:0], b.errors[:0]
+	b.errors, b.causeText, b.causeEnd = b.errors[:0], b.causeText[:0], b.causeEnd[:0]
 	b.idHash, b.idKind, b.idTrace = b.idHash[:0], b.idKind[:0], b.idTrace[:0]
 	b.traceHash, b.status = b.traceHash[:0], b.status[:0]
 	b.eventTime, b.archivedAt = b.eventTime[:0], b.archivedAt[:0]
@@ -137,13 +139,33 @@ func (b *block) topicIDText(id schema.TopicID) string {
 	return text
 }
 
+// addCauses writes a row's causes one below the other; an array of texts costs
+// the client twice as much. Ids hold no line breaks; should one, it must not
+// look like two causes.
 func (b *block) addCauses(causes []schema.Cause) {
-	from := len(b.causeTexts)
-	for _, cause := range causes {
-		b.causeTexts = append(b.causeTexts, cause.String())
+	for i, cause := range causes {
+		if i > 0 {
+			b.causeText = append(b.causeText, '\n')
+		}
+		b.causeText = append(b.causeText, cause.Kind.String()...)
+		b.causeText = append(b.causeText, ':')
+		id := cause.ID
+		if strings.Contains(id, "\n") {
+			id = strings.ReplaceAll(id, "\n", "\uFFFD")
+		}
+		b.causeText = append(b.causeText, id...)
 	}
-	// The full slice expression keeps a later append from reaching in here.
-	b.causes = append(b.causes, b.causeTexts[from:len(b.causeTexts):len(b.causeTexts)])
+	b.causeEnd = append(b.causeEnd, len(b.causeText))
+}
+
+// cutCauses makes the column of what addCauses wrote.
+func (b *block) cutCauses() []string {
+	text, from := string(b.causeText), 0
+	for _, end := range b.causeEnd {
+		b.causes = append(b.causes, text[from:end])
+		from = end
+	}
+	return b.causes
 }
 
 func (b *block) addIDs(r *schema.Record, x *schema.Extraction, topicID string, trace uint64) {
@@ -201,7 +223,7 @@ func (b *block) traceColumns() []any {
 	return []any{
 		b.traceHash, b.traceID, b.topic, b.rows.topicID, b.rows.partition, b.rows.branch, b.rows.offset,
 		b.status, b.rows.version, b.rows.timestamp, b.eventTime,
-		b.eventID, b.spanID, b.causes, b.eventType, b.eventVersion, b.service, b.stage, b.bytes, b.nullValue,
+		b.eventID, b.spanID, b.cutCauses(), b.eventType, b.eventVersion, b.service, b.stage, b.bytes, b.nullValue,
 	}
 }
 

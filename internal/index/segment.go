@@ -94,12 +94,27 @@ func (x *Index) InsertSegment(ctx context.Context, row SegmentRow) error {
 		offsets[i] = row.Gaps[schema.GapClass(class)]
 	}
 	return x.send(ctx, segmentsTable, []any{
-		[]string{s.Cluster}, []string{s.Topic}, []string{string(s.TopicID[:])},
-		[]int32{s.Partition}, []int32{row.Branch}, []int64{row.Base}, []int64{row.Next}, []int64{row.Seq},
-		[]string{string(row.Kind)}, []string{row.Key}, []string{string(row.SHA256[:])}, []int64{row.Bytes},
+		[]string{s.Cluster},
+		[]string{s.Topic},
+		[]string{string(s.TopicID[:])},
+		[]int32{s.Partition},
+		[]int32{row.Branch},
+		[]int64{row.Base},
+		[]int64{row.Next},
+		[]int64{row.Seq},
+		[]string{string(row.Kind)},
+		[]string{row.Key},
+		[]string{string(row.SHA256[:])},
+		[]int64{row.Bytes},
 		[]uint16{uint16(row.ExtractVersion)},
-		[]int64{row.Records.Committed}, []int64{row.Records.Aborted}, []int64{row.Records.Control},
-		[]int64{row.MaxTimestamp}, []int64{row.MinTimestamp},
-		[][]string{classes}, [][]int64{offsets}, []int64{row.HighWatermark}, []int64{row.SealedAt.UnixMilli()},
+		[]int64{row.Records.Committed},
+		[]int64{row.Records.Aborted},
+		[]int64{row.Records.Control},
+		[]int64{row.MaxTimestamp},
+		[]int64{row.MinTimestamp},
+		[][]string{classes},
+		[][]int64{offsets},
+		[]int64{row.HighWatermark},
+		[]int64{row.SealedAt.UnixMilli()},
 	})
 }

@@ -48,7 +48,7 @@ var (
 		"trace_h UInt64", "trace_id String",
 		"topic LowCardinality(String)", "topic_id FixedString(16)", "partition Int32", "branch Int32", "offset Int64",
 		"status "+statusType, "extract_version UInt16", "timestamp Int64", "event_time Int64",
-		"event_id String", "span_id String", "causes Array(String)", "event_type LowCardinality(String)",
+		"event_id String", "span_id String", "causes String", "event_type LowCardinality(String)",
 		"event_version LowCardinality(String)", "source_service LowCardinality(String)", "stage "+stageType,
 		"bytes Int64", "null_value UInt8")
 	idsTable = newTable("id_index",

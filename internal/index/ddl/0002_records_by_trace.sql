@@ -12,13 +12,14 @@ CREATE TABLE IF NOT EXISTS records_by_trace (
     event_time      Int64 CODEC(Delta(8), LZ4),
     event_id        String CODEC(ZSTD(1)),
     span_id         String CODEC(ZSTD(1)),
-    causes          Array(String) COMMENT 'declared parents as kind:id, in the record''s order' CODEC(ZSTD(1)),
+    causes          String COMMENT 'declared parents as kind:id, one a line, in the record''s order' CODEC(ZSTD(1)),
     event_type      LowCardinality(String),
     event_version   LowCardinality(String),
     source_service  LowCardinality(String),
     stage           Enum8('unknown' = 0, 'ingestion' = 1, 'enrichment' = 2, 'transformation' = 3, 'delivery' = 4, 'dead-letter' = 5, 'replay' = 6),
     bytes           Int64 CODEC(T64, LZ4),
     null_value      UInt8 CODEC(T64, LZ4),
+    cause_list      Array(String) ALIAS if(causes = '', [], splitByChar('\n', causes)),
     ts              DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(timestamp, 'UTC')
 )
 ENGINE = ReplacingMergeTree

@@ -1,0 +1,40 @@
+package index
+
+import (
+	"context"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// FirstMissing returns the lowest seq of a stream's chain whose commit the
+// index does not have, or has under other extraction rules than extractVersion.
+// Everything below it is complete; what follows may be there in part. The
+// ledger's length is not known here: an index that has everything answers the
+// seq that the next commit will take.
+func (x *Index) FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error) {
+	rows, err := x.reads.Query(ctx, `
+		SELECT DISTINCT seq FROM segments
+		WHERE topic_id = {id:String} AND partition = {partition:Int32} AND cluster = {cluster:String}
+		  AND (object_key = '' OR extract_version = {version:Int32})
+		ORDER BY seq`,
+		clickhouse.Named("id", string(s.TopicID[:])), clickhouse.Named("partition", s.Partition),
+		clickhouse.Named("cluster", s.Cluster), clickhouse.Named("version", extractVersion))
+	if err != nil {
+		return 0, fault("ask which commits are indexed", err)
+	}
+	defer rows.Close() //nolint:errcheck // read to its end; Err is checked
+	var next int64
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return 0, fault("ask which commits are indexed", err)
+		}
+		if seq != next {
+			break
+		}
+		next++
+	}
+	return next, fault("ask which commits are indexed", rows.Err())
+}
