@@ -1,0 +1,120 @@
+package extract
+
+import (
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Options changes the rules for some topics. The zero value is the built-in
+// rules for all.
+type Options struct {
+	Topics []TopicRule // at most 1,000; the first whose Topic matches counts
+}
+
+const maxTopicRules = 1000
+
+// Rules extracts. Make one with New and share it: it is safe for concurrent use.
+type Rules struct {
+	overrides []*override
+	exact     map[string]int // index into overrides, of names without wildcards
+	matched   sync.Map       // topic → *override
+	readings  sync.Pool      // of *reading, to keep their memory
+}
+
+// New checks the options. Its errors are of kind schema.Invalid and name the
+// field at fault.
+func New(options Options) (*Rules, error) {
+	if len(options.Topics) > maxTopicRules {
+		return nil, schema.InvalidField("topics", "read topic rules: %d of them, at most %d", len(options.Topics), maxTopicRules)
+	}
+	rules := &Rules{exact: make(map[string]int)}
+	for i, topic := range options.Topics {
+		o, err := topic.parse()
+		if err != nil {
+			return nil, err
+		}
+		rules.overrides = append(rules.overrides, o)
+		if _, ok := rules.exact[topic.Topic]; !ok && !strings.ContainsAny(topic.Topic, `*?[\`) {
+			rules.exact[topic.Topic] = i
+		}
+	}
+	return rules, nil
+}
+
+// Extract reads the record into an extraction, which it resets first. It never
+// fails: what is wrong is named in into.Errors. A transaction marker has
+// nothing to extract.
+func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
+	into.Reset()
+	if rec.Status == schema.Control {
+		return
+	}
+	r, ok := rules.readings.Get().(*reading)
+	if !ok {
+		r = new(reading)
+	}
+	defer func() {
+		r.reset()
+		rules.readings.Put(r)
+	}()
+	r.into = into
+	o := rules.overrideOf(rec.Topic)
+	rules.readHeaders(r, rec, o)
+	if !r.unframed {
+		into.SchemaID, into.HasSchemaID = frameID(rec.Value)
+	}
+	if !r.complete() || o != nil && len(o.pointers) > 0 {
+		r.readPayload(rec.Value, o)
+	}
+	r.finish()
+	if o != nil && o.contract {
+		o.demand(into)
+	}
+}
+
+func (rules *Rules) readHeaders(r *reading, rec *schema.Record, o *override) {
+	headers := rec.Headers
+	if len(headers) > MaxHeaders {
+		headers = headers[:MaxHeaders]
+		addError(r.into, HeadersTruncated)
+	}
+	for i := range headers {
+		h := &headers[i]
+		if o != nil && o.readHeader(r, h.Name, h.Value) {
+			continue
+		}
+		if m, ok := meaningOf(h.Name, inHeader); ok {
+			r.take(m, h.Value)
+		}
+	}
+}
+
+// overrideOf finds the first rule for a topic, nil if none.
+func (rules *Rules) overrideOf(topic string) *override {
+	if len(rules.overrides) == 0 {
+		return nil
+	}
+	if o, ok := rules.matched.Load(topic); ok {
+		return o.(*override)
+	}
+	last, ok := rules.exact[topic]
+	if !ok {
+		last = len(rules.overrides)
+	}
+	var found *override
+	for i, o := range rules.overrides {
+		if i == last {
+			found = o
+			break
+		}
+		if match, err := path.Match(o.pattern, topic); err == nil && match {
+			found = o
+			break
+		}
+	}
+	rules.matched.Store(topic, found)
+	return found
+}
