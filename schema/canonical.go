@@ -65,11 +65,32 @@ func canonical(c *Commit) ([]byte, error) {
 	if withLists.LeaderEpochs == nil {
 		withLists.LeaderEpochs = []LeaderEpoch{}
 	}
+	// A list that may not apply is null, never empty: one content, one spelling.
+	if len(withLists.Replaced) == 0 {
+		withLists.Replaced = nil
+	}
+	if len(withLists.Redactions) == 0 {
+		withLists.Redactions = nil
+	}
+	if a := withLists.Authority; a != nil && a.ApprovedBy == nil {
+		unapproved := *a
+		unapproved.ApprovedBy = []string{}
+		withLists.Authority = &unapproved
+	}
+	raw, err := canonicalJSON(&withLists)
+	if err != nil {
+		return nil, fmt.Errorf("encode commit: %w", err)
+	}
+	return raw, nil
+}
+
+// canonicalJSON is the encoding that docs/formats/commit.md describes.
+func canonicalJSON(v any) ([]byte, error) {
 	var buffer bytes.Buffer
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(&withLists); err != nil {
-		return nil, fmt.Errorf("encode commit: %w", err)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
 	}
 	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }

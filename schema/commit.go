@@ -273,21 +273,34 @@ func (c *Commit) checkParts() error {
 	case len(c.Gaps) > 0 && c.GapsObject != nil:
 		return c.fault("gaps both in line and in a sidecar")
 	}
+	return c.checkChange()
+}
+
+// checkChange holds the parts of the kinds that do not archive offsets, but
+// say something of those that are.
+func (c *Commit) checkChange() error {
+	replaces := c.Kind == KindCompaction || c.Kind == KindRedaction || c.Kind == KindPurge
+	authorised := c.Kind == KindRedaction || c.Kind == KindPurge || c.Kind == KindHold
+	switch {
+	case replaces != (len(c.Replaced) > 0):
+		return c.fault("replaced objects belong to kinds compaction, redaction and purge, and to no other")
+	case authorised != (c.Authority != nil):
+		return c.fault("an authority belongs to kinds redaction, purge and hold, and to no other")
+	case (c.Kind == KindRedaction) != (len(c.Redactions) > 0):
+		return c.fault("a list of erased fields belongs to a redaction and to nothing else")
+	case c.Kind == KindGenesis && c.Branch != 0:
+		return c.fault("a genesis begins with branch 0")
+	}
+	if d := c.Divergence; d != nil && (c.Base != c.Next || d.BranchPoint != c.Next || d.ArchivedNext < c.Next) {
+		return c.fault("a divergence's base and next are its branch point, not above what was archived")
+	}
 	return nil
 }
 
 func (c *Commit) checkSum() error {
-	var inGaps int64
-	at := c.Base
-	for _, g := range c.Gaps {
-		if !g.Class.Known() {
-			return c.fault("unknown gap class %q", g.Class)
-		}
-		if g.From < at || g.To <= g.From || g.To > c.Next {
-			return c.fault("gap %d–%d overlaps, is empty or leaves the range", g.From, g.To)
-		}
-		inGaps += g.To - g.From
-		at = g.To
+	inGaps, err := checkGaps(c.Gaps, c.Base, c.Next)
+	if err != nil {
+		return c.fault("%v", err)
 	}
 	if c.GapsObject == nil && inGaps != c.GapOffsets {
 		return c.fault("gap_offsets says %d, the gaps sum to %d", c.GapOffsets, inGaps)

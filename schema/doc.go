@@ -13,6 +13,7 @@
 //	extraction.go  contract fields, causes and identifiers read from a record
 //	commit.go      the ledger's commit, its parts and its invariants
 //	canonical.go   the commit's bytes: encode, parse, digest
+//	gaps.go        the bytes of a gap list that is too long for its commit
 //	key.go         object keys below the archive's prefix
 //	error.go       kinds of error, mapped once to HTTP status and exit code
 //	openapi.yaml   the web API, source of server types and client
