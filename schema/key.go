@@ -94,3 +94,9 @@ func EscapeTopic(topic string) string {
 	}
 	return b.String()
 }
+
+// GapsKey names the sidecar that holds a commit's gaps when they are too many
+// to stand in it.
+func GapsKey(s Stream, base, next int64, sha Digest) string {
+	return strings.TrimSuffix(SegmentKey(s, base, next, sha), ".parquet") + ".gaps.json"
+}

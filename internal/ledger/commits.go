@@ -41,7 +41,27 @@ func (l *Ledger) Commits(ctx context.Context, s schema.Stream, fromSeq int64) it
 			yield(Entry{}, err)
 			return
 		}
-		for w.at.seq() <= head.Commit.Seq {
+		w.entries(ctx)(yield)
+	}
+}
+
+// walk goes along a chain. at is the commit passed last, end the head at which
+// it stops.
+type walk struct {
+	ledger *Ledger
+	stream schema.Stream
+	at     Head
+	end    Head
+	// without is 1 + the thousand that was found to have no rollup.
+	without int64
+	// singly reads no rollups at all.
+	singly bool
+}
+
+// entries yields what is between at and end, checked.
+func (w *walk) entries(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for w.at.seq() <= w.end.Commit.Seq {
 			batch, err := w.batch(ctx)
 			for _, e := range batch {
 				if err := w.step(e); err != nil {
@@ -58,17 +78,6 @@ func (l *Ledger) Commits(ctx context.Context, s schema.Stream, fromSeq int64) it
 			}
 		}
 	}
-}
-
-// walk goes along a chain. at is the commit passed last, end the head at which
-// it stops.
-type walk struct {
-	ledger *Ledger
-	stream schema.Stream
-	at     Head
-	end    Head
-	// without is 1 + the thousand that was found to have no rollup.
-	without int64
 }
 
 // begin stands the walk before fromSeq.
@@ -114,7 +123,7 @@ func (w *walk) batch(ctx context.Context) ([]Entry, error) {
 	thousand := seq / perRollup
 	last := min((thousand+1)*perRollup-1, w.end.Commit.Seq)
 	full := last%perRollup == perRollup-1
-	if full && w.without != thousand+1 && last-seq >= perBatch {
+	if full && !w.singly && w.without != thousand+1 && last-seq >= perBatch {
 		batch, err := w.rollup(ctx, seq, last)
 		if err != nil || batch != nil {
 			return batch, err

@@ -43,6 +43,18 @@ func (l *Ledger) Streams(ctx context.Context) iter.Seq2[schema.Stream, error] {
 	}
 }
 
+// HasStreams tells whether any stream of a cluster has a chain.
+func (l *Ledger) HasStreams(ctx context.Context, cluster string) (bool, error) {
+	if cluster == "" || cluster != schema.EscapeTopic(cluster) {
+		return false, schema.InvalidField("cluster", "look for streams: cluster ID %q cannot be part of a key", cluster)
+	}
+	empty, err := l.isEmpty(ctx, schema.LedgerPrefix+cluster+"/")
+	if err != nil {
+		return false, fmt.Errorf("look for streams: %w", err)
+	}
+	return !empty, nil
+}
+
 // leaves yields the folders depth levels below prefix.
 func (l *Ledger) leaves(ctx context.Context, prefix string, depth int) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {

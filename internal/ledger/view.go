@@ -1,0 +1,224 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Segment is one segment object and which of its rows are current.
+type Segment struct {
+	Ref    schema.SegmentRef
+	Branch int32
+	// Base and Next bound the offsets the object holds, Next exclusive.
+	Base, Next int64
+	// Until is where the latest view of the stream leaves it: rows at Until
+	// and above were superseded by a later branch. Next: all rows are current;
+	// Base: none is.
+	Until   int64
+	Records schema.Counts
+	// Extract is the version of the rules that its extracted columns are from.
+	Extract int32
+	// Seq is the commit that put the object in place.
+	Seq int64
+}
+
+// IsCurrent tells whether any row belongs to the latest view.
+func (s Segment) IsCurrent() bool { return s.Until > s.Base }
+
+// Gapped is one commit that names gaps. Until is as in [Segment].
+type Gapped struct {
+	Commit *schema.Commit
+	Until  int64
+}
+
+// Branch says where a branch leaves the ones before it. Branch 0 begins at the
+// genesis.
+type Branch struct {
+	Number int32
+	Point  int64 // the first offset on the branch
+	Seq    int64
+}
+
+// View is what a chain makes current, as of Head. It does not change.
+type View struct {
+	// Stream has the topic's name from the genesis.
+	Stream   schema.Stream
+	Genesis  *schema.Commit
+	Head     Head
+	Branches []Branch
+	// Gapped are the commits with gaps, by seq. Ledger.Gaps reads their lists.
+	Gapped []Gapped
+	// Purged are the commits that took ranges away, by seq.
+	Purged []*schema.Commit
+	// Ended tells that the topic was deleted: nothing more will come.
+	Ended bool
+
+	segments []Segment // by base, then branch
+}
+
+// Current returns the segments with rows in the latest view, by offset. From
+// Base to Until they do not overlap; between them are gaps, purged ranges or
+// nothing yet.
+func (v *View) Current() []Segment {
+	current := make([]Segment, 0, len(v.segments))
+	for _, s := range v.segments {
+		if s.IsCurrent() {
+			current = append(current, s)
+		}
+	}
+	return current
+}
+
+// All returns every segment that was not replaced or purged, also what later
+// branches superseded: it was observed, and stays readable.
+func (v *View) All() []Segment { return slices.Clone(v.segments) }
+
+// Segments returns the segments with rows in a stream's latest view; see
+// [View.Current]. It reads the whole chain: who asks often keeps a View.
+func (l *Ledger) Segments(ctx context.Context, s schema.Stream) ([]Segment, error) {
+	v, err := l.View(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.Current(), nil
+}
+
+// View resolves a stream's chain. With an earlier View of the same stream only
+// the commits behind it are read, and known itself is returned when there are
+// none; nil reads the whole chain. Errors are those of Commits, and Corrupt
+// when the chain no longer leads on from known.
+func (l *Ledger) View(ctx context.Context, s schema.Stream, known *View) (*View, error) {
+	head, err := l.Head(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	w := walk{ledger: l, stream: s, end: head}
+	v := &View{}
+	if known != nil {
+		if head.Commit.Seq <= known.Head.Commit.Seq {
+			return known, l.stillThere(ctx, s, known.Head)
+		}
+		w.at = known.Head
+		v = known.clone()
+	}
+	for e, err := range w.entries(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if err := v.apply(e); err != nil {
+			return nil, fmt.Errorf("resolve %s: %w", s, err)
+		}
+	}
+	return v, nil
+}
+
+// stillThere checks that a head seen before is still part of the chain.
+func (l *Ledger) stillThere(ctx context.Context, s schema.Stream, head Head) error {
+	e, err := l.commit(ctx, s, head.Commit.Seq)
+	if err != nil {
+		return missing(err, s, head.Commit.Seq)
+	}
+	if e.Digest != head.Digest {
+		return schema.Errorf(schema.Corrupt, "commit %d of %s is another than it was", head.Commit.Seq, s)
+	}
+	return nil
+}
+
+func (v *View) clone() *View {
+	c := *v
+	c.Branches, c.Gapped, c.Purged, c.segments = slices.Clone(v.Branches), slices.Clone(v.Gapped), slices.Clone(v.Purged), slices.Clone(v.segments)
+	return &c
+}
+
+// apply adds the commit behind v.Head, whose place in the chain was checked.
+func (v *View) apply(e Entry) error {
+	c := e.Commit
+	v.Head = v.Head.behind(c, e.Digest)
+	if c.GapOffsets > 0 && (c.Kind == schema.KindSegment || c.Kind == schema.KindGap) {
+		v.Gapped = append(v.Gapped, Gapped{Commit: c, Until: c.Next})
+	}
+	switch c.Kind {
+	case schema.KindGenesis:
+		v.Stream, v.Genesis = c.Stream(), c
+		v.Branches = []Branch{{Point: c.Next, Seq: c.Seq}}
+	case schema.KindSegment:
+		v.add(segmentOf(c, c.Branch, c.Next))
+	case schema.KindDivergence:
+		v.diverge(c)
+	case schema.KindCompaction, schema.KindRedaction, schema.KindPurge:
+		return v.replace(c)
+	case schema.KindEnd:
+		v.Ended = true
+	case schema.KindGap, schema.KindHold:
+	}
+	return nil
+}
+
+func segmentOf(c *schema.Commit, branch int32, until int64) Segment {
+	return Segment{
+		Ref: *c.Segment, Branch: branch, Base: c.Base, Next: c.Next, Until: until,
+		Records: c.Records, Extract: c.Versions.Extract, Seq: c.Seq,
+	}
+}
+
+func (v *View) add(s Segment) {
+	at, _ := slices.BinarySearchFunc(v.segments, s, func(a, b Segment) int {
+		return cmp.Or(cmp.Compare(a.Base, b.Base), cmp.Compare(a.Branch, b.Branch))
+	})
+	v.segments = slices.Insert(v.segments, at, s)
+}
+
+// diverge cuts everything before at the branch point.
+func (v *View) diverge(c *schema.Commit) {
+	v.Branches = append(v.Branches, Branch{Number: c.Branch, Point: c.Next, Seq: c.Seq})
+	for i := range v.segments {
+		s := &v.segments[i]
+		s.Until = min(s.Until, max(s.Base, c.Next))
+	}
+	for i := range v.Gapped {
+		g := &v.Gapped[i]
+		g.Until = min(g.Until, max(g.Commit.Base, c.Next))
+	}
+}
+
+// replace takes segments away, and for a rewrite puts its one segment in their
+// place: the same range, the same rows by status, on the branch they are on.
+func (v *View) replace(c *schema.Commit) error {
+	var old []Segment
+	for _, ref := range c.Replaced {
+		at := slices.IndexFunc(v.segments, func(s Segment) bool { return s.Ref.Key == ref.Key && s.Ref.SHA256 == ref.SHA256 })
+		if at < 0 {
+			return schema.Errorf(schema.Corrupt, "commit %d replaces %s, which is not there", c.Seq, ref.Key)
+		}
+		old = append(old, v.segments[at])
+		v.segments = slices.Delete(v.segments, at, at+1)
+	}
+	if c.Kind == schema.KindPurge {
+		v.Purged = append(v.Purged, c)
+		return nil
+	}
+	base, next, until := old[0].Base, old[0].Next, int64(-1)
+	var records schema.Counts
+	for _, s := range old {
+		if s.Branch != old[0].Branch {
+			return schema.Errorf(schema.Corrupt, "commit %d rewrites segments of branches %d and %d as one", c.Seq, old[0].Branch, s.Branch)
+		}
+		base, next = min(base, s.Base), max(next, s.Next)
+		if s.IsCurrent() {
+			until = max(until, s.Until)
+		}
+		records.Committed += s.Records.Committed
+		records.Aborted += s.Records.Aborted
+		records.Control += s.Records.Control
+	}
+	if c.Base != base || c.Next != next || c.Records != records {
+		return schema.Errorf(schema.Corrupt, "commit %d rewrites %d–%d with %d rows as %d–%d with %d rows",
+			c.Seq, base, next, records.Rows(), c.Base, c.Next, c.Records.Rows())
+	}
+	v.add(segmentOf(c, old[0].Branch, max(until, base)))
+	return nil
+}
