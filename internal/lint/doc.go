@@ -19,5 +19,6 @@
 //   - tree.go: reading the tree (go list, the folders)
 //   - imports.go: direction of imports; one client, one folder
 //   - layout.go: doc.go, names, lengths, init and cgo
+//   - links.go: links between documents
 //   - binary.go: what a compiled program may depend on
 package lint

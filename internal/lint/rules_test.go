@@ -129,6 +129,15 @@ func TestFileRulesCanFail(t *testing.T) {
 	}
 }
 
+func TestLinksCanFail(t *testing.T) {
+	document := lint.File{Path: "docs/a/b.md", Content: []byte("[1](c.md) [2](../d.md#part) [3](gone.md) [4](https://x.example/gone.md) [5](#part)")}
+	exists := func(path string) bool { return path == "docs/a/c.md" || path == "docs/d.md" }
+	findings := lint.Links(document, exists)
+	if len(findings) != 1 || !strings.Contains(findings[0].String(), "gone.md") {
+		t.Errorf("findings: %v", findings)
+	}
+}
+
 // TestStaticCanFail looks into a program that is dynamically linked: the
 // embedded ClickHouse's, which loads a library at run time.
 func TestStaticCanFail(t *testing.T) {

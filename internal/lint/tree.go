@@ -96,11 +96,17 @@ type File struct {
 	Generated bool
 }
 
-// sourceKinds are the files that people write line by line.
-var sourceKinds = []string{".go", ".ts", ".tsx", ".mjs", ".js", ".css", ".sh"}
-
-// Files reads the source files below root.
+// Files reads the source files below root: those that people write line by
+// line.
 func Files(root string) ([]File, error) {
+	return walk(root, ".go", ".ts", ".tsx", ".mjs", ".js", ".css", ".sh")
+}
+
+// Documents reads the Markdown files below root.
+func Documents(root string) ([]File, error) { return walk(root, ".md") }
+
+// walk reads the files of some kinds below root.
+func walk(root string, kinds ...string) ([]File, error) {
 	var files []File
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -113,7 +119,7 @@ func Files(root string) ([]File, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() || !slices.Contains(sourceKinds, filepath.Ext(name)) {
+		if !entry.Type().IsRegular() || !slices.Contains(kinds, filepath.Ext(name)) {
 			return nil
 		}
 		content, err := os.ReadFile(path)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/lint"
@@ -51,6 +52,38 @@ func TestFilesKeepTheRules(t *testing.T) {
 		report(t, lint.Named(f))
 		report(t, lint.Short(f))
 		report(t, lint.NoInit(f))
+	}
+}
+
+// TestLinksLeadSomewhere follows the links between documents, and finds
+// decisions that the list of decisions does not name.
+func TestLinksLeadSomewhere(t *testing.T) {
+	documents, err := lint.Documents(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exists := func(path string) bool {
+		_, err := os.Stat(filepath.Join(root, filepath.FromSlash(path)))
+		return err == nil
+	}
+	var decisions []string
+	list := ""
+	for _, d := range documents {
+		report(t, lint.Links(d, exists))
+		if name, ok := strings.CutPrefix(d.Path, "docs/adr/0"); ok {
+			decisions = append(decisions, "0"+name)
+		}
+		if d.Path == "docs/adr/README.md" {
+			list = string(d.Content)
+		}
+	}
+	if len(decisions) < 6 {
+		t.Errorf("only %d decisions were found", len(decisions))
+	}
+	for _, name := range decisions {
+		if !strings.Contains(list, "("+name+")") {
+			t.Errorf("docs/adr/README.md does not list %s", name)
+		}
 	}
 }
 
