@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -102,4 +103,20 @@ func chain(t testing.TB, l *ledger.Ledger, s schema.Stream, from int64) ([]ledge
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// putAll writes a chain's commits behind the ledger's back, some at a time.
+func putAll(t testing.TB, store *objstore.Store, s schema.Stream, raws [][]byte) {
+	t.Helper()
+	var group errgroup.Group
+	group.SetLimit(16)
+	for seq, raw := range raws {
+		group.Go(func() error {
+			_, err := store.Put(t.Context(), schema.CommitKey(s, int64(seq)), raw)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
 }
