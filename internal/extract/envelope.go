@@ -28,8 +28,8 @@ const maxFindings = 4 * MaxCauses
 
 func (r *reading) readPayload(value []byte, o *override) {
 	body := value
-	if _, framed := frameID(value); framed && !r.unframed {
-		body = value[frameBytes:]
+	if !r.unframed {
+		body = Body(value)
 	}
 	object := looksLikeObject(body)
 	if len(body) == 0 || !object && !r.saysJSON {
@@ -177,6 +177,15 @@ func frameID(value []byte) (int32, bool) {
 		return 0, false
 	}
 	return id, true
+}
+
+// Body gives a record's value without the frame of a schema registry's
+// serialisers, if it has one.
+func Body(value []byte) []byte {
+	if _, framed := frameID(value); framed {
+		return value[frameBytes:]
+	}
+	return value
 }
 
 // takeSchemaID reads the header form: a zero byte and the id, or a one byte and
