@@ -17,6 +17,12 @@ type limits struct {
 	// the request asks for less (or, for time, for more up to maxSeconds).
 	readMemory  uint64
 	readSeconds uint64
+	// wholeResult bounds the result of a statement that cannot be passed on in
+	// pieces (JSON, Parquet …), in bytes of the engine's own columns.
+	wholeResult uint64
+	// insertBlock is how many bytes of rows an INSERT gathers before it writes
+	// them to the table.
+	insertBlock uint64
 	// threads is how many threads one statement may use.
 	threads int
 }
@@ -27,6 +33,8 @@ func defaultLimits(threads int) limits {
 		serverMemory: 1200 << 20,
 		readMemory:   600 << 20,
 		readSeconds:  60,
+		wholeResult:  64 << 20,
+		insertBlock:  64 << 20,
 		threads:      max(1, min(threads, 8)),
 	}
 }
@@ -95,9 +103,18 @@ func prepareEngine(lib *library, dataDir string, l limits) (*engine, error) {
 // setting is one query-level setting, already checked.
 type setting struct{ name, value string }
 
-// open opens a session with these settings on top of the lane's own.
+// open opens a session with these settings on top of the lane's own. Every
+// session has blocks of inserted rows bounded in bytes (by default a million
+// rows, whatever their size), and goes without looking up symbols for the stack
+// of every exception, which nobody sees here and which costs milliseconds.
 func (e *engine) open(base, extra []setting) (*connection, error) {
-	args := []string{"annals-chdb", "--config-file=" + e.config, "--path=" + e.path, "--max_threads=" + strconv.Itoa(e.limits.threads)}
+	block := strconv.FormatUint(e.limits.insertBlock, 10)
+	args := []string{
+		"annals-chdb", "--config-file=" + e.config, "--path=" + e.path,
+		"--calculate_text_stack_trace=0",
+		"--max_threads=" + strconv.Itoa(e.limits.threads),
+		"--max_insert_block_size_bytes=" + block, "--min_insert_block_size_bytes=" + block,
+	}
 	for _, list := range [][]setting{base, extra} {
 		for _, s := range list {
 			args = append(args, "--"+s.name+"="+s.value)

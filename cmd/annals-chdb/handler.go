@@ -203,7 +203,13 @@ func (h *handler) statement(w http.ResponseWriter, r *http.Request, req *request
 	if class != classReadOnly {
 		on = h.changes
 	}
-	s, err := on.acquire(r.Context(), req.database, req.settings)
+	inPieces := class == classReadOnly && !req.waitEnd && isSelect(sql) && canStream(sql, req.format)
+	settings := req.settings
+	if !inPieces {
+		// In front, so that the request's own value wins.
+		settings = append([]setting{{"max_result_bytes", strconv.FormatUint(h.limits.wholeResult, 10)}}, settings...)
+	}
+	s, err := on.acquire(r.Context(), req.database, settings)
 	if err != nil {
 		return err
 	}
@@ -213,7 +219,7 @@ func (h *handler) statement(w http.ResponseWriter, r *http.Request, req *request
 	}
 	out := newAnswer(w, req)
 	err = h.killer.during(r.Context(), s, func() error {
-		if class == classReadOnly && !req.waitEnd && canStream(sql, req.format) && isSelect(sql) {
+		if inPieces {
 			return streamInto(s.conn, out, sql, req)
 		}
 		return s.conn.query(sql, req.format, req.params, out.write)
@@ -221,15 +227,23 @@ func (h *handler) statement(w http.ResponseWriter, r *http.Request, req *request
 	if err == nil {
 		return out.end()
 	}
+	// The engine keeps the state of a failed statement, its memory and its
+	// entry in system.processes, until the session's next one.
+	s.dirty = true
 	return out.abort(err)
 }
 
 // classify tells what a statement does, and refuses more than one: the engine
 // would run them all, which no other door to ClickHouse over HTTP does.
-func (h *handler) classify(sql string) (statementClass, error) {
+func (h *handler) classify(sql string) (class statementClass, err error) {
 	h.parserGate.Lock()
 	defer h.parserGate.Unlock()
-	a, err := h.parser.classify(sql)
+	<-h.parser.do(func() { class, err = classify(h.parser, sql) })
+	return class, err
+}
+
+func classify(parser *connection, sql string) (statementClass, error) {
+	a, err := parser.classify(sql)
 	switch {
 	case err != nil:
 		return classUnknown, err
@@ -241,7 +255,7 @@ func (h *handler) classify(sql string) (statementClass, error) {
 	// It does not parse. The engine must not see it as a statement: it would
 	// run what stands before the error. The insert stream's parser takes one
 	// statement only and explains what is wrong with it.
-	stream, err := h.parser.insert(sql, "", nil)
+	stream, err := parser.insert(sql, "", nil)
 	if err == nil {
 		stream.cancel()
 		err = exceptionf(codeSyntax, "the statement cannot be parsed. (SYNTAX_ERROR)")

@@ -35,6 +35,7 @@ func (h *handler) insert(w http.ResponseWriter, r *http.Request, req *request, i
 		return err
 	})
 	if err != nil {
+		s.dirty = true // as for any statement that failed
 		return err
 	}
 	w.Header().Set("X-ClickHouse-Summary", fmt.Sprintf(`{"read_rows":"0","read_bytes":"0","written_rows":"%d","written_bytes":"0","total_rows_to_read":"0","result_rows":"0","result_bytes":"0"}`, rows))
@@ -65,9 +66,6 @@ func pour(s *session, ins *openInsert, req *request) (rows uint64, err error) {
 		}
 		if err != nil {
 			stream.cancel()
-			// What cancelling leaves in the engine's session is not ours to
-			// rely on; the next insert gets a new one.
-			s.dirty = true
 			return 0, bodyError(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -49,73 +50,76 @@ func stateOf(database string, settings []setting) sessionState {
 	return sessionState{database: database, settings: strings.Join(list, "\x00")}
 }
 
-// lane is a fixed number of places for sessions, opened when needed.
+// lane is a bounded number of sessions, opened when needed and kept for the
+// next request that wants the same state. Safe for concurrent use.
 type lane struct {
 	name   string
 	engine *engine
 	base   []setting
-	// places holds one entry per session that nobody uses; nil is a place
-	// whose session is not open.
-	places chan *session
-	queued atomic.Int64
 	tags   *atomic.Uint64
+	queued atomic.Int64
+	// tokens holds one entry per session in use.
+	tokens chan struct{}
+
+	mu     sync.Mutex
+	idle   []*session // the longest unused first
+	opened int        // idle or in use
 }
 
 func newLane(e *engine, name string, size int, base []setting, tags *atomic.Uint64) *lane {
-	l := &lane{name: name, engine: e, base: base, places: make(chan *session, size), tags: tags}
-	for range size {
-		l.places <- nil
-	}
-	return l
+	return &lane{name: name, engine: e, base: base, tags: tags, tokens: make(chan struct{}, size)}
 }
 
-// acquire waits for a place and gives a session in the state asked for.
-// release or discard must follow.
+// acquire waits for a session in the state asked for. release must follow.
 func (l *lane) acquire(ctx context.Context, database string, settings []setting) (*session, error) {
 	if l.queued.Add(1) > waiting {
 		l.queued.Add(-1)
-		return nil, exceptionf(codeTooManyQueries, "Too many simultaneous queries: %d wait for the %d %s sessions. Try again later. (TOO_MANY_SIMULTANEOUS_QUERIES)", waiting, cap(l.places), l.name)
+		return nil, exceptionf(codeTooManyQueries, "Too many simultaneous queries: %d wait for the %d %s sessions. Try again later. (TOO_MANY_SIMULTANEOUS_QUERIES)", waiting, cap(l.tokens), l.name)
 	}
-	var s *session
 	select {
-	case s = <-l.places:
+	case l.tokens <- struct{}{}:
 		l.queued.Add(-1)
 	case <-ctx.Done():
 		l.queued.Add(-1)
 		return nil, fmt.Errorf("wait for a %s session: %w", l.name, context.Cause(ctx))
 	}
 	state := stateOf(database, settings)
-	s = l.preferred(s, state)
-	if s != nil && s.state == state {
-		return s, nil
+	ready, spare := l.take(state)
+	if ready != nil {
+		return ready, nil
 	}
-	if s != nil {
-		s.conn.close()
+	if spare != nil {
+		spare.conn.close()
 	}
 	s, err := l.open(database, settings, state)
 	if err != nil {
-		l.places <- nil
+		l.mu.Lock()
+		l.opened--
+		l.mu.Unlock()
+		<-l.tokens
 		return nil, err
 	}
 	return s, nil
 }
 
-// preferred looks through the free places for a session in that state, and
-// swaps it for the one at hand. It never waits.
-func (l *lane) preferred(have *session, state sessionState) *session {
-	for range cap(l.places) {
-		if have != nil && have.state == state {
-			return have
-		}
-		select {
-		case other := <-l.places:
-			l.places <- have // there is room: we took one out
-			have = other
-		default:
-			return have
+// take finds an idle session in that state. When there is none the caller
+// opens one, after closing spare, if there is one: the lane is full then.
+func (l *lane) take(state sessionState) (ready, spare *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.idle) - 1; i >= 0; i-- {
+		if s := l.idle[i]; s.state == state {
+			l.idle = slices.Delete(l.idle, i, i+1)
+			return s, nil
 		}
 	}
-	return have
+	if l.opened < cap(l.tokens) {
+		l.opened++
+		return nil, nil
+	}
+	spare = l.idle[0]
+	l.idle = slices.Delete(l.idle, 0, 1)
+	return nil, spare
 }
 
 func (l *lane) open(database string, settings []setting, state sessionState) (*session, error) {
@@ -133,28 +137,37 @@ func (l *lane) open(database string, settings []setting, state sessionState) (*s
 	return &session{conn: conn, tag: tag, state: state}, nil
 }
 
-// release gives the place back. A session that its statement changed is closed.
+// release gives the session back. One that its statement changed is closed.
 func (l *lane) release(s *session) {
 	if s.dirty {
 		s.conn.close()
-		s = nil
 	}
-	l.places <- s
+	l.mu.Lock()
+	if s.dirty {
+		l.opened--
+	} else {
+		l.idle = append(l.idle, s)
+	}
+	l.mu.Unlock()
+	<-l.tokens
 }
 
-// close waits for every session of the lane and closes it. The lane is of no
-// use afterwards.
+// close waits until no session is in use and closes them all. The lane is of
+// no use afterwards.
 func (l *lane) close(ctx context.Context) error {
-	for range cap(l.places) {
+	for range cap(l.tokens) {
 		select {
-		case s := <-l.places:
-			if s != nil {
-				s.conn.close()
-			}
+		case l.tokens <- struct{}{}:
 		case <-ctx.Done():
 			return fmt.Errorf("close %s sessions: %w", l.name, ctx.Err())
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.idle {
+		s.conn.close()
+	}
+	l.idle = nil
 	return nil
 }
 
@@ -200,15 +213,11 @@ func (k *killer) close() {
 	k.conn.close()
 }
 
-// during runs f, which uses s, and stops its statement when ctx ends first. It
+// during runs f on the thread of s, and stops its statement when ctx ends first. It
 // returns only after f has: the session is then free of it.
 func (k *killer) during(ctx context.Context, s *session, f func() error) error {
-	done := make(chan struct{})
 	var err error
-	go func() {
-		defer close(done)
-		err = f()
-	}()
+	done := s.conn.do(func() { err = f() })
 	select {
 	case <-done:
 	case <-ctx.Done():

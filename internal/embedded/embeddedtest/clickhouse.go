@@ -131,14 +131,34 @@ var BuildChdb = sync.OnceValues(func() (string, error) {
 	if !ok {
 		return "", errors.New("build annals-chdb: own source file unknown")
 	}
+	root := filepath.Join(filepath.Dir(self), "..", "..", "..")
+	if err := noticeSources(filepath.Join(root, "cmd", "annals-chdb")); err != nil {
+		return "", err
+	}
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/annals-chdb")
-	cmd.Dir = filepath.Join(filepath.Dir(self), "..", "..", "..")
+	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build annals-chdb: %w: %s", err, out)
 	}
 	return path, nil
 })
+
+// noticeSources looks at the program's source files. go test remembers what a
+// test has looked at, and so runs it again, instead of showing its old result,
+// when one of them has changed.
+func noticeSources(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("build annals-chdb: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("build annals-chdb: %w", err)
+		}
+	}
+	return nil
+}
 
 // scratchPrefix and the owner's process id name a scratch folder, so that the
 // next test binary can remove those whose owner is gone: nothing runs at the
