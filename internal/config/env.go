@@ -8,10 +8,13 @@ import (
 // envPrefix begins every environment variable of ours.
 const envPrefix = "ANNALS_"
 
+// configEnv names the configuration file where the caller does not.
+const configEnv = envPrefix + "CONFIG"
+
 // foreignEnv lists variables with our prefix that are no options: they concern
 // the program that is started, or the tests.
 var foreignEnv = map[string]string{
-	"ANNALS_CONFIG":        "path of the configuration file, when --config is not given",
+	configEnv:              "path of the configuration file, when --config is not given",
 	"ANNALS_CHDB":          "path of libchdb.so, the embedded ClickHouse, where it cannot be fetched",
 	"ANNALS_CHDB_PASSWORD": "handed by annals up to its ClickHouse process; never set it yourself",
 }
@@ -76,4 +79,14 @@ func setFromEnv(cfg *Config, option *node, name, value string, found *problems) 
 		return
 	}
 	option.setList(cfg, items)
+}
+
+// lookup finds a variable; the last entry of a name wins, as in a process.
+func lookup(environ []string, name string) string {
+	for _, entry := range slices.Backward(environ) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }

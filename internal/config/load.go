@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Load reads the settings: defaults, then the YAML file at path (none when path
-// is empty), then environ (entries "NAME=value", as [os.Environ] returns them),
+// Load reads the settings: defaults, then the YAML file at path (when that is
+// empty, the one ANNALS_CONFIG names in environ, if any), then environ (entries "NAME=value", as [os.Environ] returns them),
 // then overrides in their order, which is the place of command line flags; then
 // the files that hold secrets; and checks the whole.
 //
@@ -24,6 +24,9 @@ func Load(path string, environ []string, overrides ...func(*Config)) (Config, []
 	root := tree()
 	found := &problems{}
 	origins := map[string]string{}
+	if path == "" {
+		path = lookup(environ, configEnv)
+	}
 	if path != "" {
 		content, err := readFile(path)
 		if err != nil {

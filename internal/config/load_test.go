@@ -208,6 +208,17 @@ func TestOverrideIsNotBlamedOnTheFile(t *testing.T) {
 	}
 }
 
+func TestEnvironmentMayNameTheFile(t *testing.T) {
+	path := write(t, "annals.yaml", "archive: {group: a}\n", 0o600)
+	other := write(t, "annals.yaml", "archive: {group: b}\n", 0o600)
+	for _, given := range []string{"", other} {
+		cfg, _, err := config.Load(given, []string{"ANNALS_CONFIG=" + path})
+		if want := map[string]string{"": "a", other: "b"}[given]; err != nil || cfg.Archive.Group != want {
+			t.Errorf("with path %q: group %q, want %q, err %v", given, cfg.Archive.Group, want, err)
+		}
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	_, _, err := config.Load(filepath.Join(t.TempDir(), "absent.yaml"), nil)
 	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "absent.yaml") {

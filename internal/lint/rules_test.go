@@ -83,6 +83,8 @@ func TestPackageRulesCanFail(t *testing.T) {
 		"complete":       {lint.Package{Path: "a", Doc: "Package a does.", Files: []string{"a.go", "doc.go"}}, 0},
 		"only tests":     {lint.Package{Path: "a"}, 0},
 		"no doc.go":      {lint.Package{Path: "a", Doc: "Package a does.", Files: []string{"a.go"}}, 1},
+		"a command":      {lint.Package{Path: "cmd/a", Doc: "Command a does.", Files: []string{"main.go"}}, 0},
+		"mute command":   {lint.Package{Path: "cmd/a", Files: []string{"main.go"}}, 1},
 		"no comment":     {lint.Package{Path: "a", Files: []string{"doc.go"}}, 1},
 		"cgo":            {lint.Package{Path: "a", CgoFiles: []string{"c.go"}}, 1},
 		"purego, deeply": {lint.Package{Path: "a", Dependencies: []string{"fmt", "github.com/ebitengine/purego/internal/x"}}, 1},
