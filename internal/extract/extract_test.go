@@ -253,6 +253,11 @@ func TestCauses(t *testing.T) {
 				"x-src-topic", "a", "x-src-partition", "1", "x-src-offset", "5"), "",
 			want("cause=record:a/1/5", "error=source_record:malformed"),
 		},
+	})
+}
+
+func TestCopies(t *testing.T) {
+	runCases(t, []extractCase{
 		{
 			"Spring's dead letter, binary numbers",
 			headers("stage", "enrichment", "kafka_dlt-original-topic", "orders", "kafka_dlt-original-partition", int32BE(3),

@@ -15,7 +15,8 @@ import (
 // the two ids inside a traceparent. It gives none for text that is empty,
 // longer than MaxIDBytes or not printable, since no id is kept so.
 func NormalizeID(text string) []string {
-	if len(text) > MaxIDBytes || !printable([]byte(text)) || strings.TrimSpace(text) == "" {
+	trimmed := strings.TrimSpace(text)
+	if trimmed == "" || len(trimmed) > MaxIDBytes || !printable([]byte(trimmed)) {
 		return nil
 	}
 	ids := make([]string, 0, 8)
@@ -24,11 +25,11 @@ func NormalizeID(text string) []string {
 			ids = append(ids, id)
 		}
 	}
-	add(text)
-	trimmed := strings.Trim(strings.TrimSpace(text), `"'`)
-	if trimmed = strings.TrimSpace(trimmed); trimmed == "" {
-		return ids
+	if len(text) <= MaxIDBytes && printable([]byte(text)) {
+		add(text)
 	}
+	add(trimmed)
+	trimmed = strings.TrimSpace(strings.Trim(trimmed, `"'`))
 	add(trimmed)
 	bare := strings.TrimPrefix(strings.ToLower(trimmed), "urn:uuid:")
 	bare = strings.TrimSuffix(strings.TrimPrefix(bare, "{"), "}")

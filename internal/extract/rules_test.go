@@ -121,7 +121,8 @@ func TestNormalizeID(t *testing.T) {
 	padded := "0000000000000000" + span1
 	for text, expected := range map[string][]string{
 		"evt-1":                {"evt-1"},
-		" Evt-1\n":             nil, // a control character inside is refused; see below
+		" Evt-1\n":             {"Evt-1"},
+		"a\nb":                 nil,
 		"  Evt-1 ":             {"  Evt-1 ", "Evt-1"},
 		`"Evt-1"`:              {`"Evt-1"`, "Evt-1"},
 		strings.ToUpper(span1): {strings.ToUpper(span1), span1, padded},
