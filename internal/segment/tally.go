@@ -1,0 +1,49 @@
+package segment
+
+import (
+	"github.com/fx-risk-ai/annals/internal/proof"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// tally counts rows as they pass: by the writer to say what it wrote, by
+// Recount to find the same.
+type tally struct {
+	tree         proof.Tree
+	counts       schema.Counts
+	first, last  int64
+	minTimestamp int64
+	maxTimestamp int64
+	epochs       []schema.LeaderEpoch
+}
+
+func (t *tally) rows() int64 { return t.counts.Rows() }
+
+func (t *tally) add(r *schema.Record, leaf schema.Digest) {
+	if t.rows() == 0 {
+		t.first, t.minTimestamp, t.maxTimestamp = r.Offset, r.Timestamp, r.Timestamp
+	}
+	t.last = r.Offset
+	t.minTimestamp = min(t.minTimestamp, r.Timestamp)
+	t.maxTimestamp = max(t.maxTimestamp, r.Timestamp)
+	if n := len(t.epochs); n == 0 || t.epochs[n-1].Epoch != r.LeaderEpoch {
+		t.epochs = append(t.epochs, schema.LeaderEpoch{Epoch: r.LeaderEpoch, Start: r.Offset})
+	}
+	switch r.Status {
+	case schema.Aborted:
+		t.counts.Aborted++
+	case schema.Control:
+		t.counts.Control++
+	default:
+		t.counts.Committed++
+	}
+	t.tree.Append(leaf)
+}
+
+// summary gives everything but what only the file's bytes tell.
+func (t *tally) summary() Summary {
+	return Summary{
+		Counts: t.counts, RecordRoot: t.tree.Root(),
+		MinTimestamp: t.minTimestamp, MaxTimestamp: t.maxTimestamp,
+		FirstOffset: t.first, LastOffset: t.last, LeaderEpochs: t.epochs,
+	}
+}
