@@ -105,7 +105,7 @@ func TestMigrateTwiceAndConcurrently(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := x.ask("SELECT count(), uniqExact(version) FROM db.migrations"); got != "6\t6" {
+	if got := x.ask("SELECT count(), uniqExact(version) FROM db.migrations"); got != "7\t7" {
 		t.Errorf("migrations applied and versions: %s", got)
 	}
 }

@@ -65,7 +65,10 @@ func (x *Index) InsertRecords(ctx context.Context, rows []Row, archivedAt time.T
 		}
 		b.add(row, at)
 	}
-	return x.sendBlock(ctx, b)
+	if err := x.sendBlock(ctx, b); err != nil {
+		return err
+	}
+	return x.insertPositions(ctx, rows, at)
 }
 
 func checkRow(row Row) error {

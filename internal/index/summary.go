@@ -26,7 +26,7 @@ const hourMillis = int64(time.Hour / time.Millisecond)
 // of it. One goroutine at a time; its memory is bounded.
 type Summary struct {
 	groups  map[group]*totals
-	samples map[string]*sample
+	samples map[string][]schema.Cause // by event type
 }
 
 type group struct {
@@ -43,15 +43,9 @@ type totals struct {
 	first, last                                          int64
 }
 
-// sample holds some declared causes of one event type.
-type sample struct {
-	causes    []schema.Cause
-	timestamp int64
-}
-
 // NewSummary makes an empty summary.
 func NewSummary() *Summary {
-	return &Summary{groups: map[group]*totals{}, samples: map[string]*sample{}}
+	return &Summary{groups: map[group]*totals{}, samples: map[string][]schema.Cause{}}
 }
 
 // Add counts one record of the segment. Nothing of it is kept but copies of
@@ -78,7 +72,7 @@ func (s *Summary) Add(r *schema.Record, x *schema.Extraction) {
 		t.withErrors++
 	}
 	if r.Status == schema.Committed && len(x.Causes) > 0 {
-		s.sample(r, x)
+		s.sample(x)
 	}
 }
 
@@ -96,21 +90,14 @@ func (s *Summary) open(key group, timestamp int64) *totals {
 	return t
 }
 
-func (s *Summary) sample(r *schema.Record, x *schema.Extraction) {
+func (s *Summary) sample(x *schema.Extraction) {
 	have, ok := s.samples[x.EventType]
-	if !ok {
-		if len(s.samples) >= maxSampled {
-			return
-		}
-		have = &sample{timestamp: r.Timestamp}
-		s.samples[strings.Clone(x.EventType)] = have
+	if len(have) >= causeSamples || !ok && len(s.samples) >= maxSampled {
+		return
 	}
-	if len(have.causes) < causeSamples {
-		// The last cause: of a window's it is the newest.
-		cause := x.Causes[len(x.Causes)-1]
-		have.causes = append(have.causes, schema.Cause{Kind: cause.Kind, ID: strings.Clone(cause.ID)})
-		have.timestamp = max(have.timestamp, r.Timestamp)
-	}
+	// The last cause: of a window's it is the newest.
+	cause := x.Causes[len(x.Causes)-1]
+	s.samples[strings.Clone(x.EventType)] = append(have, schema.Cause{Kind: cause.Kind, ID: strings.Clone(cause.ID)})
 }
 
 var rollupsTable = newTable("rollups",
@@ -186,5 +173,8 @@ func (x *Index) insertSummary(ctx context.Context, row SegmentRow) error {
 			}
 		}
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	return x.insertTopology(ctx, row)
 }

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS topology (
     branch          Int32,
     seq             Int64,
     samples         Int64 COMMENT 'declared causes that were looked at and resolved; a sample, not a count',
-    timestamp       Int64 COMMENT 'the newest sampled child, milliseconds since the Unix epoch'
+    timestamp       Int64 COMMENT 'the greatest record time of the segment, milliseconds since the Unix epoch'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}

@@ -1,0 +1,177 @@
+package index
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Scope is what a read may see. The zero Scope sees nothing. Topics are
+// incarnations, by topic ID: a name that was given away must not show what it
+// once meant.
+type Scope struct {
+	All    bool
+	Topics []schema.TopicID
+}
+
+// Everything is the scope that hides no topic.
+var everything = Scope{All: true}
+
+// empty tells that nothing can be seen, so that nothing need be asked.
+func (s Scope) empty() bool { return !s.All && len(s.Topics) == 0 }
+
+// MaxScope bounds Scope.Topics: they travel with every read.
+const MaxScope = 10_000
+
+// where is the condition on topic_id that every read of records carries, with
+// arguments.
+const scopeCondition = "({all:UInt8} = 1 OR has(arrayMap(x -> toFixedString(unhex(x), 16), {scope:Array(String)}), topic_id))"
+
+func (s Scope) arguments() ([]any, error) {
+	if s.All {
+		return []any{clickhouse.Named("all", uint8(1)), clickhouse.Named("scope", []string{})}, nil
+	}
+	if len(s.Topics) > MaxScope {
+		return nil, schema.Errorf(schema.Exhausted, "read index: %d topics may be seen, at most %d fit into a query", len(s.Topics), MaxScope)
+	}
+	return []any{clickhouse.Named("all", uint8(0)), clickhouse.Named("scope", topicIDList(s.Topics))}, nil
+}
+
+func topicIDList(ids []schema.TopicID) []string {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = hex.EncodeToString(id[:])
+	}
+	return list
+}
+
+// Hit is what the index knows of a record. Timestamp is Kafka's record time in
+// milliseconds, EventTime the contract's in microseconds since the Unix epoch.
+type Hit struct {
+	schema.Position
+	Topic          string
+	Status         schema.Status
+	ExtractVersion int32
+	Timestamp      int64
+	EventTime      int64
+	HasEventTime   bool
+	TraceID        string
+	EventID        string
+	SpanID         string         // empty in a search
+	Causes         []schema.Cause // nil in a search
+	EventType      string
+	EventVersion   string
+	Service        string
+	Stage          schema.Stage // as the producer declared it
+	Bytes          int64
+	Tombstone      bool
+	Errors         []string // only in a search
+}
+
+// Coordinates names the hit by topic name.
+func (h *Hit) Coordinates() schema.Coordinates {
+	return schema.Coordinates{Topic: h.Topic, Partition: h.Partition, Offset: h.Offset}
+}
+
+// compare orders by record time and then by identity, which is a total order.
+func (h *Hit) compare(o *Hit) int {
+	if c := compareInts(h.Timestamp, o.Timestamp); c != 0 {
+		return c
+	}
+	if c := strings.Compare(string(h.TopicID[:]), string(o.TopicID[:])); c != 0 {
+		return c
+	}
+	if c := compareInts(int64(h.Partition), int64(o.Partition)); c != 0 {
+		return c
+	}
+	if c := compareInts(int64(h.Branch), int64(o.Branch)); c != 0 {
+		return c
+	}
+	return compareInts(h.Offset, o.Offset)
+}
+
+func compareInts(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// traceColumns are what hits read from records_by_trace are made of, in the
+// order of scanTrace.
+const traceColumns = `topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time,
+	trace_id, event_id, span_id, causes, event_type, event_version, source_service, stage, bytes, null_value`
+
+// scanner reads one row of an answer.
+type scanner interface{ Scan(dest ...any) error }
+
+// rawHit are the columns as they come.
+type rawHit struct {
+	topicID, causes string
+	status, stage   int8
+	version         uint16
+	nullValue       uint8
+}
+
+func scanTrace(rows scanner, h *Hit) error {
+	var raw rawHit
+	err := rows.Scan(&h.Topic, &raw.topicID, &h.Partition, &h.Branch, &h.Offset, &raw.status, &raw.version,
+		&h.Timestamp, &h.EventTime, &h.TraceID, &h.EventID, &h.SpanID, &raw.causes, &h.EventType, &h.EventVersion,
+		&h.Service, &raw.stage, &h.Bytes, &raw.nullValue)
+	if err != nil {
+		return err
+	}
+	raw.into(h)
+	return h.readCauses(raw.causes)
+}
+
+func (raw *rawHit) into(h *Hit) {
+	copy(h.TopicID[:], raw.topicID)
+	h.Status, h.Stage = schema.Status(raw.status), schema.Stage(raw.stage)
+	h.ExtractVersion, h.Tombstone = int32(raw.version), raw.nullValue != 0
+	h.HasEventTime = h.EventTime != noEventTime
+	if !h.HasEventTime {
+		h.EventTime = 0
+	}
+}
+
+func (h *Hit) readCauses(text string) error {
+	if text == "" {
+		return nil
+	}
+	h.Causes = make([]schema.Cause, 0, strings.Count(text, "\n")+1)
+	for line := range strings.SplitSeq(text, "\n") {
+		cause, err := schema.ParseCause(line)
+		if err != nil {
+			return schema.Errorf(schema.Corrupt, "read causes of %s: %w", h.Coordinates(), err)
+		}
+		h.Causes = append(h.Causes, cause)
+	}
+	return nil
+}
+
+// query runs a bounded read and gives each row to take.
+func (x *Index) query(ctx context.Context, verb, sql string, arguments []any, take func(scanner) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout+dialTimeout)
+	defer cancel()
+	rows, err := x.reads.Query(ctx, sql, arguments...)
+	if err != nil {
+		return fault(verb, err)
+	}
+	defer func() { err = errors.Join(err, fault(verb, rows.Close())) }()
+	for rows.Next() {
+		if err := take(rows); err != nil {
+			return fault(verb, err)
+		}
+	}
+	return fault(verb, rows.Err())
+}

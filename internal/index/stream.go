@@ -1,0 +1,218 @@
+package index
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Branch is what the index knows of one branch of one stream: how far it is
+// sealed and indexed, and what its commits count.
+type Branch struct {
+	Stream schema.Stream // Cluster is empty before the first commit
+	Branch int32
+
+	Start     int64 // first offset in scope: where the genesis began, or the divergence
+	Next      int64 // sealed up to here, exclusive; 0 before the first commit
+	FreshNext int64 // indexed up to here, exclusive; never below Next
+
+	Records       schema.Counts
+	Gaps          map[schema.GapClass]int64
+	Segments      int64
+	Commits       int64
+	Bytes         int64 // of the segments' objects
+	HighWatermark int64 // the last one a commit saw; -1: none
+	MinTimestamp  int64 // over sealed rows; both 0 if none
+	MaxTimestamp  int64
+	Genesis       time.Time // clock of the branch's first commit; zero if none
+	SealedAt      time.Time // clock of the last commit; zero if none
+	IndexedAt     time.Time // when the archiver last read records of it; zero if not known
+	Versions      [2]int32  // least and greatest extract version of its segments
+}
+
+// Branches gives every branch of every stream, by topic name, topic ID,
+// partition and branch.
+func (x *Index) Branches(ctx context.Context) ([]Branch, error) {
+	byKey := map[branchKey]*Branch{}
+	if err := x.sealed(ctx, byKey); err != nil {
+		return nil, err
+	}
+	if err := x.indexed(ctx, byKey); err != nil {
+		return nil, err
+	}
+	list := make([]Branch, 0, len(byKey))
+	for _, b := range byKey {
+		b.FreshNext = max(b.FreshNext, b.Next)
+		list = append(list, *b)
+	}
+	slices.SortFunc(list, func(a, b Branch) int { return a.compare(b) })
+	return list, nil
+}
+
+func (b Branch) compare(o Branch) int {
+	switch {
+	case b.Stream.Topic != o.Stream.Topic:
+		return strings.Compare(b.Stream.Topic, o.Stream.Topic)
+	case b.Stream.TopicID != o.Stream.TopicID:
+		return strings.Compare(string(b.Stream.TopicID[:]), string(o.Stream.TopicID[:]))
+	case b.Stream.Partition != o.Stream.Partition:
+		return compareInts(int64(b.Stream.Partition), int64(o.Stream.Partition))
+	default:
+		return compareInts(int64(b.Branch), int64(o.Branch))
+	}
+}
+
+func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
+	// A genesis or divergence says where its branch starts. What a compaction or
+	// redaction rewrote was counted when it was sealed.
+	const sql = `
+		SELECT any(cluster), any(topic), topic_id, partition, branch,
+			argMin(next, seq), maxIf(next, kind IN ('genesis', 'segment', 'gap', 'divergence')),
+			sumIf(committed, kind = 'segment'), sumIf(aborted, kind = 'segment'), sumIf(control, kind = 'segment'),
+			(sumMap(gap_classes, gap_offsets) AS gaps).1, gaps.2,
+			toInt64(countIf(kind = 'segment')), toInt64(count()), sumIf(bytes, kind = 'segment'), max(high_watermark),
+			minIf(min_timestamp, kind = 'segment'), maxIf(timestamp, kind = 'segment'),
+			min(sealed_at), max(sealed_at),
+			toInt32(minIf(extract_version, object_key != '')), toInt32(maxIf(extract_version, object_key != ''))
+		FROM (SELECT * FROM segments ORDER BY topic_id, partition, branch, base, seq
+			LIMIT 1 BY topic_id, partition, branch, base, seq)
+		GROUP BY topic_id, partition, branch`
+	return x.query(ctx, "read what is sealed", sql, nil, func(rows scanner) error {
+		var (
+			b             Branch
+			topicID       string
+			classes       []string
+			offsets       []int64
+			first, sealed int64
+		)
+		err := rows.Scan(&b.Stream.Cluster, &b.Stream.Topic, &topicID, &b.Stream.Partition, &b.Branch,
+			&b.Start, &b.Next, &b.Records.Committed, &b.Records.Aborted, &b.Records.Control,
+			&classes, &offsets,
+			&b.Segments, &b.Commits, &b.Bytes, &b.HighWatermark, &b.MinTimestamp, &b.MaxTimestamp,
+			&first, &sealed, &b.Versions[0], &b.Versions[1])
+		if err != nil {
+			return err
+		}
+		copy(b.Stream.TopicID[:], topicID)
+		b.Gaps = make(map[schema.GapClass]int64, len(classes))
+		for i, class := range classes {
+			b.Gaps[schema.GapClass(class)] = offsets[i]
+		}
+		b.Genesis, b.SealedAt = time.UnixMilli(first), time.UnixMilli(sealed)
+		into[branchKey{b.Stream.TopicID, b.Stream.Partition, b.Branch}] = &b
+		return nil
+	})
+}
+
+func (x *Index) indexed(ctx context.Context, into map[branchKey]*Branch) error {
+	const sql = `
+		SELECT any(topic), topic_id, partition, branch, max(next), max(archived_at)
+		FROM positions GROUP BY topic_id, partition, branch`
+	return x.query(ctx, "read what is indexed", sql, nil, func(rows scanner) error {
+		var (
+			topic, topicID string
+			key            branchKey
+			next, at       int64
+		)
+		if err := rows.Scan(&topic, &topicID, &key.partition, &key.branch, &next, &at); err != nil {
+			return err
+		}
+		copy(key.topicID[:], topicID)
+		b, ok := into[key]
+		if !ok {
+			b = &Branch{
+				Stream: schema.Stream{Topic: topic, TopicID: key.topicID, Partition: key.partition},
+				Branch: key.branch, HighWatermark: -1,
+			}
+			into[key] = b
+		}
+		b.FreshNext, b.IndexedAt = next, time.UnixMilli(at)
+		return nil
+	})
+}
+
+// Covering gives, for each position that a segment on its branch covers, the
+// newest such segment. Positions that none covers are not in the answer.
+func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]SegmentRow, error) {
+	if len(positions) == 0 {
+		return nil, nil
+	}
+	type bounds struct{ low, high int64 }
+	streams := map[branchKey]bounds{}
+	for _, p := range positions {
+		key := branchKey{p.TopicID, p.Partition, p.Branch}
+		b, ok := streams[key]
+		if !ok {
+			b = bounds{p.Offset, p.Offset}
+		}
+		streams[key] = bounds{min(b.low, p.Offset), max(b.high, p.Offset)}
+	}
+	var (
+		ids                  []schema.TopicID
+		partitions, branches []int32
+		lows, highs          []int64
+	)
+	for key, b := range streams {
+		ids, partitions, branches = append(ids, key.topicID), append(partitions, key.partition), append(branches, key.branch)
+		lows, highs = append(lows, b.low), append(highs, b.high)
+	}
+	const sql = `
+		SELECT ` + segmentColumns + `
+		FROM segments AS s
+		INNER JOIN (
+			SELECT toFixedString(unhex(w.1), 16) AS w_id, w.2 AS w_partition, w.3 AS w_branch, w.4 AS w_low, w.5 AS w_high
+			FROM (SELECT arrayJoin(arrayZip({ids:Array(String)}, {partitions:Array(Int32)}, {branches:Array(Int32)},
+				{lows:Array(Int64)}, {highs:Array(Int64)})) AS w)
+		) AS wanted ON s.topic_id = w_id AND s.partition = w_partition AND s.branch = w_branch
+		WHERE s.topic_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
+		  AND object_key != '' AND base <= w_high AND next > w_low
+		ORDER BY seq LIMIT 1 BY topic_id, partition, branch, base, seq LIMIT 100000`
+	found := map[branchKey][]SegmentRow{}
+	err := x.query(ctx, "find segments", sql, []any{
+		clickhouse.Named("ids", topicIDList(ids)), clickhouse.Named("partitions", partitions),
+		clickhouse.Named("branches", branches), clickhouse.Named("lows", lows), clickhouse.Named("highs", highs),
+	}, func(rows scanner) error {
+		row, err := scanSegment(rows)
+		key := branchKey{row.Stream.TopicID, row.Stream.Partition, row.Branch}
+		found[key] = append(found[key], row)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	covering := make(map[schema.Position]SegmentRow, len(positions))
+	for _, p := range positions {
+		for _, row := range found[branchKey{p.TopicID, p.Partition, p.Branch}] { // by seq: the last one wins
+			if row.Base <= p.Offset && p.Offset < row.Next {
+				covering[p] = row
+			}
+		}
+	}
+	return covering, nil
+}
+
+const segmentColumns = `cluster, topic, topic_id, partition, branch, base, next, seq, kind, object_key, sha256, bytes,
+	extract_version, committed, aborted, control, min_timestamp, timestamp, high_watermark, sealed_at`
+
+func scanSegment(rows scanner) (SegmentRow, error) {
+	var (
+		row           SegmentRow
+		topicID, kind string
+		sha           string
+		version       uint16
+		sealedAt      int64
+	)
+	err := rows.Scan(&row.Stream.Cluster, &row.Stream.Topic, &topicID, &row.Stream.Partition, &row.Branch,
+		&row.Base, &row.Next, &row.Seq, &kind, &row.Key, &sha, &row.Bytes, &version,
+		&row.Records.Committed, &row.Records.Aborted, &row.Records.Control, &row.MinTimestamp, &row.MaxTimestamp,
+		&row.HighWatermark, &sealedAt)
+	copy(row.Stream.TopicID[:], topicID)
+	copy(row.SHA256[:], sha)
+	row.Kind, row.ExtractVersion, row.SealedAt = schema.CommitKind(kind), int32(version), time.UnixMilli(sealedAt)
+	return row, err
+}

@@ -1,0 +1,139 @@
+package index
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// MaxTrace bounds how many hits one read of a trace gives.
+const MaxTrace = 50_000
+
+// Trace gives the committed records of a trace in the order of their record
+// times, at most limit of them, and tells whether there are more. spellings
+// are the ways the id may be written, and a record of any of them is given.
+func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limit int) (hits []Hit, more bool, err error) {
+	if scope.empty() || len(spellings) == 0 {
+		return nil, false, nil
+	}
+	limit = max(1, min(limit, MaxTrace))
+	hashes := make([]uint64, len(spellings))
+	for i, id := range spellings {
+		hashes[i] = Hash(id)
+	}
+	arguments, err := scope.arguments()
+	if err != nil {
+		return nil, false, err
+	}
+	arguments = append(arguments,
+		clickhouse.Named("hashes", hashes), clickhouse.Named("ids", spellings), clickhouse.Named("limit", uint64(limit+1)))
+	err = x.query(ctx, "read trace", `
+		SELECT `+traceColumns+` FROM records_by_trace
+		WHERE trace_h IN {hashes:Array(UInt64)} AND trace_id IN {ids:Array(String)}
+		  AND status = 'committed' AND `+scopeCondition+`
+		ORDER BY timestamp, topic_id, partition, branch, offset, extract_version
+		LIMIT 1 BY timestamp, topic_id, partition, branch, offset, extract_version
+		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
+		hits = append(hits, Hit{})
+		return scanTrace(rows, &hits[len(hits)-1])
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(hits) > limit {
+		return hits[:limit], true, nil
+	}
+	return hits, false, nil
+}
+
+// Locator leads to a row of records_by_trace: what id_index knows.
+type Locator struct {
+	schema.Position
+	Kind      schema.IDKind
+	Hash      uint64 // of the id that was looked up
+	TraceHash uint64
+	Timestamp int64
+}
+
+// maxKeys bounds the hashes of one query, which travel in a URL.
+const maxKeys = 4000
+
+// rows gives the rows that locators lead to, any order, of any status. Rows
+// that the locators do not name are left out.
+func (x *Index) rows(ctx context.Context, locators []Locator, scope Scope) ([]Hit, error) {
+	var hits []Hit
+	want := make(map[schema.Position]bool, len(locators))
+	byTrace := make(map[uint64]bool, len(locators))
+	for _, l := range locators {
+		want[l.Position], byTrace[l.TraceHash] = true, true
+	}
+	keys := make([]uint64, 0, len(byTrace))
+	for key := range byTrace {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	first, last := timeRange(locators)
+	for chunk := range slices.Chunk(keys, maxKeys) {
+		some, err := x.rowsOf(ctx, chunk, want, first, last, scope)
+		if err != nil {
+			return nil, err
+		}
+		hits = append(hits, some...)
+	}
+	return hits, nil
+}
+
+func timeRange(locators []Locator) (first, last int64) {
+	for i, l := range locators {
+		if i == 0 || l.Timestamp < first {
+			first = l.Timestamp
+		}
+		if i == 0 || l.Timestamp > last {
+			last = l.Timestamp
+		}
+	}
+	return first, last
+}
+
+func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Position]bool, first, last int64, scope Scope) ([]Hit, error) {
+	arguments, err := scope.arguments()
+	if err != nil {
+		return nil, err
+	}
+	// Offsets are a coarse sieve that spares reading a big trace for one of its
+	// rows; the identities themselves are compared here.
+	offsets := make([]int64, 0, len(want))
+	for p := range want {
+		offsets = append(offsets, p.Offset)
+	}
+	slices.Sort(offsets)
+	offsets = slices.Compact(offsets)
+	sieve := "1"
+	if len(offsets) <= maxKeys {
+		sieve = "offset IN {offsets:Array(Int64)}"
+		arguments = append(arguments, clickhouse.Named("offsets", offsets))
+	}
+	arguments = append(arguments, clickhouse.Named("keys", keys),
+		clickhouse.Named("first", first), clickhouse.Named("last", last))
+	var hits []Hit
+	seen := make(map[schema.Position]int32, len(want))
+	err = x.query(ctx, "read records by id", `
+		SELECT `+traceColumns+` FROM records_by_trace
+		WHERE trace_h IN {keys:Array(UInt64)} AND timestamp BETWEEN {first:Int64} AND {last:Int64}
+		  AND `+sieve+` AND `+scopeCondition, arguments, func(rows scanner) error {
+		var h Hit
+		if err := scanTrace(rows, &h); err != nil {
+			return err
+		}
+		if version, ok := seen[h.Position]; !want[h.Position] || ok && version == h.ExtractVersion {
+			return nil
+		}
+		seen[h.Position] = h.ExtractVersion
+		hits = append(hits, h)
+		return nil
+	})
+	return hits, err
+}
