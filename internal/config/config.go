@@ -83,14 +83,12 @@ type S3 struct {
 
 // ClickHouse is how to reach the index, always over HTTP.
 type ClickHouse struct {
-	URL             string   `yaml:"url" unit:"URL" doc:"Address of ClickHouse's HTTP interface, such as http://127.0.0.1:8123 or https://clickhouse.example:8443." change:"Set it to use a ClickHouse server of your own."`
-	Database        string   `yaml:"database" doc:"Database of the index; its tables are created when missing. Letters, digits and underscores."`
-	User            string   `yaml:"user" doc:"User. It needs CREATE, INSERT, SELECT, ALTER and DROP on the database."`
-	Password        Secret   `yaml:"password" file:"password_file" doc:"Password."`
-	PasswordFile    string   `yaml:"password_file" doc:"File that holds the password. Read once, at start."`
-	TLS             TLSFiles `yaml:"tls" doc:"Certificates, for an https URL."`
-	QueryTimeout    Duration `yaml:"query_timeout" min:"100ms" max:"10m" doc:"How long one search may run in the index before it is given up." change:"Raise it for searches over years that the explorer gives up on."`
-	ConnectionLimit int      `yaml:"connection_limit" unit:"connections" min:"2" max:"256" doc:"Most connections open to the index at once." change:"Raise it when many people search at the same time."`
+	URL          string   `yaml:"url" unit:"URL" doc:"Address of ClickHouse's HTTP interface, such as http://127.0.0.1:8123 or https://clickhouse.example:8443." change:"Set it to use a ClickHouse server of your own."`
+	Database     string   `yaml:"database" doc:"Database of the index; its tables are created when missing. Letters, digits and underscores."`
+	User         string   `yaml:"user" doc:"User. It needs CREATE, INSERT, SELECT, ALTER and DROP on the database."`
+	Password     Secret   `yaml:"password" file:"password_file" doc:"Password."`
+	PasswordFile string   `yaml:"password_file" doc:"File that holds the password. Read once, at start."`
+	TLS          TLSFiles `yaml:"tls" doc:"Certificates, for an https URL."`
 }
 
 // Archive is how records become segments.
@@ -170,7 +168,6 @@ func Default() Config {
 		},
 		ClickHouse: ClickHouse{
 			Database: "annals", User: "default",
-			QueryTimeout: Duration(10 * time.Second), ConnectionLimit: 16,
 		},
 		Archive: Archive{
 			Group: "annals-archiver", Start: "earliest",

@@ -131,6 +131,40 @@ func TestFileRulesCanFail(t *testing.T) {
 	}
 }
 
+func TestUnreadOptionsAreFound(t *testing.T) {
+	settings := []lint.File{{Path: "config/config.go", Content: []byte(strings.ReplaceAll(`package config
+import "time"
+type Config struct { A Section; B Section; Log struct { Level string }; Secret Secret 'yaml:"secret" file:"file"'; File string 'yaml:"file"'; Other string 'yaml:"other"' }
+type Section struct { Used, Set, Unused time.Duration }
+type Secret struct { text *string }
+func Load() Config { return Config{} }
+`, "'", "`"))}}
+	command := []lint.File{
+		{Path: "cmd/main.go", Content: []byte(`package main
+import ("os"; "example/config"; "example/unknown")
+func main() {
+	cfg := config.Load()
+	cfg.A.Set = 1
+	unknown.Do(use(cfg.A), cfg.Log.Level, os.Args)
+}
+func use(s config.Section) unknown.Thing { return unknown.Of(s.Used) }
+`)},
+		{Path: "cmd/main_test.go", Content: []byte("package main\nvar _ = config.Load().Secret\n")},
+	}
+	findings, err := lint.Unread("example/config", settings, command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range findings {
+		got = append(got, f.Where)
+	}
+	// A section's type stands for both places that have it.
+	if want := "Config.A.Unused Config.B.Unused Config.Secret Config.Other"; strings.Join(got, " ") != want {
+		t.Errorf("found %v, want %s", got, want)
+	}
+}
+
 func TestLinksCanFail(t *testing.T) {
 	document := lint.File{Path: "docs/a/b.md", Content: []byte("[1](c.md) [2](../d.md#part) [3](gone.md) [4](https://x.example/gone.md) [5](#part)")}
 	exists := func(path string) bool { return path == "docs/a/c.md" || path == "docs/d.md" }

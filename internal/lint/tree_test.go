@@ -55,6 +55,23 @@ func TestFilesKeepTheRules(t *testing.T) {
 	}
 }
 
+// TestEveryOptionIsRead holds the settings against the commands that use them.
+func TestEveryOptionIsRead(t *testing.T) {
+	files, err := lint.Files(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := lint.Below(files, "cmd/annals")
+	if len(command) == 0 {
+		t.Skip("cmd/annals does not exist yet")
+	}
+	findings, err := lint.Unread(lint.Module+"/internal/config", lint.Below(files, "internal/config"), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, findings)
+}
+
 // TestLinksLeadSomewhere follows the links between documents, and finds
 // decisions that the list of decisions does not name.
 func TestLinksLeadSomewhere(t *testing.T) {
