@@ -36,7 +36,7 @@ func (s *Store) do(ctx context.Context, r request, f func(context.Context) error
 		if ended := ctx.Err(); ended != nil {
 			return fmt.Errorf("%s: %w", err, ended)
 		}
-		if n >= r.attempts || !passes(err) {
+		if n >= r.attempts || !passes(err, n) {
 			return err
 		}
 		pause := pauseAfter(n)

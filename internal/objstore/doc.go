@@ -10,8 +10,9 @@
 // Integrity: every write carries the SHA-256 of its bytes, twice: as the
 // payload hash that the request's signature covers, and as a checksum that the
 // store verifies and keeps. A store that received other bytes refuses them, and
-// the error is [schema.Corrupt]. Reads are held against the length the store
-// announced; whoever knows an object's hash compares it himself.
+// the error is [schema.Corrupt]. Reads of whole objects are held against that
+// checksum where the store sends it back, all reads against the announced
+// length; whoever knows an object's hash still compares it himself.
 //
 // Consistency: what the store gives. Annals needs read-after-write and
 // list-after-write consistency and atomic conditional writes, which Amazon S3

@@ -35,6 +35,9 @@ var errTooLarge = errors.New("larger than the limit")
 // errShort is an object that ends before the range that was asked for.
 var errShort = errors.New("shorter than the range asked for")
 
+// errChecksum is a body that is not the one that was written.
+var errChecksum = errors.New("not the bytes whose checksum the store keeps")
+
 // errRangeIgnored is an answer with other bytes than the range asked for.
 var errRangeIgnored = errors.New("the store does not answer range requests")
 
@@ -61,7 +64,7 @@ func kindOf(err error) schema.Kind {
 		return classed.Kind
 	case errors.Is(err, errTooLarge):
 		return schema.Exhausted
-	case errors.Is(err, errShort):
+	case errors.Is(err, errShort), errors.Is(err, errChecksum):
 		return schema.Corrupt
 	case errors.Is(err, errRangeIgnored):
 		return schema.Internal
@@ -140,15 +143,16 @@ func storeFull(answer minio.ErrorResponse) bool {
 	return false
 }
 
-// passes tells whether the same request may succeed later.
-func passes(err error) bool {
+// passes tells whether the same request may succeed when it is sent again
+// after n attempts.
+func passes(err error, n int) bool {
 	switch schema.KindOf(err) {
 	case schema.Unavailable:
 		return true
 	case schema.Corrupt:
-		// Bytes that were damaged on the way are sent again; an object that is
-		// too short stays so.
-		return !errors.Is(err, errShort)
+		// Bytes damaged on the way are sent once more; an object that is too
+		// short stays so.
+		return n == 1 && !errors.Is(err, errShort)
 	default:
 		return false
 	}

@@ -1,6 +1,8 @@
 package objstore_test
 
 import (
+	"flag"
+	"log"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
@@ -8,7 +10,14 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for pauses and deadlines more than they compute.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		log.Fatal(err)
+	}
+	embeddedtest.VerifyNoLeaks(m)
+}
 
 func TestEmbeddedStoreIsAccepted(t *testing.T) {
 	objstoretest.Accept(t, func(t *testing.T, pageKeys int) *objstore.Store {

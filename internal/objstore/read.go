@@ -3,6 +3,8 @@ package objstore
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +16,8 @@ import (
 )
 
 // Get reads the whole object under key, which may have at most limit bytes; a
-// larger one is Exhausted, and no more than the limit is held in memory.
+// larger one is Exhausted, and no more than the limit is held in memory. Bytes
+// that do not match the checksum the store kept are Corrupt.
 func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, Object, error) {
 	full, err := s.full(key)
 	if err != nil {
@@ -25,7 +28,9 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, Objec
 		got  Object
 	)
 	err = s.do(ctx, request{op: "get", key: key, bytes: limit, attempts: MaxAttempts}, func(ctx context.Context) error {
-		stream, info, _, err := s.client.GetObject(ctx, s.bucket, full, minio.GetObjectOptions{})
+		var opts minio.GetObjectOptions
+		opts.Set("x-amz-checksum-mode", "ENABLED") // minio-go's own check needs a read beyond the end
+		stream, info, header, err := s.client.GetObject(ctx, s.bucket, full, opts)
 		if err != nil {
 			return err
 		}
@@ -33,15 +38,30 @@ func (s *Store) Get(ctx context.Context, key string, limit int64) ([]byte, Objec
 		if info.Size > limit {
 			return fmt.Errorf("%d bytes, %w of %d", info.Size, errTooLarge, limit)
 		}
-		body, err = readUpTo(stream, info.Size, limit)
+		if body, err = readUpTo(stream, info.Size, limit); err != nil {
+			return err
+		}
 		got = object(key, info)
 		got.Size = int64(len(body))
-		return err
+		return checkSum(body, header.Get("X-Amz-Checksum-Sha256"))
 	})
 	if err != nil {
 		return nil, Object{}, err
 	}
 	return body, got, nil
+}
+
+// checkSum holds a body against the SHA-256 that the store kept, where it sends
+// one. That of an object written in parts is no hash of its bytes.
+func checkSum(body []byte, kept string) error {
+	want, err := base64.StdEncoding.DecodeString(kept)
+	if kept == "" || err != nil || len(want) != sha256.Size {
+		return nil
+	}
+	if got := sha256.Sum256(body); !bytes.Equal(got[:], want) {
+		return fmt.Errorf("%d bytes, %w", len(body), errChecksum)
+	}
+	return nil
 }
 
 // GetRange reads exactly length bytes from offset on. An object that ends

@@ -32,11 +32,12 @@ const (
 	Truncated         // the answer's body breaks off half-way
 	NoAnswer          // nothing until the request's own deadline
 	ShortAnswer       // half the answer's body under a length to match
+	Unranged          // an answer that does not say which range it is
 )
 
 var faultNames = [...]string{
 	"none", "refused", "lost", "reply lost", "twice", "late", "500", "applied 500", "503", "409", "507", "403",
-	"truncated", "no answer", "short answer",
+	"truncated", "no answer", "short answer", "unranged",
 }
 
 // String names the fault.
@@ -124,6 +125,13 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		return halve(response, fault == ShortAnswer)
+	case Unranged:
+		response, err := f.base().RoundTrip(r)
+		if err == nil {
+			response.StatusCode = http.StatusOK
+			response.Header.Del("Content-Range")
+		}
+		return response, err
 	default:
 		return status(r, fault), nil
 	}
