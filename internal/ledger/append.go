@@ -14,7 +14,7 @@ import (
 
 const (
 	// appendAttempts bounds how often the same bytes are sent.
-	appendAttempts = 8
+	appendAttempts = 6
 	// Pauses between them: doubled each time, the upper half at random.
 	firstPause = 50 * time.Millisecond
 	maxPause   = 2 * time.Second

@@ -2,7 +2,9 @@ package ledger_test
 
 import (
 	"crypto/sha256"
+	"flag"
 	"fmt"
+	"log"
 	"testing"
 
 	"github.com/google/uuid"
@@ -15,7 +17,14 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for pauses more than they compute.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		log.Fatal(err)
+	}
+	embeddedtest.VerifyNoLeaks(m)
+}
 
 // open opens a ledger on a fresh prefix of the embedded store.
 func open(t testing.TB, edits ...func(*objstore.Options)) (*ledger.Ledger, *objstore.Store) {

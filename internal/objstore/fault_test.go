@@ -20,7 +20,7 @@ import (
 func broken(t *testing.T, match func(*http.Request) bool, faults ...ot.Fault) (sound, under *objstore.Store, f *ot.Faults) {
 	t.Helper()
 	options := ot.EmbeddedOptions(t)
-	f = &ot.Faults{Choose: ot.Script(match, faults...)}
+	f = &ot.Faults{Base: options.Transport, Choose: ot.Script(match, faults...)}
 	timeout := objstore.DefaultTimeout
 	if len(faults) > 0 && faults[0] == ot.NoAnswer {
 		timeout = 300 * time.Millisecond

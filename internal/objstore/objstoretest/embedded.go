@@ -1,6 +1,7 @@
 package objstoretest
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
@@ -19,8 +20,12 @@ func Embedded(t testing.TB, edits ...func(*objstore.Options)) *objstore.Store {
 func EmbeddedOptions(t testing.TB) objstore.Options {
 	t.Helper()
 	s3 := embeddedtest.S3(t)
+	// One pool of connections for all the Stores of a test.
+	transport := &http.Transport{MaxIdleConnsPerHost: 128}
+	t.Cleanup(transport.CloseIdleConnections)
 	return objstore.Options{
-		Endpoint: s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: true,
+		Transport: transport,
+		Endpoint:  s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: true,
 		AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
 	}
 }
