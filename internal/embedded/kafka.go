@@ -61,67 +61,93 @@ type Kafka struct {
 // logged in to it. Topics are not created by being asked for, as in
 // production. With a data directory every produced batch is synced to disk
 // before it is acknowledged, and topic IDs, the cluster ID, groups and
-// transactions are found again by the next start.
+// transactions are found again by the next start. After an unclean stop the
+// transactions it left open are ended in the log first.
 //
 // Errors: [ErrPortInUse], [ErrNotLoopback], or what the data directory says.
-func StartKafka(ctx context.Context, opts KafkaOptions) (_ *Kafka, err error) {
-	if opts.User == "" || opts.Password == "" {
-		return nil, errors.New("start embedded kafka: user and password are required")
-	}
-	ln, err := listenLoopback(ctx, opts.Listen, maxKafkaConns)
+func StartKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
+	k, err := startKafka(ctx, opts)
 	if err != nil {
 		return nil, fmt.Errorf("start embedded kafka: %w", err)
-	}
-	log := newKafkaLog(opts.Logger)
-	kopts := []kfake.Opt{
-		kfake.NumBrokers(1),
-		kfake.DefaultNumPartitions(1),
-		kfake.EnableSASL(),
-		kfake.Superuser("SCRAM-SHA-256", opts.User, opts.Password),
-		// A directory that exists brings its own ID and overrides this one.
-		kfake.ClusterID(newClusterID()),
-		kfake.WithLogger(log),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return guardKafka(ln), nil }),
-	}
-	if opts.DataDir != "" {
-		if err := prepareKafkaDir(opts.DataDir); err != nil {
-			return nil, errors.Join(fmt.Errorf("start embedded kafka: %w", err), ln.Close())
-		}
-		kopts = append(kopts, kfake.DataDir(opts.DataDir), kfake.SyncWrites())
-	}
-	cluster, err := kfake.NewCluster(kopts...)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start embedded kafka: %w", err), ignoreClosed(ln.Close()))
-	}
-	k := &Kafka{cluster: cluster, addr: ln.Addr().String(), opts: opts, log: log}
-	if k.clusterID, err = k.probe(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start embedded kafka: %w", err), k.Close())
 	}
 	return k, nil
 }
 
-// prepareKafkaDir makes the directory and forgets the SASL users of the last
-// run: kfake would prefer them to the ones given, and a new password would
-// never take effect. Users that clients created are forgotten too.
-func prepareKafkaDir(dir string) error {
+func startKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
+	if opts.User == "" || opts.Password == "" {
+		return nil, errors.New("user and password are required")
+	}
+	ln, err := listenLoopback(ctx, opts.Listen, maxKafkaConns)
+	if err != nil {
+		return nil, err
+	}
+	b := &brokerStart{opts: opts, log: newKafkaLog(opts.Logger)}
+	if opts.DataDir != "" {
+		if err := b.prepareDir(ctx); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+	}
+	cluster, err := b.start(ln)
+	if err != nil {
+		return nil, errors.Join(err, ignoreClosed(ln.Close()))
+	}
+	k := &Kafka{cluster: cluster, addr: ln.Addr().String(), opts: opts, log: b.log}
+	if k.clusterID, err = b.probe(ctx, k.addr); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+// brokerStart is what it takes to start a broker on a data directory.
+type brokerStart struct {
+	opts KafkaOptions
+	log  *kafkaLog
+}
+
+func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
+	kopts := []kfake.Opt{
+		kfake.NumBrokers(1),
+		kfake.DefaultNumPartitions(1),
+		kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", b.opts.User, b.opts.Password),
+		// A directory that exists brings its own ID and overrides this one.
+		kfake.ClusterID(newClusterID()),
+		kfake.WithLogger(b.log),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return guardKafka(ln), nil }),
+	}
+	if b.opts.DataDir != "" {
+		kopts = append(kopts, kfake.DataDir(b.opts.DataDir), kfake.SyncWrites())
+	}
+	return kfake.NewCluster(kopts...)
+}
+
+// prepareDir makes the directory fit to be opened.
+func (b *brokerStart) prepareDir(ctx context.Context) error {
+	dir := b.opts.DataDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	// kfake would prefer the SASL users of the last run to the ones given, and
+	// a new password would never take effect. Users that clients created are
+	// forgotten too.
 	err := os.Remove(filepath.Join(dir, saslFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reset SASL users: %w", err)
+	}
+	if err := b.recoverTransactions(ctx); err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, runningFile), nil); err != nil {
+		return fmt.Errorf("note that a broker runs: %w", err)
 	}
 	return nil
 }
 
 // probe logs in as a client would and returns the cluster's ID.
-func (k *Kafka) probe(ctx context.Context) (string, error) {
+func (b *brokerStart) probe(ctx context.Context, addr string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, kafkaProbeTimeout)
 	defer cancel()
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(k.addr),
-		kgo.SASL(scram.Auth{User: k.opts.User, Pass: k.opts.Password}.AsSha256Mechanism()),
-	)
+	client, err := b.client(addr)
 	if err != nil {
 		return "", fmt.Errorf("probe broker: %w", err)
 	}
@@ -130,12 +156,19 @@ func (k *Kafka) probe(ctx context.Context) (string, error) {
 	req.Topics = []kmsg.MetadataRequestTopic{}
 	resp, err := req.RequestWith(ctx, client)
 	if err != nil {
-		return "", fmt.Errorf("probe broker at %s: %w", k.addr, err)
+		return "", fmt.Errorf("probe broker at %s: %w", addr, err)
 	}
 	if resp.ClusterID == nil || *resp.ClusterID == "" {
-		return "", fmt.Errorf("probe broker at %s: it has no cluster ID", k.addr)
+		return "", fmt.Errorf("probe broker at %s: it has no cluster ID", addr)
 	}
 	return *resp.ClusterID, nil
+}
+
+func (b *brokerStart) client(addr string) (*kgo.Client, error) {
+	return kgo.NewClient(
+		kgo.SeedBrokers(addr),
+		kgo.SASL(scram.Auth{User: b.opts.User, Pass: b.opts.Password}.AsSha256Mechanism()),
+	)
 }
 
 // Addr is the broker's address, host:port. It is the bootstrap address too.
@@ -160,7 +193,11 @@ func (k *Kafka) Close() error {
 	k.closeOnce.Do(func() {
 		k.log.collect()
 		k.cluster.Close()
-		if err := k.log.collected(); err != nil {
+		err := k.log.collected()
+		if err == nil && k.opts.DataDir != "" { // else the next start must look
+			err = os.Remove(filepath.Join(k.opts.DataDir, runningFile))
+		}
+		if err != nil {
 			k.closeErr = fmt.Errorf("close embedded kafka: %w", err)
 		}
 	})
@@ -223,6 +260,14 @@ func (l *kafkaLog) collect() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.collecting = true
+}
+
+// release ends collect: errors are logged again.
+func (l *kafkaLog) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.collecting = false
+	l.errs = nil
 }
 
 func (l *kafkaLog) collected() error {
