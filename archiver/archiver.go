@@ -1,0 +1,349 @@
+package archiver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Store is where segments go. objstore.Store is one.
+type Store interface {
+	Put(ctx context.Context, key string, body []byte) (objstore.Object, error)
+	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
+	Segments
+}
+
+// Ledger is where a segment becomes archived. ledger.Ledger is one.
+type Ledger interface {
+	Head(ctx context.Context, s schema.Stream) (ledger.Head, error)
+	Append(ctx context.Context, head ledger.Head, c *schema.Commit) (ledger.Head, error)
+	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
+	Chains
+}
+
+// Index is where records are found. index.Index is one.
+type Index interface {
+	InsertRecords(ctx context.Context, rows []index.Row, archivedAt time.Time) error
+	InsertSegment(ctx context.Context, row index.SegmentRow) error
+	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
+}
+
+// Rules read contract fields from a record. extract.Rules are some.
+type Rules interface {
+	Extract(record *schema.Record, into *schema.Extraction)
+}
+
+// Options of an archiver. Kafka, Group and Writer are required.
+type Options struct {
+	Kafka kafka.Options
+	Tail  kafka.ConsumerOptions
+	// Topics tells which topics are archived; nil: all but internal ones.
+	Topics func(name string) bool
+	// StartLatest begins at the high watermark of the topics that exist when
+	// a cluster is archived for the first time, instead of at log start.
+	StartLatest bool
+	Discovery   time.Duration // how often topics are listed; 10 s if zero
+	Cut         Cut
+	Memory      int64  // bytes of buffered records in the process; 256 MiB if zero
+	Writer      string // names this process in commits
+	Build       string
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
+}
+
+// Archiver tails topics into the archive. See the package comment.
+type Archiver struct {
+	options Options
+	cutAt   Cut
+	store   Store
+	ledger  Ledger
+	rules   Rules
+	admin   *kafka.Admin
+	log     *slog.Logger
+	metrics *metrics
+	feed    *feed
+	catchup *catchup
+	topics  *topics
+
+	mu         sync.Mutex
+	changed    *sync.Cond // on mu: heads, verdicts or health changed
+	consumer   *kafka.Consumer
+	partitions map[kafka.TopicPartition]*partition
+	held       int64 // bytes of all buffers
+	troubles   map[string]string
+	jobs       chan *job
+	backlog    []*job // cuts that no sealer has taken yet
+}
+
+// sealers is how many segments are encoded and stored at once.
+const sealers = 2
+
+// New checks the options. Nothing runs until Run.
+func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Archiver, error) {
+	if options.Tail.Group == "" || options.Writer == "" {
+		return nil, schema.Errorf(schema.Invalid, "an archiver needs a consumer group and a writer name")
+	}
+	if options.Memory == 0 {
+		options.Memory = 256 << 20
+	}
+	if options.Discovery == 0 {
+		options.Discovery = 10 * time.Second
+	}
+	admin, err := kafka.NewAdmin(options.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	a := &Archiver{
+		options: options, cutAt: options.Cut.orDefault(), store: store, ledger: book, rules: rules, admin: admin,
+		log:        options.Logger.With("component", "archiver"),
+		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[string]string{},
+		jobs: make(chan *job),
+	}
+	a.changed = sync.NewCond(&a.mu)
+	a.metrics = newMetrics(a, options.Registerer)
+	a.catchup = newCatchup(store, book, x, rules, a.log)
+	a.feed = newFeed(x, rules, a.catchup, a.metrics, a.log)
+	a.topics = newTopics(a)
+	return a, nil
+}
+
+// Run archives until ctx ends, then finishes the segments under way and
+// leaves. It retries what can pass and says so in Health; an error means that
+// it cannot go on.
+func (a *Archiver) Run(ctx context.Context) error {
+	defer a.admin.Close()
+	if err := a.topics.connect(ctx); err != nil {
+		return err
+	}
+	consumer, err := kafka.NewConsumer(a.options.Kafka, a.options.Tail, assignments{a})
+	if err != nil {
+		return err
+	}
+	a.consumer = consumer
+
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var work errgroup.Group
+	work.Go(func() error { a.dispatch(working); return nil })
+	for range sealers {
+		work.Go(func() error { a.sealer(working); return nil })
+	}
+	work.Go(func() error { return a.feed.run(working) })
+	work.Go(func() error { return a.catchup.run(working) })
+	group, tailing := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.topics.watch(tailing) })
+	group.Go(func() error { return a.tail(tailing) })
+	group.Go(func() error { a.advise(tailing); return nil })
+	err = group.Wait()
+
+	a.finish()
+	consumer.Close()
+	stopWork()
+	if workErr := work.Wait(); err == nil {
+		err = workErr
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// finish waits, for a bounded time, until the segments under way are
+// committed. What is still buffered is read again by whoever comes next.
+func (a *Archiver) finish() {
+	deadline := time.Now().Add(15 * time.Second)
+	for time.Now().Before(deadline) {
+		a.mu.Lock()
+		busy := len(a.backlog) > 0
+		for _, p := range a.partitions {
+			busy = busy || p.sealing
+		}
+		a.mu.Unlock()
+		if !busy && a.feed.idle() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	a.log.Warn("stopped with segments under way", "waited", "15s",
+		"consequence", "they are read from Kafka again at the next start")
+}
+
+// The loop's pace: a poll returns at least this often, so that ages are seen.
+const (
+	pollWait    = 200 * time.Millisecond
+	pollRecords = 20_000
+)
+
+// tail is the loop. Between a poll that brought something and Allow no
+// rebalance happens, so positions change only here and in assignments.
+func (a *Archiver) tail(ctx context.Context) error {
+	for ctx.Err() == nil {
+		a.waitForRoom(ctx)
+		waiting, cancel := context.WithTimeout(ctx, pollWait)
+		batches, err := a.consumer.Poll(waiting, pollRecords)
+		cancel()
+		a.mu.Lock()
+		if err == nil {
+			a.clear("kafka")
+		} else if ctx.Err() == nil {
+			a.trouble("kafka", err)
+		}
+		now := time.Now()
+		for i := range batches {
+			a.takeIn(ctx, &batches[i], now)
+		}
+		a.reposition()
+		a.feedFresh(now)
+		a.cutDue(now)
+		a.changed.Broadcast()
+		a.mu.Unlock()
+		a.consumer.Allow()
+		if err != nil {
+			pause(ctx, time.Second)
+		}
+	}
+	return nil
+}
+
+// waitForRoom holds the poll back while the budget is used up, and while the
+// index is well but behind: reading on would only make it read from S3 later.
+func (a *Archiver) waitForRoom(ctx context.Context) {
+	for ctx.Err() == nil {
+		a.mu.Lock()
+		full := a.held >= a.options.Memory
+		a.mu.Unlock()
+		if !full && !a.feed.behind() {
+			return
+		}
+		a.metrics.held(full)
+		pause(ctx, 5*time.Millisecond)
+		a.mu.Lock()
+		a.feedFresh(time.Now())
+		a.cutDue(time.Now())
+		a.mu.Unlock()
+	}
+}
+
+// takeIn adds one fetch's part of a partition to its buffer.
+func (a *Archiver) takeIn(ctx context.Context, b *kafka.Batch, now time.Time) {
+	p := a.partitions[b.TopicPartition]
+	if p == nil || p.stopped != "" || p.seek {
+		return // a batch from before a seek would look like a jump
+	}
+	if !b.TopicID.IsZero() && b.TopicID != p.stream.TopicID {
+		a.topics.look() // recreated: discovery will purge and add it
+		return
+	}
+	if len(b.Records) > 0 {
+		a.held += p.take(b, now)
+		a.metrics.took(b)
+	}
+	if b.Err != nil {
+		a.fetchFailed(ctx, p, b, now)
+	}
+}
+
+// reposition performs the seeks that became necessary.
+func (a *Archiver) reposition() {
+	for key, p := range a.partitions {
+		if p.seek && p.stopped == "" {
+			a.consumer.Seek(key, kafka.Start{Offset: p.expected, LeaderEpoch: -1})
+			p.seek = false
+		}
+	}
+}
+
+// trouble and clear keep what Health says. Both need mu.
+func (a *Archiver) trouble(what string, err error) {
+	if a.troubles[what] == "" {
+		a.log.Error("trouble", "with", what, "err", err)
+	}
+	a.troubles[what] = err.Error()
+}
+
+func (a *Archiver) clear(what string) {
+	if a.troubles[what] != "" {
+		a.log.Info("recovered", "with", what)
+		delete(a.troubles, what)
+	}
+}
+
+// Health returns what stands in the way now, by dependency; empty when nothing
+// does. A trouble is retried until it passes.
+func (a *Archiver) Health() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[string]string, len(a.troubles))
+	for k, v := range a.troubles {
+		out[k] = v
+	}
+	if err := a.feed.trouble(); err != nil {
+		out["index"] = err.Error()
+	}
+	return out
+}
+
+// Sealed says what a Seal did.
+type Sealed struct {
+	Partitions int
+	Records    int64
+}
+
+// Seal asks for a cut of everything that is held and decided now. With wait it
+// returns when all of it is in the ledger, or when ctx ends.
+func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
+	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	defer stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var asked Sealed
+	targets := map[*partition]int64{}
+	for _, p := range a.partitions {
+		if p.cuttable() {
+			p.sealTo = p.cutEnd()
+			targets[p] = p.sealTo
+			asked.Partitions++
+			asked.Records += int64(p.decided)
+		}
+	}
+	a.cutDue(time.Now())
+	for wait && ctx.Err() == nil && !a.reached(targets) {
+		a.changed.Wait()
+	}
+	if wait && ctx.Err() != nil {
+		return asked, schema.Errorf(schema.Unavailable, "wait for the seal: %w", ctx.Err())
+	}
+	return asked, nil
+}
+
+// reached tells whether every partition that is still ours has been sealed so
+// far as was asked.
+func (a *Archiver) reached(targets map[*partition]int64) bool {
+	for p, target := range targets {
+		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
+		if ours && p.stopped == "" && p.head.Next < target {
+			return false
+		}
+	}
+	return true
+}
+
+// pause sleeps, or returns early when ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,384 @@
+package archiver_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...) }
+
+// rig is a set of real engines with an archiver's parts on them.
+type rig struct {
+	broker *embedded.Kafka
+	client *kgo.Client
+	store  *objstore.Store
+	book   *ledger.Ledger
+	index  *index.Index
+	rules  *extract.Rules
+	log    *slog.Logger
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	broker := embeddedtest.Kafka(t)
+	at := embeddedtest.S3(t)
+	store, err := objstore.Open(objstore.Options{
+		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
+		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
+	})
+	must(t, err)
+	t.Cleanup(store.Close)
+	addr, user, password := embeddedtest.ClickHouse(t)
+	x, err := index.Open(index.Options{Addr: addr, Database: embeddedtest.Database(t), User: user, Password: password, Partition: "years", Logger: log})
+	must(t, err)
+	t.Cleanup(func() { must(t, x.Close()) })
+	must(t, x.Migrate(t.Context()))
+	rules, err := extract.New(extract.Options{})
+	must(t, err)
+	return &rig{
+		broker: broker, client: embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner())),
+		store: store, book: ledger.New(store, log), index: x, rules: rules, log: log,
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) kafka() kafka.Options {
+	return kafka.Options{
+		Brokers: []string{r.broker.Addr()}, ClientID: "annals-test", MetadataMaxAge: time.Second, Logger: r.log,
+		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: r.broker.User(), Password: r.broker.Password()},
+	}
+}
+
+// archive runs an archiver until stop is called, or the test ends.
+func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.Archiver, func()) {
+	t.Helper()
+	options := archiver.Options{
+		Kafka: r.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
+		Discovery: 300 * time.Millisecond, Writer: "test", Build: "test", Logger: r.log,
+	}
+	if change != nil {
+		change(&options)
+	}
+	a, err := archiver.New(options, r.store, r.book, r.index, r.rules)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("archiver: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return a, stop
+}
+
+func (r *rig) topic(t *testing.T, name string, partitions int32) schema.TopicID {
+	t.Helper()
+	created, err := kadm.NewClient(r.client).CreateTopic(t.Context(), partitions, 1, nil, name)
+	must(t, err)
+	return schema.TopicID(created.ID)
+}
+
+// produce writes awkward records: null and empty keys and values, headers with
+// duplicate names and bytes that are not UTF-8.
+func (r *rig) produce(t *testing.T, topic string, partition int32, n int) []*kgo.Record {
+	t.Helper()
+	var sent []*kgo.Record
+	for i := range n {
+		rec := &kgo.Record{
+			Topic: topic, Partition: partition, Key: []byte(fmt.Sprint("k", i)),
+			Value:     fmt.Appendf(nil, `{"eventId":"e-%d","traceId":"%032x","n":%d}`, i, i/3+1, i),
+			Timestamp: time.UnixMilli(1_600_000_000_000 + int64(i)),
+			Headers:   []kgo.RecordHeader{{Key: "h", Value: []byte{0xff, 0}}, {Key: "h", Value: nil}, {Key: "", Value: []byte{}}},
+		}
+		switch i % 7 {
+		case 1:
+			rec.Key = nil
+		case 2:
+			rec.Value = nil
+		case 3:
+			rec.Value, rec.Key = []byte{}, []byte{}
+		case 4:
+			rec.Headers = nil
+		}
+		sent = append(sent, rec)
+	}
+	must(t, r.client.ProduceSync(t.Context(), sent...).FirstErr())
+	return sent
+}
+
+// rows reads a stream's segments back with the independent Parquet reader,
+// after checking the chain, and holds the chain's promise: every offset once.
+func (r *rig) rows(t *testing.T, s schema.Stream) []segment.Row {
+	t.Helper()
+	var rows []segment.Row
+	next := int64(-1)
+	for entry, err := range r.book.Commits(t.Context(), s, 0) {
+		must(t, err)
+		c := entry.Commit
+		if next < 0 {
+			next = c.Base
+		}
+		if c.Base != next {
+			t.Fatalf("commit %d begins at %d, expected %d", c.Seq, c.Base, next)
+		}
+		next = c.Next
+		if c.Segment == nil {
+			continue
+		}
+		body, _, err := r.store.Get(t.Context(), c.Segment.Key, 1<<30)
+		must(t, err)
+		rows = append(rows, segmenttest.Read(t, body)...)
+	}
+	return rows
+}
+
+func (r *rig) stream(topic string, id schema.TopicID, partition int32) schema.Stream {
+	return schema.Stream{Cluster: r.broker.ClusterID(), Topic: topic, TopicID: id, Partition: partition}
+}
+
+// sealed waits until the stream's ledger has reached an offset.
+func (r *rig) sealed(t *testing.T, a *archiver.Archiver, s schema.Stream, next int64) {
+	t.Helper()
+	eventually(t, 20*time.Second, func() error {
+		if _, err := a.Seal(t.Context(), true); err != nil {
+			return err
+		}
+		head, err := r.book.Head(t.Context(), s)
+		if err == nil && head.Next < next {
+			err = fmt.Errorf("%s is sealed to %d, want %d", s, head.Next, next)
+		}
+		return err
+	})
+}
+
+func eventually(t *testing.T, within time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %v", within, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func same(t *testing.T, rows []segment.Row, sent []*kgo.Record) {
+	t.Helper()
+	if len(rows) != len(sent) {
+		t.Fatalf("%d rows, %d records were produced", len(rows), len(sent))
+	}
+	for i, row := range rows {
+		want := sent[i]
+		if row.Offset != want.Offset || row.Timestamp != want.Timestamp.UnixMilli() ||
+			!identical(row.Key, want.Key) || !identical(row.Value, want.Value) || len(row.Headers) != len(want.Headers) {
+			t.Fatalf("row %d differs:\n%+v\n%+v", i, row, want)
+		}
+		for j, h := range row.Headers {
+			if h.Name != want.Headers[j].Key || !identical(h.Value, want.Headers[j].Value) {
+				t.Fatalf("row %d, header %d: %+v, want %+v", i, j, h, want.Headers[j])
+			}
+		}
+	}
+}
+
+// identical tells null from empty.
+func identical(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+func TestArchivesExactly(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "orders", 2)
+	sent := [][]*kgo.Record{r.produce(t, "orders", 0, 50), r.produce(t, "orders", 1, 50)}
+	a, stop := r.archive(t, nil)
+	for partition := range int32(2) {
+		s := r.stream("orders", id, partition)
+		r.sealed(t, a, s, 50)
+		same(t, r.rows(t, s), sent[partition])
+	}
+	late := r.topic(t, "found.later", 1) // while it runs
+	records := r.produce(t, "found.later", 0, 9)
+	r.sealed(t, a, r.stream("found.later", late, 0), 9)
+	same(t, r.rows(t, r.stream("found.later", late, 0)), records)
+	stop()
+
+	more := r.produce(t, "orders", 0, 20) // while nobody reads
+	a, _ = r.archive(t, nil)
+	s := r.stream("orders", id, 0)
+	r.sealed(t, a, s, 70)
+	same(t, r.rows(t, s), append(sent[0], more...))
+}
+
+func TestDecidesTransactions(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "ledger", 1)
+	a, _ := r.archive(t, nil)
+	var want []schema.Status
+	for i, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+		client := embeddedtest.KafkaClient(t, r.broker, kgo.TransactionalID(fmt.Sprint("tx", i)), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		must(t, client.BeginTransaction())
+		for range 3 {
+			must(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "ledger", Value: []byte("x")}).FirstErr())
+			want = append(want, map[kgo.TransactionEndTry]schema.Status{kgo.TryCommit: schema.Committed, kgo.TryAbort: schema.Aborted}[commit])
+		}
+		must(t, client.EndTransaction(t.Context(), commit))
+		want = append(want, schema.Control)
+	}
+	hanging := embeddedtest.KafkaClient(t, r.broker, kgo.TransactionalID("hanging"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	must(t, hanging.BeginTransaction())
+	must(t, hanging.ProduceSync(t.Context(), &kgo.Record{Topic: "ledger", Value: []byte("undecided")}).FirstErr())
+	r.produce(t, "ledger", 0, 2) // behind the undecided record: must wait
+	s := r.stream("ledger", id, 0)
+	r.sealed(t, a, s, int64(len(want)))
+	time.Sleep(300 * time.Millisecond)
+	r.sealed(t, a, s, int64(len(want)))
+	rows := r.rows(t, s)
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows are sealed, want %d: nothing undecided, nothing behind it", len(rows), len(want))
+	}
+	for i, row := range rows {
+		if row.Status != want[i] {
+			t.Errorf("offset %d is %s, want %s", row.Offset, row.Status, want[i])
+		}
+	}
+	must(t, hanging.EndTransaction(t.Context(), kgo.TryAbort))
+	r.sealed(t, a, s, int64(len(want))+4)
+}
+
+func TestRecordsWhatKafkaDeletedFirst(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "short", 1)
+	a, stop := r.archive(t, nil)
+	r.produce(t, "short", 0, 10)
+	s := r.stream("short", id, 0)
+	r.sealed(t, a, s, 10)
+	stop()
+	r.produce(t, "short", 0, 20)
+	offsets := kadm.Offsets{}
+	offsets.AddOffset("short", 0, 25, -1)
+	_, err := kadm.NewClient(r.client).DeleteRecords(t.Context(), offsets)
+	must(t, err)
+	a, _ = r.archive(t, nil)
+	r.sealed(t, a, s, 30)
+	var gaps []schema.Gap
+	for entry, err := range r.book.Commits(t.Context(), s, 0) {
+		must(t, err)
+		gaps = append(gaps, entry.Commit.Gaps...)
+	}
+	if len(gaps) != 1 || gaps[0].Class != schema.GapBeforeLogStart || gaps[0].From != 10 || gaps[0].To != 25 {
+		t.Fatalf("gaps: %+v, want before_log_start 10–25", gaps)
+	}
+}
+
+func TestRecreatedTopicIsAnotherStream(t *testing.T) {
+	r := newRig(t)
+	first := r.topic(t, "again", 1)
+	a, _ := r.archive(t, nil)
+	before := r.produce(t, "again", 0, 5)
+	r.sealed(t, a, r.stream("again", first, 0), 5)
+	_, err := kadm.NewClient(r.client).DeleteTopic(t.Context(), "again")
+	must(t, err)
+	r.client.PurgeTopicsFromClient("again")
+	second := r.topic(t, "again", 1)
+	after := r.produce(t, "again", 0, 3)
+	r.sealed(t, a, r.stream("again", second, 0), 3)
+	same(t, r.rows(t, r.stream("again", first, 0)), before)
+	same(t, r.rows(t, r.stream("again", second, 0)), after)
+}
+
+// Two archivers that both believe to own the partitions: different groups, so
+// that no broker keeps them apart. The chain must come out as if there were
+// one.
+func TestTwoOwnersAreHarmless(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "shared", 1)
+	small := func(group string) func(*archiver.Options) {
+		return func(o *archiver.Options) {
+			o.Tail = kafka.ConsumerOptions{Group: group}
+			o.Writer = group
+			o.Cut = archiver.Cut{Bytes: 3000}
+		}
+	}
+	a, _ := r.archive(t, small("one"))
+	b, _ := r.archive(t, small("two"))
+	var sent []*kgo.Record
+	for range 30 {
+		sent = append(sent, r.produce(t, "shared", 0, 10+rand.IntN(20))...)
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+	}
+	s := r.stream("shared", id, 0)
+	eventually(t, 20*time.Second, func() error {
+		for _, x := range []*archiver.Archiver{a, b} {
+			if _, err := x.Seal(t.Context(), false); err != nil {
+				return err
+			}
+		}
+		head, err := r.book.Head(t.Context(), s)
+		if err == nil && head.Next < int64(len(sent)) {
+			err = fmt.Errorf("sealed to %d of %d", head.Next, len(sent))
+		}
+		return err
+	})
+	same(t, r.rows(t, s), sent)
+}
+
+func TestMemoryStaysWithinTheBudget(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "big", 4)
+	for partition := range int32(4) {
+		var records []*kgo.Record
+		for range 200 {
+			records = append(records, &kgo.Record{Topic: "big", Partition: partition, Value: bytes.Repeat([]byte("x"), 50_000)})
+		}
+		must(t, r.client.ProduceSync(t.Context(), records...).FirstErr())
+	}
+	a, _ := r.archive(t, func(o *archiver.Options) { o.Memory = 8 << 20 })
+	for partition := range int32(4) {
+		s := r.stream("big", id, partition)
+		r.sealed(t, a, s, 200)
+		if rows := r.rows(t, s); len(rows) != 200 {
+			t.Errorf("partition %d: %d rows", partition, len(rows))
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// assignments are the Archiver's answers to the group.
+type assignments struct{ a *Archiver }
+
+// openers is how many partitions are opened at once: each costs two LISTs.
+const openers = 32
+
+// Assigned opens partitions: the ledger's head, or a genesis, says where to
+// read. It goes on trying until ctx ends: without the ledger nothing may be
+// read, and the member keeps its place meanwhile.
+func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition) (map[kafka.TopicPartition]kafka.Start, error) {
+	a := as.a
+	opened := make([]*partition, len(list))
+	group, opening := errgroup.WithContext(ctx)
+	group.SetLimit(openers)
+	for i, key := range list {
+		group.Go(func() error {
+			p, err := a.openPatiently(opening, key)
+			opened[i] = p
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	starts := make(map[kafka.TopicPartition]kafka.Start, len(list))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, key := range list {
+		if old := a.partitions[key]; old != nil {
+			a.held -= old.bytes
+		}
+		a.partitions[key] = opened[i]
+		starts[key] = kafka.Start{Offset: opened[i].expected, LeaderEpoch: -1}
+		a.catchup.compare(opened[i].stream)
+		a.log.Info("partition opened", "topic", key.Topic, "partition", key.Partition,
+			"topic_id", opened[i].stream.TopicID.String(), "offset", opened[i].expected)
+	}
+	return starts, nil
+}
+
+func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) (*partition, error) {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		p, err := a.open(ctx, key)
+		a.mu.Lock()
+		if err == nil {
+			a.clear("store")
+		} else if ctx.Err() == nil {
+			a.trouble("store", err)
+		}
+		a.mu.Unlock()
+		if err == nil {
+			return p, nil
+		}
+		if pause(ctx, wait); ctx.Err() != nil {
+			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partition, error) {
+	topic, err := a.topics.get(ctx, key.Topic)
+	if err != nil {
+		return nil, err
+	}
+	stream := schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, TopicID: topic.id, Partition: key.Partition}
+	head, err := a.ledger.Head(ctx, stream)
+	if schema.KindOf(err) == schema.NotFound {
+		head, err = a.genesis(ctx, stream, topic)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := newPartition(stream, head)
+	p.compacted, p.config = topic.compacted, topic.config
+	return p, nil
+}
+
+// genesis begins a stream's chain. Whoever loses the race takes the winner's.
+func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topic) (ledger.Head, error) {
+	offsets, err := a.admin.Offsets(ctx, stream.Topic)
+	if err != nil {
+		return ledger.Head{}, err
+	}
+	bounds, ok := offsets[stream.Topic][stream.Partition]
+	if !ok || bounds.Err != nil {
+		return ledger.Head{}, schema.Errorf(schema.Unavailable, "ask for the offsets of %s: %w", stream, errors.Join(bounds.Err, errors.New("no answer for this partition")))
+	}
+	policy, at := "earliest", bounds.LogStart
+	if topic.startLatest {
+		policy, at = "latest", bounds.HighWatermark
+	}
+	c := a.commit(schema.KindGenesis, stream, ledger.Head{})
+	c.Base, c.Next = at, at
+	c.Start = &schema.Start{Policy: policy, LogStart: bounds.LogStart}
+	c.HighWatermark, c.LastStableOffset, c.LogStart = &bounds.HighWatermark, &bounds.LastStable, &bounds.LogStart
+	c.TopicConfigSHA256 = topic.config
+	head, err := a.ledger.Append(ctx, ledger.Head{}, c)
+	var lost *ledger.LostError
+	if errors.As(err, &lost) {
+		return a.ledger.Head(ctx, stream)
+	}
+	if err == nil {
+		a.feed.sealed(index.SegmentOf(c), at)
+	}
+	return head, err
+}
+
+// commit fills what every commit says.
+func (a *Archiver) commit(kind schema.CommitKind, stream schema.Stream, head ledger.Head) *schema.Commit {
+	c := &schema.Commit{
+		Format: schema.CommitFormat, Kind: kind,
+		Cluster: stream.Cluster, Topic: stream.Topic, TopicID: stream.TopicID, Partition: stream.Partition,
+		Attempt: uuid.NewString(), Writer: a.options.Writer,
+		Versions: schema.Versions{Segment: segment.Format, Extract: schema.ExtractVersion, Build: a.options.Build},
+		Clock:    time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	if head.Commit != nil {
+		digest := head.Digest
+		c.Branch, c.Seq, c.Previous = head.Commit.Branch, head.Commit.Seq+1, &digest
+		c.Base, c.Next = head.Next, head.Next
+	}
+	return c
+}
+
+// Revoked seals what is worth it while the partition is still ours, and drops
+// the rest: the next owner reads it again.
+func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) {
+	a := as.a
+	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	stop := context.AfterFunc(bounded, a.changed.Broadcast)
+	defer stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for _, key := range list {
+		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable() && p.decidedBytes >= a.cutAt.MinBytes {
+			a.enqueue(p.cut(cutRevoked, now))
+		}
+	}
+	for bounded.Err() == nil && a.anySealing(list) {
+		a.changed.Wait()
+	}
+	a.drop(list, "revoked")
+}
+
+func (a *Archiver) anySealing(list []kafka.TopicPartition) bool {
+	for _, key := range list {
+		if p := a.partitions[key]; p != nil && p.sealing {
+			return true
+		}
+	}
+	return false
+}
+
+// Lost drops everything at once: somebody else may be reading already.
+func (as assignments) Lost(_ context.Context, list []kafka.TopicPartition) {
+	as.a.mu.Lock()
+	defer as.a.mu.Unlock()
+	as.a.drop(list, "lost")
+}
+
+// drop forgets partitions. A segment still under way may yet be committed,
+// which is harmless: whoever reads on starts from the ledger.
+func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
+	for _, key := range list {
+		if p := a.partitions[key]; p != nil {
+			a.held -= p.bytes
+			delete(a.partitions, key)
+			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
+		}
+	}
+	a.changed.Broadcast()
+}
+
+// fetchFailed decides what an error of one partition means.
+func (a *Archiver) fetchFailed(ctx context.Context, p *partition, b *kafka.Batch, now time.Time) {
+	key := b.TopicPartition
+	switch {
+	case errors.Is(b.Err, kafka.ErrTopicGone):
+		a.topics.look()
+	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
+		a.overtaken(ctx, p, key, now)
+	default:
+		a.log.Warn("fetch failed", "topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", b.Err)
+		p.seek = true
+	}
+}
+
+// overtaken records the offsets that Kafka deleted before they were read, and
+// reads on at log start. An offset beyond the high watermark means that the
+// log was truncated below what is archived; reading on would mix two
+// histories, so the partition stops, loudly.
+func (a *Archiver) overtaken(ctx context.Context, p *partition, key kafka.TopicPartition, now time.Time) {
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	offsets, err := a.admin.Offsets(asking, key.Topic)
+	bounds, ok := offsets[key.Topic][key.Partition]
+	switch {
+	case err != nil || !ok || bounds.Err != nil:
+		p.seek = true // ask again at the next poll
+		a.log.Warn("offset out of range, and no answer to where the log starts",
+			"topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", errors.Join(err, bounds.Err))
+	case bounds.LogStart > p.expected:
+		a.log.Error("records were deleted before they were archived", "topic", key.Topic, "partition", key.Partition,
+			"from", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
+		p.logStart = bounds.LogStart
+		p.gap(bounds.LogStart, schema.GapBeforeLogStart, now)
+		p.seek = true
+	case bounds.HighWatermark < p.expected:
+		p.stopped = fmt.Sprintf("Kafka's log ends at %d, the archive is at %d: it was truncated", bounds.HighWatermark, p.expected)
+		a.trouble("divergence of "+p.stream.String(), errors.New(p.stopped))
+	default:
+		p.seek = true
+	}
+}

@@ -1,0 +1,249 @@
+package archiver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Chains is what the catch-up needs of the ledger.
+type Chains interface {
+	Commits(ctx context.Context, s schema.Stream, fromSeq int64) iter.Seq2[ledger.Entry, error]
+	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
+}
+
+// Segments is what the catch-up needs of the store.
+type Segments interface {
+	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
+}
+
+// catchup makes the index equal to the ledger, stream by stream, from S3. It
+// keeps only the set of streams to compare.
+type catchup struct {
+	store Segments
+	book  Chains
+	index Index
+	rules Rules
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	dirty map[streamKey]schema.Stream
+	wake  chan struct{}
+}
+
+func newCatchup(store Segments, book Chains, x Index, rules Rules, log *slog.Logger) *catchup {
+	return &catchup{
+		store: store, book: book, index: x, rules: rules, log: log,
+		dirty: map[streamKey]schema.Stream{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// compare asks for a stream's index to be held against its chain.
+func (c *catchup) compare(s schema.Stream) {
+	c.mu.Lock()
+	c.dirty[keyOf(s)] = s
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *catchup) take() (schema.Stream, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, s := range c.dirty {
+		delete(c.dirty, key)
+		return s, true
+	}
+	return schema.Stream{}, false
+}
+
+func (c *catchup) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		}
+		pause(ctx, time.Second) // several requests become one
+		c.drain(ctx)
+	}
+}
+
+func (c *catchup) drain(ctx context.Context) {
+	wait := time.Second
+	for ctx.Err() == nil {
+		s, ok := c.take()
+		if !ok {
+			return
+		}
+		done, err := c.stream(ctx, s)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.log.Warn("index is behind the ledger", "topic", s.Topic, "partition", s.Partition, "retry_in", wait.String(), "err", err)
+			}
+			c.compare(s)
+			pause(ctx, wait)
+			wait = min(2*wait, 30*time.Second)
+			continue
+		}
+		wait = time.Second
+		if done.Segments > 0 {
+			c.log.Info("index caught up from the archive", "topic", s.Topic, "partition", s.Partition,
+				"segments", done.Segments, "records", done.Records)
+		}
+	}
+}
+
+// Reindexed counts what was read from S3 and inserted.
+type Reindexed struct {
+	Streams  int
+	Commits  int64
+	Segments int64
+	Records  int64
+}
+
+func (r *Reindexed) add(o Reindexed) {
+	r.Streams += o.Streams
+	r.Commits += o.Commits
+	r.Segments += o.Segments
+	r.Records += o.Records
+}
+
+// stream inserts the commits from the first that the index misses.
+func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error) {
+	done := Reindexed{Streams: 1}
+	from, err := c.index.FirstMissing(ctx, s, schema.ExtractVersion)
+	if err != nil {
+		return done, err
+	}
+	return c.from(ctx, s, from)
+}
+
+func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindexed, error) {
+	done := Reindexed{Streams: 1}
+	for entry, err := range c.book.Commits(ctx, s, seq) {
+		if err != nil {
+			return done, err
+		}
+		records, err := c.commit(ctx, entry.Commit)
+		if err != nil {
+			return done, err
+		}
+		done.Commits++
+		if entry.Commit.Segment != nil {
+			done.Segments++
+			done.Records += records
+		}
+	}
+	return done, nil
+}
+
+// chunk is how many records are extracted and inserted at once.
+const chunk = 20_000
+
+func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, error) {
+	row := index.SegmentOf(commit)
+	row.ExtractVersion = schema.ExtractVersion
+	if commit.Segment == nil {
+		return 0, c.index.InsertSegment(ctx, row)
+	}
+	ref := commit.Segment
+	reader, err := segment.Open(ctx, c.store.ReaderAt(ctx, ref.Key, ref.Bytes), ref.Bytes)
+	if err != nil {
+		return 0, fmt.Errorf("open segment %s: %w", ref.Key, err)
+	}
+	row.Summary = index.NewSummary()
+	read := time.Now()
+	var count int64
+	records := make([]schema.Record, 0, chunk)
+	extractions := make([]schema.Extraction, chunk)
+	rows := make([]index.Row, 0, chunk)
+	flush := func() error {
+		rows = rows[:0]
+		for i := range records {
+			extractions[i].Reset()
+			c.rules.Extract(&records[i], &extractions[i])
+			row.Summary.Add(&records[i], &extractions[i])
+			rows = append(rows, index.Row{Record: &records[i], Extraction: &extractions[i]})
+		}
+		count += int64(len(records))
+		records = records[:0]
+		return c.index.InsertRecords(ctx, rows, read)
+	}
+	for r, err := range reader.Rows(ctx, commit.Base, commit.Next) {
+		if err != nil {
+			return count, fmt.Errorf("read segment %s: %w", ref.Key, err)
+		}
+		records = append(records, cloned(&r.Record))
+		if len(records) == chunk {
+			if err := flush(); err != nil {
+				return count, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return count, err
+	}
+	if count != commit.Records.Rows() {
+		return count, schema.Errorf(schema.Corrupt, "segment %s holds %d rows, its commit says %d", ref.Key, count, commit.Records.Rows())
+	}
+	return count, c.index.InsertSegment(ctx, row)
+}
+
+// cloned copies a row that the reader lends.
+func cloned(r *schema.Record) schema.Record {
+	c := *r
+	c.Key, c.Value = clone(r.Key), clone(r.Value)
+	c.Headers = make([]schema.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		c.Headers[i] = schema.Header{Name: h.Name, Value: clone(h.Value)}
+	}
+	return c
+}
+
+func clone(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}
+
+// Reindex rebuilds the index of every stream from S3 alone. progress, if not
+// nil, is told after each stream.
+func Reindex(ctx context.Context, store Segments, book Chains, x Index, rules Rules, log *slog.Logger, progress func(done Reindexed, s schema.Stream)) (Reindexed, error) {
+	c := newCatchup(store, book, x, rules, log)
+	var mu sync.Mutex
+	var total Reindexed
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for s, err := range book.Streams(ctx) {
+		if err != nil {
+			return total, fmt.Errorf("list streams: %w", err)
+		}
+		group.Go(func() error {
+			done, err := c.from(working, s, 0)
+			mu.Lock()
+			defer mu.Unlock()
+			total.add(done)
+			if err == nil && progress != nil {
+				progress(total, s)
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	return total, err
+}

@@ -1,0 +1,132 @@
+package archiver
+
+import (
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Cut says when a buffer becomes a segment. Zero fields take the defaults of
+// DefaultCut.
+type Cut struct {
+	Bytes    int64         // at this much, at once
+	MinBytes int64         // at Age, if there is at least this much
+	Age      time.Duration
+	MaxAge   time.Duration // at this age, whatever there is
+}
+
+// DefaultCut makes segments of about 64 MB of raw bytes where there is
+// traffic, and one every 15 minutes where there is little.
+var DefaultCut = Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: time.Minute, MaxAge: 15 * time.Minute}
+
+func (c Cut) orDefault() Cut {
+	d := DefaultCut
+	if c.Bytes > 0 {
+		d.Bytes = c.Bytes
+	}
+	if c.MinBytes > 0 {
+		d.MinBytes = c.MinBytes
+	}
+	if c.Age > 0 {
+		d.Age = c.Age
+	}
+	if c.MaxAge > 0 {
+		d.MaxAge = c.MaxAge
+	}
+	return d
+}
+
+// The reasons for a cut, as the metric names them.
+const (
+	cutBytes    = "bytes"
+	cutAge      = "age"
+	cutMaxAge   = "max_age"
+	cutBudget   = "budget"
+	cutAsked    = "asked"
+	cutRevoked  = "revoked"
+	budgetShare = 0.7 // of the budget, from where on the largest buffers are cut
+)
+
+// due tells why the partition should be cut now, or "".
+func (c Cut) due(p *partition, now time.Time) string {
+	if p.sealing || !p.cuttable() {
+		return ""
+	}
+	age := now.Sub(p.since)
+	switch {
+	case p.decidedBytes >= c.Bytes:
+		return cutBytes
+	case p.sealTo > p.head.Next:
+		return cutAsked
+	case age >= c.MaxAge:
+		return cutMaxAge
+	case age >= c.Age && p.decidedBytes >= c.MinBytes:
+		return cutAge
+	default:
+		return ""
+	}
+}
+
+// job is a cut: the decided rows [0, n) of a buffer and the gaps among them.
+// The rows are not changed any more.
+type job struct {
+	p      *partition
+	reason string
+	rows   []schema.Record
+	gaps   []schema.Gap
+	next   int64
+	base   int64
+}
+
+// rowsEnd is the offset behind the last row.
+func (j *job) rowsEnd() int64 {
+	if len(j.rows) == 0 {
+		return j.base
+	}
+	return j.rows[len(j.rows)-1].Offset + 1
+}
+
+// cut takes the decided part of a buffer for sealing.
+func (p *partition) cut(reason string, now time.Time) *job {
+	j := &job{p: p, reason: reason, rows: p.rows[:p.decided:p.decided], base: p.head.Next, next: p.cutEnd()}
+	for _, g := range p.gaps {
+		if g.To <= j.next {
+			j.gaps = append(j.gaps, g)
+		}
+	}
+	p.sealing, p.cutAt = true, now
+	return j
+}
+
+// cutDue queues every buffer that is due, and the largest while the process
+// holds more than its share of the budget.
+func (a *Archiver) cutDue(now time.Time) {
+	for _, p := range a.partitions {
+		if reason := a.cutAt.due(p, now); reason != "" {
+			a.enqueue(p.cut(reason, now))
+		}
+	}
+	limit := int64(budgetShare * float64(a.options.Memory))
+	for a.held-a.sealingBytes() > limit {
+		var largest *partition
+		for _, p := range a.partitions {
+			if !p.sealing && p.decided > 0 && (largest == nil || p.decidedBytes > largest.decidedBytes) {
+				largest = p
+			}
+		}
+		if largest == nil {
+			return
+		}
+		a.enqueue(largest.cut(cutBudget, now))
+	}
+}
+
+func (a *Archiver) sealingBytes() int64 {
+	var n int64
+	for _, p := range a.partitions {
+		if p.sealing {
+			n += p.decidedBytes
+		}
+	}
+	return n
+}

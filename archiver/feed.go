@@ -1,0 +1,300 @@
+package archiver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// The feed's pace: a fresh record waits at most feedEvery for others to share
+// its insert.
+const (
+	feedRows   = 10_000
+	feedEvery  = 700 * time.Millisecond
+	feedDepth  = 2       // batches under way
+	feedBehind = 100_000 // rows waiting, from where on reading pauses
+)
+
+// feed brings decided records into the index while they are still buffered,
+// and a segment's row once its commit is in the ledger. It is a queue in
+// order: a segment's row is sent after the records that were handed over
+// before it. What could not be inserted is left to the catch-up, so an index
+// that is away holds nobody up.
+type feed struct {
+	index   Index
+	rules   Rules
+	catchup *catchup
+	metrics *metrics
+	log     *slog.Logger
+
+	queue chan item
+	slots chan struct{}
+
+	mu       sync.Mutex
+	progress map[streamKey]span // what of each stream was inserted without a hole
+	waiting  int                // rows decided, not handed over
+	oldest   time.Time
+	pending  int // items in the queue or in hand
+	failed   error
+	retryAt  time.Time
+	wait     time.Duration
+}
+
+type streamKey struct {
+	id        schema.TopicID
+	partition int32
+}
+
+func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition} }
+
+// span is a range of offsets, to exclusive.
+type span struct{ from, to int64 }
+
+// item is a batch of fresh rows, or a commit's row.
+type item struct {
+	rows    []index.Row
+	records []*schema.Record
+	spans   []streamSpan
+	segment *index.SegmentRow
+	rowsEnd int64 // behind the segment's last row
+}
+
+type streamSpan struct {
+	stream schema.Stream
+	span
+}
+
+func newFeed(x Index, rules Rules, c *catchup, m *metrics, log *slog.Logger) *feed {
+	return &feed{
+		index: x, rules: rules, catchup: c, metrics: m, log: log,
+		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
+	}
+}
+
+// feedFresh hands decided rows over, when enough are waiting or the oldest has
+// waited long enough. It needs the Archiver's mutex and does not wait.
+func (a *Archiver) feedFresh(now time.Time) {
+	f := a.feed
+	waiting := 0
+	for _, p := range a.partitions {
+		waiting += p.decided - p.fed
+	}
+	if !f.ready(waiting, now) {
+		return
+	}
+	skip := f.away(now)
+	var next item
+	for _, p := range a.partitions {
+		if p.fed == p.decided {
+			continue
+		}
+		if len(next.records) >= 4*feedRows && !skip {
+			break
+		}
+		from := p.fedTo()
+		for i := p.fed; i < p.decided; i++ {
+			next.records = append(next.records, &p.rows[i])
+		}
+		p.fed = p.decided
+		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
+	}
+	if !skip {
+		f.submit(next)
+	}
+}
+
+// fedTo is the offset up to which the index was given what there is.
+func (p *partition) fedTo() int64 {
+	if p.fed == 0 {
+		return p.head.Next
+	}
+	return p.rows[p.fed-1].Offset + 1
+}
+
+// ready tells whether a batch should be made now.
+func (f *feed) ready(waiting int, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting = waiting
+	if waiting == 0 {
+		f.oldest = time.Time{}
+		return false
+	}
+	if f.oldest.IsZero() {
+		f.oldest = now
+	}
+	if waiting < feedRows && now.Sub(f.oldest) < feedEvery || len(f.slots) == cap(f.slots) {
+		return false
+	}
+	f.oldest = time.Time{}
+	return true
+}
+
+// behind tells whether so much waits for a healthy index that reading on would
+// be in vain.
+func (f *feed) behind() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting > feedBehind && f.failed == nil
+}
+
+// away tells whether the index failed lately, so that nothing is sent.
+func (f *feed) away(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed != nil && now.Before(f.retryAt)
+}
+
+func (f *feed) trouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+func (f *feed) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pending == 0
+}
+
+// submit queues an item. A fresh batch takes a slot, which ready has seen free.
+func (f *feed) submit(next item) {
+	if len(next.records) > 0 {
+		f.slots <- struct{}{}
+	}
+	f.mu.Lock()
+	f.pending++
+	f.mu.Unlock()
+	f.queue <- next
+}
+
+// sealed queues a commit's row. When the queue is full the catch-up finds the
+// commit in the ledger instead.
+func (f *feed) sealed(row index.SegmentRow, rowsEnd int64) {
+	f.mu.Lock()
+	f.pending++
+	f.mu.Unlock()
+	select {
+	case f.queue <- item{segment: &row, rowsEnd: rowsEnd}:
+	default:
+		f.done()
+		f.catchup.compare(row.Stream)
+	}
+}
+
+func (f *feed) done() {
+	f.mu.Lock()
+	f.pending--
+	f.mu.Unlock()
+}
+
+// restart forgets what was inserted of a stream whose buffer was dropped.
+func (f *feed) restart(s schema.Stream, at int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.progress[keyOf(s)] = span{at, at}
+}
+
+func (f *feed) run(ctx context.Context) error {
+	extracted := make(chan item, 1)
+	go func() {
+		defer close(extracted)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case next := <-f.queue:
+				f.extract(&next)
+				select {
+				case extracted <- next:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	for next := range extracted {
+		if next.segment != nil {
+			f.insertSegment(ctx, *next.segment, next.rowsEnd)
+		} else {
+			f.insertFresh(ctx, next)
+			<-f.slots
+		}
+		f.done()
+	}
+	return nil
+}
+
+func (f *feed) extract(next *item) {
+	if next.segment != nil {
+		return
+	}
+	extractions := make([]schema.Extraction, len(next.records))
+	next.rows = make([]index.Row, len(next.records))
+	for i, record := range next.records {
+		f.rules.Extract(record, &extractions[i])
+		next.rows[i] = index.Row{Record: record, Extraction: &extractions[i]}
+	}
+}
+
+func (f *feed) insertFresh(ctx context.Context, next item) {
+	started := time.Now()
+	err := f.index.InsertRecords(ctx, next.rows, started)
+	f.outcome(ctx, err)
+	f.metrics.indexed(len(next.rows), time.Since(started), err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range next.spans {
+		key := keyOf(s.stream)
+		have := f.progress[key]
+		switch {
+		case err != nil:
+			f.progress[key] = span{s.to, s.to}
+		case have.to == s.from && have.to > have.from:
+			f.progress[key] = span{have.from, s.to}
+		default:
+			f.progress[key] = s.span
+		}
+	}
+}
+
+// insertSegment makes a commit's records sealed in the index, if all of them
+// were inserted fresh; otherwise the catch-up reads them from S3.
+func (f *feed) insertSegment(ctx context.Context, row index.SegmentRow, rowsEnd int64) {
+	f.mu.Lock()
+	have := f.progress[keyOf(row.Stream)]
+	f.mu.Unlock()
+	if row.Records.Rows() > 0 && (have.from > row.Base || have.to < rowsEnd) {
+		f.catchup.compare(row.Stream)
+		return
+	}
+	err := f.index.InsertSegment(ctx, row)
+	f.outcome(ctx, err)
+	if err != nil {
+		f.catchup.compare(row.Stream)
+	}
+}
+
+func (f *feed) outcome(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil && f.failed != nil:
+		f.log.Info("recovered", "with", "index")
+		f.failed, f.wait = nil, 0
+	case err != nil:
+		if f.failed == nil {
+			f.log.Error("index does not take records; archiving goes on, search is behind", "err", err)
+		}
+		f.failed = err
+		f.wait = min(max(2*f.wait, 500*time.Millisecond), 15*time.Second)
+		f.retryAt = time.Now().Add(f.wait)
+	}
+}

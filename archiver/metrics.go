@@ -1,0 +1,117 @@
+package archiver
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+)
+
+// metrics are the archiver's collectors. Topics are no label here: a cluster
+// may have more of them than a time series database likes.
+type metrics struct {
+	records     prometheus.Counter
+	bytes       prometheus.Counter
+	segments    *prometheus.CounterVec
+	sealSeconds prometheus.Histogram
+	retries     prometheus.Counter
+	indexRows   *prometheus.CounterVec
+	indexTime   prometheus.Histogram
+	waits       *prometheus.CounterVec
+}
+
+func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
+	m := &metrics{
+		records: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "annals_archiver_records_total", Help: "Records taken from Kafka, control records included.",
+		}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "annals_archiver_bytes_total", Help: "Bytes of keys, values and headers taken from Kafka.",
+		}),
+		segments: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_commits_total", Help: "Commits written, by the reason for the cut.",
+		}, []string{"reason"}),
+		sealSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "annals_archiver_seal_seconds", Help: "Time from the cut to the commit.", Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 10),
+		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "annals_archiver_retries_total", Help: "Store calls that failed while sealing and were repeated.",
+		}),
+		indexRows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_index_rows_total", Help: "Fresh records offered to the index, by outcome.",
+		}, []string{"outcome"}),
+		indexTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "annals_archiver_index_seconds", Help: "Time of one insert of fresh records.", Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 10),
+		}),
+		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_backpressure_total", Help: "Polls held back, by what they waited for.",
+		}, []string{"for"}),
+	}
+	if registerer != nil {
+		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits,
+			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
+			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
+			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
+			a.gauge("annals_archiver_lag_records", "Offsets between the high watermarks and what was taken in.", a.lag),
+			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
+		)
+	}
+	return m
+}
+
+// gauge reads a value under the archiver's mutex.
+func (a *Archiver) gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return value()
+	})
+}
+
+func (a *Archiver) lag() float64 {
+	var n int64
+	for _, p := range a.partitions {
+		n += max(p.highWatermark-p.expected, 0)
+	}
+	return float64(n)
+}
+
+func (a *Archiver) unsealed() float64 {
+	n := 0
+	for _, p := range a.partitions {
+		n += len(p.rows)
+	}
+	return float64(n)
+}
+
+func (m *metrics) took(b *kafka.Batch) {
+	m.records.Add(float64(len(b.Records)))
+	var n int64
+	for i := range b.Records {
+		n += b.Records[i].Bytes()
+	}
+	m.bytes.Add(float64(n))
+}
+
+func (m *metrics) sealed(reason string, took time.Duration) {
+	m.segments.WithLabelValues(reason).Inc()
+	m.sealSeconds.Observe(took.Seconds())
+}
+
+func (m *metrics) indexed(rows int, took time.Duration, err error) {
+	outcome := "inserted"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.indexRows.WithLabelValues(outcome).Add(float64(rows))
+	m.indexTime.Observe(took.Seconds())
+}
+
+func (m *metrics) held(full bool) {
+	reason := "index"
+	if full {
+		reason = "budget"
+	}
+	m.waits.WithLabelValues(reason).Inc()
+}

@@ -1,0 +1,188 @@
+package archiver
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// rowOverhead is what a buffered record costs beside its key, value and
+// headers: the struct, the header slice, the client's batch around it.
+const rowOverhead = 256
+
+// partition is the buffer of one partition between what the ledger says is
+// archived and what Kafka has served. It is guarded by the Archiver's mutex.
+//
+//	head.Next ≤ rows[0] … rows[decided-1] | rows[decided] … < expected
+//	            decided: may be cut         waits for a marker
+type partition struct {
+	stream    schema.Stream
+	head      ledger.Head
+	compacted bool           // the topic has, or had, cleanup.policy=compact
+	config    *schema.Digest // of the topic's configuration
+
+	rows     []schema.Record
+	first    int64            // running number of rows[0], to find rows by number after a cut
+	open     map[int64][]int64 // producer ID → running numbers of its undecided rows
+	decided  int              // rows[:decided] have their verdict
+	fed      int              // rows[:fed] were handed to the index
+	gaps     []schema.Gap     // within [head.Next, expected), ascending
+	expected int64            // the offset that should come next
+
+	bytes        int64 // of rows, overhead included
+	decidedBytes int64
+	since        time.Time // when the oldest row or gap arrived
+
+	highWatermark, lastStable, logStart int64
+
+	sealing bool      // a cut of this buffer is on its way
+	cutAt   time.Time // when it was made: nothing that stayed is older
+	sealTo  int64 // somebody asked to seal up to here
+	seek    bool  // the fetch position must be set to expected
+	stopped string // why it is not read any more; empty: it is
+}
+
+func newPartition(stream schema.Stream, head ledger.Head) *partition {
+	return &partition{
+		stream: stream, head: head, expected: head.Next, open: map[int64][]int64{},
+		highWatermark: -1, lastStable: -1, logStart: -1,
+	}
+}
+
+func (p *partition) branch() int32 { return p.head.Commit.Branch }
+
+// take adds what a fetch brought. Records below the expected offset are a
+// repetition after a seek and are left out; a jump is a gap. It returns the
+// bytes it now holds more.
+func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
+	p.highWatermark, p.lastStable, p.logStart = b.HighWatermark, b.LastStableOffset, b.LogStart
+	before := p.bytes
+	p.rows = slices.Grow(p.rows, len(b.Records))
+	for i := range b.Records {
+		record := &b.Records[i]
+		if record.Offset < p.expected {
+			continue
+		}
+		if record.Offset > p.expected {
+			p.gap(record.Offset, p.classOf(record.Offset), now)
+		}
+		p.add(record, now)
+	}
+	p.settle()
+	return p.bytes - before
+}
+
+func (p *partition) add(record *schema.Record, now time.Time) {
+	p.touch(now)
+	record.Branch = p.branch()
+	number := p.first + int64(len(p.rows))
+	switch record.Status {
+	case schema.Undecided:
+		p.open[record.ProducerID] = append(p.open[record.ProducerID], number)
+	case schema.Control:
+		// A marker's epoch can be the producer's + 1 (KIP-360): the producer
+		// ID alone tells whose transaction it ends.
+		p.decide(record.ProducerID, kafka.MarkerOf(record.Key))
+	}
+	p.rows = append(p.rows, *record)
+	p.bytes += record.Bytes() + rowOverhead
+	p.expected = record.Offset + 1
+}
+
+// decide gives the producer's open rows their verdict.
+func (p *partition) decide(producerID int64, marker kafka.Marker) {
+	verdict := schema.Committed
+	switch marker {
+	case kafka.MarkerAbort:
+		verdict = schema.Aborted
+	case kafka.MarkerOther:
+		return
+	}
+	for _, number := range p.open[producerID] {
+		p.rows[number-p.first].Status = verdict
+	}
+	delete(p.open, producerID)
+}
+
+// settle moves the frontier over every row that has its verdict now.
+func (p *partition) settle() {
+	for p.decided < len(p.rows) && p.rows[p.decided].Status != schema.Undecided {
+		p.decidedBytes += p.rows[p.decided].Bytes() + rowOverhead
+		p.decided++
+	}
+}
+
+// classOf says what can be known of the offsets between the expected one and
+// the one that came.
+func (p *partition) classOf(came int64) schema.GapClass {
+	switch {
+	case p.logStart >= came:
+		return schema.GapBeforeLogStart
+	case p.compacted:
+		return schema.GapCleaned
+	default:
+		return schema.GapUnexplained
+	}
+}
+
+// gap records that [expected, to) was not served.
+func (p *partition) gap(to int64, class schema.GapClass, now time.Time) {
+	p.touch(now)
+	if n := len(p.gaps); n > 0 && p.gaps[n-1].To == p.expected && p.gaps[n-1].Class == class {
+		p.gaps[n-1].To = to
+	} else {
+		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to})
+	}
+	p.expected = to
+}
+
+func (p *partition) touch(now time.Time) {
+	if len(p.rows) == 0 && len(p.gaps) == 0 {
+		p.since = now
+	}
+}
+
+// cutEnd is the first offset that a cut made now would not cover: below the
+// first undecided row, else everything seen.
+func (p *partition) cutEnd() int64 {
+	if p.decided < len(p.rows) {
+		return p.rows[p.decided].Offset
+	}
+	return p.expected
+}
+
+// cuttable tells whether a cut made now would cover anything.
+func (p *partition) cuttable() bool { return p.cutEnd() > p.head.Next }
+
+// discard forgets everything above the head and asks for it again. It returns
+// the bytes it held.
+func (p *partition) discard(head ledger.Head) int64 {
+	held := p.bytes
+	fresh := newPartition(p.stream, head)
+	fresh.compacted, fresh.config = p.compacted, p.config
+	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
+	fresh.seek = true
+	*p = *fresh
+	return held
+}
+
+// release drops the first n rows and the gaps below the new head, and returns
+// the bytes they held.
+func (p *partition) release(n int, head ledger.Head) int64 {
+	var freed int64
+	for i := range p.rows[:n] {
+		freed += p.rows[i].Bytes() + rowOverhead
+	}
+	p.rows = slices.Clone(p.rows[n:])
+	p.first += int64(n)
+	p.decided -= n
+	p.fed = max(p.fed-n, 0)
+	p.bytes -= freed
+	p.decidedBytes -= freed
+	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.To <= head.Next })
+	p.head, p.sealing, p.since = head, false, p.cutAt
+	return freed
+}

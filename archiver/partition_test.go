@@ -1,0 +1,165 @@
+package archiver
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+func opened(next int64) *partition {
+	return newPartition(
+		schema.Stream{Cluster: "c", Topic: "t", TopicID: schema.TopicID{1}},
+		ledger.Head{Commit: &schema.Commit{}, Next: next},
+	)
+}
+
+func marker(kind uint16) []byte { return binary.BigEndian.AppendUint16([]byte{0, 0}, kind) }
+
+// history draws what a broker could serve: plain records, transactions of a
+// few producers that interleave, markers, and holes where a cleaner was. It
+// returns the records with the verdict each must get, as far as it is known.
+func history(t *rapid.T) ([]schema.Record, []schema.Status) {
+	n := rapid.IntRange(0, 60).Draw(t, "records")
+	var records []schema.Record
+	var verdicts []schema.Status
+	open := map[int64][]int{}
+	offset := int64(0)
+	for range n {
+		offset += rapid.SampledFrom([]int64{0, 0, 0, 0, 3}).Draw(t, "hole")
+		r := schema.Record{Offset: offset, ProducerID: rapid.Int64Range(1, 3).Draw(t, "producer"), Value: []byte("v")}
+		verdict := schema.Committed
+		switch rapid.IntRange(0, 5).Draw(t, "kind") {
+		case 0, 1, 2:
+			r.Status = schema.Undecided
+			open[r.ProducerID] = append(open[r.ProducerID], len(records))
+			verdict = schema.Undecided
+		case 3:
+			r.Status, r.Key = schema.Control, marker(uint16(rapid.IntRange(0, 2).Draw(t, "marker")))
+			verdict = schema.Control
+			if m := kafka.MarkerOf(r.Key); m != kafka.MarkerOther {
+				for _, i := range open[r.ProducerID] {
+					verdicts[i] = map[kafka.Marker]schema.Status{kafka.MarkerAbort: schema.Aborted, kafka.MarkerCommit: schema.Committed}[m]
+				}
+				open[r.ProducerID] = nil
+			}
+		default:
+			r.Status = schema.Committed
+		}
+		records, verdicts = append(records, r), append(verdicts, verdict)
+		offset++
+	}
+	return records, verdicts
+}
+
+// Whatever is served, in whatever batches, with repetitions, and wherever cuts
+// fall: every offset below a cut is a row with the right verdict or in a gap,
+// once, and nothing undecided is below a cut.
+func TestPartitionAccountsForEveryOffset(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		records, verdicts := history(t)
+		p := opened(0)
+		now := time.Now()
+		var held int64
+		next := int64(0)
+		seen := 0
+		check := func(j *job) {
+			at := j.base
+			if at != next {
+				t.Fatalf("cut begins at %d, the last one ended at %d", at, next)
+			}
+			gaps := j.gaps
+			for _, r := range j.rows {
+				for len(gaps) > 0 && gaps[0].From == at {
+					at, gaps = gaps[0].To, gaps[1:]
+				}
+				if r.Offset != at || records[seen].Offset != at {
+					t.Fatalf("row %d at %d, expected %d (%+v)", r.Offset, at, records[seen].Offset, j.gaps)
+				}
+				if r.Status != verdicts[seen] || r.Status == schema.Undecided {
+					t.Fatalf("offset %d is %s, should be %s", r.Offset, r.Status, verdicts[seen])
+				}
+				at++
+				seen++
+			}
+			for len(gaps) > 0 && gaps[0].From == at {
+				at, gaps = gaps[0].To, gaps[1:]
+			}
+			if at != j.next || len(gaps) > 0 {
+				t.Fatalf("cut says %d–%d, rows and gaps reach %d, left %v", j.base, j.next, at, gaps)
+			}
+			next = j.next
+		}
+		for i := 0; i < len(records); {
+			k := min(len(records), i+rapid.IntRange(1, 9).Draw(t, "batch"))
+			from := max(0, i-rapid.IntRange(0, 2).Draw(t, "repeated"))
+			batch := append([]schema.Record{}, records[from:k]...)
+			held += p.take(&kafka.Batch{Records: batch, LogStart: 0}, now)
+			i = k
+			if p.cuttable() && rapid.Bool().Draw(t, "cut") {
+				j := p.cut(cutAsked, now)
+				check(j)
+				held -= p.release(len(j.rows), ledger.Head{Commit: p.head.Commit, Next: j.next})
+			}
+			if held != p.bytes || p.bytes < 0 || p.decidedBytes > p.bytes {
+				t.Fatalf("accounted %d, holds %d of which decided %d", held, p.bytes, p.decidedBytes)
+			}
+		}
+		if len(p.rows) == 0 && p.bytes != 0 {
+			t.Fatalf("empty, yet %d bytes", p.bytes)
+		}
+	})
+}
+
+func TestGapClasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		compacted bool
+		logStart  int64
+		want      schema.GapClass
+	}{
+		"compacted topic":      {true, 0, schema.GapCleaned},
+		"log start moved past": {true, 10, schema.GapBeforeLogStart},
+		"no known reason":      {false, 3, schema.GapUnexplained},
+	} {
+		p := opened(5)
+		p.compacted = c.compacted
+		p.take(&kafka.Batch{Records: []schema.Record{{Offset: 10, Status: schema.Committed}}, LogStart: c.logStart}, time.Now())
+		if len(p.gaps) != 1 || p.gaps[0].Class != c.want || p.gaps[0].From != 5 || p.gaps[0].To != 10 {
+			t.Errorf("%s: %+v, want %s", name, p.gaps, c.want)
+		}
+	}
+}
+
+func TestCutDue(t *testing.T) {
+	c := Cut{Bytes: 1000, MinBytes: 400, Age: time.Minute, MaxAge: time.Hour}
+	now := time.Now()
+	for name, x := range map[string]struct {
+		bytes  int
+		age    time.Duration
+		change func(*partition)
+		want   string
+	}{
+		"full":                        {2000, 0, nil, cutBytes},
+		"small and young":             {10, time.Second, nil, ""},
+		"small and older":             {10, 2 * time.Minute, nil, ""},
+		"enough and older":            {450, 2 * time.Minute, nil, cutAge},
+		"small and old":               {10, 2 * time.Hour, nil, cutMaxAge},
+		"asked":                       {10, 0, func(p *partition) { p.sealTo = 1 }, cutAsked},
+		"a cut is on its way":         {2000, 0, func(p *partition) { p.sealing = true }, ""},
+		"nothing decided, very large": {2000, time.Hour, func(p *partition) { p.rows[0].Status = schema.Undecided; p.decided, p.decidedBytes = 0, 0 }, ""},
+	} {
+		p := opened(0)
+		p.take(&kafka.Batch{Records: []schema.Record{{Value: make([]byte, x.bytes), Status: schema.Committed}}}, now.Add(-x.age))
+		if x.change != nil {
+			x.change(p)
+		}
+		if got := c.due(p, now); got != x.want {
+			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+}

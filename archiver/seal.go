@@ -1,0 +1,308 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// enqueue hands a cut to the sealers. It needs mu and does not wait; there is
+// at most one cut a partition, so the backlog is bounded by what is buffered.
+func (a *Archiver) enqueue(j *job) {
+	a.backlog = append(a.backlog, j)
+	a.changed.Broadcast()
+}
+
+// dispatch moves the backlog to the sealers.
+func (a *Archiver) dispatch(ctx context.Context) {
+	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	defer stop()
+	for {
+		a.mu.Lock()
+		for len(a.backlog) == 0 && ctx.Err() == nil {
+			a.changed.Wait()
+		}
+		var next *job
+		if len(a.backlog) > 0 {
+			next = a.backlog[0]
+			a.backlog = a.backlog[1:]
+		}
+		a.mu.Unlock()
+		if next == nil {
+			return
+		}
+		select {
+		case a.jobs <- next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *Archiver) sealer(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-a.jobs:
+			started := time.Now()
+			head, row, err := a.seal(ctx, j)
+			if ctx.Err() != nil {
+				return
+			}
+			a.settle(j, head, row, err, time.Since(started))
+		}
+	}
+}
+
+// seal is the commit protocol's steps 5 to 7. Only a foreign commit at our seq
+// makes it fail; what can pass is retried until it passes or ctx ends.
+func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.SegmentRow, error) {
+	a.mu.Lock()
+	head, p := j.p.head, j.p
+	c := a.commit(schema.KindGap, p.stream, head)
+	c.Base, c.Next = j.base, j.next
+	hwm, lso, logStart := p.highWatermark, p.lastStable, p.logStart
+	c.TopicConfigSHA256 = p.config
+	a.mu.Unlock()
+	c.HighWatermark, c.LastStableOffset, c.LogStart = known(hwm), known(lso), known(logStart)
+	for _, g := range j.gaps {
+		c.GapOffsets += g.To - g.From
+	}
+	c.Gaps = j.gaps
+	if err := a.patiently(ctx, j, func() error { return a.placeGaps(ctx, c) }); err != nil {
+		return head, index.SegmentRow{}, err
+	}
+	var summary *index.Summary
+	if len(j.rows) > 0 {
+		summary = index.NewSummary()
+		body, written, err := a.encode(j, summary)
+		if err != nil {
+			return head, index.SegmentRow{}, err
+		}
+		defer encoded.Put(body)
+		c.Kind, c.Records, c.LeaderEpochs = schema.KindSegment, written.Counts, written.LeaderEpochs
+		c.Segment = &schema.SegmentRef{
+			ObjectRef: schema.ObjectRef{
+				Key: schema.SegmentKey(p.stream, j.base, j.next, written.SHA256), SHA256: written.SHA256, Bytes: written.Bytes,
+			},
+			RecordRoot: written.RecordRoot, MinTimestamp: written.MinTimestamp, MaxTimestamp: written.MaxTimestamp,
+		}
+		err = a.patiently(ctx, j, func() error {
+			object, err := a.store.Put(ctx, c.Segment.Key, body.Bytes())
+			if err == nil && object.VersionID != "" {
+				c.Segment.VersionID = &object.VersionID
+			}
+			return err
+		})
+		if err != nil {
+			return head, index.SegmentRow{}, err
+		}
+	}
+	head, err := a.append(ctx, j, head, c)
+	row := index.SegmentOf(c)
+	row.Summary = summary
+	return head, row, err
+}
+
+// append commits. When somebody else took the seq, and only the seq — the
+// chain stands where our buffer begins, on the same branch — it is tried again
+// at the next one, as a new attempt.
+func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *schema.Commit) (ledger.Head, error) {
+	for {
+		var now ledger.Head
+		err := a.patiently(ctx, j, func() error {
+			var err error
+			now, err = a.ledger.Append(ctx, head, c)
+			return err
+		})
+		var lost *ledger.LostError
+		if !errors.As(err, &lost) {
+			return now, err
+		}
+		newest, headErr := a.newestHead(ctx, j)
+		if headErr != nil {
+			return head, headErr
+		}
+		if newest.Next != c.Base || newest.Commit.Branch != c.Branch {
+			return newest, err
+		}
+		digest := newest.Digest
+		head, c.Attempt, c.Seq, c.Previous = newest, uuid.NewString(), newest.Commit.Seq+1, &digest
+	}
+}
+
+func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) {
+	var head ledger.Head
+	err := a.patiently(ctx, j, func() error {
+		var err error
+		head, err = a.ledger.Head(ctx, j.p.stream)
+		return err
+	})
+	return head, err
+}
+
+// patiently repeats what can pass, with growing pauses, and says so in Health.
+func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
+	what := "sealing " + j.p.stream.String()
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
+		err := do()
+		kind := schema.KindOf(err)
+		passing := err != nil && (kind == schema.Unavailable || kind == schema.Exhausted || kind == schema.Permission)
+		if passing && ctx.Err() == nil {
+			a.metrics.retries.Inc()
+		}
+		a.mu.Lock()
+		if passing && ctx.Err() == nil {
+			a.trouble(what, err)
+		} else {
+			a.clear(what)
+		}
+		a.mu.Unlock()
+		if !passing || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, wait/2+time.Duration(time.Now().UnixNano())%(wait/2+1))
+	}
+}
+
+// encoded keeps the buffers of sealed segments.
+var encoded = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func (a *Archiver) encode(j *job, summary *index.Summary) (*bytes.Buffer, segment.Summary, error) {
+	body := encoded.Get().(*bytes.Buffer)
+	body.Reset()
+	fail := func(err error) (*bytes.Buffer, segment.Summary, error) {
+		encoded.Put(body)
+		return nil, segment.Summary{}, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
+	}
+	writer, err := segment.NewWriter(body, segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)})
+	if err != nil {
+		return fail(err)
+	}
+	var extraction schema.Extraction
+	for i := range j.rows {
+		extraction.Reset()
+		a.rules.Extract(&j.rows[i], &extraction)
+		summary.Add(&j.rows[i], &extraction)
+		if err := writer.Append(&j.rows[i], &extraction); err != nil {
+			return fail(err)
+		}
+	}
+	written, err := writer.Close()
+	if err != nil {
+		return fail(err)
+	}
+	return body, written, nil
+}
+
+// placeGaps moves a long list of gaps into an object of its own.
+func (a *Archiver) placeGaps(ctx context.Context, c *schema.Commit) error {
+	if len(c.Gaps) <= schema.MaxInlineGaps {
+		return nil
+	}
+	raw, err := json.Marshal(c.Gaps)
+	if err != nil {
+		return fmt.Errorf("encode gaps of %s: %w", c.Stream(), err)
+	}
+	digest := schema.Digest(sha256.Sum256(raw))
+	ref := schema.ObjectRef{Key: schema.GapsKey(c.Stream(), c.Base, c.Next, digest), SHA256: digest, Bytes: int64(len(raw))}
+	if _, err := a.store.Put(ctx, ref.Key, raw); err != nil {
+		return err
+	}
+	c.Gaps, c.GapsObject = nil, &ref
+	return nil
+}
+
+// settle is step 8, and what happens when the seq was somebody else's.
+func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err error, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.changed.Broadcast()
+	p := j.p
+	if err == nil {
+		a.metrics.sealed(j.reason, took)
+		a.feed.sealed(row, j.rowsEnd())
+		a.rollup(p.stream, head)
+	}
+	if a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] != p {
+		return
+	}
+	var lost *ledger.LostError
+	switch {
+	case err == nil:
+		a.held -= p.release(len(j.rows), head)
+	case errors.As(err, &lost):
+		a.log.Warn("another archiver committed first; starting again from its commit", "topic", p.stream.Topic,
+			"partition", p.stream.Partition, "offset", j.base, "writer", lost.Winner.Commit.Writer)
+		a.feed.restart(p.stream, head.Next)
+		a.held -= p.discard(head)
+	default:
+		p.stopped, p.sealing = err.Error(), false
+		a.trouble("sealing "+p.stream.String(), err)
+	}
+}
+
+// rollup repeats the last thousand commits in one object, once they are full.
+func (a *Archiver) rollup(s schema.Stream, head ledger.Head) {
+	if head.Commit.Seq%1000 != 999 {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := a.ledger.WriteRollup(ctx, s, head.Commit.Seq/1000); err != nil {
+			a.log.Warn("rollup not written; verify and reindex read the commits one by one", "topic", s.Topic, "partition", s.Partition, "err", err)
+		}
+	}()
+}
+
+func known(v int64) *int64 {
+	if v < 0 {
+		return nil
+	}
+	return &v
+}
+
+// advise tells Kafka every few seconds how far the ledger is, for its lag
+// dashboards.
+func (a *Archiver) advise(ctx context.Context) {
+	told := map[kafka.TopicPartition]int64{}
+	for ctx.Err() == nil {
+		pause(ctx, 5*time.Second)
+		next := map[kafka.TopicPartition]int64{}
+		a.mu.Lock()
+		for key, p := range a.partitions {
+			if told[key] != p.head.Next {
+				next[key] = p.head.Next
+			}
+		}
+		a.mu.Unlock()
+		if len(next) == 0 || ctx.Err() != nil {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := a.consumer.Commit(bounded, next)
+		cancel()
+		if err != nil {
+			a.log.Debug("advisory offsets not committed", "err", err)
+			continue
+		}
+		for key, offset := range next {
+			told[key] = offset
+		}
+	}
+}

@@ -1,0 +1,301 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// topic is one archived incarnation.
+type topic struct {
+	id          schema.TopicID
+	compacted   bool
+	config      *schema.Digest
+	configKnown bool
+	startLatest bool // its streams without a chain begin at the high watermark
+}
+
+// TopicState says whether a topic is archived and, if not, why.
+type TopicState struct {
+	Name     string
+	ID       schema.TopicID
+	Archived bool
+	Reason   string
+}
+
+// topics finds topics, notices when one is recreated, and keeps their
+// configuration in the archive.
+type topics struct {
+	a       *Archiver
+	cluster string
+	again   chan struct{}
+
+	mu      sync.Mutex
+	known   map[string]topic
+	refused map[string]string
+	first   bool // no stream of this cluster is archived yet, and this is the first listing
+}
+
+func newTopics(a *Archiver) *topics {
+	return &topics{a: a, again: make(chan struct{}, 1), known: map[string]topic{}, refused: map[string]string{}}
+}
+
+// look asks for a listing soon.
+func (t *topics) look() {
+	select {
+	case t.again <- struct{}{}:
+	default:
+	}
+}
+
+// connect learns the cluster's ID, patiently.
+func (t *topics) connect(ctx context.Context) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := t.identify(ctx)
+		if err == nil || schema.KindOf(err) == schema.Invalid {
+			return err
+		}
+		t.a.mu.Lock()
+		t.a.trouble("start", err)
+		t.a.mu.Unlock()
+		if pause(ctx, wait); ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+func (t *topics) identify(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	cluster, err := t.a.admin.Cluster(asking)
+	if err != nil {
+		return err
+	}
+	if cluster.ID == "" || cluster.ID != schema.EscapeTopic(cluster.ID) {
+		return schema.Errorf(schema.Invalid, "the Kafka cluster reports the ID %q; Annals keys the archive by it and needs letters, digits, - or _", cluster.ID)
+	}
+	first, err := t.firstTime(asking, cluster.ID)
+	if err != nil {
+		return err
+	}
+	t.cluster, t.first = cluster.ID, first
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	t.a.clear("start")
+	return nil
+}
+
+// firstTime tells whether nothing of the cluster is archived yet.
+func (t *topics) firstTime(ctx context.Context, cluster string) (bool, error) {
+	for stream, err := range t.a.ledger.Streams(ctx) {
+		if err != nil {
+			return false, err
+		}
+		if stream.Cluster == cluster {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// watch lists topics until ctx ends.
+func (t *topics) watch(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.again:
+			pause(ctx, 250*time.Millisecond) // several partitions ask at once
+		case <-timer.C:
+		}
+		err := t.list(ctx)
+		t.a.mu.Lock()
+		if err == nil {
+			t.a.clear("topics")
+		} else if ctx.Err() == nil {
+			t.a.trouble("topics", err)
+		}
+		t.a.mu.Unlock()
+		timer.Reset(t.a.options.Discovery)
+	}
+}
+
+// list compares what is there with what is known.
+func (t *topics) list(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	cluster, err := t.a.admin.Cluster(asking)
+	if err != nil {
+		return err
+	}
+	if cluster.ID != t.cluster {
+		return schema.Errorf(schema.Unavailable, "the brokers now belong to cluster %s, this process archives %s: restart it", cluster.ID, t.cluster)
+	}
+	added, gone := t.changes(cluster)
+	if len(gone) > 0 {
+		t.forget(gone)
+	}
+	if len(added) > 0 {
+		t.a.consumer.Add(added...)
+	}
+	return nil
+}
+
+func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := map[string]bool{}
+	clear(t.refused)
+	for _, listed := range cluster.Topics {
+		if reason := t.refusal(listed); reason != "" {
+			t.refused[listed.Name] = reason
+			continue
+		}
+		seen[listed.Name] = true
+		known, ok := t.known[listed.Name]
+		if ok && known.id == listed.ID {
+			continue
+		}
+		if ok {
+			gone = append(gone, listed.Name)
+			t.a.log.Warn("topic was recreated", "topic", listed.Name, "topic_id", listed.ID.String(), "before", known.id.String())
+		} else {
+			t.a.log.Info("topic found", "topic", listed.Name, "topic_id", listed.ID.String(), "partitions", len(listed.Partitions))
+		}
+		t.known[listed.Name] = topic{id: listed.ID, startLatest: t.first && t.a.options.StartLatest}
+		added = append(added, listed.Name)
+	}
+	for name := range t.known {
+		if !seen[name] {
+			t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
+			delete(t.known, name)
+			gone = append(gone, name)
+		}
+	}
+	t.first = false
+	return added, gone
+}
+
+// refusal says why a topic is not archived, or "".
+func (t *topics) refusal(listed kafka.Topic) string {
+	switch {
+	case listed.Internal:
+		return "internal to Kafka"
+	case t.a.options.Topics != nil && !t.a.options.Topics(listed.Name):
+		return "excluded by the configuration"
+	case listed.Err != nil:
+		return fmt.Sprintf("not archived: no Describe or Read (%v)", listed.Err)
+	case listed.ID.IsZero():
+		return "not archived: the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
+	default:
+		return ""
+	}
+}
+
+// forget drops the partitions of topics that are gone, whatever the group says.
+func (t *topics) forget(names []string) {
+	t.a.mu.Lock()
+	var list []kafka.TopicPartition
+	for key := range t.a.partitions {
+		if slices.Contains(names, key.Topic) {
+			list = append(list, key)
+		}
+	}
+	t.a.drop(list, "topic gone")
+	t.a.mu.Unlock()
+	t.a.consumer.Purge(names...)
+}
+
+// get returns a topic that the group has assigned, with its configuration.
+func (t *topics) get(ctx context.Context, name string) (topic, error) {
+	t.mu.Lock()
+	known, ok := t.known[name]
+	t.mu.Unlock()
+	if !ok {
+		t.look()
+		return topic{}, schema.Errorf(schema.Unavailable, "topic %s was assigned, but is not listed yet", name)
+	}
+	if known.configKnown {
+		return known, nil
+	}
+	if err := t.describe(ctx, name, &known); err != nil {
+		return topic{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now, ok := t.known[name]; ok && now.id == known.id {
+		t.known[name] = known
+	}
+	return known, nil
+}
+
+// recordedConfig is what stands under topics/: what it takes to read the
+// topic's records in ten years.
+type recordedConfig struct {
+	Cluster string              `json:"cluster"`
+	Topic   string              `json:"topic"`
+	TopicID schema.TopicID      `json:"topic_id"`
+	Seen    string              `json:"seen"`
+	Configs []kafka.ConfigEntry `json:"configs"`
+}
+
+// describe reads a topic's configuration and puts it into the archive. Without
+// the permission the digest stays unknown, which commits say as null.
+func (t *topics) describe(ctx context.Context, name string, known *topic) error {
+	entries, err := t.a.admin.Config(ctx, name)
+	if err != nil {
+		t.a.log.Warn("topic configuration is unknown", "topic", name, "err", err,
+			"hint", "grant DescribeConfigs, so that commits can say which configuration was in force")
+		known.configKnown = true
+		return nil
+	}
+	raw, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
+	}
+	digest := schema.Digest(sha256.Sum256(raw))
+	now := time.Now().UTC()
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}); err != nil {
+		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
+	}
+	_, err = t.a.store.PutIfAbsent(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), body.Bytes())
+	if err != nil && !errors.Is(err, objstore.ErrExists) {
+		return err
+	}
+	known.config, known.configKnown = &digest, true
+	for _, entry := range entries {
+		if entry.Key == "cleanup.policy" {
+			known.compacted = strings.Contains(entry.Value, "compact")
+		}
+	}
+	return nil
+}
+
+// Topics returns every topic of the last listing and whether it is archived.
+func (a *Archiver) Topics() []TopicState {
+	a.topics.mu.Lock()
+	defer a.topics.mu.Unlock()
+	var list []TopicState
+	for name, known := range a.topics.known {
+		list = append(list, TopicState{Name: name, ID: known.id, Archived: true})
+	}
+	for name, reason := range a.topics.refused {
+		list = append(list, TopicState{Name: name, Reason: reason})
+	}
+	slices.SortFunc(list, func(x, y TopicState) int { return strings.Compare(x.Name, y.Name) })
+	return list
+}

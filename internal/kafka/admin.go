@@ -1,0 +1,185 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Admin asks a cluster about itself and creates topics. Safe for concurrent use.
+type Admin struct {
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+// NewAdmin connects lazily: the first call says whether the brokers answer.
+func NewAdmin(options Options) (*Admin, error) {
+	client, err := options.client()
+	if err != nil {
+		return nil, err
+	}
+	return &Admin{client: client, admin: kadm.NewClient(client)}, nil
+}
+
+// Close releases the connections.
+func (a *Admin) Close() { a.client.Close() }
+
+// Topic is one incarnation of a topic as the cluster describes it. Err is the
+// broker's reason why it cannot be read, such as a missing permission; then
+// Partitions may be empty.
+type Topic struct {
+	Name       string
+	ID         schema.TopicID
+	Internal   bool
+	Partitions []int32
+	Err        error
+}
+
+// Cluster is what a metadata request answers now.
+type Cluster struct {
+	ID     string
+	Topics []Topic // by name
+}
+
+// Cluster asks for every topic the principal may see. It sends the request
+// itself, since kadm answers from a cache that can hold a deleted topic's ID.
+func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = nil
+	response, err := request.RequestWith(ctx, a.client)
+	if err != nil {
+		return Cluster{}, unavailable("list topics", err)
+	}
+	cluster := Cluster{Topics: make([]Topic, 0, len(response.Topics))}
+	if response.ClusterID != nil {
+		cluster.ID = *response.ClusterID
+	}
+	for _, t := range response.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		topic := Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Err: kerr.ErrorForCode(t.ErrorCode)}
+		for _, p := range t.Partitions {
+			topic.Partitions = append(topic.Partitions, p.Partition)
+		}
+		slices.Sort(topic.Partitions)
+		cluster.Topics = append(cluster.Topics, topic)
+	}
+	slices.SortFunc(cluster.Topics, func(x, y Topic) int { return strings.Compare(x.Name, y.Name) })
+	return cluster, nil
+}
+
+// Ping tells whether a broker answers.
+func (a *Admin) Ping(ctx context.Context) error {
+	if err := a.client.Ping(ctx); err != nil {
+		return unavailable("reach Kafka", err)
+	}
+	return nil
+}
+
+// Offsets are a partition's bounds: log start, last stable offset and high
+// watermark. Err is the broker's answer for this partition alone.
+type Offsets struct {
+	LogStart, LastStable, HighWatermark int64
+	Err                                 error
+}
+
+// Offsets asks for the bounds of all partitions of the topics.
+func (a *Admin) Offsets(ctx context.Context, topics ...string) (map[string]map[int32]Offsets, error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	bounds := map[string]map[int32]Offsets{}
+	at := func(topic string, partition int32) Offsets { return bounds[topic][partition] }
+	set := func(topic string, partition int32, o Offsets) {
+		if bounds[topic] == nil {
+			bounds[topic] = map[int32]Offsets{}
+		}
+		bounds[topic][partition] = o
+	}
+	for _, ask := range []struct {
+		list func(context.Context, ...string) (kadm.ListedOffsets, error)
+		put  func(*Offsets, int64)
+	}{
+		{a.admin.ListStartOffsets, func(o *Offsets, v int64) { o.LogStart = v }},
+		{a.admin.ListCommittedOffsets, func(o *Offsets, v int64) { o.LastStable = v }},
+		{a.admin.ListEndOffsets, func(o *Offsets, v int64) { o.HighWatermark = v }},
+	} {
+		listed, err := ask.list(ctx, topics...)
+		if err != nil && len(listed) == 0 {
+			return nil, unavailable("list offsets", err)
+		}
+		listed.Each(func(l kadm.ListedOffset) {
+			o := at(l.Topic, l.Partition)
+			ask.put(&o, l.Offset)
+			if l.Err != nil {
+				o.Err = l.Err
+			}
+			set(l.Topic, l.Partition, o)
+		})
+	}
+	return bounds, nil
+}
+
+// Config asks for a topic's configuration, defaults included, sorted by key.
+// Sensitive values are empty, as the broker sends them.
+func (a *Admin) Config(ctx context.Context, topic string) ([]ConfigEntry, error) {
+	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	if err == nil {
+		var one kadm.ResourceConfig
+		one, err = described.On(topic, nil)
+		if err == nil {
+			err = one.Err
+		}
+		if err == nil {
+			return entries(one), nil
+		}
+	}
+	return nil, unavailable("describe configuration of topic "+topic, err)
+}
+
+// ConfigEntry is one configuration key in force.
+type ConfigEntry struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Dynamic bool   `json:"dynamic"` // set on the topic, not inherited
+}
+
+func entries(described kadm.ResourceConfig) []ConfigEntry {
+	list := make([]ConfigEntry, 0, len(described.Configs))
+	for _, c := range described.Configs {
+		list = append(list, ConfigEntry{
+			Key: c.Key, Value: c.MaybeValue(), Dynamic: c.Source == kmsg.ConfigSourceDynamicTopicConfig,
+		})
+	}
+	slices.SortFunc(list, func(x, y ConfigEntry) int { return strings.Compare(x.Key, y.Key) })
+	return list
+}
+
+// CreateTopic creates one topic and returns its ID. A name that exists is a
+// Conflict. configs may be nil.
+func (a *Admin) CreateTopic(ctx context.Context, name string, partitions int32, configs map[string]string) (schema.TopicID, error) {
+	values := make(map[string]*string, len(configs))
+	for k, v := range configs {
+		values[k] = &v
+	}
+	created, err := a.admin.CreateTopic(ctx, partitions, -1, values, name)
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return schema.TopicID{}, schema.Errorf(schema.Conflict, "create topic %s: it exists already", name)
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return schema.TopicID{}, schema.Errorf(schema.Permission, "create topic %s: %w", name, err)
+	case err != nil:
+		return schema.TopicID{}, unavailable(fmt.Sprintf("create topic %s", name), err)
+	}
+	return schema.TopicID(created.ID), nil
+}

@@ -1,0 +1,279 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// TopicPartition names a partition by topic name, as the group protocol does.
+type TopicPartition struct {
+	Topic     string
+	Partition int32
+}
+
+// String gives "topic/partition".
+func (p TopicPartition) String() string { return named(p.Topic, p.Partition) }
+
+// Start says where to begin reading a partition. LeaderEpoch is the last
+// archived record's, or -1.
+type Start struct {
+	Offset      int64
+	LeaderEpoch int32
+}
+
+// Owner is told what the group assigns. Assigned returns where to begin for
+// every partition it is given; it may take as long as ctx allows, and an error
+// makes the member join again. Revoked and Lost must return before the
+// rebalance timeout; after them no batch of those partitions follows. None of
+// the three runs between a Poll that returned batches and Allow.
+type Owner interface {
+	Assigned(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]Start, error)
+	Revoked(ctx context.Context, partitions []TopicPartition)
+	Lost(ctx context.Context, partitions []TopicPartition)
+}
+
+// ConsumerOptions tune the tail.
+type ConsumerOptions struct {
+	Group string
+	// InstanceID makes the membership static (KIP-345): a restarted archiver
+	// takes its partitions back at once instead of after the session timeout.
+	// It must be unique in the group; empty: dynamic.
+	InstanceID string
+	// FetchBytes bounds one fetch per broker, and so the client's own buffer
+	// (about twice this per broker); 16 MiB if zero.
+	FetchBytes int32
+	// RebalanceTimeout bounds Revoked; 60 s if zero.
+	RebalanceTimeout time.Duration
+}
+
+// Consumer is one member of the archivers' group. The group decides who reads
+// a partition; where to begin is the Owner's answer, Kafka's committed offsets
+// are never used. Records come read uncommitted, with control records.
+type Consumer struct {
+	client *kgo.Client
+	group  string
+}
+
+// NewConsumer joins nothing yet: Add topics, then Poll.
+func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer, error) {
+	if tail.FetchBytes == 0 {
+		tail.FetchBytes = 16 << 20
+	}
+	if tail.RebalanceTimeout == 0 {
+		tail.RebalanceTimeout = time.Minute
+	}
+	hooks := &assignments{owner: owner}
+	extra := []kgo.Opt{
+		kgo.ConsumerGroup(tail.Group),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
+		kgo.KeepControlRecords(),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AdjustFetchOffsetsFn(hooks.adjust),
+		kgo.OnPartitionsRevoked(hooks.revoked),
+		kgo.OnPartitionsLost(hooks.lost),
+		kgo.RebalanceTimeout(tail.RebalanceTimeout),
+		kgo.FetchMaxBytes(tail.FetchBytes),
+		kgo.FetchMaxPartitionBytes(min(tail.FetchBytes, 4<<20)),
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.MaxConcurrentFetches(2),
+	}
+	if tail.InstanceID != "" {
+		extra = append(extra, kgo.InstanceID(tail.InstanceID))
+	}
+	client, err := options.client(extra...)
+	if err != nil {
+		return nil, err
+	}
+	return &Consumer{client: client, group: tail.Group}, nil
+}
+
+// assignments turns the client's callbacks into the Owner's.
+type assignments struct {
+	owner Owner
+	mu    sync.Mutex
+}
+
+func (a *assignments) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var partitions []TopicPartition
+	for topic, byPartition := range offsets {
+		for partition := range byPartition {
+			partitions = append(partitions, TopicPartition{topic, partition})
+		}
+	}
+	starts, err := a.owner.Assigned(ctx, partitions)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range partitions {
+		start, ok := starts[p]
+		if !ok {
+			return nil, fmt.Errorf("open partition %s: the owner gave no start", p)
+		}
+		// The epoch is left out: the guard of the commit protocol asks for it
+		// itself, and with it the client would move the cursor on its own.
+		offsets[p.Topic][p.Partition] = kgo.NewOffset().At(start.Offset).WithEpoch(-1)
+	}
+	return offsets, nil
+}
+
+func (a *assignments) revoked(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if list := flatten(partitions); len(list) > 0 {
+		a.owner.Revoked(ctx, list)
+	}
+}
+
+func (a *assignments) lost(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if list := flatten(partitions); len(list) > 0 {
+		a.owner.Lost(ctx, list)
+	}
+}
+
+func flatten(partitions map[string][]int32) []TopicPartition {
+	var list []TopicPartition
+	for topic, numbers := range partitions {
+		for _, number := range numbers {
+			list = append(list, TopicPartition{topic, number})
+		}
+	}
+	return list
+}
+
+// Batch is what one fetch brought of one partition. Err, if any, concerns this
+// partition alone; then Records may still hold what came before it.
+type Batch struct {
+	TopicPartition
+	TopicID          schema.TopicID
+	HighWatermark    int64
+	LastStableOffset int64
+	LogStart         int64
+	Records          []schema.Record
+	Err              error
+}
+
+// ErrOffsetOutOfRange tells that the partition no longer holds the offset
+// asked for: retention or DeleteRecords was faster. The partition stays silent
+// until Seek.
+var ErrOffsetOutOfRange = errors.New("offset out of range")
+
+// ErrTopicGone tells that the topic was deleted, or deleted and created again.
+var ErrTopicGone = errors.New("topic deleted or recreated")
+
+// Poll waits for batches until ctx ends, then returns none. The error is the
+// client's as a whole: closed, or not allowed to join the group. Allow must
+// follow every Poll.
+func (c *Consumer) Poll(ctx context.Context, most int) ([]Batch, error) {
+	fetches := c.client.PollRecords(ctx, most)
+	var batches []Batch
+	var whole error
+	fetches.EachTopic(func(t kgo.FetchTopic) {
+		t.EachPartition(func(p kgo.FetchPartition) {
+			if t.Topic == "" || p.Partition < 0 {
+				if p.Err != nil && ctx.Err() == nil {
+					whole = unavailable("poll", p.Err)
+				}
+				return
+			}
+			batches = append(batches, batch(t, p))
+		})
+	})
+	return batches, whole
+}
+
+func batch(t kgo.FetchTopic, p kgo.FetchPartition) Batch {
+	b := Batch{
+		TopicPartition: TopicPartition{t.Topic, p.Partition}, TopicID: t.TopicID,
+		HighWatermark: p.HighWatermark, LastStableOffset: p.LastStableOffset, LogStart: p.LogStartOffset,
+		Err: classify(p.Err),
+	}
+	if len(p.Records) > 0 {
+		b.Records = make([]schema.Record, len(p.Records))
+		for i, r := range p.Records {
+			b.Records[i] = convert(r, t.TopicID)
+		}
+	}
+	return b
+}
+
+func classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kerr.OffsetOutOfRange):
+		return fmt.Errorf("%w: %w", ErrOffsetOutOfRange, err)
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("%w: %w", ErrTopicGone, err)
+	default:
+		return err
+	}
+}
+
+// Allow lets a waiting rebalance proceed.
+func (c *Consumer) Allow() { c.client.AllowRebalance() }
+
+// Add starts consuming topics; Purge forgets them, so that a recreated topic
+// can be added again.
+func (c *Consumer) Add(topics ...string) { c.client.AddConsumeTopics(topics...) }
+
+// Purge forgets topics. It must not be called from the Owner's methods.
+func (c *Consumer) Purge(topics ...string) { c.client.PurgeTopicsFromClient(topics...) }
+
+// Seek moves an assigned partition; what was fetched and not polled is dropped.
+// Call it between Poll and Allow.
+func (c *Consumer) Seek(p TopicPartition, start Start) {
+	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
+		p.Topic: {p.Partition: {Epoch: -1, Offset: start.Offset}},
+	})
+}
+
+// Pause stops fetching a partition and drops what was fetched and not polled.
+func (c *Consumer) Pause(p TopicPartition) {
+	c.client.PauseFetchPartitions(map[string][]int32{p.Topic: {p.Partition}})
+}
+
+// Resume undoes Pause.
+func (c *Consumer) Resume(p TopicPartition) {
+	c.client.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Partition}})
+}
+
+// Commit tells Kafka how far the ledger is, for lag dashboards only; nobody
+// starts from it. An error is worth a log line and nothing else.
+func (c *Consumer) Commit(ctx context.Context, next map[TopicPartition]int64) error {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	for p, offset := range next {
+		if offsets[p.Topic] == nil {
+			offsets[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[p.Topic][p.Partition] = kgo.EpochOffset{Epoch: -1, Offset: offset}
+	}
+	var failed error
+	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+		failed = err
+	})
+	if failed != nil {
+		return unavailable("commit advisory offsets of group "+c.group, failed)
+	}
+	return nil
+}
+
+// Close leaves the group (a static member stays in it) and the brokers.
+func (c *Consumer) Close() {
+	c.client.AllowRebalance()
+	c.client.CloseAllowingRebalance()
+}

@@ -1,0 +1,23 @@
+// Package kafka is the one place that talks to Kafka on Annals' behalf.
+//
+// It promises what the commit protocol needs and nothing more: records exactly
+// as the broker served them, control records included, read uncommitted, from
+// offsets that the caller gives and never from Kafka's own; errors surfaced
+// instead of resets; topic IDs (KIP-516) with every batch; a transactional
+// producer whose position travels in the same transaction as the records.
+//
+// It does not decide anything: which transaction committed, where a segment is
+// cut and what is archived is package archiver's business.
+//
+// A Consumer belongs to one goroutine, apart from Close. Admin, Reader and
+// Producer are safe for concurrent use.
+//
+// Where to look:
+//
+//	options.go   brokers, TLS and SASL, turned into client options
+//	admin.go     cluster, topics with their IDs, offsets, configurations
+//	consumer.go  the tail: a group member that starts where the ledger says
+//	record.go    the client's records turned into schema records; markers
+//	read.go      a bounded range of offsets, once (fresh payloads, read-back)
+//	producer.go  the replay's transactional producer
+package kafka
