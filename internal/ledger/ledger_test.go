@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -176,6 +178,33 @@ func TestCommitsFindsWhatWasDone(t *testing.T) {
 				t.Fatalf("%d commits pass before the damage shows", len(seen))
 			}
 		})
+	}
+}
+
+// TestCommitsEndsAtItsHead: the head is exchanged, with one that fits as well,
+// while the chain is read.
+func TestCommitsEndsAtItsHead(t *testing.T) {
+	options := objstoretest.EmbeddedOptions(t)
+	store := objstoretest.Open(t, options)
+	s := stream(0)
+	sound := ledger.New(store, nil)
+	head := grow(t, sound, s, 8)
+	other, err := segment(s, head, 2).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	appended(t, sound, head, segment(s, head, 2))
+	var gets atomic.Int32
+	l := ledger.New(objstoretest.Open(t, options, func(o *objstore.Options) {
+		o.Transport = &objstoretest.Faults{Base: options.Transport, Choose: func(r *http.Request) objstoretest.Fault {
+			if !r.URL.Query().Has("list-type") && gets.Add(1) == 2 { // the first is Head's
+				put(t, store, schema.CommitKey(s, 9), other)
+			}
+			return objstoretest.None
+		}}
+	}), nil)
+	if all, err := chain(t, l, s, 0); schema.KindOf(err) != schema.Corrupt || len(all) != 9 {
+		t.Fatalf("%d commits, %v", len(all), err)
 	}
 }
 

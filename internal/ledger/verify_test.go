@@ -147,6 +147,16 @@ func badRollups(t *testing.T, store *objstore.Store, s schema.Stream, good []byt
 			t.Errorf("%s: not said: %s", name, said.String())
 		}
 	}
+	// The forged one again, with nothing behind it that names its last commit.
+	for seq := int64(1000); seq < int64(len(want)); seq++ {
+		if err := store.Delete(t.Context(), schema.CommitKey(s, seq)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, store, schema.RollupKey(s, 0), forged)
+	if got, err := chain(t, ledger.New(store, nil), s, 0); err != nil || len(got) != 1000 || got[500].Digest != want[500].Digest {
+		t.Errorf("a forged rollup up to the head: %d commits, %v", len(got), err)
+	}
 	report, err := ledger.New(store, nil).Verify(t.Context(), s, ledger.VerifyOptions{Deep: true})
 	if err != nil || report.Findings != 1 || report.Listed[0].Key != schema.RollupKey(s, 0) {
 		t.Errorf("%+v, %v", report.Listed, err)
