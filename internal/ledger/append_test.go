@@ -125,62 +125,96 @@ func appendOnce(t *testing.T, options objstore.Options, sound *ledger.Ledger, s 
 	return "lost", nil
 }
 
-// TestManyWriters: eight writers on one stream, some behind a bad network.
-// Afterwards the chain is perfect, and holds what was said to be placed, once,
-// and nothing of what was said to be lost.
+// writers is what many writers on one stream were told.
+type writers struct {
+	stream schema.Stream
+	mu     sync.Mutex
+	placed []string
+	lost   []string
+}
+
+// write appends each segments through l, starting again from the head when
+// another writer was first.
+func (w *writers) write(ctx context.Context, l *ledger.Ledger, each int, rows int64) error {
+	for done := 0; done < each; {
+		head, err := l.Head(ctx, w.stream)
+		if err != nil {
+			return err
+		}
+		c := segment(w.stream, head, rows)
+		_, err = l.Append(ctx, head, c)
+		for errors.Is(err, ledger.ErrUncertain) {
+			_, err = l.Append(ctx, head, c)
+		}
+		w.mu.Lock()
+		switch {
+		case err == nil:
+			w.placed = append(w.placed, c.Attempt)
+			done++
+		case errors.As(err, new(*ledger.LostError)):
+			w.lost = append(w.lost, c.Attempt)
+			err = nil
+		}
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check holds what the writers were told against the chain.
+func (w *writers) check(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
+	all, err := chain(t, l, w.stream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1+len(w.placed) {
+		t.Errorf("%d commits, for a genesis and %d that were placed", len(all), len(w.placed))
+	}
+	times := map[string]int{}
+	for _, e := range all {
+		times[e.Commit.Attempt]++
+	}
+	for _, attempt := range w.placed {
+		if times[attempt] != 1 {
+			t.Errorf("placed attempt %s is in the chain %d times", attempt, times[attempt])
+		}
+	}
+	for _, attempt := range w.lost {
+		if times[attempt] != 0 {
+			t.Errorf("lost attempt %s is in the chain", attempt)
+		}
+	}
+}
+
+// TestManyWriters: eight writers on one stream, half of them behind a bad
+// network. Afterwards the chain is perfect, and holds what was said to be
+// placed, once, and nothing of what was said to be lost.
 func TestManyWriters(t *testing.T) {
-	const writers, each = 8, 5
+	const count, each = 8, 5
 	options := ot.EmbeddedOptions(t)
 	sound := ledger.New(ot.Open(t, options), nil)
-	s := stream(0)
-	grow(t, sound, s, 0)
-	var (
-		group        errgroup.Group
-		mu           sync.Mutex
-		placed, lost []string
-		networks     []*ot.Faults
-	)
+	w := writers{stream: stream(0)}
+	grow(t, sound, w.stream, 0)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	for w := range writers {
-		random := rand.New(rand.NewPCG(seed, uint64(w)))
-		kinds := []ot.Fault{ot.Lost, ot.ReplyLost, ot.Late, ot.Twice, ot.Applied500, ot.SlowDown, ot.Conflict}
+	kinds := []ot.Fault{ot.Lost, ot.ReplyLost, ot.Late, ot.Twice, ot.Applied500, ot.SlowDown, ot.Conflict}
+	var (
+		group    errgroup.Group
+		networks []*ot.Faults
+	)
+	for n := range count {
+		random := rand.New(rand.NewPCG(seed, uint64(n)))
 		l, f := through(t, options, func(r *http.Request) ot.Fault {
-			mu.Lock()
-			defer mu.Unlock()
-			if w%2 == 0 || r.Method != http.MethodPut || random.IntN(3) > 0 {
+			if n%2 == 0 || r.Method != http.MethodPut || random.IntN(3) > 0 {
 				return ot.None
 			}
 			return kinds[random.IntN(len(kinds))]
 		})
 		networks = append(networks, f)
-		group.Go(func() error {
-			for done := 0; done < each; {
-				head, err := l.Head(t.Context(), s)
-				if err != nil {
-					return err
-				}
-				c := segment(s, head, 1+int64(w))
-				_, err = l.Append(t.Context(), head, c)
-				for errors.Is(err, ledger.ErrUncertain) {
-					_, err = l.Append(t.Context(), head, c)
-				}
-				mu.Lock()
-				switch {
-				case err == nil:
-					placed = append(placed, c.Attempt)
-					done++
-				case errors.As(err, new(*ledger.LostError)):
-					lost = append(lost, c.Attempt)
-					err = nil
-				}
-				mu.Unlock()
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		group.Go(func() error { return w.write(t.Context(), l, each, 1+int64(n)) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
@@ -193,28 +227,11 @@ func TestManyWriters(t *testing.T) {
 		}
 		late += n
 	}
-	all, err := chain(t, sound, s, 0)
-	if err != nil {
-		t.Fatal(err)
+	t.Logf("%d placed, %d lost, %d delivered late", len(w.placed), len(w.lost), late)
+	if len(w.placed) != count*each {
+		t.Errorf("%d placed", len(w.placed))
 	}
-	t.Logf("%d placed, %d lost, %d delivered late", len(placed), len(lost), late)
-	if len(all) != 1+writers*each || len(placed) != writers*each {
-		t.Errorf("%d commits for %d that were placed", len(all), len(placed))
-	}
-	times := map[string]int{}
-	for _, e := range all {
-		times[e.Commit.Attempt]++
-	}
-	for _, attempt := range placed {
-		if times[attempt] != 1 {
-			t.Errorf("placed attempt %s is in the chain %d times", attempt, times[attempt])
-		}
-	}
-	for _, attempt := range lost {
-		if times[attempt] != 0 {
-			t.Errorf("lost attempt %s is in the chain", attempt)
-		}
-	}
+	w.check(t, sound)
 }
 
 // TestAppendWhenItsCallerGoesAway: the last look settles what it can, and what

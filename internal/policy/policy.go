@@ -1,11 +1,3 @@
-// Package policy says who may see what. Everything is denied unless a grant
-// allows it: the zero [Principal] and the zero [TopicSet] see nothing.
-//
-// Entry points of query, replay and custody take a Principal and ask its
-// topics before they read. A topic that a principal may not see does not exist
-// for it: not in lists, not in counts, not in errors.
-//
-// Values are immutable after they were made and safe for concurrent use.
 package policy
 
 import (
