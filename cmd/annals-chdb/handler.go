@@ -66,14 +66,18 @@ func newHandler(e *engine, g guard, log *slog.Logger) (*handler, error) {
 	}, nil
 }
 
-// close waits for the sessions and closes them all.
+// close waits for the sessions and closes them all. When some are still busy
+// as ctx ends they stay as they are: the process may exit under them, but
+// nothing may be closed.
 func (h *handler) close(ctx context.Context) error {
-	err := errors.Join(h.reads.close(ctx), h.inserts.close(ctx), h.changes.close(ctx))
+	if err := errors.Join(h.reads.close(ctx), h.inserts.close(ctx), h.changes.close(ctx)); err != nil {
+		return err
+	}
 	h.killer.close()
 	h.parserGate.Lock()
 	defer h.parserGate.Unlock()
 	h.parser.close()
-	return err
+	return nil
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

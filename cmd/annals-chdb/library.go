@@ -18,7 +18,6 @@ type library struct {
 	setSignalHandlers func(enabled int32)
 	connect           func(argc int32, argv unsafe.Pointer) unsafe.Pointer
 	closeConn         func(handle unsafe.Pointer)
-	shutdown          func() int32
 
 	queryWhole    func(conn uintptr, sql *byte, sqlLen uint64, format *byte, formatLen uint64, names, nameLens, values, valueLens unsafe.Pointer, count uint64) uintptr
 	streamQuery   func(conn uintptr, sql *byte, sqlLen uint64, format *byte, formatLen uint64, names, nameLens, values, valueLens unsafe.Pointer, count uint64) uintptr
@@ -44,7 +43,7 @@ type library struct {
 type analysis struct {
 	structSize     uint32
 	statementCount uint32
-	flags          uint32
+	_              uint32 // flags
 	class          statementClass
 }
 
@@ -75,7 +74,6 @@ func openLibrary(path string) (*library, error) {
 		{"chdb_set_signal_handlers_enabled", &lib.setSignalHandlers},
 		{"chdb_connect", &lib.connect},
 		{"chdb_close_conn", &lib.closeConn},
-		{"chdb_shutdown", &lib.shutdown},
 		{"chdb_query_with_params_n", &lib.queryWhole},
 		{"chdb_stream_query_with_params_n", &lib.streamQuery},
 		{"chdb_stream_fetch_result", &lib.streamFetch},

@@ -52,7 +52,7 @@ func serve(ctx context.Context, o *options, stdout io.Writer, log *slog.Logger) 
 	log.Info("engine open", "version", h.version, "seconds", time.Since(began).Seconds(), "listen", listener.Addr().String())
 	report(stdout, announcement{Listen: listener.Addr().String(), Version: h.version})
 	err = serveHTTP(ctx, listener, h, log)
-	return errors.Join(err, closeEngine(lib, h))
+	return errors.Join(err, closeEngine(h))
 }
 
 // errStopping is why running statements are killed at the end.
@@ -88,17 +88,13 @@ func serveHTTP(ctx context.Context, listener net.Listener, h http.Handler, log *
 	return nil
 }
 
-// closeEngine lets the engine close its tables and end its threads.
-func closeEngine(lib *library, h *handler) error {
+// closeEngine closes every session; with the last one the engine closes its
+// tables. Its idle threads end with the process (chdb_shutdown would wait for
+// them, for hosts that run C++ destructors at exit; Go does not).
+func closeEngine(h *handler) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainPatience)
 	defer cancel()
-	if err := h.close(ctx); err != nil {
-		return err // sessions are still busy: exiting is safe, closing is not
-	}
-	if lib.shutdown() != 0 {
-		return errors.New("the engine did not stop all its threads")
-	}
-	return nil
+	return h.close(ctx)
 }
 
 func listen(o *options) (net.Listener, error) {

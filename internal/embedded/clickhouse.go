@@ -209,8 +209,8 @@ func (c *ClickHouse) closeSocket() error {
 // lived for settled starts the count anew.
 const (
 	minBackoff = 100 * time.Millisecond
-	maxBackoff = 15 * time.Second
-	settled    = time.Minute
+	maxBackoff = 5 * time.Second
+	settled    = 10 * time.Second
 )
 
 // supervise waits for the child's end and starts the next one, until ctx ends.
