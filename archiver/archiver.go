@@ -54,6 +54,7 @@ type Options struct {
 	StartLatest bool
 	Discovery   time.Duration // how often topics are listed; 10 s if zero
 	Cut         Cut
+	Feed        Feed
 	Memory      int64  // bytes of buffered records in the process; 256 MiB if zero
 	Writer      string // names this process in commits
 	Build       string
@@ -112,7 +113,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.changed = sync.NewCond(&a.mu)
 	a.metrics = newMetrics(a, options.Registerer)
 	a.catchup = newCatchup(store, book, x, rules, a.log)
-	a.feed = newFeed(x, rules, a.catchup, a.metrics, a.log)
+	a.feed = newFeed(options.Feed, x, rules, a.catchup, a.metrics, a.log)
 	a.topics = newTopics(a)
 	return a, nil
 }
@@ -324,6 +325,44 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 		return asked, schema.Errorf(schema.Unavailable, "wait for the seal: %w", ctx.Err())
 	}
 	return asked, nil
+}
+
+// CatchUp returns when everything that Kafka held at the call, of the
+// partitions that this process reads, has been taken in.
+func (a *Archiver) CatchUp(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	defer stop()
+	var names []string
+	for _, t := range a.Topics() {
+		if t.Archived {
+			names = append(names, t.Name)
+		}
+	}
+	bounds, err := a.admin.Offsets(ctx, names...)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for !a.tookIn(bounds) {
+		if ctx.Err() != nil {
+			return schema.Errorf(schema.Unavailable, "wait for the archiver to catch up: %w", ctx.Err())
+		}
+		a.changed.Wait()
+	}
+	return nil
+}
+
+func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
+	for topic, partitions := range bounds {
+		for number, b := range partitions {
+			p := a.partitions[kafka.TopicPartition{Topic: topic, Partition: number}]
+			if p == nil || p.stopped == "" && p.expected < b.HighWatermark {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // reached tells whether every partition that is still ours has been sealed so

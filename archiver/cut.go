@@ -9,8 +9,8 @@ import (
 // Cut says when a buffer becomes a segment. Zero fields take the defaults of
 // DefaultCut.
 type Cut struct {
-	Bytes    int64         // at this much, at once
-	MinBytes int64         // at Age, if there is at least this much
+	Bytes    int64 // at this much, at once
+	MinBytes int64 // at Age, if there is at least this much
 	Age      time.Duration
 	MaxAge   time.Duration // at this age, whatever there is
 }

@@ -10,13 +10,18 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// The feed's pace: a fresh record waits at most feedEvery for others to share
-// its insert.
+// Feed is the index's pace: a fresh record waits at most Every for others to
+// share its insert, and not at all once there are Rows. Zero fields take 5,000
+// rows and 700 ms.
+type Feed struct {
+	Rows  int
+	Every time.Duration
+}
+
 const (
-	feedRows   = 10_000
-	feedEvery  = 700 * time.Millisecond
-	feedDepth  = 2       // batches under way
-	feedBehind = 100_000 // rows waiting, from where on reading pauses
+	feedDepth  = 2  // batches under way
+	feedBatch  = 8  // × Rows: the largest batch
+	feedBehind = 20 // × Rows: so much waiting, and reading pauses
 )
 
 // feed brings decided records into the index while they are still buffered,
@@ -25,6 +30,7 @@ const (
 // before it. What could not be inserted is left to the catch-up, so an index
 // that is away holds nobody up.
 type feed struct {
+	pace    Feed
 	index   Index
 	rules   Rules
 	catchup *catchup
@@ -68,9 +74,15 @@ type streamSpan struct {
 	span
 }
 
-func newFeed(x Index, rules Rules, c *catchup, m *metrics, log *slog.Logger) *feed {
+func newFeed(pace Feed, x Index, rules Rules, c *catchup, m *metrics, log *slog.Logger) *feed {
+	if pace.Rows == 0 {
+		pace.Rows = 5000
+	}
+	if pace.Every == 0 {
+		pace.Every = 700 * time.Millisecond
+	}
 	return &feed{
-		index: x, rules: rules, catchup: c, metrics: m, log: log,
+		pace: pace, index: x, rules: rules, catchup: c, metrics: m, log: log,
 		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
 	}
 }
@@ -92,7 +104,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 		if p.fed == p.decided {
 			continue
 		}
-		if len(next.records) >= 4*feedRows && !skip {
+		if len(next.records) >= feedBatch*f.pace.Rows && !skip {
 			break
 		}
 		from := p.fedTo()
@@ -127,7 +139,7 @@ func (f *feed) ready(waiting int, now time.Time) bool {
 	if f.oldest.IsZero() {
 		f.oldest = now
 	}
-	if waiting < feedRows && now.Sub(f.oldest) < feedEvery || len(f.slots) == cap(f.slots) {
+	if waiting < f.pace.Rows && now.Sub(f.oldest) < f.pace.Every || len(f.slots) == cap(f.slots) {
 		return false
 	}
 	f.oldest = time.Time{}
@@ -139,7 +151,7 @@ func (f *feed) ready(waiting int, now time.Time) bool {
 func (f *feed) behind() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.waiting > feedBehind && f.failed == nil
+	return f.waiting > feedBehind*f.pace.Rows && f.failed == nil
 }
 
 // away tells whether the index failed lately, so that nothing is sent.

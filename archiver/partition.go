@@ -25,12 +25,12 @@ type partition struct {
 	config    *schema.Digest // of the topic's configuration
 
 	rows     []schema.Record
-	first    int64            // running number of rows[0], to find rows by number after a cut
+	first    int64             // running number of rows[0], to find rows by number after a cut
 	open     map[int64][]int64 // producer ID → running numbers of its undecided rows
-	decided  int              // rows[:decided] have their verdict
-	fed      int              // rows[:fed] were handed to the index
-	gaps     []schema.Gap     // within [head.Next, expected), ascending
-	expected int64            // the offset that should come next
+	decided  int               // rows[:decided] have their verdict
+	fed      int               // rows[:fed] were handed to the index
+	gaps     []schema.Gap      // within [head.Next, expected), ascending
+	expected int64             // the offset that should come next
 
 	bytes        int64 // of rows, overhead included
 	decidedBytes int64
@@ -40,9 +40,9 @@ type partition struct {
 
 	sealing bool      // a cut of this buffer is on its way
 	cutAt   time.Time // when it was made: nothing that stayed is older
-	sealTo  int64 // somebody asked to seal up to here
-	seek    bool  // the fetch position must be set to expected
-	stopped string // why it is not read any more; empty: it is
+	sealTo  int64     // somebody asked to seal up to here
+	seek    bool      // the fetch position must be set to expected
+	stopped string    // why it is not read any more; empty: it is
 }
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {

@@ -1,0 +1,106 @@
+// Command annals is the audit and replay archive for Kafka: archiver, web API,
+// explorer and replay workers in one program. See "annals --help".
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// commands are the program's subcommands, each in a file of its own.
+type commands struct {
+	Up upCommand `cmd:"" group:"run" help:"Run everything on this machine; whatever is not configured is embedded."`
+
+	Config  configCommands `cmd:"" group:"care" help:"Check a configuration, or print the reference of all settings."`
+	Version versionCommand `cmd:"" group:"care" help:"Which build this is."`
+}
+
+// invocation is what a subcommand may use of the process.
+type invocation struct {
+	out, err io.Writer
+	environ  []string
+}
+
+// run is the program with its exit code: 0 done, 1 failed or tampered,
+// 2 incomplete, 3 unverifiable, 4 usage.
+func run(args []string, out, errs io.Writer) int {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("annals"),
+		kong.Description("The audit and replay archive for Kafka."),
+		kong.Writers(out, errs),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "run", Title: "Run:"},
+			{Key: "ask", Title: "Ask a running Annals:"},
+			{Key: "act", Title: "Act:"},
+			{Key: "care", Title: "Look after it:"},
+		}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(errs, "annals: "+err.Error())
+		return exitFailed
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(errs, "annals: "+err.Error())
+		fmt.Fprintln(errs, "Try: annals --help")
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() { // a second signal ends the process the hard way
+		<-ctx.Done()
+		stop()
+	}()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(&invocation{out: out, err: errs, environ: os.Environ()})
+	return report(errs, err)
+}
+
+// The exit codes.
+const (
+	exitFailed       = 1
+	exitIncomplete   = 2
+	exitUnverifiable = 3
+	exitUsage        = 4
+)
+
+// exitError ends the program with a code after everything was said.
+type exitError int
+
+// Error implements error.
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// report says what went wrong, once, and gives the exit code.
+func report(w io.Writer, err error) int {
+	var code exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(w, "annals: "+err.Error())
+	var known *schema.Error
+	if errors.As(err, &known) && known.Hint != "" {
+		fmt.Fprintln(w, "Try: "+known.Hint)
+	}
+	if schema.KindOf(err) == schema.Invalid {
+		return exitUsage
+	}
+	return exitFailed
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/config"
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
+)
+
+// parts are the clients that every role is made of.
+type parts struct {
+	cfg      config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	kafka    kafka.Options
+	store    *objstore.Store
+	book     *ledger.Ledger
+	index    *index.Index
+	rules    *extract.Rules
+}
+
+// connect makes the clients. Nothing is dialled yet.
+func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
+	p := &parts{cfg: cfg, log: log, registry: telemetry.NewRegistry(telemetry.Version())}
+	var err error
+	if p.kafka, err = kafkaOptions(cfg.Kafka, log); err != nil {
+		return nil, err
+	}
+	if p.store, err = openStore(cfg.S3, log); err != nil {
+		return nil, err
+	}
+	p.registry.MustRegister(p.store.Collectors()...)
+	p.book = ledger.New(p.store, log)
+	if p.index, err = openIndex(cfg.ClickHouse, cfg.Index, log); err != nil {
+		return nil, err
+	}
+	p.rules, err = extract.New(extract.Options{})
+	return p, err
+}
+
+func (p *parts) close() error {
+	p.store.Close()
+	return p.index.Close()
+}
+
+// migrate makes the index's tables, and waits for an index that is away: the
+// archive does not need it, search does.
+func (p *parts) migrate(ctx context.Context) error {
+	notify := func(err error, wait time.Duration) {
+		p.log.Warn("the index is not ready; archiving goes on", "component", "index", "err", err, "retry_in", wait.Round(time.Millisecond).String())
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, p.index.Migrate(ctx) },
+		backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("prepare the index: %w", err)
+	}
+	return nil
+}
+
+// archiver makes the archiver of this process. instance makes its group
+// membership static, if it is not empty.
+func (p *parts) archiver(instance string) (*archiver.Archiver, error) {
+	topics, err := topicFilter(p.cfg.Kafka.Topics)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("ask for the host's name: %w", err)
+	}
+	cut := p.cfg.Archive.Cut
+	return archiver.New(archiver.Options{
+		Kafka: p.kafka, Tail: kafka.ConsumerOptions{Group: p.cfg.Archive.Group, InstanceID: instance},
+		Topics: topics, StartLatest: p.cfg.Archive.Start == "latest", Discovery: p.cfg.Kafka.MetadataMaxAge.Std(),
+		Cut: archiver.Cut{
+			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(),
+		},
+		Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
+		Writer: fmt.Sprintf("%s/%d", host, os.Getpid()), Build: telemetry.Version().String(),
+		Logger: p.log, Registerer: p.registry,
+	}, p.store, p.book, p.index, p.rules)
+}
+
+// both joins what two stops say.
+func both(err *error, stop func() error) {
+	*err = errors.Join(*err, stop())
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+
+	"github.com/fx-risk-ai/annals/internal/config"
+	"github.com/fx-risk-ai/annals/internal/embedded"
+	"golang.org/x/sync/errgroup"
+)
+
+// upCommand is annals up.
+type upCommand struct {
+	settings
+	DataDir          string `placeholder:"DIR" help:"Folder of the embedded engines (annals-data)."`
+	KafkaListen      string `placeholder:"ADDR" help:"Address of the embedded Kafka (127.0.0.1:19092); port 0 picks a free one."`
+	S3Listen         string `name:"s3-listen" placeholder:"ADDR" help:"Address of the embedded object store (127.0.0.1:19000)."`
+	ClickhouseListen string `placeholder:"ADDR" help:"Address of the embedded ClickHouse (127.0.0.1:18123)."`
+	WebListen        string `placeholder:"ADDR" help:"Address of the web API and the explorer (127.0.0.1:8080)."`
+	demoFlags
+}
+
+// Run implements kong's command.
+func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
+	cfg, log, err := c.load(in, c.override)
+	if err != nil {
+		return err
+	}
+	engines, err := startEngines(ctx, &cfg, log)
+	if err != nil {
+		return err
+	}
+	defer both(&err, engines.close)
+	p, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer both(&err, p.close)
+	a, err := p.archiver("up")
+	if err != nil {
+		return err
+	}
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.migrate(running) })
+	group.Go(func() error { return a.Run(running) })
+	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "")); err != nil {
+		return err
+	}
+	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
+	if c.Demo {
+		group.Go(func() error { return c.runDemo(running, in, cfg, a, log) })
+	}
+	return group.Wait()
+}
+
+// override puts the flags over the configuration.
+func (c *upCommand) override(cfg *config.Config) {
+	set := func(to *string, flag string) {
+		if flag != "" {
+			*to = flag
+		}
+	}
+	set(&cfg.Embedded.DataDir, c.DataDir)
+	set(&cfg.Embedded.KafkaListen, c.KafkaListen)
+	set(&cfg.Embedded.S3Listen, c.S3Listen)
+	set(&cfg.Embedded.ClickHouseListen, c.ClickhouseListen)
+	set(&cfg.Web.Listen, c.WebListen)
+	if c.Demo {
+		// 27 years of history would make hundreds of monthly partitions, and a
+		// retention of 400 days would drop all of it.
+		cfg.Index.Partition, cfg.Index.Retention = "years", 0
+	}
+}
