@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.uber.org/goleak"
+	"pgregory.net/rapid"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
@@ -216,7 +217,7 @@ func TestKafkaAnswersByTimestampAndEpoch(t *testing.T) {
 
 	req := kadm.OffsetForLeaderEpochRequest{}
 	req.Add("rates", 0, 0)
-	epochs, err := admin.OffetForLeaderEpoch(t.Context(), req)
+	epochs, err := admin.OffsetForLeaderEpoch(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,5 +328,41 @@ func TestKafkaListenErrors(t *testing.T) {
 	}
 	if _, err := embedded.StartKafka(t.Context(), embedded.KafkaOptions{Listen: "127.0.0.1:0"}); err == nil {
 		t.Error("started without credentials")
+	}
+}
+
+// TestKafkaSurvivesAnyBytes is the same with bytes that begin like a request:
+// a broker that panics takes this test's process with it.
+func TestKafkaSurvivesAnyBytes(t *testing.T) {
+	k := startKafka(t, embedded.KafkaOptions{})
+	rapid.Check(t, func(rt *rapid.T) {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", k.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		key := rapid.OneOf(rapid.Int16Range(0, 92), rapid.SampledFrom([]int16{17, 18, 36})).Draw(rt, "key")
+		version := rapid.Int16Range(0, 20).Draw(rt, "version")
+		body := rapid.SliceOfN(rapid.Byte(), 0, 64).Draw(rt, "body")
+		frame := binary.BigEndian.AppendUint32(nil, uint32(8+len(body)))
+		frame = binary.BigEndian.AppendUint16(frame, uint16(key))
+		frame = binary.BigEndian.AppendUint16(frame, uint16(version))
+		frame = append(frame, 0, 0, 0, 1)
+		frame = append(frame, body...)
+		if _, err := conn.Write(frame); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("neither answered nor closed")
+		}
+	})
+	if _, err := kadm.NewClient(kafkaClient(t, k)).BrokerMetadata(t.Context()); err != nil {
+		t.Fatalf("the broker did not survive: %v", err)
 	}
 }
