@@ -139,8 +139,8 @@ func badRollups(t *testing.T, store *objstore.Store, s schema.Stream, good []byt
 		var said bytes.Buffer
 		l := ledger.New(store, slog.New(slog.NewTextHandler(&said, nil)))
 		put(t, store, schema.RollupKey(s, 0), bad)
-		got, err := chain(t, l, s, 0)
-		if err != nil || len(got) != len(want) || got[500].Digest != want[500].Digest {
+		got, err := chain(t, l, s, 900)
+		if err != nil || len(got) != len(want)-900 || got[50].Digest != want[950].Digest {
 			t.Errorf("%s: %d commits, %v", name, len(got), err)
 		}
 		if !strings.Contains(said.String(), "rollup does not match") {
@@ -154,7 +154,7 @@ func badRollups(t *testing.T, store *objstore.Store, s schema.Stream, good []byt
 		}
 	}
 	put(t, store, schema.RollupKey(s, 0), forged)
-	if got, err := chain(t, ledger.New(store, nil), s, 0); err != nil || len(got) != 1000 || got[500].Digest != want[500].Digest {
+	if got, err := chain(t, ledger.New(store, nil), s, 900); err != nil || len(got) != 100 || got[50].Digest != want[950].Digest {
 		t.Errorf("a forged rollup up to the head: %d commits, %v", len(got), err)
 	}
 	report, err := ledger.New(store, nil).Verify(t.Context(), s, ledger.VerifyOptions{Deep: true})
