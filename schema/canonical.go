@@ -23,6 +23,10 @@ func (c *Commit) Encode() ([]byte, error) {
 	if len(raw) > MaxCommitBytes {
 		return nil, c.fault("%d bytes, at most %d", len(raw), MaxCommitBytes)
 	}
+	if _, err := ParseCommit(raw); err != nil {
+		// Text that is not UTF-8 is written as something else.
+		return nil, fmt.Errorf("encode commit: it could not be read again: %w", err)
+	}
 	return raw, nil
 }
 

@@ -249,6 +249,19 @@ func TestOneContentHasOneSpelling(t *testing.T) {
 	}
 }
 
+func TestTextThatIsNotUTF8IsNotWritten(t *testing.T) {
+	c := every()["gap"]
+	c.Writer = "host-\xff"
+	if raw, err := c.Encode(); schema.KindOf(err) != schema.Corrupt {
+		t.Fatalf("%s, %v", raw, err)
+	}
+	c.Writer = "host-\ufffd\u2028\x00\x7f</>" // odd, but text
+	raw, err := c.Encode()
+	if err != nil || !bytes.Contains(raw, []byte("\"host-\ufffd\\u2028\\u0000\x7f</>\"")) {
+		t.Fatalf("%s, %v", raw, err)
+	}
+}
+
 func TestGapsAside(t *testing.T) {
 	c := every()["segment_gaps_aside"]
 	gaps := every()["segment"].Gaps
