@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"unicode/utf8"
 )
 
 // MaxGapsBytes bounds the sidecar that GapsObject names.
@@ -70,6 +71,9 @@ func checkGaps(gaps []Gap, base, next int64) (int64, error) {
 		}
 		if g.From < at || g.To <= g.From || g.To > next {
 			return 0, fmt.Errorf("gap %d–%d overlaps, is empty or leaves the range", g.From, g.To)
+		}
+		if g.Evidence != nil && !utf8.ValidString(*g.Evidence) {
+			return 0, fmt.Errorf("the evidence of gap %d–%d is not UTF-8", g.From, g.To)
 		}
 		sum += g.To - g.From
 		at = g.To

@@ -277,6 +277,10 @@ func TestGapsAside(t *testing.T) {
 	if _, _, err := schema.EncodeGaps(gaps, c.Base+2, c.Next); schema.KindOf(err) != schema.Corrupt {
 		t.Errorf("a gap outside the range: %v", err)
 	}
+	bad := []schema.Gap{{Class: schema.GapCleaned, From: c.Base, To: c.Base + 1, Evidence: p("\xff")}}
+	if _, _, err := schema.EncodeGaps(bad, c.Base, c.Next); schema.KindOf(err) != schema.Corrupt {
+		t.Errorf("evidence that is not UTF-8: %v", err)
+	}
 	for name, bad := range map[string][]byte{
 		"other bytes": bytes.Replace(raw, []byte("cleaned"), []byte("cleanee"), 1),
 		"cut off":     raw[:len(raw)-1],
