@@ -301,6 +301,37 @@ func TestBadOptionsAreNamed(t *testing.T) {
 	}
 }
 
+// TestBucketsAreAddressedAsAsked looks at the requests only: no name resolves.
+func TestBucketsAreAddressedAsAsked(t *testing.T) {
+	for pathStyle, want := range map[bool]string{
+		true: "s3.example.com/annals/a/b/x%2525", false: "annals.s3.example.com/a/b/x%2525",
+	} {
+		var got string
+		s := ot.Open(t, objstore.Options{
+			Endpoint: "s3.example.com", Region: "eu", Bucket: "annals", Prefix: "/a/b/", PathStyle: pathStyle, Secure: true,
+			AccessKey: "a", SecretKey: "b",
+			Transport: &ot.Faults{Choose: func(r *http.Request) ot.Fault {
+				got = r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath()
+				return ot.Forbidden
+			}},
+		})
+		_, err := s.Put(t.Context(), "x%25", nil)
+		if schema.KindOf(err) != schema.Permission || got != "https://"+want {
+			t.Errorf("path style %v: %s, %v", pathStyle, got, err)
+		}
+	}
+}
+
+func TestKeysFromTheEnvironment(t *testing.T) {
+	options := ot.EmbeddedOptions(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", options.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", options.SecretKey)
+	options.AccessKey, options.SecretKey, options.Credentials = "", "", objstore.CredentialsEnv
+	if err := ot.Open(t, options).Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestEnsureBucket(t *testing.T) {
 	options := ot.EmbeddedOptions(t)
 	options.Bucket = "annals-another"

@@ -40,7 +40,7 @@ type Options struct {
 	// Secure speaks TLS.
 	Secure bool
 	// PathStyle puts the bucket into the path, as most stores but Amazon's
-	// want it, rather than into the host name.
+	// want it. Else it is the first part of the host name.
 	PathStyle bool
 	// Credentials is static (also when empty), env or role.
 	Credentials          string
@@ -110,7 +110,7 @@ func Open(o Options) (*Store, error) {
 		own.MaxIdleConnsPerHost = 64
 		transport = own
 	}
-	lookup := minio.BucketLookupAuto
+	lookup := minio.BucketLookupDNS
 	if o.PathStyle {
 		lookup = minio.BucketLookupPath
 	}
