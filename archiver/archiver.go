@@ -353,6 +353,17 @@ func (a *Archiver) CatchUp(ctx context.Context) error {
 	return nil
 }
 
+// Indexed returns when the index has every commit that this process has made
+// or has found that the index missed.
+func (a *Archiver) Indexed(ctx context.Context) error {
+	for !a.feed.idle() || !a.catchup.idle() {
+		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {
+			return schema.Errorf(schema.Unavailable, "wait for the index: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
 func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	for topic, partitions := range bounds {
 		for number, b := range partitions {

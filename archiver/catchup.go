@@ -39,6 +39,7 @@ type catchup struct {
 
 	mu    sync.Mutex
 	dirty map[streamKey]schema.Stream
+	busy  bool // a stream is being compared
 	wake  chan struct{}
 }
 
@@ -63,11 +64,20 @@ func (c *catchup) compare(s schema.Stream) {
 func (c *catchup) take() (schema.Stream, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.busy = false
 	for key, s := range c.dirty {
 		delete(c.dirty, key)
+		c.busy = true
 		return s, true
 	}
 	return schema.Stream{}, false
+}
+
+// idle tells whether nothing is left to compare.
+func (c *catchup) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.dirty) == 0 && !c.busy
 }
 
 func (c *catchup) run(ctx context.Context) error {

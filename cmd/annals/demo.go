@@ -64,11 +64,13 @@ func (c *upCommand) historyLoaded(ctx context.Context, in *invocation, a *archiv
 	if err := a.CatchUp(ctx); err != nil {
 		return // stopping
 	}
-	sealed, err := a.Seal(ctx, true)
-	if err != nil {
+	if _, err := a.Seal(ctx, true); err != nil {
 		return
 	}
-	fmt.Fprintf(in.err, "history loaded, indexed and sealed: %d partitions\n", sealed.Partitions)
+	if err := a.Indexed(ctx); err != nil {
+		return
+	}
+	fmt.Fprintln(in.err, "history loaded, indexed and sealed")
 }
 
 func (c *upCommand) demoService(program, service string, cfg config.Kafka) *exec.Cmd {

@@ -1,0 +1,410 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// role tells a re-executed test binary what it is.
+const role = "ANNALS_TEST_FAULT_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(role) {
+	case "archiver":
+		childArchiver()
+	case "":
+		os.Exit(m.Run())
+	default:
+		fmt.Fprintln(os.Stderr, "unknown role "+os.Getenv(role))
+		os.Exit(2)
+	}
+}
+
+// engines say where a child finds what the parent runs.
+type engines struct {
+	Kafka                                        string
+	KafkaUser, KafkaPassword                     string
+	S3, Region, Bucket, Prefix, Access, Secret   string
+	ClickHouse, Database, IndexUser, IndexSecret string
+	Point                                        string
+}
+
+func startEngines(t *testing.T) (engines, *kgo.Client) {
+	broker := embeddedtest.Kafka(t)
+	store := embeddedtest.S3(t)
+	addr, user, password := embeddedtest.ClickHouse(t)
+	return engines{
+		Kafka: broker.Addr(), KafkaUser: broker.User(), KafkaPassword: broker.Password(),
+		S3: store.Endpoint, Region: store.Region, Bucket: store.Bucket, Prefix: store.Prefix, Access: store.AccessKey, Secret: store.SecretKey,
+		ClickHouse: addr, Database: embeddedtest.Database(t), IndexUser: user, IndexSecret: password,
+	}, embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+}
+
+func (e engines) kafka() kafka.Options {
+	return kafka.Options{
+		Brokers: []string{e.Kafka}, ClientID: "fault", MetadataMaxAge: time.Second, Logger: slog.New(slog.DiscardHandler),
+		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: e.KafkaUser, Password: e.KafkaPassword},
+	}
+}
+
+func (e engines) open() (*objstore.Store, *index.Index, error) {
+	store, err := objstore.Open(objstore.Options{
+		Endpoint: e.S3, Region: e.Region, Bucket: e.Bucket, Prefix: e.Prefix, PathStyle: true, AccessKey: e.Access, SecretKey: e.Secret,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := index.Open(index.Options{Addr: e.ClickHouse, Database: e.Database, User: e.IndexUser, Password: e.IndexSecret, Partition: "years"})
+	return store, x, err
+}
+
+// childArchiver archives until everything that Kafka holds is sealed and
+// indexed, or until its point.
+func childArchiver() {
+	if err := runArchiver(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func runArchiver() error {
+	var e engines
+	if err := json.NewDecoder(os.Stdin).Decode(&e); err != nil {
+		return err
+	}
+	point, err := ParsePoint(e.Point)
+	if err != nil {
+		return err
+	}
+	store, x, err := e.open()
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.DiscardHandler)
+	k := newKiller(point)
+	rules, err := extract.New(extract.Options{})
+	if err != nil {
+		return err
+	}
+	a, err := archiver.New(archiver.Options{
+		Kafka: e.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
+		Discovery: 200 * time.Millisecond, Cut: archiver.Cut{Bytes: 8 << 10}, Feed: archiver.Feed{Rows: 50, Every: 20 * time.Millisecond},
+		Writer: "fault", Build: "test", Logger: log,
+	}, killStore{store, k}, killLedger{ledger.New(store, log), k}, killIndex{x, k}, rules)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return errors.Join(errors.New("the archiver ended by itself"), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if a.CatchUp(ctx) != nil {
+			continue
+		}
+		if _, err := a.Seal(ctx, true); err != nil {
+			return err
+		}
+		if len(a.Topics()) > 0 {
+			if err := a.Indexed(ctx); err != nil {
+				return err
+			}
+			stop()
+			return <-done
+		}
+	}
+}
+
+// The durable steps of the commit protocol.
+const (
+	putSegment    = "put segment"
+	putCommit     = "put commit"
+	insertFresh   = "insert records"
+	insertSegment = "insert segment"
+)
+
+type killStore struct {
+	archiver.Store
+	k *killer
+}
+
+func (s killStore) Put(ctx context.Context, key string, body []byte) (o objstore.Object, err error) {
+	err = s.k.step(putSegment, func() error { o, err = s.Store.Put(ctx, key, body); return err })
+	return o, err
+}
+
+type killLedger struct {
+	archiver.Ledger
+	k *killer
+}
+
+func (l killLedger) Append(ctx context.Context, head ledger.Head, c *schema.Commit) (h ledger.Head, err error) {
+	err = l.k.step(putCommit, func() error { h, err = l.Ledger.Append(ctx, head, c); return err })
+	return h, err
+}
+
+type killIndex struct {
+	archiver.Index
+	k *killer
+}
+
+func (x killIndex) InsertRecords(ctx context.Context, rows []index.Row, at time.Time) error {
+	return x.k.step(insertFresh, func() error { return x.Index.InsertRecords(ctx, rows, at) })
+}
+
+func (x killIndex) InsertSegment(ctx context.Context, row index.SegmentRow) error {
+	return x.k.step(insertSegment, func() error { return x.Index.InsertSegment(ctx, row) })
+}
+
+// child runs this test binary again in a role and tells whether it was killed.
+func child(t *testing.T, as string, e engines) (killed bool) {
+	t.Helper()
+	input, err := json.Marshal(e)
+	must(t, err)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), role+"="+as)
+	cmd.Stdin = bytes.NewReader(input)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.Discard, &said
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+			return true
+		}
+	}
+	if err != nil {
+		t.Fatalf("%s child at %q: %v\n%s", as, e.Point, err, said.String())
+	}
+	return false
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestArchiverSurvivesKills kills the archiver three times on either side of
+// every durable step, while records and transactions arrive.
+func TestArchiverSurvivesKills(t *testing.T) {
+	e, client := startEngines(t)
+	store, x, err := e.open()
+	must(t, err)
+	t.Cleanup(store.Close)
+	t.Cleanup(func() { must(t, x.Close()) })
+	must(t, x.Migrate(t.Context()))
+	created, err := kadm.NewClient(client).CreateTopic(t.Context(), 2, 1, nil, "orders")
+	must(t, err)
+
+	p := producer{client: client, topic: "orders", kafka: e}
+	histogram := killAtEveryStep(t, []string{putSegment, putCommit, insertFresh, insertSegment}, func(point Point) bool {
+		p.some(t)
+		e.Point = point.String()
+		return child(t, "archiver", e)
+	})
+	e.Point = ""
+	p.some(t)
+	if child(t, "archiver", e) {
+		t.Fatal("the last run was killed")
+	}
+	histogram.print(t)
+	total := 0
+	for partition := range int32(2) {
+		s := schema.Stream{Cluster: clusterID(t, client), Topic: "orders", TopicID: schema.TopicID(created.ID), Partition: partition}
+		total += checkStream(t, store, s, p.sent[partition])
+	}
+	checkIndex(t, e, total)
+}
+
+// histogram counts the kills by step and side.
+type histogram map[string]int
+
+// killAtEveryStep draws moments until every side of every step has had three
+// kills. Not every drawn moment comes: a run may perform a step fewer times.
+func killAtEveryStep(t *testing.T, steps []string, run func(Point) bool) histogram {
+	t.Helper()
+	counts := histogram{}
+	var open []Point
+	for _, step := range steps {
+		open = append(open, Point{Step: step}, Point{Step: step, After: true})
+	}
+	for runs := 0; len(open) > 0; runs++ {
+		if runs > 20*len(steps) {
+			t.Fatalf("after %d runs some moments never came: %v", runs, open)
+		}
+		i := rand.IntN(len(open))
+		point := open[i]
+		point.N = 1 + rand.IntN(3)
+		if !run(point) {
+			continue
+		}
+		side := point.Step + ", " + strings.Split(point.String(), "/")[1]
+		if counts[side]++; counts[side] == 3 {
+			open = slices.Delete(open, i, i+1)
+		}
+	}
+	return counts
+}
+
+func (h histogram) print(t *testing.T) {
+	t.Helper()
+	total := 0
+	for _, side := range slices.Sorted(maps.Keys(h)) {
+		t.Logf("  killed %-24s %s %d", side, strings.Repeat("#", h[side]), h[side])
+		total += h[side]
+	}
+	t.Logf("%d kills", total)
+	if total < 20 {
+		t.Errorf("only %d kills", total)
+	}
+}
+
+func clusterID(t *testing.T, client *kgo.Client) string {
+	t.Helper()
+	m, err := kadm.NewClient(client).BrokerMetadata(t.Context())
+	must(t, err)
+	return m.Cluster
+}
+
+// producer writes plain records and transactions, every third aborted, and
+// remembers what became of each.
+type producer struct {
+	client *kgo.Client
+	kafka  engines
+	topic  string
+	sent   [2][]expected
+	rounds int
+}
+
+type expected struct {
+	value  string
+	offset int64
+	status schema.Status
+}
+
+func (p *producer) some(t *testing.T) {
+	t.Helper()
+	p.rounds++
+	for partition := range int32(2) {
+		for i := range 30 {
+			value := fmt.Sprintf(`{"traceId":"%032x","eventId":"%d-%d-%d","pad":"%s"}`, p.rounds, p.rounds, partition, i, strings.Repeat("x", 300))
+			r := &kgo.Record{Topic: p.topic, Partition: partition, Value: []byte(value)}
+			must(t, p.client.ProduceSync(t.Context(), r).FirstErr())
+			p.sent[partition] = append(p.sent[partition], expected{value, r.Offset, schema.Committed})
+		}
+		p.transaction(t, partition, p.rounds%3 != 0)
+	}
+}
+
+// transaction writes three records and ends, which writes a marker.
+func (p *producer) transaction(t *testing.T, partition int32, commit bool) {
+	t.Helper()
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(p.kafka.Kafka), kgo.SASL(scram.Auth{User: p.kafka.KafkaUser, Pass: p.kafka.KafkaPassword}.AsSha256Mechanism()),
+		kgo.TransactionalID(fmt.Sprint("tx-", partition)), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	must(t, err)
+	defer client.Close()
+	must(t, client.BeginTransaction())
+	status := schema.Aborted
+	if commit {
+		status = schema.Committed
+	}
+	for i := range 3 {
+		value := fmt.Sprintf(`{"eventId":"tx-%d-%d-%d"}`, p.rounds, partition, i)
+		r := &kgo.Record{Topic: p.topic, Partition: partition, Value: []byte(value)}
+		must(t, client.ProduceSync(t.Context(), r).FirstErr())
+		p.sent[partition] = append(p.sent[partition], expected{value, r.Offset, status})
+	}
+	must(t, client.EndTransaction(t.Context(), kgo.TransactionEndTry(commit)))
+	sent := p.sent[partition]
+	p.sent[partition] = append(sent, expected{"", sent[len(sent)-1].offset + 1, schema.Control})
+}
+
+// checkStream reads the chain and every segment again, with the independent
+// reader, and holds both against what was produced.
+func checkStream(t *testing.T, store *objstore.Store, s schema.Stream, sent []expected) int {
+	t.Helper()
+	book := ledger.New(store, slog.New(slog.DiscardHandler))
+	var rows []segment.Row
+	next := int64(-1)
+	for entry, err := range book.Commits(t.Context(), s, 0) {
+		must(t, err)
+		if next >= 0 && entry.Commit.Base != next {
+			t.Errorf("%s: commit %d begins at %d, expected %d", s, entry.Commit.Seq, entry.Commit.Base, next)
+		}
+		next = entry.Commit.Next
+		if entry.Commit.Segment == nil {
+			continue
+		}
+		body, _, err := store.Get(t.Context(), entry.Commit.Segment.Key, 1<<30)
+		must(t, err)
+		rows = append(rows, segmenttest.Read(t, body)...)
+	}
+	if len(rows) != len(sent) {
+		t.Fatalf("%s: %d rows for %d records", s, len(rows), len(sent))
+	}
+	for i, row := range rows {
+		if row.Offset != sent[i].offset || row.Status != schema.Control && string(row.Value) != sent[i].value || row.Status != sent[i].status {
+			t.Fatalf("%s: row %d is offset %d %q", s, i, row.Offset, row.Value)
+		}
+	}
+	return len(rows)
+}
+
+// checkIndex counts what searches see and, after a full merge, what is stored.
+func checkIndex(t *testing.T, e engines, want int) {
+	t.Helper()
+	ask := func(sql string) string {
+		return strings.TrimSpace(embeddedtest.Exec(t, e.ClickHouse, e.IndexUser, e.IndexSecret, strings.ReplaceAll(sql, "DB", e.Database)))
+	}
+	for _, table := range []string{"records", "records_by_trace"} {
+		got := ask("SELECT uniqExact(topic_id, partition, branch, offset) FROM DB." + table)
+		if got != fmt.Sprint(want) {
+			t.Errorf("%s finds %s records, want %d", table, got, want)
+		}
+		ask("OPTIMIZE TABLE DB." + table + " FINAL")
+		if got := ask("SELECT count() FROM DB." + table); got != fmt.Sprint(want) {
+			t.Errorf("%s holds %s rows after merging, want %d", table, got, want)
+		}
+	}
+	sealed := ask("SELECT sum(committed + aborted + control) FROM DB.segments FINAL")
+	if sealed != fmt.Sprint(want) {
+		t.Errorf("segments say %s rows are sealed, want %d", sealed, want)
+	}
+}
