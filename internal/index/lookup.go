@@ -36,7 +36,7 @@ type Found struct {
 // candidates; only records whose row bears the id out are given, except for
 // the roles whose ids no row keeps (correlation, alias, linked trace, and a
 // span other than the record's own): for those the 64-bit hash is the
-// evidence.
+// evidence. Records found by event id or coordinates come without causes.
 func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scope) (found []Found, more bool, err error) {
 	if scope.empty() || len(ids) == 0 {
 		return nil, false, nil
@@ -48,6 +48,57 @@ func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scop
 			asked[hash] = append(asked[hash], id)
 		}
 	}
+	owned, rest := map[uint64][]ID{}, map[uint64][]ID{}
+	for hash, list := range asked {
+		for _, id := range list {
+			if id.Kind == schema.IDEvent || id.Kind == schema.IDRecord {
+				owned[hash] = append(owned[hash], id)
+			} else {
+				rest[hash] = append(rest[hash], id)
+			}
+		}
+	}
+	found, more, err = x.lookUpOwn(ctx, owned, within, scope)
+	if err != nil || len(rest) == 0 {
+		return found, more, err
+	}
+	others, moreOthers, err := x.lookUpRest(ctx, rest, within, scope)
+	return append(found, others...), more || moreOthers, err
+}
+
+// lookUpOwn finds records by what is theirs alone: event id and coordinates.
+// The index leads to their traces only, of which a few hold hundreds of them;
+// the rows themselves say which it was. That reads half as many columns.
+func (x *Index) lookUpOwn(ctx context.Context, asked map[uint64][]ID, within *Window, scope Scope) ([]Found, bool, error) {
+	if len(asked) == 0 {
+		return nil, false, nil
+	}
+	hashes, kinds := keysOf(asked)
+	var found []Found
+	more := false
+	for chunk := range slices.Chunk(hashes, maxKeys) {
+		traces, cut, err := x.tracesOf(ctx, chunk, kinds, within)
+		if err != nil {
+			return nil, false, err
+		}
+		more = more || cut
+		hits, err := x.ownRows(ctx, traces, chunk, scope)
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range hits {
+			for _, id := range slices.Concat(asked[Hash(hits[i].EventID)], asked[Hash(hits[i].Coordinates().String())]) {
+				if hits[i].bears(id) {
+					found = append(found, Found{ID: id, Hit: hits[i]})
+				}
+			}
+		}
+	}
+	return found, more, nil
+}
+
+// lookUpRest finds records by ids of any role.
+func (x *Index) lookUpRest(ctx context.Context, asked map[uint64][]ID, within *Window, scope Scope) ([]Found, bool, error) {
 	locators, more, err := x.locate(ctx, asked, within, scope)
 	if err != nil || len(locators) == 0 {
 		return nil, more, err
@@ -60,6 +111,7 @@ func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scop
 	for i := range hits {
 		byPosition[hits[i].Position] = append(byPosition[hits[i].Position], &hits[i])
 	}
+	var found []Found
 	for _, l := range locators {
 		for _, id := range asked[l.Hash] {
 			if id.Kind != l.Kind {
@@ -73,6 +125,91 @@ func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scop
 		}
 	}
 	return found, more, nil
+}
+
+// tracesOf gives which traces hold records with one of the ids, by hash, as
+// locators without a position.
+func (x *Index) tracesOf(ctx context.Context, hashes []uint64, kinds []uint16, within *Window) ([]Locator, bool, error) {
+	if within == nil {
+		within = &anyTime
+	}
+	var traces []Locator
+	err := x.query(ctx, "look up ids", `
+		SELECT trace_h, min(timestamp), max(timestamp) FROM id_index
+		PREWHERE id_h IN {hashes:Array(UInt64)}
+		WHERE kind IN {kinds:Array(UInt8)} AND timestamp BETWEEN {from:Int64} AND {to:Int64}
+		GROUP BY trace_h ORDER BY max(timestamp) DESC LIMIT {limit:UInt64}`, []any{
+		clickhouse.Named("hashes", hashes), clickhouse.Named("kinds", kinds),
+		clickhouse.Named("from", within.From), clickhouse.Named("to", within.To),
+		clickhouse.Named("limit", uint64(maxKeys+1)),
+	}, func(rows scanner) error {
+		var l, last Locator
+		err := rows.Scan(&l.TraceHash, &l.Timestamp, &last.Timestamp)
+		last.TraceHash = l.TraceHash
+		traces = append(traces, l, last)
+		return err
+	})
+	if len(traces) > 2*maxKeys {
+		return traces[:2*maxKeys], true, err
+	}
+	return traces, false, err
+}
+
+// ownRows gives the rows of some traces whose event id or coordinates have one
+// of the hashes, without their causes.
+func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, scope Scope) ([]Hit, error) {
+	if len(traces) == 0 {
+		return nil, nil
+	}
+	arguments, err := scope.arguments()
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]uint64, len(traces))
+	for i, l := range traces {
+		keys[i] = l.TraceHash
+	}
+	slices.Sort(keys)
+	first, last := timeRange(traces)
+	arguments = append(arguments, clickhouse.Named("keys", slices.Compact(keys)), clickhouse.Named("hashes", hashes),
+		clickhouse.Named("first", first), clickhouse.Named("last", last))
+	type version struct {
+		schema.Position
+		version int32
+	}
+	seen := map[version]bool{}
+	var hits []Hit
+	err = x.query(ctx, "read records by id", `
+		SELECT topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time,
+			trace_id, event_id, span_id, '' AS no_causes, event_type, event_version, source_service, stage, bytes, null_value
+		FROM records_by_trace
+		PREWHERE trace_h IN {keys:Array(UInt64)} AND (sipHash64(event_id) IN {hashes:Array(UInt64)}
+			OR sipHash64(concat(topic, '/', toString(partition), '/', toString(offset))) IN {hashes:Array(UInt64)})
+		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64} AND `+scopeCondition, arguments, func(rows scanner) error {
+		var h Hit
+		if err := scanTrace(rows, &h); err != nil {
+			return err
+		}
+		if key := (version{h.Position, h.ExtractVersion}); !seen[key] {
+			seen[key] = true
+			hits = append(hits, h)
+		}
+		return nil
+	})
+	return hits, err
+}
+
+func keysOf(asked map[uint64][]ID) (hashes []uint64, kinds []uint16) { // []uint8 would be sent as text
+	for hash, ids := range asked {
+		hashes = append(hashes, hash)
+		for _, id := range ids {
+			if !slices.Contains(kinds, uint16(id.Kind)) {
+				kinds = append(kinds, uint16(id.Kind))
+			}
+		}
+	}
+	slices.Sort(hashes)
+	return hashes, kinds
 }
 
 // bears tells whether the row confirms that its record has the id.
@@ -97,17 +234,7 @@ func (h *Hit) names(kind schema.CauseKind, id string) bool {
 
 // locate looks hashes up in id_index.
 func (x *Index) locate(ctx context.Context, asked map[uint64][]ID, within *Window, scope Scope) ([]Locator, bool, error) {
-	hashes := make([]uint64, 0, len(asked))
-	var kinds []uint16 // []uint8 would be sent as text
-	for hash, ids := range asked {
-		hashes = append(hashes, hash)
-		for _, id := range ids {
-			if !slices.Contains(kinds, uint16(id.Kind)) {
-				kinds = append(kinds, uint16(id.Kind))
-			}
-		}
-	}
-	slices.Sort(hashes)
+	hashes, kinds := keysOf(asked)
 	if within == nil {
 		within = &anyTime
 	}
@@ -137,7 +264,8 @@ func (x *Index) locateSome(ctx context.Context, hashes []uint64, kinds []uint16,
 	var locators []Locator
 	err = x.query(ctx, "look up ids", `
 		SELECT DISTINCT id_h, kind, trace_h, topic_id, partition, branch, offset, timestamp FROM id_index
-		WHERE id_h IN {hashes:Array(UInt64)} AND kind IN {kinds:Array(UInt8)}
+		PREWHERE id_h IN {hashes:Array(UInt64)}
+		WHERE kind IN {kinds:Array(UInt8)}
 		  AND timestamp BETWEEN {from:Int64} AND {to:Int64} AND `+scopeCondition+`
 		ORDER BY timestamp DESC
 		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {

@@ -117,17 +117,34 @@ func (x *Index) apply(ctx context.Context, m migration) error {
 	if ttl != "" {
 		ttl = "TTL " + ttl + " DELETE"
 	}
-	text := strings.NewReplacer("{{partition}}", x.period.expression(), "{{ttl}}", ttl).Replace(m.text)
+	settings, err := x.tableSettings(ctx)
+	if err != nil {
+		return err
+	}
+	text := strings.NewReplacer("{{partition}}", x.period.expression(), "{{ttl}}", ttl, "{{settings}}", settings).Replace(m.text)
 	if err := x.writes.Exec(ctx, text); err != nil {
 		return fault("migrate index to "+m.name, err)
 	}
-	err := x.writes.Exec(ctx, "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, now()",
+	err = x.writes.Exec(ctx, "INSERT INTO migrations SELECT {version:UInt32}, {name:String}, now()",
 		clickhouse.Named("version", m.version), clickhouse.Named("name", m.name))
 	if err != nil {
 		return fault("record index migration "+m.name, err)
 	}
 	x.logger.Info("index migrated", "database", x.options.Database, "migration", m.name)
 	return nil
+}
+
+// tableSettings are what every table gets if the server knows it. Statistics
+// that newer servers gather by themselves are read for every part by every
+// query: over 26 parts they tripled what a look-up by key costs (25 ms of CPU
+// instead of 9).
+func (x *Index) tableSettings(ctx context.Context) (string, error) {
+	var known uint64
+	err := x.writes.QueryRow(ctx, "SELECT count() FROM system.merge_tree_settings WHERE name = 'auto_statistics_types'").Scan(&known)
+	if err != nil || known == 0 {
+		return "", fault("ask for table settings", err)
+	}
+	return ", auto_statistics_types = ''", nil
 }
 
 // settlePeriod keeps the period that the tables were made with.

@@ -32,7 +32,8 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 		clickhouse.Named("hashes", hashes), clickhouse.Named("ids", spellings), clickhouse.Named("limit", uint64(limit+1)))
 	err = x.query(ctx, "read trace", `
 		SELECT `+traceColumns+` FROM records_by_trace
-		WHERE trace_h IN {hashes:Array(UInt64)} AND trace_id IN {ids:Array(String)}
+		PREWHERE trace_h IN {hashes:Array(UInt64)}
+		WHERE trace_id IN {ids:Array(String)}
 		  AND status = 'committed' AND `+scopeCondition+`
 		ORDER BY timestamp, topic_id, partition, branch, offset, extract_version
 		LIMIT 1 BY timestamp, topic_id, partition, branch, offset, extract_version
@@ -122,7 +123,8 @@ func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Posit
 	seen := make(map[schema.Position]int32, len(want))
 	err = x.query(ctx, "read records by id", `
 		SELECT `+traceColumns+` FROM records_by_trace
-		WHERE trace_h IN {keys:Array(UInt64)} AND timestamp BETWEEN {first:Int64} AND {last:Int64}
+		PREWHERE trace_h IN {keys:Array(UInt64)}
+		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64}
 		  AND `+sieve+` AND `+scopeCondition, arguments, func(rows scanner) error {
 		var h Hit
 		if err := scanTrace(rows, &h); err != nil {

@@ -27,4 +27,4 @@ ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}
 ORDER BY (topic, event_type, intDiv(timestamp, 600000), topic_id, partition, branch, offset, extract_version)
 {{ttl}}
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1{{settings}}

@@ -27,4 +27,4 @@ PARTITION BY {{partition}}
 ORDER BY (trace_h, trace_id, timestamp, topic_id, partition, branch, offset, extract_version)
 PRIMARY KEY trace_h
 {{ttl}}
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1{{settings}}

@@ -14,4 +14,4 @@ PARTITION BY {{partition}}
 ORDER BY (id_h, kind, topic_id, partition, branch, offset, extract_version)
 PRIMARY KEY id_h
 {{ttl}}
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1{{settings}}

@@ -26,4 +26,4 @@ CREATE TABLE IF NOT EXISTS segments (
 ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}
 ORDER BY (topic_id, partition, branch, base, seq)
-SETTINGS index_granularity = 1024
+SETTINGS index_granularity = 1024{{settings}}

@@ -22,4 +22,4 @@ ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}
 ORDER BY (topic, source_service, event_type, event_version, stage, status, hour, topic_id, partition, branch, seq)
 {{ttl}}
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1{{settings}}

@@ -14,4 +14,4 @@ ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}
 ORDER BY (parent_topic, parent_type, child_topic, child_type, topic_id, partition, branch, seq)
 {{ttl}}
-SETTINGS ttl_only_drop_parts = 1
+SETTINGS ttl_only_drop_parts = 1{{settings}}
