@@ -73,6 +73,27 @@ func (e ChangeOp) Valid() bool {
 	}
 }
 
+// Defines values for DependencyName.
+const (
+	Index DependencyName = "index"
+	Kafka DependencyName = "kafka"
+	Store DependencyName = "store"
+)
+
+// Valid indicates whether the value is a known member of the DependencyName enum.
+func (e DependencyName) Valid() bool {
+	switch e {
+	case Index:
+		return true
+	case Kafka:
+		return true
+	case Store:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EdgeKind.
 const (
 	CausedBy    EdgeKind = "caused_by"
@@ -196,27 +217,6 @@ func (e ReplayJobState) Valid() bool {
 	}
 }
 
-// Defines values for StatusDependenciesName.
-const (
-	Index StatusDependenciesName = "index"
-	Kafka StatusDependenciesName = "kafka"
-	Store StatusDependenciesName = "store"
-)
-
-// Valid indicates whether the value is a known member of the StatusDependenciesName enum.
-func (e StatusDependenciesName) Valid() bool {
-	switch e {
-	case Index:
-		return true
-	case Kafka:
-		return true
-	case Store:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for SearchRecordsParamsStatus.
 const (
 	SearchRecordsParamsStatusAborted   SearchRecordsParamsStatus = "aborted"
@@ -296,6 +296,17 @@ type Coverage struct {
 	Partitions []PartitionCoverage `json:"partitions"`
 }
 
+// Dependency defines model for Dependency.
+type Dependency struct {
+	// Detail What is wrong with it
+	Detail string         `json:"detail"`
+	Name   DependencyName `json:"name"`
+	Ready  bool           `json:"ready"`
+}
+
+// DependencyName defines model for Dependency.Name.
+type DependencyName string
+
 // Diff defines model for Diff.
 type Diff struct {
 	Changes    []Change `json:"changes"`
@@ -346,6 +357,15 @@ type ExportRequest struct {
 	TraceId *string    `json:"trace_id,omitempty"`
 }
 
+// Gap Offsets that Kafka did not serve
+type Gap struct {
+	Class string `json:"class"`
+	From  int64  `json:"from"`
+
+	// To Exclusive
+	To int64 `json:"to"`
+}
+
 // HeaderField defines model for HeaderField.
 type HeaderField struct {
 	// Decoded For known binary headers: the number it holds
@@ -378,7 +398,7 @@ type Hit struct {
 	Stage         string    `json:"stage"`
 	Status        HitStatus `json:"status"`
 
-	// Timestamp Kafka's record timestamp
+	// Timestamp Kafka's record timestamp, kept within the years 1 to 9999; a record's timestamp_ms is exact
 	Timestamp time.Time `json:"timestamp"`
 	TraceId   string    `json:"trace_id"`
 }
@@ -415,7 +435,7 @@ type Hop struct {
 	StageRule string    `json:"stage_rule"`
 	Status    HopStatus `json:"status"`
 
-	// Timestamp Kafka's record timestamp
+	// Timestamp Kafka's record timestamp, kept within the years 1 to 9999; a record's timestamp_ms is exact
 	Timestamp time.Time `json:"timestamp"`
 	TraceId   string    `json:"trace_id"`
 }
@@ -425,15 +445,8 @@ type HopStatus string
 
 // Identification defines model for Identification.
 type Identification struct {
-	Id      string `json:"id"`
-	Matches []struct {
-		Count   int64  `json:"count"`
-		Records *[]Hit `json:"records,omitempty"`
-
-		// Role trace, event, span, correlation, alias, causation, parent span, source record, record
-		Role    string  `json:"role"`
-		TraceId *string `json:"trace_id,omitempty"`
-	} `json:"matches"`
+	Id      string  `json:"id"`
+	Matches []Match `json:"matches"`
 
 	// Searched What was searched, and up to when, so that "not found" means something
 	Searched *Searched `json:"searched,omitempty"`
@@ -441,6 +454,22 @@ type Identification struct {
 	// Tried Spellings looked up
 	Tried     []string `json:"tried"`
 	Truncated bool     `json:"truncated"`
+}
+
+// Identifier An id found on a record, with its role
+type Identifier struct {
+	Id   string `json:"id"`
+	Role string `json:"role"`
+}
+
+// Match One role of an id
+type Match struct {
+	Count   int64  `json:"count"`
+	Records *[]Hit `json:"records,omitempty"`
+
+	// Role trace, event, span, correlation, alias, causation, parent span, source record, record
+	Role    string  `json:"role"`
+	TraceId *string `json:"trace_id,omitempty"`
 }
 
 // Outside A parent in another trace, or a ghost that is named but not archived
@@ -461,20 +490,14 @@ type PartitionCoverage struct {
 	ArchivedTo int64 `json:"archived_to"`
 	Branch     int32 `json:"branch"`
 	Commits    int64 `json:"commits"`
-	Counts     struct {
-		Aborted   int64 `json:"aborted"`
-		Committed int64 `json:"committed"`
-		Control   int64 `json:"control"`
-	} `json:"counts"`
+
+	// Counts Offsets by status
+	Counts StatusCounts `json:"counts"`
 
 	// FreshTo Exclusive: decided, indexed, not yet sealed
-	FreshTo    int64 `json:"fresh_to"`
-	GapOffsets int64 `json:"gap_offsets"`
-	Gaps       []struct {
-		Class string `json:"class"`
-		From  int64  `json:"from"`
-		To    int64  `json:"to"`
-	} `json:"gaps"`
+	FreshTo       int64      `json:"fresh_to"`
+	GapOffsets    int64      `json:"gap_offsets"`
+	Gaps          []Gap      `json:"gaps"`
 	HighWatermark *int64     `json:"high_watermark,omitempty"`
 	Lag           int64      `json:"lag"`
 	LastSealed    *time.Time `json:"last_sealed,omitempty"`
@@ -482,6 +505,16 @@ type PartitionCoverage struct {
 	Segments      int        `json:"segments"`
 	Topic         string     `json:"topic"`
 	TopicId       string     `json:"topic_id"`
+}
+
+// PlanTopic A plan's share of one topic
+type PlanTopic struct {
+	Bytes      int64  `json:"bytes"`
+	Partitions int    `json:"partitions"`
+	Records    int64  `json:"records"`
+	Source     string `json:"source"`
+	Target     string `json:"target"`
+	TopicId    string `json:"topic_id"`
 }
 
 // Problem defines model for Problem.
@@ -505,20 +538,23 @@ type Problem struct {
 
 // Receipt defines model for Receipt.
 type Receipt struct {
-	Matches    bool `json:"matches"`
-	Partitions []struct {
-		Matches      bool   `json:"matches"`
-		Partition    int32  `json:"partition"`
-		Planned      int64  `json:"planned"`
-		PlannedHash  string `json:"planned_hash"`
-		ReadBack     int64  `json:"read_back"`
-		ReadBackHash string `json:"read_back_hash"`
-		Source       string `json:"source"`
-		Target       string `json:"target"`
-	} `json:"partitions"`
-	Planned  int64 `json:"planned"`
-	Produced int64 `json:"produced"`
-	ReadBack int64 `json:"read_back"`
+	Matches    bool               `json:"matches"`
+	Partitions []ReceiptPartition `json:"partitions"`
+	Planned    int64              `json:"planned"`
+	Produced   int64              `json:"produced"`
+	ReadBack   int64              `json:"read_back"`
+}
+
+// ReceiptPartition A receipt's line
+type ReceiptPartition struct {
+	Matches      bool   `json:"matches"`
+	Partition    int32  `json:"partition"`
+	Planned      int64  `json:"planned"`
+	PlannedHash  string `json:"planned_hash"`
+	ReadBack     int64  `json:"read_back"`
+	ReadBackHash string `json:"read_back_hash"`
+	Source       string `json:"source"`
+	Target       string `json:"target"`
 }
 
 // Record defines model for Record.
@@ -534,10 +570,7 @@ type Record struct {
 	EventType    string        `json:"event_type"`
 	EventVersion string        `json:"event_version"`
 	Headers      []HeaderField `json:"headers"`
-	Identifiers  []struct {
-		Id   string `json:"id"`
-		Role string `json:"role"`
-	} `json:"identifiers"`
+	Identifiers  []Identifier  `json:"identifiers"`
 
 	// Key Exact bytes for a person. null is not empty
 	Key           Bytes  `json:"key"`
@@ -555,7 +588,7 @@ type Record struct {
 	Stage         string       `json:"stage"`
 	Status        RecordStatus `json:"status"`
 
-	// Timestamp Kafka's record timestamp
+	// Timestamp Kafka's record timestamp, kept within the years 1 to 9999; a record's timestamp_ms is exact
 	Timestamp     time.Time `json:"timestamp"`
 	TimestampMs   string    `json:"timestamp_ms"`
 	TimestampType string    `json:"timestamp_type"`
@@ -620,15 +653,8 @@ type ReplayPlan struct {
 	Request  ReplayRequest `json:"request"`
 	Segments int           `json:"segments"`
 	To       *time.Time    `json:"to,omitempty"`
-	Topics   []struct {
-		Bytes      int64  `json:"bytes"`
-		Partitions int    `json:"partitions"`
-		Records    int64  `json:"records"`
-		Source     string `json:"source"`
-		Target     string `json:"target"`
-		TopicId    string `json:"topic_id"`
-	} `json:"topics"`
-	Warnings []string `json:"warnings"`
+	Topics   []PlanTopic   `json:"topics"`
+	Warnings []string      `json:"warnings"`
 }
 
 // ReplayRequest A trace, or topics with a time range
@@ -657,6 +683,11 @@ type ReplayRequest struct {
 	TraceId *string    `json:"trace_id,omitempty"`
 }
 
+// RunRequest defines model for RunRequest.
+type RunRequest struct {
+	PlanId string `json:"plan_id"`
+}
+
 // SealResult defines model for SealResult.
 type SealResult struct {
 	// Partitions Partitions that held something
@@ -674,42 +705,47 @@ type Searched struct {
 	Topics   int        `json:"topics"`
 }
 
+// Segment defines model for Segment.
+type Segment struct {
+	Base         int64      `json:"base"`
+	Branch       int32      `json:"branch"`
+	Bytes        int64      `json:"bytes"`
+	Key          string     `json:"key"`
+	MaxTimestamp *time.Time `json:"max_timestamp,omitempty"`
+	MinTimestamp *time.Time `json:"min_timestamp,omitempty"`
+
+	// Next Exclusive
+	Next      int64   `json:"next"`
+	Partition int32   `json:"partition"`
+	Rows      int64   `json:"rows"`
+	Sha256    string  `json:"sha256"`
+	TopicId   *string `json:"topic_id,omitempty"`
+}
+
 // SegmentList defines model for SegmentList.
 type SegmentList struct {
-	Bucket   string `json:"bucket"`
-	Segments []struct {
-		Base         int64      `json:"base"`
-		Branch       int32      `json:"branch"`
-		Bytes        int64      `json:"bytes"`
-		Key          string     `json:"key"`
-		MaxTimestamp *time.Time `json:"max_timestamp,omitempty"`
-		MinTimestamp *time.Time `json:"min_timestamp,omitempty"`
-		Next         int64      `json:"next"`
-		Partition    int32      `json:"partition"`
-		Rows         int64      `json:"rows"`
-		Sha256       string     `json:"sha256"`
-		TopicId      *string    `json:"topic_id,omitempty"`
-	} `json:"segments"`
-	Topic string `json:"topic"`
+	Bucket   string    `json:"bucket"`
+	Segments []Segment `json:"segments"`
+	Topic    string    `json:"topic"`
 }
 
 // Status defines model for Status.
 type Status struct {
 	// Demo The demo's topics are here
-	Demo         *bool `json:"demo,omitempty"`
-	Dependencies []struct {
-		Detail string                 `json:"detail"`
-		Name   StatusDependenciesName `json:"name"`
-		Ready  bool                   `json:"ready"`
-	} `json:"dependencies"`
-	Now     time.Time `json:"now"`
-	Ready   bool      `json:"ready"`
-	Roles   *[]string `json:"roles,omitempty"`
-	Version string    `json:"version"`
+	Demo         *bool        `json:"demo,omitempty"`
+	Dependencies []Dependency `json:"dependencies"`
+	Now          time.Time    `json:"now"`
+	Ready        bool         `json:"ready"`
+	Roles        *[]string    `json:"roles,omitempty"`
+	Version      string       `json:"version"`
 }
 
-// StatusDependenciesName defines model for Status.Dependencies.Name.
-type StatusDependenciesName string
+// StatusCounts Offsets by status
+type StatusCounts struct {
+	Aborted   int64 `json:"aborted"`
+	Committed int64 `json:"committed"`
+	Control   int64 `json:"control"`
+}
 
 // TopicList defines model for TopicList.
 type TopicList struct {
@@ -813,11 +849,6 @@ type GetRecordValueParams struct {
 	Branch *int32 `form:"branch,omitempty" json:"branch,omitempty"`
 }
 
-// RunReplayJSONBody defines parameters for RunReplay.
-type RunReplayJSONBody struct {
-	PlanId string `json:"plan_id"`
-}
-
 // SealParams defines parameters for Seal.
 type SealParams struct {
 	// Wait Answer only when it is sealed
@@ -843,7 +874,7 @@ type GetTraceParams struct {
 type ExportJSONRequestBody = ExportRequest
 
 // RunReplayJSONRequestBody defines body for RunReplay for application/json ContentType.
-type RunReplayJSONRequestBody RunReplayJSONBody
+type RunReplayJSONRequestBody = RunRequest
 
 // PlanReplayJSONRequestBody defines body for PlanReplay for application/json ContentType.
 type PlanReplayJSONRequestBody = ReplayRequest
@@ -2528,88 +2559,91 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7DzbcuS2lb+C4m6V4gpHt7ls3PM09o7Xk53NzEpK8mDPdqGJ001YJEADoFq9U/r3FHDAO9hNSq3ED35r",
-	"ieTBwbnfgK9RIvNCChBGR4uvkQJdSKHB/fFZyVUGuf2ZSGFAGPuTFkXGE2q4FGcFvvHHX7QU9plOUsip",
-	"/fXvCtbRIvq3swb+GT7VZxXch4eHOGKgE8ULCy5aRH9PqSFbEIZslRQb8oerH74n3756/R/fRPZlD8Eu",
-	"8N3OIJZdAO/vaWLIyj4ka6kIJQUoLcUpEWWWEa6JkIZAXphdFEeFkgUowxHSimp482oI8+8pCAssp8YC",
-	"WHFBlf3a7AqIFpE2iotN9BBH+I4FAKLMo8VPkSNMHBm4N1Ec1V9aXKI4QjS+BCBxvXTvLL5Wz1ZSZkCF",
-	"fVhRu4vlTQqkoEoDI3c0KyEm2y7e7jNLRP7/YD+vsI24MG9eNfvhwsAGlH3V4X2IHhYukYrYlxeEaqKt",
-	"pAQ2ZVQpEmqADUF+XxpCDbkg/8O/e0tMCrgHAoIVkgtDNvwONIE7UDuTWnjxgDAPcaTg15Iru8BPNQn9",
-	"hmvutPFoSC9Xv0BiLJbfp1RsHIG60gHiDjJZwBD5d8Sqh7KCt+aQMWKsFDtcSSoLomCruJXWOMDMtZL5",
-	"KDNBmBONpLDv5vIO2LL6YkBfWbRFjzIWWYrYj6I4SnBbCCQocwU16RCTP19/+gv5bHkACtXxzbfnF98E",
-	"+SvDG0lSnrFmHz0+ySLyawe5IaViXFCv7D2FVVQkaV+WX14GZVmu1xrMRMEvqDIctzAJuJEFT4JMcU+W",
-	"nAUe9giBMFpftNGIq83WGwlT6w4UDUlvDcn9xQ3k+qCZrj6poT7US1Kl6G6wg9YiIez+k6/XQ8xQMKej",
-	"5fVzgEvsXBlVdJVB2G4KaSBkzXaEG5LIMmPOOayAICRg1qxtrTJTkvHcvlUGLRuq6hD2B8HgnnBhpDUE",
-	"msi1s234erPKlps0LFZti3nA3nkcOmSIa+oesnrvWUhqnOYe3FYQ9USKNWcgkq6vYbJExHJ6z3NrqS7i",
-	"KOcCf5/XkESZrxAQgySjKuQ03pG1tbnWuBoQZLVD4irJygTUWyJNCmrLNRAu1qAsjJAFhrsGz6HxSoEy",
-	"UFYQWrZd050mWoZE4ZYL1jbDCS01sOXKun0GitcWPI5Y9utSrp2RLjK6w9+JLPyvGumQsZal0ZzBIWX5",
-	"5F+bLqNvCV1ZB15FTyiqfjlHYOvpIGw1Fc9tgLPHnSH9LBhtoLDhw4gWtBikyo5Gj5hPlFXPgJbY+O87",
-	"EhnUgPtCKnMFv5agTUjY3L5jF+lYC60dwoQSw3MgynvXnv5QHYoXBLF4GL7mVrLWZCdLheGqJcyKblA/",
-	"PoLYWJd8eX4eCjZ9GNCoFjXwwiIz7punvmu31zHIbWxefRv4Jqf3H/DlNra1aXa0816wBev1xWUcYOuA",
-	"Nz86JfzBKuDQSDFIJAvZhx+kIrdCboUP2b0u64UjM1oYa/pTmTEdIoSgOQSdun2w3JsuuBVoDlXG8deb",
-	"H178KbQGBkUH1BiTnb7EO/QqCCGR/pEHo3evgNwpviWQc0yUKEikYsO0qMq0JsRNSTdc2+vHW69aK6yU",
-	"VF2hGwpmT6rgDoQJx1bVQyfj4ajUx+wn2mmwNjQvmizhgIp44LsC9qx9B0r7EHLwhgaaQdC1Ot5kwDZd",
-	"F7ZWoNMF0UBVklrnHju52oHNNLxZCxlPLUuVwFKDuuNJGFtdUDFGRW18OBl6YkrdcXUyz60rtiJEV1Lh",
-	"L0dnmQW9WEP4ASH+m65v6Yn2QvkIFrVNzgHP0ZLENk71Hmt2VfToCECf3QOat3BpyWzsFSuouJjK0Sz7",
-	"tI4WP+1XJKvlD/HQKhahdO6jtOGgIVu6I9aDWLWX0sTO+2R0J9sBbkuxmY/d9yHi4nsbAsFuokHz9FxW",
-	"Hr5vqXiSEvuMMEg4A+YDB2TBfqa2AMeeGENKf3mIow/eFWNJa+heRhQjpyZJe2lLz/nLUkzNN1HKpydB",
-	"yPOBQVQyREcfuDjJi4nV9pgkUinI3JZjQjNOdUxsqOr/44M1fBfF2Wti3LiJJ6icQzT2JAppQH9naPfQ",
-	"Yu4jzHX1nkOHh0zsdQFZxsVGk0zKW2CktKo+3evMScqcniMejcgcysU+NbF9Pwb1fOGCUOF8QysqpWST",
-	"Su0jbBt20BwYWZXGOQpLFpt8DGPUx7vs/U7QYRPOxEd0quMOjm3lER23dojow2rHQKErEi4Hofe4Ytff",
-	"hIpj7++TrNT8DhYtp3+iicBy8QTwsypg6J+nh3Klbwr0qOA9+1QoVUww9X2MFqa8PXDj08KPhucupjrE",
-	"Ge96YoyX7Y8q7qqDggn72tBiiYW7qfTf0GKvd8moDturGdLZywqnEtot7RdyQKZY8JRv0uWWGlA5VbcT",
-	"EczoZvKb2iybqHqa9Zhb5tWwyatW2b+2CNy1RV070xJspGCtzF6quuLY2lZjI4ImsukH9mNNQ3kWFsYq",
-	"Zx8mYApLLb6uRg1Z0zILlldTLkYTWUmYrAxmKMuaHTU0eU2Aw9xksCdI6KNYKrGgQtBML1x+u/i5PD9/",
-	"mdxywdyvw2GszzBw4VZC4kkeYtMVJMALM2RTK2QduuSRBsFjIExUpiKjQkx2DP7tZUp1GuSAAsqWK5rc",
-	"Tg65/fvjIDHwDfObqg2Yw/rsQdQfdNW5IkEb+95WB4g2ceQUqzuTyFg7Z3NJ+Bgv0uy9XrVLhiZcPtBX",
-	"usKE5IkJsyvUzyxA+YLi9LStVccMgGuqwvuUcCR4rnK/SYnXSBDcR2hOJp+5vS2hkJMD0qpV03y0552x",
-	"AlWto4MqrMJ+BQ6DbO2fVrww1vYu70STW9i59OmWrm9ptK9ItRyTivqF0VzoCVVey4MKQCNxPXr3sBzg",
-	"1KXjgPJxJf1dGaypG66coN59DuZK1iMvk1JpqQJ5LHaYpK91Um1IEazpjPdsD/dkj1RSmR9C9DXO49EC",
-	"FTZiRUZ3f5arwOSJDR3CdWZDlxoSKZgOd1kH3dQ1F1ync2LkEb2z5vsQTXBPnzMfH/x2XJGTjipI2r8D",
-	"fA3jwkHeu5dwNlaDdn285e1LIXCIyUqHSHiGfzEp3KQS5ZhYJlQkkGUjPeCyYHQGRqHSFOLouRmHfXK1",
-	"zLjUfuQ6EG7+IlfTta8R/0NDJg7sOC6fvVw+oYelgM5iNGjDc/vJXF2c1cHloVLmj+9eXL5+U8+VIBf3",
-	"mcJJqlG3wA9zrOqXT0iOn9SAfjw7u4nN3tL7BGiPSQnm5P9NvtAUAIapg47ill8Z7yP1ndmWKmt3ZkW5",
-	"IbNRqUgjLDXThoh16gs1BuMafNwRDJplcruEe66N3Z4DioWGxZpmGvoTyJ/R8OFAjF8F5zktCEIz62l2",
-	"wVYrLtUOSKcvZENSbLO4NQk3GrL1WyIAmCbdTRAj5YxZ0qteBzUmXPjq5uRmaqHkHQjrjZatnGf/Bt8x",
-	"Vk1cIAXdPITdqVR8wwXNBq2k1l5Q6JeFgjW/DxSQ3OOKQVQBwTfJHz0d3xKcqjrFksufCOMbbuoRPO4L",
-	"MKekFBlo7QaMxZS5G49YY6MoY04pafa5Vyw5MDPTs+Vt9luRaO0wCum2nMJquJ/L6t/e9M810OwKtJO0",
-	"/XOtPQ2rn6H8pZAxomUOvQnyRzuDLeWTZzNDhtt//yW85zrtCB2RcGP2+EpMqGCkLKzQbFNwDVvc8M82",
-	"fSJrWQr2c0RyoEJ39t8l5Xg35B0Wl0mSyeS20iABW9Cm6oo0qhyUMlFmGQ7mGlXCk0MUrPMv98QUBxds",
-	"xPxAnSrg12pKhTnnnF04Jl6Vye1IjNAOn8bCHj9OeOzG4JxwypeEQiZg+Yj+bc7FYz4T/mDKM4zyK7md",
-	"LIYpvXz95okRH9Z3PKgmZgp2fZwA+N17TKeEfWONqZHekxfSlkgG5bzuk/SbQfnIORD75ES3fXYKKjy1",
-	"xqAAwUAkfO+IzZ7GUzW7WSXfVXlPG+nWdHYrmFZjgHfYqPvxyyoe3NOR6fNDyO10UR9FB0u+MyvW4zOJ",
-	"vd0102zNBls8wU2ENntj2Ru2foHQYl+G6SBdl7mbKT+Ul3jYoxhVcEanOsIkXoWPGbpSrfWENqRspTcT",
-	"jEYjs8FzKH5euMIKJ3sEHnojW6lMSjTddeKXdrdVafMYe4oebZ4T9r357i4+YVOZrMBswc9Bp3yTkrrz",
-	"76IV+2+/xRONs62kkLoyeFP7/Y/Y6cFyADWwLED5Ws7EUo4PSOZGMf/KaYJmrHXZj2yGGTxOEfRp04wd",
-	"7Ld/N+7EyLCuzeac+3InlAIWbV4VzU2BjVDcnWWa3C6QRQgbf1BmiYN6IwuNDX//KAufqljnyNuj4GNh",
-	"8PzxBhxKnuk2nli9mzBTOTrGN2/gsjVp7Y+moZS16lM1BdqQ93Zn7CJcrEfCGloybpxVw4pDZdjcSLUb",
-	"Y6/G9slqZ2054SwmGgCPFgJNUjwMxTizORwV1aiuglXJM+a+0RlPwHqclNsQZndK3rsTE05UqlPyxB/I",
-	"J6iM+pTcWAtZv/Py5ctvY/LXm+9PSWWo7SO0YzrG4wbkzasXK26q/6JA5nRHMqB3QC7/7/VL9xUySJ/W",
-	"4ymL6J2bdYlaYUZ0gSeTQdCCR4vo5en56Ut/4NeJxlnSmrf09VNrJNwg8gcWLaL/AlPPZDr7RXMwrgL1",
-	"09eI2zV+LQGP1buYr7Z6zW0EBwoYD1/i7s0Hl+fne249mHfbQXN6dnjdAZ5DaU7X1gW1MMgax9YVCnGk",
-	"q8gm+gy+MPqitvJxHUn4cX/rfGXsXa79ldENVhBk5bp3BMeM3H83tCA48GfXOgN3Sg5DcT/e2+UWHqNr",
-	"KsPfSYxej0LL7hm9h67y20T/YRYj718Yqrqr1yZu7JaHMBNXdHME/r0j39HNB2Oh4YksZ81sBCjXddok",
-	"WKfgHROq7T+osgoJFGGe+Tb+blSrPlQvTFIpXtX6G1KP6Jcr6uVcVH9f/HO1rXeaI8Cu9+5eBps6+UIw",
-	"sUZbV+7Wq8sRuIlDCsKuwDWq2LYqg2vCDTKqFTIG+YS++6qOyHrM6p8ea6q9ITb6YdGAuO/tG49OR48s",
-	"4wZP5y8yzZY/pir9+nyYPYbX65zrGhfwidg3J8CeDsqfegoCenk5gWv1fHzV8qD6FlhzxHCEmc0ZuHrl",
-	"WjE6M/fTjgG6Nlmg7jLE9yZ0bKk6omSNYusMkwup3KmYHQGRSIYJ8qgpezI73OhRmCgX5+ft6w3O3Z/V",
-	"DQcXobnIwcFl66nxoogNkBWsq5LVEA8/YjWyo4vzy1f/XPvbmgkL2N53OOf1dNvq7aG784HnEKN3jInd",
-	"qo2tndr50omTDd+tcAWSjuE9++o+fTj7WsdMD2dfMRZ62BeTXtWnpQPu091nMzBikxxoMECNg3DbNeJx",
-	"2IOad+C6jY4wBlbyd85MXcYVPA4tM7gUQWYMFOEioUp4JcdWk6Pf23bXqde0HfUcy3Ftv5xiM2+aJbGF",
-	"KDOmsYftKDIFkbp6/1iWPL++joW1vqn3dH39JNrnR6lPRlrF0+k6eVbP0u7XzL/5idnf1fN39fwNqadM",
-	"DJgXPlU7SupZDeBfnr8KF6jwKj2u8QrEP1BiZL7SRgr45giqXa9wogk0ty9WCu2Sq1Ft/ci1ufLvPKuV",
-	"q8dUR6jopkqPQwxfBbQQ+3FHPFI0uSoFoviEuklvLiar7/RoKdWbV53c/M2rQ0PCFZhwTfRQ7eXyyAx0",
-	"48GBqDJJoDBwDD91VQpC3RztKfFicaIxg68nbE80SalO3xI/xU24IWZr403/kqa5+7KjAmf20z11s88Z",
-	"fboMzJjXfWrt7DGL40mAsAIizf8isdHJdXWPGyM7MEfJGLTM7oBQoiGDxPkvuqFcaNNqs+A0Jpqxqj3X",
-	"Lo7GOHGKx2ndg6GxO/vK2YHMwbP5cGgyve42QbW/PDuDRxTUa9JRKqS/yFXsAsdCyY1yZQzBYuLvtAL7",
-	"2z6tzncMGHOGZyrGFfF79/x3Hj2aR9dGFoRaYK4DtpESD0WdaaB76H5tnx6ob74TeguKSJHt8HZjHJio",
-	"L2IIxXdbOlao8VPLg47ic/KgNcs6ev01rXd0BIXRt+2ytiJGOuBYiq4uvyNCbiseNTMJoxHbdTPwMqMd",
-	"9/j06nkZ0oxrjqhFTZPjxIdJqfBypcq/YKsHC1hWY67/9yMptSUpsqQetBtzKNdVifb5qIQrjBHInSJ7",
-	"OnX+hl1jLBFwYY27XGODvB4+27U6KS3B9pc4OoI1AwijEnzTDPU+E8WaMbgRonksn041bGh5+XHhydbf",
-	"AFW3ft2gWkxSuSVrqnFYAf9QZAUpF95Cu36jPvtaTVHsDWNu/D2wEwoszVDGsXqI8fDoA2W+Zr7LJGUY",
-	"nfnLZVtDFo5ALn6o7ksO2SzG12s9z2sMMProxiWqW3yJm0MheL9esDdHE6OX1rXNXndmg+LyvNOheH24",
-	"Q/GcBhjFaExJ8OGRdCSVRauv7hpGrqGUEakYKK89yCgrPSgFDjUN6q6S8FJl0SI6owU/u7uIHr48/CMA",
-	"AP//",
+	"7DzbcuS2lb+C4qZKcYWj21w2o3mSZ+14spPMrKQkD+NJF5o83YRFAjQAqtWr0r+ngAOSYBNkk7rYfvBb",
+	"SySBg3O/4i5KRFEKDlyr6OwukqBKwRXYPz5LscyhMD8TwTVwbX7SssxZQjUT/KjEN/70kxLcPFNJBgU1",
+	"v/4gYRWdRf911K5/hE/VUb3u/f19HKWgEslKs1x0Fv0ro5psgGuykYKvyR8vvn9P3r56/d/fROZlt4LZ",
+	"4NutRii7C3x3SxNNluYhWQlJKClBKsEPCa/ynDBFuNAEilJvozgqpShBaoYrLamCN6/6a/4rA24WK6g2",
+	"CywZp9J8rbclRGeR0pLxdXQfR/iOWQB4VURnXyKLmDjScKujOGq+NLBEcYRgfA2sxNTCvnN2Vz9bCpED",
+	"5eZhje0ulFcZkJJKBSm5oXkFMdl04bafGSSy/wfzeQ1txLh+86o9D+Ma1iDNqxbuffgw6xIhiXn5jFBF",
+	"lOGUwKG0rHhCNaT9Jd9XmlBNTsjf2LfviM4Az0CAp6VgXJM1uwFF4AbkVmdmvbiHmPs4kvBzxaTZ4EuD",
+	"Qnfghjo+HC3qxfInSLSB8n1G+doiqMsdwG8gFyX0gT8nRjykYbwVgzwl2nCxhZVkoiQSNpIZbo0DxFxJ",
+	"UQwSE7g+UIgK824hbiBd1F/08CtKn/VomkYGI+ajKI4SPBYuEuS5kuqsD8lfLz/9nXw2NACJ4vjm7fHJ",
+	"N0H6ivBBkozlaXuOHTqJMnJ7B6khhEwZp07YdwRWUp5ku7z88jTIy2K1UqAnMn5JpWZ4hEmLa1GyJEgU",
+	"+2TB0sDDHUTgGt4XPhhxfdjmIGFs3YCkIe5tVrJ/MQ2F2qum60+aVe+bLamUdNs7gbdJCLr/gRJ4CjzZ",
+	"9uFLQVOWh3QNKhk0BxumM8KCyoXTAnz2v6ara2qEXwtp2J7xFG6DfC+BptuQpt05nd2hfj2uIQ4elK1W",
+	"/SOiBE7Hv1NEPaTH1mZTSZc5hA0EFxpCqNwSpkkiqjy1VnAJBFeC1OjvjUE1JTkrzFtVEMuok/prfzDY",
+	"JYxrYTSeImJllTi+3u5i6BeWH9807KGDg6GDhrjB7j71/l0aEg+rovYeKwh6IviKGa7uGtVUVAhYQW9Z",
+	"YXjyJI4KxvH3cbMSr4olLpRCklMZso7nZGWMi7EiGjhZbhG5UqRVAvIdEToDuWEKCOMrkGaNkKmBmxbO",
+	"vpbOgKYgDSN4RkzRrSJKhFjhmvHUF7iEVgrSxRJlQ7LGVMVRmv+8ECsrO2VOt/g7EaX71QAdkk5RacVS",
+	"2Ccsn9xr03n0HaFL46nUbiKyqtvOItiYdAibB8kK48mN2G3En1lGaSiNChuQAo9AsupI9ICdQF51BPDY",
+	"xn3f4cigBNyWQuoL+LkChR59mlqtTfPPnlCsaK4g7nGiRUps/T1jpxTqZEo0K4BI52PsCBdVIa+JEwOk",
+	"Zitm2G5FtqKS6LQbrC3pGoXnI/C1cUxOj49DLrdzhlq5oxpeGGCGPZSp75rjdbS1D82rt4FvCnr7AV/2",
+	"oW30tsWd8wW8tV6fnMYBmvcI9xda9tH4yXoDCtntf43RIylD/a5A3gSokVOlgq5KD5cjgYEIhV5JXil2",
+	"4/naw0vs8rQFyoFglw9x7g9WRX1v1FPIg0hEGtKe3wtJrrnYcBe5OU2nziyfof41hjETearGXIvgg8Vo",
+	"1Gh3oAXUgec/rr5/8efQHugb71FyGPMO+CW4QhBtTA84VgY86xhZBFmzTYmERMi0Hx3XAfcE9ki6Xvuo",
+	"l+O9amyUlEJ2pa4vmTtiBTfAddjFrh9aIQ8HJy50O1BWhSlNi9Jn4FEd4RbfljCy9w1I5SKJ3hsKaA5B",
+	"x8PSJod03TXwKwkqOyMKqEwy4/rElq+2YAJOp/RDpkWJSiawMCqBJWFoVUn5EBaVdlFF6ImuVMcREEVh",
+	"HBXDQnQpJP6yeBZ50Ma3iO8hwmq0A+WYsiVRTK6h1Nb4MMTVFqhU5IRoQd6+ffv2XcPJPmUXhTKiCLc0",
+	"0ZOp7KvtPabZY2b/WA2aGorXKO3w0C7H9MjmweKxfexkMyj7mBSgef5pFZ19GZdFoyju475iLUOJgY/C",
+	"+NuabOiWGLVt8C2Ejq0Fz+lW+BGEpxtSFxyNAWIDKONjwnaiTnT4XNQu1K6yY0lGzDOSQsJSSJ1nhiQY",
+	"J6q3cOyQ0cf01/s4+uDcGUyO9i3UgGwVVCfZjLjwb+b9kB5EpYDqZGyBy/o9y9sspH8uS8hzxteK5EJc",
+	"Q0oqw8TTVfKceM5yMMLRImNfGPehcR0HPEuyEhVPieCNHojr9IEiUuR9x2iAPPbdvZLvVmRhaJFkfd+N",
+	"gwXF2l0DdN9ZExWfmrPCU07nI5T2Hunq83ZBdW6/1TkxMaYiJomQEnLL7DGhOaMqJiYKdP9xcRC+i4qs",
+	"oUTjYzxC2TqUI4pCWP/Uho67UYyDjXFCuTWuXlxDyToTygVwxm+jBaRkWWlraY3omNg2QKoH+zzjXoSF",
+	"JpzoGWDZjj19ahuH4Ayyej9r2NODNQoXMwKO5pvRyOPM85oOFOFYdpmw/KxMMjo4033hyhXXRnWy9Q/e",
+	"47s2FgOV7Tuss2Ux+vDmR+0LNl7GBADXtFxgTnnqkda0nK5mTNQaUDMZW2eLDdUgCyqvJ26c0/XkN5Ve",
+	"tN71NCGYm/VXsC7qyumvWxPoilRXXDxmQgw2POko2WUB71gtqwclPaf8qj5jT8HmlB8oojIqrXkTHEh9",
+	"mIfHld0qxqgJnLAa2qQwhahcg34k8dz6Heq5hTtHaeEe8+S9avxQ6aSf0alTJf24V2L+zyV7qSYrWuXB",
+	"nH/G+GD+QJBU1Go2FNzO9kfbcDIgUEznMOJ+7oJYSX5GOae5OrNphbMfq+Pjl8k146n9td/1d1EZbuwF",
+	"cSO1nwtIgJW6TybPze8b8geU59xGjb0NKVkjhXxHA45IFxYU0sn+Jk0XS5pMU967RRwHmberv6IfCOyp",
+	"KvbwENBGEt85UCRnvO/5TyPNRKMwE+f49iKjKguHH7Ow7L0/vORD9N6gauvpsyj2iOtTtHPUHqAtxQeI",
+	"bOKFR2YybIlqZnLRJYunR1VejjqwXFvymL6kF+sGVpyTI8ktcAsoxWRnt64yth+NvDOUPWwYrpcil1hq",
+	"w4atjfnT8AX68c4POVDkGrY2NKuL+sMRz2KIrM0Lg3HWI1Lwhgb1Ai3L7OB7B8oeTF089jAf1+zbZaIG",
+	"u+GcFArO52AcZuz2IqmkEqEkChZHhUtEU6VJGcyWDbcb7G8neKKUxXxHYzeV0PhfzVJhLVTmdPtXsQx0",
+	"hxkHI1wE0HShIBF8xy9tGgR6jQArxpnK5gQuA3JnNO5+N8KcyfjyvzGHwXJH7UpNcISc9yj1HMQZj67T",
+	"NuSZropzbDQ03METluNfqbAexIoyjLATyhPI84H2hapM6QyIQqlRhNFRMw57TvU2w1z7kamAU/qTWM7x",
+	"OGv239cIZpcdhuWz48tHFBgl0FmEBqVZYT6ZK4uz+gtYKJX+w/mL09dvmpYopOKYKpwkGk33xn6K1a0e",
+	"EzIWj2qPGG0mbJIFAf29odKI2izPLCQpNVe0+Gng7MfYnTxHA8Ew0/6CDTM0z8VmAbdMaXN2y1IYnoc3",
+	"+YyKAHub3C7Yg2yWIDSvexb70Q1u5Tto0zcyLhqm9e2ehGkF+eod4QCpIt1DEC3EjP7ni165l/FAd8l4",
+	"Nk+KG+BGOy88J378gOdpWreHIAZt84Y5qZBszTjNe6UL7ywYDC1KCSt2G0i72Mc1gagEgm+SPzk8viPY",
+	"IHeIiYo/k5StmW66KZlLWxySiueglG2K51O6pBxgrcyGOXhCh9OObvPJb1jCO2EUkKRQPrtParidS+rf",
+	"Xq/WRcWnKoydRu286cLwtn3zyjaP+n+WVGuQBoP//nL84i19sfp69+bV/R/2OhX1DiFVdwk0vwBlBWS8",
+	"hXxHMTTPUGwyyFOiRAE7wxoPztVuKJvcHRzKq7rvB87cRA+haSQ70YKvxITylFSl4fVNBrauiQf+0URB",
+	"WHP+MSIFUK465++icri6c46Je5LkIrmuBZ/DBpSuqzytBgoKB6/yHFvDtazg0Z4G1lAWI67B3g1b6dyT",
+	"FAzY6gZTYcpZAx5wJV3H6VNX/ua4qC4vE9I7iwcUaAvGH/IZD05wzWrVnJ8ClWIzmb0yevr6zSMLLZh+",
+	"cUu1/l2wUmZZw+HFQTrCWuGoaVkl1wPVId/BnuQY1zwcaqIZKCAO1AgdVB4MwYM1BZbdKlIxML5lnhwo",
+	"323JQIa7DNN6wofN6GfyxoICSOBiM53bB0d5sK1lZup3uHFzhwJtv147HOQhAg8xTIz3TYdAuLV7uSVN",
+	"5WknUHDtlVM7EerGzKnvY8vmA8o7U3tAW1TY4DAsbjNDTbvSZVXYCY19caNbexCiep3BJpYwty3D08k2",
+	"e2ysuvHqvfBzAjGGB+TsVJfrL6+hwkYmjrOyZCOkzoii244v5peJpdIPsS5onec5FK6HY4DVQW/A9c1n",
+	"bJ2RpkPEel7m3+6IBwp7oUkpVK3kp/aFPOCkezsPqIZFCdKllyZml5xzNdcj+zW7Ttoe5sWul9bPsGC3",
+	"yS5u2vaU8VL6lZ2/6qfa0zlTlHbeL6Dc5yX2bNPbAMbtZODkCoYIdkO5sbMF9iUObDQ0LPCDKF3YZYwz",
+	"80cHhlz6+X0Z2IE+04I+MqE4oc14sGtxXg+y11bvBj2Ry7z8YYMBf+XRgpHZhPHVgFtFq5Rpq9Uw6VMr",
+	"Nts/b8ce6jEP4wBQviUsjYkCwEFdoEmGo4UpS008SnndnSthWbE8td+onCW2AStjSgu5PSTf2Qkbyyr1",
+	"5RrE3eNBUBjVIbkyGrJ55+XLl29j8o+r94ekVtTmEeoxFeN4Cnnz6sWS6fq/yJAF3ZIc6A2Q03+/fmm/",
+	"QgKpw6av5iw6t006kedxRSd4oQFwWrLoLHp5eHz40t0TYFnjKPHaS13LglEStvf4QxqdRX8B3bSgWv1F",
+	"C9A2CfjlLmJmj58rwNs47HxXo/XaS0z25JDuv8bdC1NOj49HLkuZd0lKO3TfvyUF55baofwmpxlesoHR",
+	"u3kljlTt2USfweWmXzRaPm48CTfbYYyviJ3JNb9yusZsiNj1Uu1/17QkONRn9joCO3OKYYfrZu5SC4dS",
+	"28z9twId+SfBZXfi9b4r/FpWcD+LkLcvNJXd3RsVN3Q5TJiIS7p+Avqdk2/p+oM2q+EEn9VmxgMUqyZs",
+	"42mn5hATqsw/qDQCCRTXPHKdBdtBqfpQvzBJpFhdi2lRPSBfNq/qZThPfllp2xndCZDrO3udi53WwFw8",
+	"MUpb1ebWicsTUBP7JuwIC1MoYpu6EqEI00goz2UM0glt90Xjke0Qa3fasE0HhcjomooD7D5ayh7LOoUV",
+	"8IM2mabLH1IYeH3cjx7D+3WG+IYZfCL07bjf45dyI27BhV6eTqBaE8rXVSeqriFtR1IHiNkOPDY7N4LR",
+	"SQ9MGxu1lcpAh0Uf3qvQpFI9lWSUoje2ZF0qOwS0JcATkWKAPKjKHk0O2w0VRsrJ8bF/Wcix/bO+L+Qk",
+	"lHHpDbobS43XrqyBLGFV33zTh8N1fQ2c6OT49NUvq3+9NrWA7j3H1rPH61anD+0NKqyAGK1jTMxRY+LE",
+	"zqVOLG+4yotNkHQU79Gd/fT+6K7xme6P7tAXuh/zSS+a6fqA+bTXYPWU2CQDGnRQ4+C6fl58eO1enj9w",
+	"eU2HGQM7uauqpm5jEx77tunNeoo8BUkYT6jkTsixbGbx986voO3UzQctx2JY2k+7fsrpFBV61UKA1VGR",
+	"pwq7CiyCpsDVFDAeSqHnF98hL9fVKx8vvnZetpkgpS428XKp00X0qOn2HRfUf7qe3t+l9Xdp/e1Kq0g0",
+	"6BcukHuSwLSeGDg9fhVOX+H9nEzhvap/pESLYqm04PDNE0h6s8OBu6yjhgjl24Zeg8L7kSl94d55VqXX",
+	"9NUOYNG2wT4NMlyO0Ky465XEAykV24JkvnqmrIrX4jQppXL6xJi3jcgBZzFJoNTwFPbmouKE2o7dQ+Lo",
+	"eaAwMG96eQ8UyajK3hHXL06YJnpj3Ej3kqKF/bLDu0fm05F02OecPjPxup3Bj02JPWRznDkISw7i/O8C",
+	"65dM1ZcdpmQL+kkCASXyGyCUKMghsXaIrinjSnvVE+xzRf1TV938nKe7UQSnqe2DvpY6umPpnoDAkXm/",
+	"izE9nfa4fsGvz077Adl1QvYkOdGfxDK2vmEpxVraxAVPY+JuPQPz214FU0+P7NLsCAc7hmX0vX3+O/me",
+	"g3yXWpSEmsVsOWwtBA5tHSmgIyS5NE/3JDvPudqAJILnW7whHbsnmhszQu7chg5lbVwPb6+8+Jw08Jp0",
+	"B6/Qp82JnkCW1LWf45ZEC7s45qXrmxMJF5uaRm2DwqCDdtl2v8yozT08uHpegrTNggNi0eDkadzBpJJ4",
+	"uVJtlbDug9ksIzGX//eRVMqgFEnSdP0NmaHLOl/7fFjCHYYQZKfcHo+df2IJGRMEjBu9L1ZYLW+a8rZe",
+	"WcVjbHcDqEVY240wyMFXbbfyM2Gs7YkbQJqD8vFYw+qW4x/r1Gzc7VdNHdh2rcUkExuyogo7F/APSZaQ",
+	"Me40tC0+qqO7uqVi1Pm5clcsT0ivtB0aT1VQjPujKDR1CfRtLmiKPp27t9nruGjukWuuIg/prJStVmqe",
+	"1ehB9NH2TtQXZBPblELwZsVgoY4mWi2MaZu978xqxelxp1zxen+54jkVMLLRkJDgwyeSkUyUXpHdVo9s",
+	"dSknQqYgnfQgoQz3IBdY0Ox9zI7DK5lHZ9ERLdnRzUl0//X+PwEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

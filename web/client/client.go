@@ -1,0 +1,291 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// maxAnswer is the most that a JSON answer may hold, in bytes.
+const maxAnswer = 256 << 20
+
+// headerTimeout is how long the server may take to begin an answer: longer than
+// its own limits, so that it is the one to say what took so long.
+const headerTimeout = 12 * time.Minute
+
+// Client asks one server.
+type Client struct {
+	server string
+	raw    *requests
+	http   *http.Client
+}
+
+// Dial makes a Client for a server such as "http://127.0.0.1:8080"; it does not
+// connect yet. Without a scheme http is meant. An address that is none is
+// Invalid.
+func Dial(server string) (*Client, error) {
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, schema.InvalidField("server", "server %q is no address; want one such as http://127.0.0.1:8080", server)
+	}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: headerTimeout,
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   4,
+	}
+	c := &Client{server: u.Scheme + "://" + u.Host, http: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	c.raw, err = NewClient(strings.TrimSuffix(u.String(), "/")+"/api/v1", WithHTTPClient(c.http))
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	return c, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Problem is an error that the server answered with. errors.As finds the
+// schema.Error inside, with kind, field and hint.
+type Problem struct {
+	api.Problem
+	err error
+}
+
+// Error returns the document's detail.
+func (p *Problem) Error() string { return p.err.Error() }
+
+// Unwrap returns the schema.Error.
+func (p *Problem) Unwrap() error { return p.err }
+
+// Status asks for the server's state.
+func (c *Client) Status(ctx context.Context) (*api.Status, error) {
+	return decode[api.Status](c, c.raw.GetStatus)(ctx)
+}
+
+// Identify asks what an id is.
+func (c *Client) Identify(ctx context.Context, id string) (*api.Identification, error) {
+	r, err := c.raw.Identify(ctx, &api.IdentifyParams{Id: id})
+	return answer[api.Identification](c, r, err)
+}
+
+// Trace asks for a trace.
+func (c *Client) Trace(ctx context.Context, id string, params api.GetTraceParams) (*api.Trace, error) {
+	r, err := c.raw.GetTrace(ctx, id, &params)
+	return answer[api.Trace](c, r, err)
+}
+
+// Search asks for a page of records.
+func (c *Client) Search(ctx context.Context, params api.SearchRecordsParams) (*api.RecordPage, error) {
+	r, err := c.raw.SearchRecords(ctx, &params)
+	return answer[api.RecordPage](c, r, err)
+}
+
+// Record asks for one record.
+func (c *Client) Record(ctx context.Context, at schema.Coordinates, params api.GetRecordParams) (*api.Record, error) {
+	r, err := c.raw.GetRecord(ctx, at.Topic, at.Partition, at.Offset, &params)
+	return answer[api.Record](c, r, err)
+}
+
+// Value writes a record's exact value to w. It reports whether the value is
+// null, which is not the empty value.
+func (c *Client) Value(ctx context.Context, at schema.Coordinates, params api.GetRecordParams, w io.Writer) (null bool, err error) {
+	both := api.GetRecordValueParams(params)
+	r, err := c.raw.GetRecordValue(ctx, at.Topic, at.Partition, at.Offset, &both)
+	if err != nil {
+		return false, c.unreachable(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode == http.StatusNoContent {
+		return true, nil
+	}
+	return false, c.copyBody(r, w)
+}
+
+// Topics asks for every topic.
+func (c *Client) Topics(ctx context.Context) (*api.TopicList, error) {
+	return decode[api.TopicList](c, c.raw.ListTopics)(ctx)
+}
+
+// Coverage asks what is archived of a topic's partitions; of all if topic is "".
+func (c *Client) Coverage(ctx context.Context, topic string) (*api.Coverage, error) {
+	params := &api.GetCoverageParams{}
+	if topic != "" {
+		params.Topic = &topic
+	}
+	r, err := c.raw.GetCoverage(ctx, params)
+	return answer[api.Coverage](c, r, err)
+}
+
+// Segments asks for the current segments of a topic.
+func (c *Client) Segments(ctx context.Context, topic string) (*api.SegmentList, error) {
+	r, err := c.raw.ListSegments(ctx, &api.ListSegmentsParams{Topic: topic})
+	return answer[api.SegmentList](c, r, err)
+}
+
+// Seal asks the archiver to seal what it holds now.
+func (c *Client) Seal(ctx context.Context, wait bool) (*api.SealResult, error) {
+	r, err := c.raw.Seal(ctx, &api.SealParams{Wait: &wait})
+	return answer[api.SealResult](c, r, err)
+}
+
+// PlanReplay asks for a plan.
+func (c *Client) PlanReplay(ctx context.Context, request api.ReplayRequest) (*api.ReplayPlan, error) {
+	r, err := c.raw.PlanReplay(ctx, request)
+	return answer[api.ReplayPlan](c, r, err)
+}
+
+// RunReplay runs a plan.
+func (c *Client) RunReplay(ctx context.Context, planID string) (*api.ReplayJob, error) {
+	r, err := c.raw.RunReplay(ctx, api.RunRequest{PlanId: planID})
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// Replay asks for a job.
+func (c *Client) Replay(ctx context.Context, id string) (*api.ReplayJob, error) {
+	r, err := c.raw.GetReplay(ctx, id)
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// Replays asks for all jobs.
+func (c *Client) Replays(ctx context.Context) (*api.ReplayList, error) {
+	return decode[api.ReplayList](c, c.raw.ListReplays)(ctx)
+}
+
+// CancelReplay stops a job for good.
+func (c *Client) CancelReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
+	r, err := c.raw.CancelReplay(ctx, id)
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// Export writes a bag to w, as a tar stream. After an error what was written is
+// worthless.
+func (c *Client) Export(ctx context.Context, request api.ExportRequest, w io.Writer) error {
+	r, err := c.raw.Export(ctx, request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer r.Body.Close()
+	return c.copyBody(r, w)
+}
+
+func (c *Client) copyBody(r *http.Response, w io.Writer) error {
+	if r.StatusCode != http.StatusOK {
+		return c.problem(r)
+	}
+	if _, err := io.Copy(w, r.Body); err != nil {
+		return schema.WithHint(schema.Errorf(schema.Unavailable, "read answer of %s: %w", c.server, err),
+			"the answer broke off and is not whole; the server's log says why")
+	}
+	return nil
+}
+
+// decode is answer for operations without parameters.
+func decode[T any](c *Client, ask func(context.Context, ...RequestEditorFn) (*http.Response, error)) func(context.Context) (*T, error) {
+	return func(ctx context.Context) (*T, error) {
+		r, err := ask(ctx)
+		return answer[T](c, r, err)
+	}
+}
+
+// answer reads a JSON answer or a problem.
+func answer[T any](c *Client, r *http.Response, err error) (*T, error) {
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode < 200 || r.StatusCode > 299 {
+		return nil, c.problem(r)
+	}
+	body, err := c.body(r)
+	if err != nil {
+		return nil, err
+	}
+	out := new(T)
+	if err := json.Unmarshal(body, out); err != nil {
+		return nil, c.foreign(r, err)
+	}
+	return out, nil
+}
+
+func (c *Client) body(r *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, schema.Errorf(schema.Unavailable, "read answer of %s: %w", c.server, err)
+	case len(body) > maxAnswer:
+		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "answer of %s is larger than %d bytes", c.server, maxAnswer), "ask for less")
+	}
+	return body, nil
+}
+
+// problem reads an error answer.
+func (c *Client) problem(r *http.Response) error {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/problem+json" {
+		return c.foreign(r, fmt.Errorf("content type %q", r.Header.Get("Content-Type")))
+	}
+	body, err := c.body(r)
+	if err != nil {
+		return err
+	}
+	p := &Problem{}
+	if err := json.Unmarshal(body, &p.Problem); err != nil {
+		return c.foreign(r, err)
+	}
+	known := &schema.Error{Kind: kindOf(p.Type), Err: errors.New(p.Detail)}
+	if p.Field != nil {
+		known.Field = *p.Field
+	}
+	if p.Hint != nil {
+		known.Hint = *p.Hint
+	}
+	if known.Kind == schema.Internal {
+		known.Err = fmt.Errorf("%s: %s", p.Title, p.Detail)
+	}
+	p.err = known
+	return p
+}
+
+// kindOf reads the type that the server writes.
+func kindOf(urn string) schema.Kind {
+	for kind := schema.Internal; kind <= schema.Exhausted; kind++ {
+		if urn == "urn:annals:error:"+kind.String() {
+			return kind
+		}
+	}
+	return schema.Internal
+}
+
+// unreachable says that nobody answers, unless the asker gave up.
+func (c *Client) unreachable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("ask %s: %w", c.server, err)
+	}
+	return schema.WithHint(schema.Errorf(schema.Unavailable, "ask %s: %w", c.server, err),
+		"start it with annals up, or name another server with --server")
+}
+
+// foreign says that something else answers.
+func (c *Client) foreign(r *http.Response, err error) error {
+	return schema.WithHint(schema.Errorf(schema.Unavailable, "answer of %s, status %d, is not from Annals' API: %w", c.server, r.StatusCode, err),
+		"check the address; a proxy in between may have answered")
+}

@@ -1,0 +1,23 @@
+// Package client asks a running Annals over its web API: package web's other
+// side, for the command line and for Go programs.
+//
+// # What it promises
+//
+//   - Answers are the types of package api.
+//   - A problem document becomes a [schema.Error] with the kind, field and hint
+//     it names, inside a [Problem] that has the rest.
+//   - An answer that breaks off is an error, never a short answer.
+//
+// # What it does not
+//
+// It does not retry, and it checks nothing that the server checks. It follows no
+// redirects: a redirect would send the question to somebody else.
+//
+// # Concurrency
+//
+// A [Client] may be used from several goroutines.
+//
+// # Files
+//
+// client.go; client.gen.go is generated, oapi-codegen.yaml says how.
+package client

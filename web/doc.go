@@ -1,0 +1,42 @@
+// Package web answers HTTP: the API under /api/v1, the explorer, the probes and
+// the metrics, on one listener.
+//
+// # What it promises
+//
+//   - A request reaches a handler only after it was held against
+//     schema/openapi.yaml: unknown or repeated parameters, wrong types, values
+//     beyond their limits and bodies over [MaxBody] are refused, naming the
+//     field.
+//   - A web page of somebody else reaches nothing: a foreign Host (DNS
+//     rebinding) and a foreign Origin are refused before anything is routed.
+//     There are no cookies and no cross-origin headers.
+//   - Every error is a problem document (RFC 9457); one table maps
+//     [schema.Kind] to a status. What is wrong inside is in the log under the
+//     id that the answer carries, not in the answer.
+//   - A streamed answer that fails half-way breaks the connection. What arrives
+//     whole is whole.
+//   - Memory, time, connections and requests at once are bounded. Payloads,
+//     ids and query strings never reach the log.
+//
+// # What it does not
+//
+// It knows no Kafka, store or index: [Services] are the questions it asks, and
+// whoever builds the process answers them. It decides nothing about
+// permissions: [Options.Principal] says who asks, and the services decide what
+// that principal sees. It has no login of its own and no TLS.
+//
+// # Concurrency
+//
+// A [Server] is made by [New], bound by [Server.Listen] and served by
+// [Server.Run], each once. Services are called from many goroutines at once.
+//
+// # Files
+//
+// services.go, lineage.go and jobs.go (what is asked of the process, in shapes
+// of this package's own), server.go (options, listening, shutting down),
+// boundary.go (Host, Origin, headers, principal), observe.go (log, metrics,
+// panics), validate.go (requests against the document), problem.go (errors),
+// handlers.go (the operations), hits.go, traces.go, coverage.go and replays.go
+// (shapes to API types), bytes.go (payloads for people), stream.go (answers
+// without a known end), explorer.go (the embedded pages), probes.go.
+package web

@@ -1,0 +1,315 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// operations implements the API. Requests were held against the document; what
+// it cannot say is checked here.
+type operations struct {
+	services Services
+	options  Options
+}
+
+// elsewhere is the answer of a process that does not play the role that is
+// asked for.
+func elsewhere(what, command string) error {
+	return schema.WithHint(schema.Errorf(schema.Conflict, "this process does not %s", what),
+		fmt.Sprintf("ask the process that runs %s, or annals up", command))
+}
+
+// GetStatus implements [api.StrictServerInterface].
+func (o *operations) GetStatus(context.Context, api.GetStatusRequestObject) (api.GetStatusResponseObject, error) {
+	out := api.GetStatus200JSONResponse{
+		Version: o.options.Build, Now: time.Now().UTC(), Ready: true, Roles: some(o.options.Roles),
+		Demo: optional(o.options.Demo), Dependencies: []api.Dependency{},
+	}
+	for _, d := range o.dependencies() {
+		out.Ready = out.Ready && d.trouble == ""
+		out.Dependencies = append(out.Dependencies, api.Dependency{
+			Name: api.DependencyName(d.name), Ready: d.trouble == "", Detail: d.trouble,
+		})
+	}
+	return out, nil
+}
+
+// Identify implements [api.StrictServerInterface].
+func (o *operations) Identify(ctx context.Context, r api.IdentifyRequestObject) (api.IdentifyResponseObject, error) {
+	id, err := pasted("id", r.Params.Id)
+	if err != nil {
+		return nil, err
+	}
+	found, err := o.services.Queries.Identify(ctx, callOf(ctx).who, id)
+	if err != nil {
+		return nil, err
+	}
+	return api.Identify200JSONResponse(identificationOf(found)), nil
+}
+
+// pasted trims what comes along with an id that was copied from somewhere.
+func pasted(field, id string) (string, error) {
+	if id = strings.TrimSpace(id); id == "" {
+		return "", schema.InvalidField(field, "%s is blank", field)
+	}
+	return id, nil
+}
+
+// GetTrace implements [api.StrictServerInterface].
+func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) (api.GetTraceResponseObject, error) {
+	id, err := pasted("trace_id", r.TraceId)
+	if err != nil {
+		return nil, err
+	}
+	trace, err := o.services.Queries.Trace(ctx, callOf(ctx).who, TraceRequest{
+		TraceID: id, Diffs: value(r.Params.Diffs), FactsOnly: value(r.Params.FactsOnly), Limit: value(r.Params.Limit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.GetTrace200JSONResponse(traceOf(trace)), nil
+}
+
+// SearchRecords implements [api.StrictServerInterface].
+func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsRequestObject) (api.SearchRecordsResponseObject, error) {
+	request := SearchRequest{
+		From: value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
+		EventType: value(r.Params.EventType), Service: value(r.Params.Service), Stage: value(r.Params.Stage),
+		ID: strings.TrimSpace(value(r.Params.Id)), Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
+	}
+	if err := timeRange(request.From, request.To); err != nil {
+		return nil, err
+	}
+	if _, known := schema.ParseStage(request.Stage); request.Stage != "" && !known {
+		return nil, schema.InvalidField("stage", "stage %.32q is none of ingestion, enrichment, transformation, delivery, dead-letter, replay, unknown", request.Stage)
+	}
+	if status := value(r.Params.Status); status == api.SearchRecordsParamsStatusAll {
+		request.Statuses = []schema.Status{schema.Committed, schema.Aborted, schema.Control}
+	} else {
+		parsed, err := schema.ParseStatus(string(status))
+		if err != nil {
+			return nil, schema.InvalidField("status", "%w", err)
+		}
+		request.Statuses = []schema.Status{parsed}
+	}
+	page, err := o.services.Queries.Search(ctx, callOf(ctx).who, request)
+	if err != nil {
+		return nil, err
+	}
+	return api.SearchRecords200JSONResponse(pageOf(page)), nil
+}
+
+// record reads the record that a path and its parameters name.
+func (o *operations) record(ctx context.Context, at schema.Coordinates, topicID *string, branch *int32) (*Record, error) {
+	request := RecordRequest{Coordinates: at, Branch: branch}
+	if topicID != nil {
+		id, err := schema.ParseTopicID(*topicID)
+		if err != nil {
+			return nil, schema.InvalidField("topic_id", "%w", err)
+		}
+		request.TopicID = &id
+	}
+	return o.services.Queries.Record(ctx, callOf(ctx).who, request)
+}
+
+// GetRecord implements [api.StrictServerInterface].
+func (o *operations) GetRecord(ctx context.Context, r api.GetRecordRequestObject) (api.GetRecordResponseObject, error) {
+	at := schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	found, err := o.record(ctx, at, r.Params.TopicId, r.Params.Branch)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetRecord200JSONResponse(recordOf(found)), nil
+}
+
+// GetRecordValue implements [api.StrictServerInterface].
+func (o *operations) GetRecordValue(ctx context.Context, r api.GetRecordValueRequestObject) (api.GetRecordValueResponseObject, error) {
+	at := schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	found, err := o.record(ctx, at, r.Params.TopicId, r.Params.Branch)
+	if err != nil {
+		return nil, err
+	}
+	if found.Record.Value == nil {
+		return api.GetRecordValue204Response{}, nil
+	}
+	return exactValue{name: fmt.Sprintf("%s-%d-%d.bin", at.Topic, at.Partition, at.Offset), body: found.Record.Value}, nil
+}
+
+// exactValue is a record's value as a file.
+type exactValue struct {
+	name string
+	body []byte
+}
+
+// VisitGetRecordValueResponse implements [api.GetRecordValueResponseObject].
+func (v exactValue) VisitGetRecordValueResponse(w http.ResponseWriter) error {
+	attachment(w.Header(), "application/octet-stream", v.name)
+	w.Header().Set("Content-Length", strconv.Itoa(len(v.body)))
+	if _, err := io.Copy(w, bytes.NewReader(v.body)); err != nil {
+		return &brokenError{err}
+	}
+	return nil
+}
+
+// ListTopics implements [api.StrictServerInterface].
+func (o *operations) ListTopics(ctx context.Context, _ api.ListTopicsRequestObject) (api.ListTopicsResponseObject, error) {
+	topics, err := o.services.Queries.Topics(ctx, callOf(ctx).who)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListTopics200JSONResponse{Topics: each(topics, topicOf)}, nil
+}
+
+// GetCoverage implements [api.StrictServerInterface].
+func (o *operations) GetCoverage(ctx context.Context, r api.GetCoverageRequestObject) (api.GetCoverageResponseObject, error) {
+	partitions, err := o.services.Queries.Coverage(ctx, callOf(ctx).who, value(r.Params.Topic))
+	if err != nil {
+		return nil, err
+	}
+	return api.GetCoverage200JSONResponse{Partitions: each(partitions, partitionOf)}, nil
+}
+
+// ListSegments implements [api.StrictServerInterface].
+func (o *operations) ListSegments(ctx context.Context, r api.ListSegmentsRequestObject) (api.ListSegmentsResponseObject, error) {
+	found, err := o.services.Queries.Segments(ctx, callOf(ctx).who, r.Params.Topic)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListSegments200JSONResponse{
+		Topic: found.Topic, Bucket: found.Bucket, Segments: each(found.Segments, segmentOf),
+	}, nil
+}
+
+// Seal implements [api.StrictServerInterface].
+func (o *operations) Seal(ctx context.Context, r api.SealRequestObject) (api.SealResponseObject, error) {
+	if o.services.Sealer == nil {
+		return nil, elsewhere("archive", "annals archive")
+	}
+	wait := value(r.Params.Wait)
+	partitions, records, err := o.services.Sealer.Seal(ctx, wait)
+	if err != nil {
+		return nil, err
+	}
+	return api.Seal200JSONResponse{Partitions: partitions, Records: records, Waited: wait}, nil
+}
+
+// replays gives the replay service, if this process has it.
+func (o *operations) replays() (Replays, error) {
+	if o.services.Replays == nil {
+		return nil, elsewhere("replay", "annals serve")
+	}
+	return o.services.Replays, nil
+}
+
+// PlanReplay implements [api.StrictServerInterface].
+func (o *operations) PlanReplay(ctx context.Context, r api.PlanReplayRequestObject) (api.PlanReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	request, err := replayRequest(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := replays.Plan(ctx, callOf(ctx).who, request)
+	if err != nil {
+		return nil, err
+	}
+	return api.PlanReplay200JSONResponse(planOf(plan)), nil
+}
+
+// RunReplay implements [api.StrictServerInterface].
+func (o *operations) RunReplay(ctx context.Context, r api.RunReplayRequestObject) (api.RunReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	job, err := replays.Run(ctx, callOf(ctx).who, r.Body.PlanId)
+	if err != nil {
+		return nil, err
+	}
+	return api.RunReplay202JSONResponse(jobOf(job)), nil
+}
+
+// GetReplay implements [api.StrictServerInterface].
+func (o *operations) GetReplay(ctx context.Context, r api.GetReplayRequestObject) (api.GetReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	job, err := replays.Get(ctx, callOf(ctx).who, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetReplay200JSONResponse(jobOf(job)), nil
+}
+
+// ListReplays implements [api.StrictServerInterface].
+func (o *operations) ListReplays(ctx context.Context, _ api.ListReplaysRequestObject) (api.ListReplaysResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := replays.List(ctx, callOf(ctx).who)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListReplays200JSONResponse{Jobs: each(jobs, jobOf)}, nil
+}
+
+// CancelReplay implements [api.StrictServerInterface].
+func (o *operations) CancelReplay(ctx context.Context, r api.CancelReplayRequestObject) (api.CancelReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	job, err := replays.Cancel(ctx, callOf(ctx).who, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return api.CancelReplay200JSONResponse(jobOf(job)), nil
+}
+
+// Export implements [api.StrictServerInterface].
+func (o *operations) Export(ctx context.Context, r api.ExportRequestObject) (api.ExportResponseObject, error) {
+	if o.services.Exports == nil {
+		return nil, elsewhere("export", "annals serve")
+	}
+	request, err := exportRequest(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return download{
+		ctx: ctx, contentType: "application/x-tar", name: "annals-export.tar",
+		write: func(w io.Writer) error { return o.services.Exports.Export(ctx, callOf(ctx).who, request, w) },
+	}, nil
+}
+
+// dependency is a line of the health report; trouble is "" where it is well.
+type dependency struct{ name, trouble string }
+
+// dependencies are in the order of a record's way through them.
+func (o *operations) dependencies() []dependency {
+	var out []dependency
+	for name, trouble := range o.services.Health() {
+		out = append(out, dependency{name, trouble})
+	}
+	order := []string{"kafka", "store", "index"}
+	slices.SortFunc(out, func(a, b dependency) int {
+		if x, y := slices.Index(order, a.name), slices.Index(order, b.name); x != y {
+			return x - y
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return out
+}

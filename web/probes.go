@@ -1,0 +1,44 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/labstack/echo/v5"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// probes adds what the machine's own watchers ask.
+func (s *Server) probes(e *echo.Echo) {
+	e.GET("/healthz", func(c *echo.Context) error { // alive: it answers
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return c.String(http.StatusOK, "ok\n")
+	})
+	e.GET("/readyz", s.ready)
+	handler := promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+	e.GET("/metrics", func(c *echo.Context) error {
+		handler.ServeHTTP(c.Response(), c.Request())
+		return nil
+	})
+}
+
+// ready answers 200 when all dependencies are well, else 503 and what is not.
+// Being behind is not being unready: taking the process away would not help.
+func (s *Server) ready(c *echo.Context) error {
+	answer := struct {
+		Ready    bool              `json:"ready"`
+		NotReady map[string]string `json:"not_ready,omitempty"`
+	}{Ready: true, NotReady: map[string]string{}}
+	for name, trouble := range s.services.Health() {
+		if trouble != "" {
+			answer.Ready, answer.NotReady[name] = false, trouble
+		}
+	}
+	h := c.Response().Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	if !answer.Ready {
+		c.Response().WriteHeader(http.StatusServiceUnavailable)
+	}
+	return json.NewEncoder(c.Response()).Encode(answer)
+}

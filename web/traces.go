@@ -1,0 +1,80 @@
+package web
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+func traceOf(t *Trace) api.Trace {
+	return api.Trace{
+		TraceId: t.TraceID, From: moment(t.From), To: moment(t.To),
+		Hops: each(t.Hops, hopOf), Edges: each(t.Edges, edgeOf), Topics: list(t.Topics), Services: list(t.Services),
+		Sealed: &t.Sealed, Ghosts: &t.Ghosts, OutsideParents: &t.OutsideParents,
+		Truncated: t.Truncated, Searched: searchedOf(t.Searched),
+	}
+}
+
+func hopOf(h *Hop) api.Hop {
+	hit := hitOf(&h.Hit)
+	out := api.Hop{
+		Coordinates: hit.Coordinates, Timestamp: hit.Timestamp, EventTime: hit.EventTime, Status: api.HopStatus(hit.Status),
+		Sealed: hit.Sealed, Stage: hit.Stage, EventType: hit.EventType, EventVersion: hit.EventVersion,
+		SourceService: hit.SourceService, TraceId: hit.TraceId, EventId: hit.EventId, SpanId: hit.SpanId,
+		Errors: hit.Errors, Bytes: hit.Bytes, StageRule: h.StageRule, Depth: h.Depth,
+	}
+	if h.HasKey {
+		key := bytesOf(h.Key)
+		out.Key = &key
+	}
+	if d := h.Diff; d != nil {
+		out.Diff = &api.Diff{
+			Parent: d.Parent, Comparable: d.Comparable, Note: optional(d.Note),
+			Changes: each(d.Changes, changeOf), Truncated: d.Truncated,
+		}
+	}
+	return out
+}
+
+func changeOf(c *Change) api.Change {
+	out := api.Change{Op: api.ChangeOp(c.Op), Path: c.Path, MovedFrom: optional(c.MovedFrom), Envelope: optional(c.Envelope)}
+	out.From, out.To = present(c.From), present(c.To)
+	return out
+}
+
+// present keeps an absent value absent: an interface that holds a nil slice
+// would be written as null, which is a value.
+func present(raw json.RawMessage) any {
+	if raw == nil {
+		return nil
+	}
+	return raw
+}
+
+func edgeOf(e *Edge) api.Edge {
+	out := api.Edge{
+		Child: e.Child, Kind: api.EdgeKind(e.Kind), Declared: e.Declared, Rule: e.Rule, Evidence: optional(e.Evidence),
+		Confidence: e.Confidence, Primary: optional(e.Primary),
+	}
+	if o := e.Outside; o != nil {
+		out.Outside = outsideOf(o)
+	} else {
+		out.Parent = &e.Parent
+	}
+	return out
+}
+
+func outsideOf(o *Outside) *api.Outside {
+	out := &api.Outside{Ghost: o.Ghost, Id: o.ID, TraceId: optional(o.TraceID), EventType: optional(o.EventType)}
+	if c := o.Coordinates; c != nil {
+		out.Coordinates = &api.Coordinates{
+			Topic: c.Topic, TopicId: topicIDOf(c.TopicID), Partition: c.Partition, Branch: c.Branch, Offset: c.Offset,
+		}
+	}
+	if !o.Ghost {
+		t := writable(time.UnixMilli(o.Timestamp))
+		out.Timestamp = &t
+	}
+	return out
+}
