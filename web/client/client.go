@@ -64,18 +64,18 @@ func Dial(server string) (*Client, error) {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Problem is an error that the server answered with. errors.As finds the
+// ProblemError is an error that the server answered with. errors.As finds the
 // schema.Error inside, with kind, field and hint.
-type Problem struct {
+type ProblemError struct {
 	api.Problem
 	err error
 }
 
 // Error returns the document's detail.
-func (p *Problem) Error() string { return p.err.Error() }
+func (p *ProblemError) Error() string { return p.err.Error() }
 
 // Unwrap returns the schema.Error.
-func (p *Problem) Unwrap() error { return p.err }
+func (p *ProblemError) Unwrap() error { return p.err }
 
 // Status asks for the server's state.
 func (c *Client) Status(ctx context.Context) (*api.Status, error) {
@@ -247,7 +247,7 @@ func (c *Client) problem(r *http.Response) error {
 	if err != nil {
 		return err
 	}
-	p := &Problem{}
+	p := &ProblemError{}
 	if err := json.Unmarshal(body, &p.Problem); err != nil {
 		return c.foreign(r, err)
 	}

@@ -5,7 +5,7 @@
 //
 //   - Answers are the types of package api.
 //   - A problem document becomes a [schema.Error] with the kind, field and hint
-//     it names, inside a [Problem] that has the rest.
+//     it names, inside a [ProblemError] that has the rest.
 //   - An answer that breaks off is an error, never a short answer.
 //
 // # What it does not
