@@ -27,7 +27,9 @@ type Store interface {
 type Ledger interface {
 	Head(ctx context.Context, s schema.Stream) (ledger.Head, error)
 	Append(ctx context.Context, head ledger.Head, c *schema.Commit) (ledger.Head, error)
+	PlaceGaps(ctx context.Context, c *schema.Commit, gaps []schema.Gap) error
 	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
+	HasStreams(ctx context.Context, cluster string) (bool, error)
 	Chains
 }
 

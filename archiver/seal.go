@@ -3,8 +3,6 @@ package archiver
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -79,11 +77,7 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 	c.TopicConfigSHA256 = p.config
 	a.mu.Unlock()
 	c.HighWatermark, c.LastStableOffset, c.LogStart = known(hwm), known(lso), known(logStart)
-	for _, g := range j.gaps {
-		c.GapOffsets += g.To - g.From
-	}
-	c.Gaps = j.gaps
-	if err := a.patiently(ctx, j, func() error { return a.placeGaps(ctx, c) }); err != nil {
+	if err := a.patiently(ctx, j, func() error { return a.ledger.PlaceGaps(ctx, c, j.gaps) }); err != nil {
 		return head, index.SegmentRow{}, err
 	}
 	var summary *index.Summary
@@ -207,24 +201,6 @@ func (a *Archiver) encode(j *job, summary *index.Summary) (*bytes.Buffer, segmen
 		return fail(err)
 	}
 	return body, written, nil
-}
-
-// placeGaps moves a long list of gaps into an object of its own.
-func (a *Archiver) placeGaps(ctx context.Context, c *schema.Commit) error {
-	if len(c.Gaps) <= schema.MaxInlineGaps {
-		return nil
-	}
-	raw, err := json.Marshal(c.Gaps)
-	if err != nil {
-		return fmt.Errorf("encode gaps of %s: %w", c.Stream(), err)
-	}
-	digest := schema.Digest(sha256.Sum256(raw))
-	ref := schema.ObjectRef{Key: schema.GapsKey(c.Stream(), c.Base, c.Next, digest), SHA256: digest, Bytes: int64(len(raw))}
-	if _, err := a.store.Put(ctx, ref.Key, raw); err != nil {
-		return err
-	}
-	c.Gaps, c.GapsObject = nil, &ref
-	return nil
 }
 
 // settle is step 8, and what happens when the seq was somebody else's.

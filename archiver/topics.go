@@ -85,28 +85,15 @@ func (t *topics) identify(ctx context.Context) error {
 	if cluster.ID == "" || cluster.ID != schema.EscapeTopic(cluster.ID) {
 		return schema.Errorf(schema.Invalid, "the Kafka cluster reports the ID %q; Annals keys the archive by it and needs letters, digits, - or _", cluster.ID)
 	}
-	first, err := t.firstTime(asking, cluster.ID)
+	archived, err := t.a.ledger.HasStreams(asking, cluster.ID)
 	if err != nil {
 		return err
 	}
-	t.cluster, t.first = cluster.ID, first
+	t.cluster, t.first = cluster.ID, !archived
 	t.a.mu.Lock()
 	defer t.a.mu.Unlock()
 	t.a.clear("start")
 	return nil
-}
-
-// firstTime tells whether nothing of the cluster is archived yet.
-func (t *topics) firstTime(ctx context.Context, cluster string) (bool, error) {
-	for stream, err := range t.a.ledger.Streams(ctx) {
-		if err != nil {
-			return false, err
-		}
-		if stream.Cluster == cluster {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // watch lists topics until ctx ends.
