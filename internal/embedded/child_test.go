@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ import (
 const childEnv = "ANNALS_TEST_CHILD"
 
 type childJob struct {
-	Engine string // "kafka", "s3"
+	Engine string // "kafka", "s3", or "lock" for the data directory's lock
 	Dir    string
 	Listen string
 }
@@ -40,6 +41,9 @@ func TestChild(t *testing.T) {
 		addr = startKafka(t, embedded.KafkaOptions{DataDir: job.Dir, Listen: job.Listen}).Addr()
 	case "s3":
 		addr = startS3(t, embedded.S3Options{DataDir: job.Dir, Listen: job.Listen}).Endpoint()
+	case "lock":
+		defer unlock(t, lockDir(t, job.Dir))
+		addr = strconv.Itoa(os.Getpid())
 	default:
 		t.Fatalf("no engine %q", job.Engine)
 	}

@@ -40,7 +40,8 @@
 // # Files
 //
 //	kafka.go, kafka_guard.go            the broker; the check of foreign bytes
-//	kafka_recover.go, kafka_scan.go     transactions left open by a kill
+//	kafka_recover.go, kafka_scan.go,
+//	kafka_producers.go                  transactions left open by a kill
 //	s3.go, proxy.go                     the gateway and the port before it
 //	rooted.go, rooted_object.go         the file backend without a working directory
 //	durable.go, durable_backend.go      group sync; what waits for it

@@ -109,7 +109,7 @@ func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
 		kfake.NumBrokers(1),
 		kfake.DefaultNumPartitions(1),
 		kfake.EnableSASL(),
-		kfake.Superuser("SCRAM-SHA-256", b.opts.User, b.opts.Password),
+		kfake.Superuser(saslMechanism, b.opts.User, b.opts.Password),
 		// A directory that exists brings its own ID and overrides this one.
 		kfake.ClusterID(newClusterID()),
 		kfake.WithLogger(b.log),

@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,12 +44,14 @@ func (l guardedListener) Accept() (net.Conn, error) {
 
 // frameConn follows the request frames read from a connection and fails at
 // the first whose header is not one of a request kfake can parse. Read is
-// called by one goroutine at a time.
+// called by one goroutine at a time, and so is Write.
 type frameConn struct {
 	net.Conn
 	head    [4 + minKafkaFrame]byte // size, then the request header's fixed part
 	pending []byte                  // of head, not handed on yet
 	left    int64                   // bytes of the frame not read yet
+
+	handshake atomic.Pointer[[4]byte] // correlation ID of a SASL handshake not answered yet
 }
 
 func (c *frameConn) Read(p []byte) (int, error) {
@@ -88,7 +92,37 @@ func (c *frameConn) next() error {
 	if kmsg.RequestForKey(key) == nil || version < 0 {
 		return fmt.Errorf("%w: key %d version %d", errKafkaFrame, key, version)
 	}
+	if key == int16(kmsg.SASLHandshake) {
+		c.handshake.Store((*[4]byte)(bytes.Clone(c.head[8:12])))
+	}
 	c.pending = c.head[:]
 	c.left = int64(size) - minKafkaFrame
 	return nil
+}
+
+// saslMechanism is the one mechanism users exist for.
+const saslMechanism = "SCRAM-SHA-256"
+
+// Write completes kfake's answer to a SASL handshake: it names the mechanisms
+// only when it refuses one, Kafka always does, and kafkajs insists.
+func (c *frameConn) Write(p []byte) (int, error) {
+	correlation := c.handshake.Load()
+	if correlation == nil || !isBareHandshake(p, correlation[:]) {
+		return c.Conn.Write(p)
+	}
+	c.handshake.Store(nil)
+	answer := append(bytes.Clone(p[:10]), 0, 0, 0, 1) // one mechanism
+	answer = binary.BigEndian.AppendUint16(answer, uint16(len(saslMechanism)))
+	answer = append(answer, saslMechanism...)
+	binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
+	if _, err := c.Conn.Write(answer); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// isBareHandshake recognizes the answer to a handshake, version 1: size,
+// correlation ID, no error, no mechanisms.
+func isBareHandshake(p, correlation []byte) bool {
+	return len(p) == 14 && bytes.Equal(p[4:8], correlation) && bytes.Equal(p[8:], make([]byte, 6))
 }

@@ -3,7 +3,9 @@ package embedded_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -129,7 +131,7 @@ func produceTransactions(ctx context.Context, client *kgo.Client, round int) (co
 }
 
 // BenchmarkKafka prints what a load of the demo's size costs: 700,000 records
-// of 300 bytes over 7 topics, produced and read back, and the memory of the
+// of about 300 bytes over 7 topics, produced and read back, and the memory of the
 // broker's process before and after a restart.
 func BenchmarkKafka(b *testing.B) {
 	const total, topics = 700_000, 7
@@ -146,8 +148,9 @@ func BenchmarkKafka(b *testing.B) {
 			b.Fatal(err)
 		}
 		start := time.Now()
-		value := make([]byte, 300)
 		for i := range total {
+			value := fmt.Appendf(nil, `{"eventType":"FxRateReceived","eventVersion":1,"sourceService":"ecb-gateway","traceId":"%016x%016x","eventId":"%016x%016x","timestamp":"%s","payload":{"currency":"USD","rate":%f,"note":"as large as an event of the demo"}}`,
+				rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64(), time.Unix(int64(i)*3600, 0).UTC().Format(time.RFC3339), rand.Float64())
 			client.Produce(b.Context(), &kgo.Record{Topic: names[i%topics], Key: fmt.Append(nil, i), Value: value}, func(_ *kgo.Record, err error) {
 				if err != nil {
 					b.Error(err)
@@ -172,8 +175,27 @@ func BenchmarkKafka(b *testing.B) {
 		start = time.Now()
 		c = startChild(b, childJob{Engine: "kafka", Dir: dir, Listen: "127.0.0.1:0"})
 		b.ReportMetric(time.Since(start).Seconds(), "s-restart-killed")
+		b.ReportMetric(c.residentMiB(b), "MiB-restarted-killed")
+		b.ReportMetric(float64(dirSize(b, dir))/(1<<20), "MiB-disk")
 		c.stop(b)
 	}
+}
+
+func dirSize(b *testing.B, dir string) (size int64) {
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		fi, err := e.Info()
+		if err == nil {
+			size += fi.Size()
+		}
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return size
 }
 
 // drain consumes n records and returns the rate.

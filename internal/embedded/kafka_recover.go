@@ -28,7 +28,9 @@ const runningFile = "running"
 // stay half. So each gets its marker before anybody can connect: commit if
 // another partition has it already, else abort.
 //
-// Not mended: consumer offsets that were part of a transaction whose commit
+// Not mended: a half written commit of a client older than KIP-890, if it was
+// not the producer's first since it began: its marker cannot be told from an
+// earlier one, and the rest is aborted. And consumer offsets that were part of a transaction whose commit
 // was under way. kfake holds them in memory until the markers are written, so
 // a consumer may read again what its committed output has already.
 func (b *brokerStart) recoverTransactions(ctx context.Context) error {

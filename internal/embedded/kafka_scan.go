@@ -25,13 +25,13 @@ type openTransaction struct {
 	partition int32
 	producer  int64
 	epoch     int16
-	// committed: a commit marker of the same producer and epoch stands in
-	// another partition, so the transaction was decided and the stop came
-	// between its markers. Producers of KIP-890 have an epoch a transaction.
+	// committed: its commit marker stands in another partition, so it was
+	// decided and the stop came between its markers.
 	committed bool
 }
 
-// producerEpoch names a transaction, for producers of KIP-890 at least.
+// producerEpoch names one transaction of a producer of KIP-890, whose epoch
+// rises with each, and all of them of an older one.
 type producerEpoch struct {
 	id    int64
 	epoch int16
@@ -63,8 +63,13 @@ func scanTransactions(dir string) ([]openTransaction, error) {
 			open = append(open, openTransaction{topic: topic, partition: partition, producer: producer, epoch: epoch})
 		}
 	}
+	first, err := firstTransactions(dir)
+	if err != nil {
+		return nil, err
+	}
 	for i := range open {
-		open[i].committed = commits[producerEpoch{open[i].producer, open[i].epoch}]
+		tx := producerEpoch{open[i].producer, open[i].epoch}
+		open[i].committed = commits[tx] && first[tx]
 	}
 	return open, nil
 }

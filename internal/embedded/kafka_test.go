@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -245,6 +247,28 @@ func TestKafkaAsksForCredentials(t *testing.T) {
 				t.Error("was let in")
 			}
 		})
+	}
+}
+
+// TestKafkaNamesItsMechanisms: kafkajs goes on only if the handshake's answer
+// lists the mechanism it asked for.
+func TestKafkaNamesItsMechanisms(t *testing.T) {
+	k := startKafka(t, embedded.KafkaOptions{})
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for mechanism, wantErr := range map[string]error{"SCRAM-SHA-256": nil, "GSSAPI": kerr.UnsupportedSaslMechanism} {
+		req := kmsg.NewPtrSASLHandshakeRequest()
+		req.Mechanism = mechanism
+		resp, err := req.RequestWith(t.Context(), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := kerr.ErrorForCode(resp.ErrorCode); !errors.Is(err, wantErr) || !slices.Contains(resp.SupportedMechanisms, "SCRAM-SHA-256") {
+			t.Errorf("%s: %v, supported are %q", mechanism, err, resp.SupportedMechanisms)
+		}
 	}
 }
 

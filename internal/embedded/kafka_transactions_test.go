@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // TestKafkaEndsOpenTransactions kills the broker while a transaction is open in
@@ -17,11 +18,20 @@ import (
 // kill had come between the two markers. Whatever reads the log by its markers
 // must come to the same verdict then and for ever, whatever follows.
 func TestKafkaEndsOpenTransactions(t *testing.T) {
-	for name, torn := range map[string]bool{"open": false, "half committed": true} {
+	for name, c := range map[string]struct {
+		torn bool
+		opts []kgo.Opt
+	}{
+		"open":                 {torn: false},
+		"half committed":       {torn: true},
+		"open, before KIP-890": {opts: []kgo.Opt{kgo.MaxVersions(kversion.V3_7_0())}},
+	} {
 		t.Run(name, func(t *testing.T) {
+			torn := c.torn
+			opts := append(c.opts, kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 			dir := t.TempDir()
 			c := startChild(t, childJob{Engine: "kafka", Dir: dir, Listen: "127.0.0.1:0"})
-			client := childKafkaClient(t, c.addr, kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			client := childKafkaClient(t, c.addr, opts...)
 			if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 2, 1, nil, "left-open"); err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +50,7 @@ func TestKafkaEndsOpenTransactions(t *testing.T) {
 			}
 			for round := range 3 { // the last two starts follow a kill and a clean stop
 				c := startChild(t, childJob{Engine: "kafka", Dir: dir, Listen: "127.0.0.1:0"})
-				client := childKafkaClient(t, c.addr, kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+				client := childKafkaClient(t, c.addr, opts...)
 				if round == 0 { // the same producer commits: only its own may count
 					writeBoth(t, client, "after")
 					endCommitted(t, client)

@@ -31,7 +31,10 @@ var ErrDataDirInUse = errors.New("data directory is in use")
 
 // DataDirLock keeps a data directory to one process. The kernel lets go of it
 // when the process ends, however it ends.
-type DataDirLock struct{ file *os.File }
+type DataDirLock struct {
+	file    *os.File
+	unclean bool
+}
 
 // LockDataDir makes dir if need be (mode 0700) and locks it. It does not wait
 // for another holder: the error is [ErrDataDirInUse].
@@ -46,12 +49,20 @@ func LockDataDir(dir string) (*DataDirLock, error) {
 	if err := lockFile(f, dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
-	if err := errors.Join(f.Truncate(0), writeAt(f, pid)); err != nil {
+	last, err := readHolder(f)
+	if err == nil {
+		err = errors.Join(f.Truncate(0), writeAt(f, []byte(strconv.Itoa(os.Getpid())+"\n")), f.Sync())
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock data directory: %w", err), f.Close())
 	}
-	return &DataDirLock{file: f}, nil
+	return &DataDirLock{file: f, unclean: last != ""}, nil
 }
+
+// Unclean says whether the last process that held the directory ended without
+// [DataDirLock.Unlock]: by a kill, a crash or a power cut. What it wrote last
+// wants checking.
+func (l *DataDirLock) Unclean() bool { return l.unclean }
 
 func lockFile(f *os.File, dir string) error {
 	for try := 1; ; try++ {
@@ -69,14 +80,19 @@ func lockFile(f *os.File, dir string) error {
 	}
 }
 
-// holder reads who wrote the lock file.
+// holder names the process that wrote the lock file.
 func holder(f *os.File) string {
-	body, err := io.ReadAll(io.LimitReader(f, 32))
-	pid, convErr := strconv.Atoi(strings.TrimSpace(string(body)))
-	if err != nil || convErr != nil {
+	pid, err := readHolder(f)
+	if _, convErr := strconv.Atoi(pid); err != nil || convErr != nil {
 		return "another process"
 	}
-	return fmt.Sprintf("process %d", pid)
+	return "process " + pid
+}
+
+// readHolder returns the process id in the lock file, empty after a clean stop.
+func readHolder(f *os.File) (string, error) {
+	body, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
+	return strings.TrimSpace(string(body)), err
 }
 
 func writeAt(f *os.File, body []byte) error {
@@ -84,9 +100,9 @@ func writeAt(f *os.File, body []byte) error {
 	return err
 }
 
-// Unlock gives the directory back.
+// Unlock gives the directory back at a clean stop.
 func (l *DataDirLock) Unlock() error {
-	if err := l.file.Close(); err != nil {
+	if err := errors.Join(l.file.Truncate(0), l.file.Sync(), l.file.Close()); err != nil {
 		return fmt.Errorf("unlock data directory: %w", err)
 	}
 	return nil

@@ -126,7 +126,7 @@ func startS3(ctx context.Context, opts S3Options) (_ *S3, err error) {
 	if err != nil {
 		return nil, err
 	}
-	undo = append(undo, release)
+	undo = append(undo, release, func() error { store.Shutdown(); return nil })
 	if err := createBucket(ctx, store, opts); err != nil {
 		return nil, err
 	}

@@ -114,8 +114,30 @@ func TestDataDirHasOneOwner(t *testing.T) {
 	if !errors.Is(err, embedded.ErrDataDirInUse) || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("a second owner: %v", err)
 	}
+	if l.Unclean() {
+		t.Error("a new directory was left unclean")
+	}
 	unlock(t, l)
-	unlock(t, lockDir(t, dir))
+	again := lockDir(t, dir)
+	if again.Unclean() {
+		t.Error("a clean stop was unclean")
+	}
+	unlock(t, again)
+}
+
+// TestDataDirKnowsAKill kills a process that holds the lock.
+func TestDataDirKnowsAKill(t *testing.T) {
+	dir := t.TempDir()
+	c := startChild(t, childJob{Engine: "lock", Dir: dir})
+	if _, err := embedded.LockDataDir(dir); !errors.Is(err, embedded.ErrDataDirInUse) || !strings.Contains(err.Error(), c.addr) {
+		t.Errorf("held by process %s: %v", c.addr, err)
+	}
+	c.kill()
+	l := lockDir(t, dir)
+	if !l.Unclean() {
+		t.Error("a kill was a clean stop")
+	}
+	unlock(t, l)
 }
 
 // TestDataDirLockIgnoresLookers: reading the up file looks at the lock, which
