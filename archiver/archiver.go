@@ -312,8 +312,8 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 	var asked Sealed
 	targets := map[*partition]int64{}
 	for _, p := range a.partitions {
-		if p.cuttable() {
-			p.sealTo = p.cutEnd()
+		if p.cuttable(p.decided) {
+			p.sealTo = p.cutEnd(p.decided)
 			targets[p] = p.sealTo
 			asked.Partitions++
 			asked.Records += int64(p.decided)

@@ -152,8 +152,8 @@ func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) 
 	defer a.mu.Unlock()
 	now := time.Now()
 	for _, key := range list {
-		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable() && p.decidedBytes >= a.cutAt.MinBytes {
-			a.enqueue(p.cut(cutRevoked, now))
+		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable(p.decided) && p.decidedBytes >= a.cutAt.MinBytes {
+			a.enqueue(p.cut(cutRevoked, p.decided, now))
 		}
 	}
 	for bounded.Err() == nil && a.anySealing(list) {

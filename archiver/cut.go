@@ -47,9 +47,9 @@ const (
 	budgetShare = 0.7 // of the budget, from where on the largest buffers are cut
 )
 
-// due tells why the partition should be cut now, or "".
-func (c Cut) due(p *partition, now time.Time) string {
-	if p.sealing || !p.cuttable() {
+// due tells why the first n rows of the partition should be cut now, or "".
+func (c Cut) due(p *partition, n int, now time.Time) string {
+	if p.sealing || !p.cuttable(n) {
 		return ""
 	}
 	age := now.Sub(p.since)
@@ -67,7 +67,7 @@ func (c Cut) due(p *partition, now time.Time) string {
 	}
 }
 
-// job is a cut: the decided rows [0, n) of a buffer and the gaps among them.
+// job is a cut: the first rows of a buffer, decided, and the gaps among them.
 // The rows are not changed any more.
 type job struct {
 	p      *partition
@@ -86,9 +86,9 @@ func (j *job) rowsEnd() int64 {
 	return j.rows[len(j.rows)-1].Offset + 1
 }
 
-// cut takes the decided part of a buffer for sealing.
-func (p *partition) cut(reason string, now time.Time) *job {
-	j := &job{p: p, reason: reason, rows: p.rows[:p.decided:p.decided], base: p.head.Next, next: p.cutEnd()}
+// cut takes the first n rows of a buffer, all decided, for sealing.
+func (p *partition) cut(reason string, n int, now time.Time) *job {
+	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n)}
 	for _, g := range p.gaps {
 		if g.To <= j.next {
 			j.gaps = append(j.gaps, g)
@@ -101,24 +101,34 @@ func (p *partition) cut(reason string, now time.Time) *job {
 // cutDue queues every buffer that is due, and the largest while the process
 // holds more than its share of the budget.
 func (a *Archiver) cutDue(now time.Time) {
+	away := a.feed.trouble() != nil
 	for _, p := range a.partitions {
-		if reason := a.cutAt.due(p, now); reason != "" {
-			a.enqueue(p.cut(reason, now))
+		if reason := a.cutAt.due(p, p.ready(away), now); reason != "" {
+			a.enqueue(p.cut(reason, p.ready(away), now))
 		}
 	}
 	limit := int64(budgetShare * float64(a.options.Memory))
 	for a.held-a.sealingBytes() > limit {
 		var largest *partition
 		for _, p := range a.partitions {
-			if !p.sealing && p.decided > 0 && (largest == nil || p.decidedBytes > largest.decidedBytes) {
+			if !p.sealing && p.ready(away) > 0 && (largest == nil || p.decidedBytes > largest.decidedBytes) {
 				largest = p
 			}
 		}
 		if largest == nil {
 			return
 		}
-		a.enqueue(largest.cut(cutBudget, now))
+		a.enqueue(largest.cut(cutBudget, largest.ready(away), now))
 	}
+}
+
+// ready is how many rows may be cut: those that the index was given, so that
+// they need not be read from S3 for it; all decided ones while it is away.
+func (p *partition) ready(indexAway bool) int {
+	if indexAway {
+		return p.decided
+	}
+	return p.fed
 }
 
 func (a *Archiver) sealingBytes() int64 {

@@ -20,7 +20,7 @@ type Feed struct {
 
 const (
 	feedDepth  = 2  // batches under way
-	feedBatch  = 8  // × Rows: the largest batch
+	feedBatch  = 2  // × Rows: the largest batch
 	feedBehind = 20 // × Rows: so much waiting, and reading pauses
 )
 

@@ -9,9 +9,17 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// rowOverhead is what a buffered record costs beside its key, value and
-// headers: the struct, the header slice, the client's batch around it.
-const rowOverhead = 256
+// What a buffered record costs beside its key, value and headers: the struct
+// and the client's batch around it, and the two slices of each header.
+const (
+	rowOverhead    = 256
+	headerOverhead = 64
+)
+
+// cost is what a buffered record counts in the budget.
+func cost(r *schema.Record) int64 {
+	return r.Bytes() + rowOverhead + headerOverhead*int64(len(r.Headers))
+}
 
 // partition is the buffer of one partition between what the ledger says is
 // archived and what Kafka has served. It is guarded by the Archiver's mutex.
@@ -88,7 +96,7 @@ func (p *partition) add(record *schema.Record, now time.Time) {
 		p.decide(record.ProducerID, kafka.MarkerOf(record.Key))
 	}
 	p.rows = append(p.rows, *record)
-	p.bytes += record.Bytes() + rowOverhead
+	p.bytes += cost(record)
 	p.expected = record.Offset + 1
 }
 
@@ -110,7 +118,7 @@ func (p *partition) decide(producerID int64, marker kafka.Marker) {
 // settle moves the frontier over every row that has its verdict now.
 func (p *partition) settle() {
 	for p.decided < len(p.rows) && p.rows[p.decided].Status != schema.Undecided {
-		p.decidedBytes += p.rows[p.decided].Bytes() + rowOverhead
+		p.decidedBytes += cost(&p.rows[p.decided])
 		p.decided++
 	}
 }
@@ -145,17 +153,17 @@ func (p *partition) touch(now time.Time) {
 	}
 }
 
-// cutEnd is the first offset that a cut made now would not cover: below the
-// first undecided row, else everything seen.
-func (p *partition) cutEnd() int64 {
-	if p.decided < len(p.rows) {
-		return p.rows[p.decided].Offset
+// cutEnd is the first offset that a cut of the first n rows does not cover:
+// with all rows, gaps behind the last one are covered too.
+func (p *partition) cutEnd(n int) int64 {
+	if n < len(p.rows) {
+		return p.rows[n].Offset
 	}
 	return p.expected
 }
 
-// cuttable tells whether a cut made now would cover anything.
-func (p *partition) cuttable() bool { return p.cutEnd() > p.head.Next }
+// cuttable tells whether a cut of the first n rows would cover anything.
+func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next }
 
 // discard forgets everything above the head and asks for it again. It returns
 // the bytes it held.
@@ -174,7 +182,7 @@ func (p *partition) discard(head ledger.Head) int64 {
 func (p *partition) release(n int, head ledger.Head) int64 {
 	var freed int64
 	for i := range p.rows[:n] {
-		freed += p.rows[i].Bytes() + rowOverhead
+		freed += cost(&p.rows[i])
 	}
 	p.rows = slices.Clone(p.rows[n:])
 	p.first += int64(n)

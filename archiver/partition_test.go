@@ -101,8 +101,8 @@ func TestPartitionAccountsForEveryOffset(t *testing.T) {
 			batch := append([]schema.Record{}, records[from:k]...)
 			held += p.take(&kafka.Batch{Records: batch, LogStart: 0}, now)
 			i = k
-			if p.cuttable() && rapid.Bool().Draw(t, "cut") {
-				j := p.cut(cutAsked, now)
+			if p.cuttable(p.decided) && rapid.Bool().Draw(t, "cut") {
+				j := p.cut(cutAsked, p.decided, now)
 				check(j)
 				held -= p.release(len(j.rows), ledger.Head{Commit: p.head.Commit, Next: j.next})
 			}
@@ -158,7 +158,7 @@ func TestCutDue(t *testing.T) {
 		if x.change != nil {
 			x.change(p)
 		}
-		if got := c.due(p, now); got != x.want {
+		if got := c.due(p, p.decided, now); got != x.want {
 			t.Errorf("%s: %q, want %q", name, got, x.want)
 		}
 	}

@@ -49,7 +49,7 @@ type ConsumerOptions struct {
 	// It must be unique in the group; empty: dynamic.
 	InstanceID string
 	// FetchBytes bounds one fetch per broker, and so the client's own buffer
-	// (about twice this per broker); 16 MiB if zero.
+	// (about twice this per broker); 8 MiB if zero.
 	FetchBytes int32
 	// RebalanceTimeout bounds Revoked; 60 s if zero.
 	RebalanceTimeout time.Duration
@@ -61,12 +61,13 @@ type ConsumerOptions struct {
 type Consumer struct {
 	client *kgo.Client
 	group  string
+	names  names
 }
 
 // NewConsumer joins nothing yet: Add topics, then Poll.
 func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer, error) {
 	if tail.FetchBytes == 0 {
-		tail.FetchBytes = 16 << 20
+		tail.FetchBytes = 8 << 20
 	}
 	if tail.RebalanceTimeout == 0 {
 		tail.RebalanceTimeout = time.Minute
@@ -95,7 +96,7 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{client: client, group: tail.Group}, nil
+	return &Consumer{client: client, group: tail.Group, names: names{}}, nil
 }
 
 // assignments turns the client's callbacks into the Owner's.
@@ -190,13 +191,13 @@ func (c *Consumer) Poll(ctx context.Context, most int) ([]Batch, error) {
 				}
 				return
 			}
-			batches = append(batches, batch(t, p))
+			batches = append(batches, c.batch(t, p))
 		})
 	})
 	return batches, whole
 }
 
-func batch(t kgo.FetchTopic, p kgo.FetchPartition) Batch {
+func (c *Consumer) batch(t kgo.FetchTopic, p kgo.FetchPartition) Batch {
 	b := Batch{
 		TopicPartition: TopicPartition{t.Topic, p.Partition}, TopicID: t.TopicID,
 		HighWatermark: p.HighWatermark, LastStableOffset: p.LastStableOffset, LogStart: p.LogStartOffset,
@@ -205,7 +206,7 @@ func batch(t kgo.FetchTopic, p kgo.FetchPartition) Batch {
 	if len(p.Records) > 0 {
 		b.Records = make([]schema.Record, len(p.Records))
 		for i, r := range p.Records {
-			b.Records[i] = convert(r, t.TopicID)
+			b.Records[i] = convert(r, t.TopicID, c.names)
 		}
 	}
 	return b

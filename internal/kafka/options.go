@@ -122,7 +122,8 @@ func (d demote) Handle(ctx context.Context, record slog.Record) error {
 }
 
 func (d demote) WithAttrs(attrs []slog.Attr) slog.Handler { return demote{d.Handler.WithAttrs(attrs)} }
-func (d demote) WithGroup(name string) slog.Handler       { return demote{d.Handler.WithGroup(name)} }
+
+func (d demote) WithGroup(name string) slog.Handler { return demote{d.Handler.WithGroup(name)} }
 
 func demoted(level slog.Level) slog.Level {
 	if level >= slog.LevelWarn {

@@ -84,7 +84,7 @@ func (r *Reader) Range(ctx context.Context, s schema.Stream, from, to int64, iso
 func (r *Reader) poll(ctx context.Context, client *kgo.Client, s schema.Stream) ([]Batch, error) {
 	waiting, cancel := context.WithTimeout(ctx, r.silence)
 	defer cancel()
-	consumer := Consumer{client: client}
+	consumer := Consumer{client: client, names: names{}}
 	batches, err := consumer.Poll(waiting, -1)
 	if err != nil {
 		return nil, err

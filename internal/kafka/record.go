@@ -38,7 +38,7 @@ func MarkerOf(key []byte) Marker {
 
 // convert keeps the bytes where the client decompressed them. Status is
 // Undecided for a transactional record, until a marker says more.
-func convert(r *kgo.Record, id schema.TopicID) schema.Record {
+func convert(r *kgo.Record, id schema.TopicID, known names) schema.Record {
 	out := schema.Record{
 		Topic: r.Topic, TopicID: id, Partition: r.Partition, Offset: r.Offset,
 		LeaderEpoch: r.LeaderEpoch, Timestamp: milliseconds(r.Timestamp),
@@ -55,10 +55,27 @@ func convert(r *kgo.Record, id schema.TopicID) schema.Record {
 	if len(r.Headers) > 0 {
 		out.Headers = make([]schema.Header, len(r.Headers))
 		for i, h := range r.Headers {
-			out.Headers[i] = schema.Header{Name: h.Key, Value: h.Value}
+			out.Headers[i] = schema.Header{Name: known.one(h.Key), Value: h.Value}
 		}
 	}
 	return out
+}
+
+// names keeps one copy of each header name: the client makes a string of each
+// header of each record.
+type names map[string]string
+
+// mostNames bounds the map; whoever puts data into names gains nothing by it.
+const mostNames = 4096
+
+func (n names) one(name string) string {
+	if kept, ok := n[name]; ok {
+		return kept
+	}
+	if len(n) < mostNames {
+		n[name] = name
+	}
+	return name
 }
 
 // milliseconds undoes what the client did to the broker's number: it keeps

@@ -14,7 +14,7 @@ func TestMillisecondsUndoTheClientsWrap(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		ms := rapid.Int64Range(-(1 << 57), 1<<57-1).Draw(t, "ms")
+		ms := rapid.Int64Range(-(1<<57), 1<<57-1).Draw(t, "ms")
 		if got := milliseconds(time.Unix(0, ms*1e6)); got != ms {
 			t.Fatalf("%d came back as %d", ms, got)
 		}
