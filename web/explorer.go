@@ -121,10 +121,10 @@ func inlineStyles(page []byte) string {
 // serve answers every path that no other route has.
 func (x *explorer) serve(c *echo.Context) error {
 	r, w := c.Request(), c.Response()
-	callOf(r.Context()).route = "explorer"
 	if !isPage(r.URL.Path) {
 		return echo.ErrNotFound
 	}
+	callOf(r.Context()).route = "explorer"
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", "OPTIONS, GET, HEAD")
 		if r.Method == http.MethodOptions {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"syscall"
 	"time"
@@ -73,11 +74,23 @@ type Server struct {
 // New makes a Server; it opens and starts nothing. Errors are Invalid but for a
 // broken build.
 func New(options Options, services Services) (*Server, error) {
+	dist, err := fs.Sub(built, "ui/dist")
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded explorer: %w", err)
+	}
+	return newServer(options, services, dist)
+}
+
+func newServer(options Options, services Services, dist fs.FS) (*Server, error) {
 	switch {
 	case options.Registry == nil || options.Logger == nil || options.Principal == nil:
 		return nil, schema.Errorf(schema.Invalid, "make web server: registry, logger and principal are required")
 	case services.Queries == nil || services.Health == nil:
 		return nil, schema.Errorf(schema.Invalid, "make web server: queries and health are required")
+	}
+	if len(options.AllowedHosts) == 0 && !loopback(options.Listen) {
+		return nil, schema.InvalidField("web.allowed_hosts",
+			"web.listen %q is reachable from other machines: name the hosts under which it answers in web.allowed_hosts", options.Listen)
 	}
 	names, err := newHosts(options.AllowedHosts)
 	if err != nil {
@@ -86,10 +99,6 @@ func New(options Options, services Services) (*Server, error) {
 	s := &Server{
 		options: options, services: services, hosts: names, metrics: newMetrics(),
 		running: make(chan struct{}, maxRunning), exports: make(chan struct{}, maxExports),
-	}
-	dist, err := fs.Sub(built, "ui/dist")
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded explorer: %w", err)
 	}
 	pages, err := newExplorer(dist)
 	if err != nil {
@@ -101,6 +110,16 @@ func New(options Options, services Services) (*Server, error) {
 	}
 	s.handler = s.observe(s.boundary(headAsGet(e)))
 	return s, nil
+}
+
+// loopback tells addresses that only this machine can reach.
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return true // Listen says what is wrong with it
+	}
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 // Collectors returns the Server's metrics, to be registered by the process.
@@ -118,7 +137,12 @@ func (s *Server) routes(pages *explorer) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make compression: %w", err)
 	}
-	e := echo.NewWithConfig(echo.Config{Logger: s.options.Logger, HTTPErrorHandler: failed})
+	// A catch-all route would hide from the router that a path exists with
+	// another method.
+	e := echo.NewWithConfig(echo.Config{
+		Logger: s.options.Logger, HTTPErrorHandler: failed, NoGroupAutoRegister404Routes: true,
+		Router: echo.NewRouter(echo.RouterConfig{NotFoundHandler: pages.serve}),
+	})
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			if route := c.Path(); route != "" {
@@ -131,7 +155,6 @@ func (s *Server) routes(pages *explorer) (http.Handler, error) {
 	g := e.Group(base, s.limits, check.middleware)
 	o := &operations{services: s.services, options: s.options}
 	api.RegisterHandlers(g, api.NewStrictHandler(o, nil))
-	e.RouteNotFound("/*", pages.serve)
 
 	compressed := compress(e)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -215,12 +238,15 @@ func (s *Server) Listen() (string, error) {
 	}
 	listener, err := net.Listen("tcp", s.options.Listen)
 	if err != nil {
-		err = fmt.Errorf("listen on %s for the web API: %w", s.options.Listen, err)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return "", schema.WithHint(&schema.Error{Kind: schema.Conflict, Field: "web.listen", Err: err},
-				"another process has the port; name another with --web-listen (port 0 picks a free one)")
+		known := &schema.Error{
+			Kind: schema.Invalid, Field: "web.listen", Hint: "--web-listen takes host:port of this machine",
+			Err: fmt.Errorf("listen on %s for the web API: %w", s.options.Listen, err),
 		}
-		return "", &schema.Error{Kind: schema.Invalid, Field: "web.listen", Hint: "--web-listen takes host:port of this machine", Err: err}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			known.Kind = schema.Conflict
+			known.Hint = "another process has the port; name another with --web-listen (port 0 picks a free one)"
+		}
+		return "", known
 	}
 	s.listener = listener
 	return listener.Addr().String(), nil

@@ -1,0 +1,4 @@
+package web
+
+// NewWithPages is New with another explorer.
+var NewWithPages = newServer

@@ -1,0 +1,244 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var topicID = schema.TopicID{1, 2, 3}
+
+// archive answers for the services with a handful of records: what is under
+// test is what stands between it and the client.
+type archive struct {
+	mu      sync.Mutex
+	asked   any // the last request that came through
+	export  func(ctx context.Context, w io.Writer) error
+	trouble map[string]string
+}
+
+func (a *archive) note(request any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = request
+}
+
+func (a *archive) last() any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
+var noon = time.Date(2026, 4, 13, 12, 0, 0, 0, time.UTC)
+
+func hit(offset int64) web.Hit {
+	return web.Hit{
+		Topic: "fx.rates", TopicID: topicID, Partition: 1, Offset: offset, Timestamp: noon.UnixMilli(),
+		Status: schema.Committed, Sealed: true, Stage: schema.StageIngestion, TraceID: "known",
+	}
+}
+
+func (a *archive) Trace(_ context.Context, who policy.Principal, r web.TraceRequest) (*web.Trace, error) {
+	a.note(r)
+	switch {
+	case !who.Topics.Allows("fx.rates"):
+		return nil, schema.Errorf(schema.Internal, "the principal got lost")
+	case r.TraceID == "panic":
+		panic("a bug")
+	case r.TraceID != "known":
+		return nil, &web.NotFound{
+			Searched: web.Searched{Topics: 5, Records: 1234, FreshTo: noon},
+			Err:      schema.WithHint(schema.Errorf(schema.NotFound, "no record names %s", r.TraceID), "look at the time range"),
+		}
+	}
+	return &web.Trace{TraceID: "known", Hops: []web.Hop{
+		{Hit: hit(1)},
+		{Hit: hit(2), Depth: 1, Diff: &web.Diff{Comparable: true, Changes: []web.Change{
+			{Op: "add", Path: "/n", To: []byte("12345678901234567890.10")},
+			{Op: "change", Path: "/m", From: []byte("null"), To: []byte("1")},
+		}}},
+	}, Edges: []web.Edge{
+		{Child: 1, Parent: 0, Kind: "caused_by", Declared: true, Confidence: 1, Primary: true},
+		{Child: 1, Kind: "derived_from", Outside: &web.Outside{Ghost: true, ID: "gone"}},
+	}}, nil
+}
+
+func (a *archive) Identify(_ context.Context, _ policy.Principal, id string) (*web.Identification, error) {
+	a.note(id)
+	return &web.Identification{ID: id}, nil
+}
+
+func (a *archive) Search(_ context.Context, _ policy.Principal, r web.SearchRequest) (*web.Page, error) {
+	a.note(r)
+	if r.Cursor != "" {
+		return nil, schema.InvalidField("cursor", "this cursor is from another search")
+	}
+	far := hit(3)
+	far.Timestamp, far.HasEventTime, far.EventTime = 1<<62, true, -1<<62
+	return &web.Page{Records: []web.Hit{far}}, nil
+}
+
+// Record has values of every kind, by offset.
+func (a *archive) Record(_ context.Context, _ policy.Principal, r web.RecordRequest) (*web.Record, error) {
+	a.note(r)
+	values := [][]byte{nil, {}, []byte(`{"rate": 1.10, "n": 12345678901234567890}`), {0, 0xff}, []byte("<script>alert(1)</script>"), bytes.Repeat([]byte("ä"), 1<<20)}
+	if r.Offset >= int64(len(values)) {
+		return nil, schema.Errorf(schema.Corrupt, "segment x: hash differs")
+	}
+	return &web.Record{Hit: hit(r.Offset), Source: "kafka", Record: &schema.Record{
+		Value: values[r.Offset], Key: []byte("4711"), ProducerID: -1, Timestamp: noon.UnixMilli(),
+		Headers: []schema.Header{
+			{Name: "a", Value: nil},
+			{Name: "a", Value: []byte{}},
+			{Name: "kafka_dlt-original-offset", Value: []byte{0, 0, 0, 0, 0, 0, 1, 0}},
+			{Name: "\xff", Value: []byte("x")},
+		},
+	}}, nil
+}
+
+func (a *archive) Topics(context.Context, policy.Principal) ([]web.Topic, error) {
+	return nil, schema.Errorf(schema.Unavailable, "ask the index: connection refused")
+}
+
+func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) ([]web.PartitionCoverage, error) {
+	return []web.PartitionCoverage{{Topic: topic, HighWatermark: -1}}, nil
+}
+
+func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*web.Segments, error) {
+	return nil, errors.New("secret detail of " + topic)
+}
+
+func (a *archive) Plan(_ context.Context, _ policy.Principal, r web.ReplayRequest) (*web.Plan, error) {
+	a.note(r)
+	return &web.Plan{ID: "p", Request: r}, nil
+}
+
+func (a *archive) Run(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
+	return &web.Job{ID: id, State: "running"}, nil
+}
+
+func (a *archive) Get(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
+	return &web.Job{ID: id, State: "done", Receipt: &web.Receipt{Matches: true}}, nil
+}
+
+func (a *archive) List(context.Context, policy.Principal) ([]web.Job, error) { return nil, nil }
+
+func (a *archive) Cancel(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
+	return nil, schema.Errorf(schema.Conflict, "job %s is done", id)
+}
+
+func (a *archive) Export(ctx context.Context, _ policy.Principal, r web.ExportRequest, w io.Writer) error {
+	a.note(r)
+	return a.export(ctx, w)
+}
+
+func (a *archive) health() map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.trouble
+}
+
+// pages are an explorer as a build leaves it.
+var pages = fstest.MapFS{
+	"index.html":                {Data: []byte("<!doctype html><title>explorer</title>" + string(bytes.Repeat([]byte(" "), 500)))},
+	"assets/index-Bk3xQ9aZ.js":  {Data: bytes.Repeat([]byte("console.log(1);\n"), 100)},
+	"assets/index-Bk3xQ9aZ.css": {Data: []byte("body{}")},
+	"favicon.svg":               {Data: []byte("<svg/>")},
+}
+
+// running is a server on a real listener.
+type running struct {
+	base    string
+	archive *archive
+	log     *lockedBuffer
+	stop    func()
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// optionsFor are what every server here has, with an archive of its own.
+func optionsFor(listen string) (web.Options, web.Services) {
+	a := &archive{trouble: map[string]string{"kafka": "", "store": "", "index": ""}}
+	return web.Options{
+		Listen: listen, AllowedHosts: []string{"annals.example"}, Registry: prometheus.NewRegistry(), Build: "v9",
+		Logger:    slog.New(slog.DiscardHandler),
+		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
+	}, web.Services{Queries: a, Replays: a, Exports: a, Health: a.health}
+}
+
+// serve runs a server until the test, or stop, ends it.
+func serve(t *testing.T, server *web.Server) (address string, stop func()) {
+	t.Helper()
+	address, err := server.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return address, stop
+}
+
+func start(t *testing.T, change func(*web.Options, *web.Services)) *running {
+	t.Helper()
+	options, services := optionsFor("127.0.0.1:0")
+	log := &lockedBuffer{}
+	options.Logger = slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if change != nil {
+		change(&options, &services)
+	}
+	server, err := web.NewWithPages(options, services, pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Registry.MustRegister(server.Collectors()...)
+	address, stop := serve(t, server)
+	return &running{base: address, archive: services.Queries.(*archive), log: log, stop: stop}
+}
+
+// plainClient keeps no connections, decodes nothing and follows nothing.
+func plainClient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       20 * time.Second,
+	}
+}
