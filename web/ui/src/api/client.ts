@@ -1,0 +1,148 @@
+// The one place that talks to the API.
+import type {
+  ArchivedRecord, Coverage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
+  ReplayList, ReplayPlan, ReplayRequest, SealResult, Searched, Status, TopicList, Trace,
+} from "./types";
+
+const base = "/api/v1";
+
+/** What went wrong, as the server said it (RFC 9457), or why it did not say anything. */
+export class Problem extends Error {
+  readonly title: string;
+  readonly status: number;
+  readonly field: string | undefined;
+  readonly hint: string | undefined;
+  readonly searched: Searched | undefined;
+
+  constructor(body: Partial<ProblemBody>) {
+    super(body.detail || body.title || "The server gave no reason");
+    this.name = "Problem";
+    this.title = body.title || "Something went wrong";
+    this.status = body.status ?? 0;
+    this.field = body.field;
+    this.hint = body.hint;
+    this.searched = body.searched;
+  }
+}
+
+/** Whatever was thrown, as a Problem. */
+export function asProblem(thrown: unknown): Problem {
+  if (thrown instanceof Problem) return thrown;
+  return new Problem({ title: "The explorer failed", detail: String(thrown) });
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const type = response.headers.get("content-type") ?? "";
+  if (type.includes("json")) {
+    try {
+      return new Problem({ status: response.status, ...((await response.json()) as Partial<ProblemBody>) });
+    } catch {
+      // An answer that only looks like JSON is described below.
+    }
+  }
+  return new Problem({
+    title: `The server answered ${response.status}`,
+    detail: response.statusText || "Without a reason.",
+    status: response.status,
+  });
+}
+
+async function request(path: string, init?: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(base + path, { headers: { accept: "application/json" }, ...init });
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === "AbortError") throw thrown;
+    throw new Problem({
+      title: "Annals does not answer",
+      detail: "The connection to the server was refused or lost.",
+      hint: "Is the process still running? This page tries again by itself where it shows live data.",
+    });
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+/** Read a resource as JSON. The path is below /api/v1. */
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await request(path, signal ? { signal } : undefined);
+  return (await response.json()) as T;
+}
+
+async function post<T>(path: string, body?: unknown): Promise<T> {
+  const response = await request(path, {
+    method: "POST",
+    headers: { accept: "application/json", "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return (await response.json()) as T;
+}
+
+/** A query string from what is set; lists repeat their name. */
+export function queryString(fields: Record<string, string | number | boolean | string[] | undefined>): string {
+  const out = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined || value === "" || value === false) continue;
+    for (const one of Array.isArray(value) ? value : [value]) out.append(name, String(one));
+  }
+  const text = out.toString();
+  return text ? `?${text}` : "";
+}
+
+/** A record's address below /records: topic, partition and offset name it. */
+export interface Position {
+  topic: string;
+  partition: number;
+  offset: number;
+  topic_id?: string | undefined;
+  branch?: number | undefined;
+}
+
+function recordPath(p: Position, tail = ""): string {
+  return `/records/${encodeURIComponent(p.topic)}/${p.partition}/${p.offset}${tail}${queryString({ topic_id: p.topic_id, branch: p.branch })}`;
+}
+
+/** Paths of what is read, so that they can be keys of a cache. */
+export const paths = {
+  status: "/status",
+  topics: "/topics",
+  replays: "/replays",
+  replay: (id: string) => `/replays/${id}`,
+  identify: (id: string) => `/identify${queryString({ id })}`,
+  coverage: (topic?: string) => `/coverage${queryString({ topic })}`,
+  record: (p: Position) => recordPath(p),
+  records: (fields: Record<string, string | number | string[] | undefined>) => `/records${queryString(fields)}`,
+  trace: (id: string, options: { diffs?: boolean; facts_only?: boolean }) =>
+    `/traces/${encodeURIComponent(id)}${queryString(options)}`,
+};
+
+/** Where the browser downloads a value's exact bytes. */
+export const valueURL = (p: Position): string => base + recordPath(p, "/value");
+
+/** What each path gives. */
+export interface Resources {
+  status: Status;
+  topics: TopicList;
+  replays: ReplayList;
+  replay: ReplayJob;
+  identify: Identification;
+  coverage: Coverage;
+  record: ArchivedRecord;
+  records: RecordPage;
+  trace: Trace;
+}
+
+export const planReplay = (r: ReplayRequest): Promise<ReplayPlan> => post("/replays/plans", r);
+export const runReplay = (plan: string): Promise<ReplayJob> => post("/replays", { plan_id: plan });
+export const cancelReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/cancel`);
+export const seal = (): Promise<SealResult> => post("/seal?wait=true");
+
+/** A bag as one file in memory: the browser has no other way to save the answer of a POST. */
+export async function exportBag(r: ExportRequest): Promise<Blob> {
+  const response = await request("/exports", {
+    method: "POST",
+    headers: { accept: "application/x-tar", "content-type": "application/json" },
+    body: JSON.stringify(r),
+  });
+  return response.blob();
+}

@@ -1,0 +1,32 @@
+import { defineConfig, type Plugin } from "vite";
+
+// During development the API is a real server when ANNALS_API names one, else
+// the fixtures. Neither is part of the build.
+const api = process.env.ANNALS_API;
+
+function fixtures(): Plugin {
+  return {
+    name: "annals-fixtures",
+    apply: "serve",
+    async configureServer(server) {
+      if (api) return;
+      const { handle } = await import("./dev/fixtures.mjs");
+      server.middlewares.use((request, response, next) => {
+        if (request.url?.startsWith("/api/")) void handle(request, response);
+        else next();
+      });
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [fixtures()],
+  server: api ? { proxy: { "/api": { target: api, changeOrigin: true } } } : {},
+  build: {
+    target: "es2022",
+    // Everything is one first load; scripts/size.mjs holds it to its limit.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+});
