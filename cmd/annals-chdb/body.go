@@ -17,10 +17,7 @@ import (
 // read, so it costs one block of memory.
 func (h *handler) body(w http.ResponseWriter, r *http.Request, req *request) (io.Reader, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
-		return nil, &engineError{
-			code: codeNotImplemented, status: http.StatusUnsupportedMediaType,
-			text: fmt.Sprintf("Code: %d. DB::Exception: multipart bodies (external tables) are not served by this embedded engine. (NOT_IMPLEMENTED)", codeNotImplemented),
-		}
+		return nil, refusalf(http.StatusUnsupportedMediaType, codeNotImplemented, "multipart bodies (external tables) are not served by this embedded engine")
 	}
 	var body io.Reader = &patientReader{from: r.Body, rc: http.NewResponseController(w)}
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {
@@ -30,10 +27,7 @@ func (h *handler) body(w http.ResponseWriter, r *http.Request, req *request) (io
 	case "deflate":
 		body = &lazyReader{open: func(from io.Reader) (io.Reader, error) { return zlib.NewReader(from) }, from: body}
 	default:
-		return nil, &engineError{
-			code: codeNotImplemented, status: http.StatusUnsupportedMediaType,
-			text: fmt.Sprintf("Code: %d. DB::Exception: Content-Encoding %q is not served by this embedded engine: send gzip, deflate, ClickHouse's own blocks (decompress=1), or, best on loopback, no compression. (NOT_IMPLEMENTED)", codeNotImplemented, encoding),
-		}
+		return nil, refusalf(http.StatusUnsupportedMediaType, codeNotImplemented, "Content-Encoding %q is not served by this embedded engine: send gzip, deflate, ClickHouse's own blocks (decompress=1), or, best on loopback, no compression", encoding)
 	}
 	if req.decompress {
 		body = compress.NewReader(body)

@@ -19,15 +19,15 @@ type guard struct {
 // check returns nil, or the refusal with its status.
 func (g guard) check(r *http.Request) *engineError {
 	if r.Header.Get("Origin") != "" {
-		return &engineError{code: codeAuthFailed, status: http.StatusForbidden, text: "Code: 516. DB::Exception: requests of web pages (with an Origin header) are refused here. (AUTHENTICATION_FAILED)"}
+		return refusalf(http.StatusForbidden, codeAuthFailed, "requests of web pages (with an Origin header) are refused here")
 	}
 	if !loopbackHost(r.Host) {
-		return &engineError{code: codeAuthFailed, status: http.StatusForbidden, text: "Code: 516. DB::Exception: the Host header must name a loopback address. (AUTHENTICATION_FAILED)"}
+		return refusalf(http.StatusForbidden, codeAuthFailed, "the Host header must name a loopback address")
 	}
 	user, password := credentials(r)
 	// Both are compared whatever the other says, by hashes of equal length.
 	if same(user, g.user)&same(password, g.password) != 1 {
-		return &engineError{code: codeAuthFailed, text: "Code: 516. DB::Exception: Authentication failed: the user or the password is wrong (the data folder's up.json has them). (AUTHENTICATION_FAILED)"}
+		return exceptionf(codeAuthFailed, "Authentication failed: the user or the password is wrong (the data folder's up.json has them)")
 	}
 	return nil
 }

@@ -87,11 +87,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/":
 	default:
-		h.fail(w, r, &engineError{code: codeBadArguments, status: http.StatusNotFound, text: "Code: 36. DB::Exception: There is no handler " + r.URL.Path + ", only / and /ping."})
+		h.fail(w, r, refusalf(http.StatusNotFound, codeBadArguments, "There is no handler %s, only / and /ping", r.URL.Path))
 		return
 	}
 	if refusal := h.guard.check(r); refusal != nil {
-		if refusal.status == 0 {
+		if refusal.status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Basic realm="annals-chdb"`)
 		}
 		h.fail(w, r, refusal)
@@ -112,7 +112,7 @@ func answerOk(w http.ResponseWriter) {
 // serve answers one request. An error it returns has not been answered yet.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost && r.Method != http.MethodHead {
-		return &engineError{code: codeBadArguments, status: http.StatusMethodNotAllowed, text: "Code: 36. DB::Exception: only GET and POST are served."}
+		return refusalf(http.StatusMethodNotAllowed, codeBadArguments, "only GET and POST are served, not %s", r.Method)
 	}
 	req, err := parseRequest(r.URL.Query(), h.limits)
 	if err != nil {
@@ -132,14 +132,14 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case ins != nil && r.Method != http.MethodPost:
-		return exceptionf(codeReadonly, "Cannot execute query in readonly mode: send an INSERT with POST. (READONLY)")
+		return exceptionf(codeReadonly, "Cannot execute query in readonly mode: send an INSERT with POST")
 	case ins != nil:
 		return h.insert(w, r, req, ins)
 	case strings.TrimSpace(sql) == "" && r.Method != http.MethodPost:
 		answerOk(w)
 		return nil
 	case strings.TrimSpace(sql) == "":
-		return exceptionf(codeSyntax, "Empty query. (SYNTAX_ERROR)")
+		return exceptionf(codeSyntax, "Empty query")
 	case isHello(sql, req.format):
 		return h.answerHello(w, req)
 	}
@@ -191,7 +191,7 @@ func bodyError(err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return &engineError{code: codeNetwork, status: http.StatusBadRequest, text: fmt.Sprintf("Code: %d. DB::NetException: cannot read the request's body: %v", codeNetwork, err)}
+	return exceptionf(codeNetwork, "cannot read the request's body: %v", err)
 }
 
 // statement runs anything but an INSERT whose data follows.
@@ -201,7 +201,7 @@ func (h *handler) statement(w http.ResponseWriter, r *http.Request, req *request
 		return err
 	}
 	if class != classReadOnly && r.Method != http.MethodPost {
-		return exceptionf(codeReadonly, "Cannot execute query in readonly mode: with GET only reading statements are run, use POST. (READONLY)")
+		return exceptionf(codeReadonly, "Cannot execute query in readonly mode: with GET only reading statements are run, use POST")
 	}
 	on := h.reads
 	if class != classReadOnly {
@@ -252,7 +252,7 @@ func classify(parser *connection, sql string) (statementClass, error) {
 	case err != nil:
 		return classUnknown, err
 	case a.statementCount > 1:
-		return classUnknown, exceptionf(codeSyntax, "Syntax error (Multi-statements are not allowed): %d statements in one request. (SYNTAX_ERROR)", a.statementCount)
+		return classUnknown, exceptionf(codeSyntax, "Syntax error (Multi-statements are not allowed): %d statements in one request", a.statementCount)
 	case a.statementCount == 1:
 		return a.class, nil
 	}
@@ -262,7 +262,7 @@ func classify(parser *connection, sql string) (statementClass, error) {
 	stream, err := parser.insert(sql, "", nil)
 	if err == nil {
 		stream.cancel()
-		err = exceptionf(codeSyntax, "the statement cannot be parsed. (SYNTAX_ERROR)")
+		err = exceptionf(codeSyntax, "the statement cannot be parsed")
 	}
 	return classUnknown, err
 }
@@ -291,13 +291,12 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.As(err, &e) {
 		e = exceptionf(codeUnknown, "%v", err)
 	}
-	status := statusOf(e)
-	if status >= http.StatusInternalServerError {
-		h.log.Warn("statement failed", "status", status, "code", e.code, "error", firstLine(e.text))
+	if e.status >= http.StatusInternalServerError && e.status != http.StatusNotImplemented {
+		h.log.Warn("statement failed", "status", e.status, "code", int(e.code), "error", firstLine(e.text))
 	}
-	w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.code))
+	w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(int(e.code)))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
-	w.WriteHeader(status)
+	w.WriteHeader(e.status)
 	_, _ = io.WriteString(w, e.text+"\n") // the client may be gone; nobody else to tell
 }
 

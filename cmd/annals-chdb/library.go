@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -62,6 +63,9 @@ const (
 // openLibrary loads libchdb.so and binds every function we need. A library
 // that lacks one is refused here, by name, and not at the first call.
 func openLibrary(path string) (*library, error) {
+	if err := setTimezone(); err != nil {
+		return nil, err
+	}
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, fmt.Errorf("load engine %s: %w", path, err)
@@ -101,4 +105,24 @@ func openLibrary(path string) (*library, error) {
 	// own handlers in their place. This has to come before the first connect.
 	lib.setSignalHandlers(0)
 	return lib, nil
+}
+
+// setTimezone makes UTC the engine's time zone, as the C library knows it, on
+// every machine: what a DateTime without a zone means, and which month a row's
+// partition is, must not depend on where the folder was written.
+func setTimezone() error {
+	libc, err := purego.Dlopen("libc.so.6", purego.RTLD_NOW)
+	if err != nil {
+		return fmt.Errorf("load the C library: %w", err)
+	}
+	symbol, err := purego.Dlsym(libc, "setenv")
+	if err != nil {
+		return fmt.Errorf("find setenv: %w", err)
+	}
+	var setenv func(name, value string, overwrite int32) int32
+	purego.RegisterFunc(&setenv, symbol)
+	if setenv("TZ", "UTC", 1) != 0 {
+		return errors.New("set the time zone to UTC: setenv failed")
+	}
+	return nil
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -132,7 +132,7 @@ func (r *request) take(key, value string, l limits) error {
 		r.database = value
 	case "default_format":
 		if !formatName.MatchString(value) {
-			return exceptionf(codeUnknownFormat, "Unknown format %q. (UNKNOWN_FORMAT)", value)
+			return exceptionf(codeUnknownFormat, "Unknown format %q", value)
 		}
 		r.format = value
 	case "network_compression_method":
@@ -176,10 +176,7 @@ func (r *request) takeSetting(key, value string, l limits) error {
 	}
 	most, ok := numeric[key]
 	if !ok {
-		return &engineError{
-			code: codeUnknownSetting, status: 400,
-			text: fmt.Sprintf("Code: %d. DB::Exception: Setting %s is not among those that this embedded engine takes from a URL; write it into the statement's SETTINGS clause. (UNKNOWN_SETTING)", codeUnknownSetting, key),
-		}
+		return refusalf(http.StatusBadRequest, codeUnknownSetting, "Setting %s is not among those that this embedded engine takes from a URL; write it into the statement's SETTINGS clause", key)
 	}
 	n, err := number(value)
 	if err != nil || n > most {

@@ -18,7 +18,7 @@ import (
 const (
 	readSessions   = 6
 	insertSessions = 2
-	changeSessions = 1
+	changeSessions = 2
 	// waiting is how many requests may queue for one lane before the next one
 	// is told to come back (503).
 	waiting = 256
@@ -74,7 +74,7 @@ func newLane(e *engine, name string, size int, base []setting, tags *atomic.Uint
 func (l *lane) acquire(ctx context.Context, database string, settings []setting) (*session, error) {
 	if l.queued.Add(1) > waiting {
 		l.queued.Add(-1)
-		return nil, exceptionf(codeTooManyQueries, "Too many simultaneous queries: %d wait for the %d %s sessions. Try again later. (TOO_MANY_SIMULTANEOUS_QUERIES)", waiting, cap(l.tokens), l.name)
+		return nil, exceptionf(codeTooManyQueries, "Too many simultaneous queries: %d wait for the %d %s sessions. Try again later", waiting, cap(l.tokens), l.name)
 	}
 	select {
 	case l.tokens <- struct{}{}:
