@@ -116,6 +116,48 @@ func TestClientErrors(t *testing.T) {
 	}
 }
 
+// TestNumbersKeepTheirDigits on their way through both sides.
+func TestNumbersKeepTheirDigits(t *testing.T) {
+	trace, err := dial(t, start(t, nil)).Trace(t.Context(), "known", api.GetTraceParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := trace.Hops[1].Diff.Changes
+	if changes[0].To != json.Number("12345678901234567890.10") || changes[0].From != nil {
+		t.Errorf("%+v", changes[0])
+	}
+}
+
+// TestRawRequests sends what no HTTP client would.
+func TestRawRequests(t *testing.T) {
+	s := start(t, nil)
+	for name, c := range map[string]struct{ send, want string }{
+		"no host":          {"GET /api/v1/status HTTP/1.0\r\n\r\n", " 403 "},
+		"host in the line": {"GET http://evil.example/api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", " 403 "},
+		"two hosts":        {"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", " 400 "},
+		"long header":      {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", " 431 "},
+		"two lengths":      {"POST /api/v1/seal HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", " 400 "},
+		"smuggled":         {"POST /api/v1/seal HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: xchunked\r\n\r\nhello", " 501 "},
+		"no HTTP":          {"\x16\x03\x01\x02\r\n\r\n", " 400 "},
+		"a body cut short": {"POST /api/v1/replays/plans HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{", " 400 "},
+	} {
+		connection, err := net.Dial("tcp", s.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(connection, c.send) // the server may have closed already
+		if half, ok := connection.(*net.TCPConn); ok {
+			_ = half.CloseWrite()
+		}
+		answer, _ := io.ReadAll(connection)
+		connection.Close()
+		if line, _, _ := strings.Cut(string(answer), "\r\n"); !strings.Contains(line, c.want) {
+			t.Errorf("%s: %q, want%s", name, line, c.want)
+		}
+	}
+}
+
 // TestForeignServer asks something that is not Annals.
 func TestForeignServer(t *testing.T) {
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -72,6 +72,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // net/http breaks the connection
 			}
 		}()
+		// Set anew for each request of a connection; what may take longer moves it.
+		if c.err = c.control.SetWriteDeadline(began.Add(answerTimeout + stall)); c.err != nil {
+			return // the connection is gone
+		}
 		next.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 	})
 }

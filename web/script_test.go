@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -9,6 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/fx-risk-ai/annals/web/api"
 )
 
 // step is one request of a script and what must come back.
@@ -88,9 +95,42 @@ func (s step) run(t *testing.T, address, file string) {
 			t.Errorf("%s:%d: %s: %q, want %q in it", file, s.line, name, answer.Header.Get(name), part)
 		}
 	}
+	if err := asDocumented(r, answer, body); err != nil {
+		t.Errorf("%s:%d: not as the document says: %v", file, s.line, err)
+	}
 	if t.Failed() {
 		t.Logf("%s %s\n%v\n%.2000s", s.method, s.path, answer.Header, body)
 	}
+}
+
+// asDocumented holds an answer of the API against the document that clients are
+// generated from.
+func asDocumented(r *http.Request, answer *http.Response, body []byte) error {
+	document, err := api.GetSpec()
+	if err != nil {
+		return err
+	}
+	document.Servers = nil
+	router, err := legacy.NewRouter(document)
+	if err != nil {
+		return err
+	}
+	path, ofAPI := strings.CutPrefix(r.URL.Opaque, "/api/v1")
+	asked, err := url.Parse("http://" + r.URL.Host + path)
+	if !ofAPI || err != nil || r.Method == http.MethodHead || answer.Header.Get("Content-Encoding") != "" {
+		return nil // not of the API, sent to be refused, or no plain body to look at
+	}
+	route, params, err := router.FindRoute(&http.Request{Method: r.Method, URL: asked, Host: r.Host})
+	if err != nil {
+		if answer.StatusCode < 400 && r.Method != http.MethodOptions {
+			return err
+		}
+		return nil
+	}
+	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
+	})
 }
 
 func parse(t *testing.T, file string) []step {

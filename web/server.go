@@ -176,6 +176,11 @@ func failed(c *echo.Context, err error) {
 	if errors.As(err, &broken) || response != nil && response.Committed {
 		panic(http.ErrAbortHandler)
 	}
+	// The time for the answer is used up where nothing was written in it.
+	if deadline := call.control.SetWriteDeadline(time.Now().Add(stall)); deadline != nil {
+		call.err = errors.Join(err, deadline)
+		return
+	}
 	writeProblem(c.Response(), problemOf(err, call.id))
 }
 

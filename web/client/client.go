@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,15 +21,16 @@ import (
 // maxAnswer is the most that a JSON answer may hold, in bytes.
 const maxAnswer = 256 << 20
 
-// headerTimeout is how long the server may take to begin an answer: longer than
-// its own limits, so that it is the one to say what took so long.
-const headerTimeout = 12 * time.Minute
+// timeout of a question: longer than the server's own limits, so that it is the
+// server that says what took so long. A bag or a value may take any time.
+const timeout = 12 * time.Minute
 
 // Client asks one server.
 type Client struct {
-	server string
-	raw    *requests
-	http   *http.Client
+	server  string
+	raw     *requests // with a timeout
+	streams *requests // without
+	close   func()
 }
 
 // Dial makes a Client for a server such as "http://127.0.0.1:8080"; it does not
@@ -43,26 +45,28 @@ func Dial(server string) (*Client, error) {
 		return nil, schema.InvalidField("server", "server %q is no address; want one such as http://127.0.0.1:8080", server)
 	}
 	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: headerTimeout,
-		IdleConnTimeout:       time.Minute,
-		MaxIdleConnsPerHost:   4,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     time.Minute,
+		MaxIdleConnsPerHost: 4,
 	}
-	c := &Client{server: u.Scheme + "://" + u.Host, http: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	c.raw, err = NewClient(strings.TrimSuffix(u.String(), "/")+"/api/v1", WithHTTPClient(c.http))
-	if err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+	c := &Client{server: u.Scheme + "://" + u.Host, close: transport.CloseIdleConnections}
+	base := strings.TrimSuffix(u.String(), "/") + "/api/v1"
+	for target, limit := range map[**requests]time.Duration{&c.raw: timeout, &c.streams: 0} {
+		*target, err = NewClient(base, WithHTTPClient(&http.Client{
+			Transport: transport, Timeout: limit,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}))
+		if err != nil {
+			return nil, fmt.Errorf("make client: %w", err)
+		}
 	}
 	return c, nil
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.close() }
 
 // ProblemError is an error that the server answered with. errors.As finds the
 // schema.Error inside, with kind, field and hint.
@@ -110,7 +114,7 @@ func (c *Client) Record(ctx context.Context, at schema.Coordinates, params api.G
 // null, which is not the empty value.
 func (c *Client) Value(ctx context.Context, at schema.Coordinates, params api.GetRecordParams, w io.Writer) (null bool, err error) {
 	both := api.GetRecordValueParams(params)
-	r, err := c.raw.GetRecordValue(ctx, at.Topic, at.Partition, at.Offset, &both)
+	r, err := c.streams.GetRecordValue(ctx, at.Topic, at.Partition, at.Offset, &both)
 	if err != nil {
 		return false, c.unreachable(err)
 	}
@@ -180,7 +184,7 @@ func (c *Client) CancelReplay(ctx context.Context, id string) (*api.ReplayJob, e
 // Export writes a bag to w, as a tar stream. After an error what was written is
 // worthless.
 func (c *Client) Export(ctx context.Context, request api.ExportRequest, w io.Writer) error {
-	r, err := c.raw.Export(ctx, request)
+	r, err := c.streams.Export(ctx, request)
 	if err != nil {
 		return c.unreachable(err)
 	}
@@ -221,7 +225,9 @@ func answer[T any](c *Client, r *http.Response, err error) (*T, error) {
 		return nil, err
 	}
 	out := new(T)
-	if err := json.Unmarshal(body, out); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber() // payloads' numbers keep every digit
+	if err := decoder.Decode(out); err != nil {
 		return nil, c.foreign(r, err)
 	}
 	return out, nil

@@ -3,7 +3,8 @@
 //
 // # What it promises
 //
-//   - Answers are the types of package api.
+//   - Answers are the types of package api. Numbers inside payloads are
+//     [encoding/json.Number], with every digit.
 //   - A problem document becomes a [schema.Error] with the kind, field and hint
 //     it names, inside a [ProblemError] that has the rest.
 //   - An answer that breaks off is an error, never a short answer.
