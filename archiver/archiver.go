@@ -57,11 +57,15 @@ type Options struct {
 	Discovery   time.Duration // how often topics are listed; 10 s if zero
 	Cut         Cut
 	Feed        Feed
-	Memory      int64  // bytes of buffered records in the process; 256 MiB if zero
-	Writer      string // names this process in commits
-	Build       string
-	Logger      *slog.Logger
-	Registerer  prometheus.Registerer
+	// Recheck tells that the engines were not stopped cleanly: of each stream,
+	// the segments of the ten minutes before its newest commit are hashed and
+	// indexed again, since an index that does not sync may have lost rows.
+	Recheck    bool
+	Memory     int64  // bytes of buffered records in the process; 256 MiB if zero
+	Writer     string // names this process in commits
+	Build      string
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -115,6 +119,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.changed = sync.NewCond(&a.mu)
 	a.metrics = newMetrics(a, options.Registerer)
 	a.catchup = newCatchup(store, book, x, rules, a.log)
+	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.catchup, a.metrics, a.log)
 	a.topics = newTopics(a)
 	return a, nil
@@ -292,6 +297,9 @@ func (a *Archiver) Health() map[string]string {
 	}
 	if err := a.feed.trouble(); err != nil {
 		out["index"] = err.Error()
+	}
+	if err := a.catchup.damage(); err != nil {
+		out["archive"] = err.Error()
 	}
 	return out
 }

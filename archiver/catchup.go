@@ -2,10 +2,14 @@ package archiver
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,16 +41,20 @@ type catchup struct {
 	rules Rules
 	log   *slog.Logger
 
-	mu    sync.Mutex
-	dirty map[streamKey]schema.Stream
-	busy  bool // a stream is being compared
-	wake  chan struct{}
+	recheck bool // an unclean stop: see Options.Recheck
+
+	mu      sync.Mutex
+	dirty   map[streamKey]schema.Stream
+	checked map[streamKey]bool // rechecked since the start
+	damaged map[string]error   // segments that do not match their commit, by key
+	busy    bool               // a stream is being compared
+	wake    chan struct{}
 }
 
 func newCatchup(store Segments, book Chains, x Index, rules Rules, log *slog.Logger) *catchup {
 	return &catchup{
 		store: store, book: book, index: x, rules: rules, log: log,
-		dirty: map[streamKey]schema.Stream{}, wake: make(chan struct{}, 1),
+		dirty: map[streamKey]schema.Stream{}, checked: map[streamKey]bool{}, damaged: map[string]error{}, wake: make(chan struct{}, 1),
 	}
 }
 
@@ -139,7 +147,81 @@ func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error
 	if err != nil {
 		return done, err
 	}
-	return c.from(ctx, s, from)
+	if c.recheck && !c.checked[keyOf(s)] {
+		if from, err = c.hashAgain(ctx, s, from); err != nil {
+			return done, err
+		}
+	}
+	done, err = c.from(ctx, s, from)
+	if err == nil {
+		c.checked[keyOf(s)] = true
+	}
+	return done, err
+}
+
+// recheckSpan is how far before its newest commit a stream is rechecked.
+const recheckSpan = 10 * time.Minute
+
+// hashAgain holds the newest segments against their commits and returns the
+// seq from which on the index is filled again, at most from.
+func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (int64, error) {
+	var recent []*schema.Commit
+	for entry, err := range c.book.Commits(ctx, s, 0) {
+		if err != nil {
+			return from, err
+		}
+		now := clockOf(entry.Commit)
+		recent = slices.DeleteFunc(recent, func(old *schema.Commit) bool { return now.Sub(clockOf(old)) > recheckSpan })
+		recent = append(recent, entry.Commit)
+	}
+	for _, commit := range recent {
+		from = min(from, commit.Seq)
+		if commit.Segment == nil {
+			continue
+		}
+		if err := c.hash(ctx, commit.Segment); err != nil {
+			return from, err
+		}
+	}
+	return from, nil
+}
+
+// hash reads a whole segment. Damage is said, loudly and in Health, and does
+// not keep the rest from being indexed.
+func (c *catchup) hash(ctx context.Context, ref *schema.SegmentRef) error {
+	sum := sha256.New()
+	_, err := io.Copy(sum, io.NewSectionReader(c.store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes))
+	if err != nil && schema.KindOf(err) != schema.NotFound && schema.KindOf(err) != schema.Corrupt {
+		return err
+	}
+	if err == nil && schema.Digest(sum.Sum(nil)) == ref.SHA256 {
+		return nil
+	}
+	damage := schema.Errorf(schema.Corrupt, "segment %s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err))
+	c.log.Error("the archive is damaged", "key", ref.Key, "err", damage)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.damaged[ref.Key] = damage
+	return nil
+}
+
+// damage returns what was found damaged, or nil.
+func (c *catchup) damage() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var found []error
+	for _, key := range slices.Sorted(maps.Keys(c.damaged)) {
+		found = append(found, c.damaged[key])
+	}
+	return errors.Join(found...)
+}
+
+func clockOf(c *schema.Commit) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, c.Clock)
+	if err != nil {
+		return time.Time{} // written by no archiver of ours: never recent
+	}
+	return t
 }
 
 func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindexed, error) {
