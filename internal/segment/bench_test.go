@@ -1,8 +1,10 @@
 package segment_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -60,4 +62,51 @@ func BenchmarkWriter(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// BenchmarkReader says rows a second of one core: all columns, without the
+// extracted ones (as a replay reads), offsets and timestamps alone, and with
+// every hash checked.
+func BenchmarkReader(b *testing.B) {
+	rows := benchmarkRows(300)
+	raw, _ := write(b, segment.Options{Stream: stream(), Rows: len(rows)}, rows)
+	read := func(columns segment.Columns) func(*testing.B) {
+		return func(b *testing.B) {
+			r, cpu := open(b, raw), cpuSeconds(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, err := range r.Rows(b.Context(), 0, math.MaxInt64, columns) {
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.N*len(rows))/(cpuSeconds(b)-cpu), "rows/cpu-s")
+			b.ReportMetric(0, "ns/op")
+		}
+	}
+	b.Run("all", read(segment.All))
+	b.Run("record", read(segment.Times|segment.Broker|segment.Payload))
+	b.Run("times", read(segment.Times))
+	b.Run("verify", func(b *testing.B) {
+		cpu := cpuSeconds(b)
+		for b.Loop() {
+			if err := segment.Verify(b.Context(), bytes.NewReader(raw), int64(len(raw))); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.N*len(rows))/(cpuSeconds(b)-cpu), "rows/cpu-s")
+		b.ReportMetric(0, "ns/op")
+	})
+	b.Run("lookup", func(b *testing.B) {
+		cpu := cpuSeconds(b)
+		for b.Loop() {
+			r := open(b, raw)
+			if _, err := r.Lookup(b.Context(), rows[len(rows)/2].Offset); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric((cpuSeconds(b)-cpu)/float64(b.N)*1e6, "cpu-µs/lookup")
+		b.ReportMetric(0, "ns/op")
+	})
 }

@@ -52,6 +52,8 @@ type column struct {
 	encoding parquet.Encoding // without a dictionary
 	stats    bool
 	bloom    bool
+
+	maxDef, maxRep int16 // filled in by a reader from the schema
 }
 
 // plan returns the columns' table. Statistics are off where minimum and

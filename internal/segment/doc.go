@@ -27,6 +27,15 @@
 //	footer.go     what a segment says of itself
 //	tally.go      counts and tree over rows, for the writer and for Recount
 //	row.go        Row and its copy
+//	reader.go     Reader: open a file by its end
+//	index.go      the page index: where pages stand, which offsets they hold
+//	rows.go       Rows, Select, Lookup, MayHold
+//	scan.go       fetch, vet and decode rows of a row group
+//	cursor.go     one column, row by row
+//	window.go     ranges: join them, fetch them, read from them
+//	page.go       what must hold of a page before arrow decodes it
+//	thrift.go     Thrift structures, walked before arrow builds them
+//	verify.go     Verify and Recount
 //
 // The byte-level description is docs/formats/segment.md.
 package segment

@@ -10,8 +10,11 @@ const (
 	// MaxHeaders is the largest number of headers on one record.
 	MaxHeaders = 1 << 22
 
-	// MaxRows is the largest number of rows in one segment.
-	MaxRows = 1 << 28
+	// MaxRows is the largest number of rows in one segment, and MaxBytes the
+	// largest sum of what they hold: a store takes 5 GiB in one PUT, and footer
+	// and page index stay within their bounds.
+	MaxRows  = 1 << 26
+	MaxBytes = 4 << 30
 
 	maxRowGroup   = 1 << 30
 	maxPage       = 64 << 20 // uncompressed; a compressed page may be larger by maxZstdGrowth
@@ -26,7 +29,7 @@ const (
 const (
 	defaultRowGroupBytes = 16 << 20
 	defaultPageBytes     = 256 << 10 // of value
-	minPageBytes         = 4 << 10
+	minPageBytes         = 16 << 10
 
 	rowGroupRows  = 1 << 16
 	pageRows      = 1 << 13

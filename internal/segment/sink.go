@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -43,6 +44,9 @@ func (s *sink) hold() { s.held = new(bytes.Buffer) }
 func (s *sink) release() (schema.Digest, error) {
 	tail := s.held.Bytes()
 	s.held = nil
+	if footer := binary.LittleEndian.Uint32(tail[len(tail)-8:]); footer > maxFooter {
+		return schema.Digest{}, schema.Errorf(schema.Exhausted, "a footer of %d bytes, at most %d: cut smaller segments", footer, maxFooter)
+	}
 	place, err := digestPlace(tail)
 	if err != nil {
 		return schema.Digest{}, err

@@ -57,6 +57,7 @@ type Writer struct {
 	seed    proof.Seed
 	hasher  *proof.Hasher
 	tally   tally
+	bytes   int64 // appended so far
 	err     error
 	closed  bool
 }
@@ -97,7 +98,7 @@ func (w *Writer) Reset(out io.Writer, o Options) error {
 	w.staged.grow(min(o.Rows, rowGroupRows))
 	// Levels stand in the page with the values: at most one bit a row.
 	w.group = rowGroup{pageBytes: o.PageBytes - pageRows/8, scratch: w.group.scratch, valueCuts: w.group.valueCuts}
-	w.seed, w.tally = proof.NewSeed(), tally{}
+	w.seed, w.tally, w.bytes = proof.NewSeed(), tally{}, 0
 	w.err, w.closed = nil, false
 	return nil
 }
@@ -123,6 +124,7 @@ func (w *Writer) Append(r *schema.Record, x *schema.Extraction) error {
 	}
 	w.tally.add(r, w.hasher.Leaf(w.seed, r))
 	w.staged.append(r, x, timestampType, size)
+	w.bytes += size
 	return nil
 }
 
@@ -138,8 +140,8 @@ func (w *Writer) accept(r *schema.Record, x *schema.Extraction) (uint8, error) {
 		return 0, schema.Errorf(schema.Invalid, "the last offset is %d: offsets must rise", w.tally.last)
 	case r.Status != schema.Committed && r.Status != schema.Aborted && r.Status != schema.Control:
 		return 0, schema.Errorf(schema.Invalid, "status %s has no place in a segment", r.Status)
-	case w.tally.rows() == MaxRows:
-		return 0, schema.Errorf(schema.Exhausted, "the segment has %d rows, at most", MaxRows)
+	case w.tally.rows() == MaxRows || w.bytes+r.Bytes() > MaxBytes:
+		return 0, schema.Errorf(schema.Exhausted, "the segment is full with %d rows of %d bytes", w.tally.rows(), w.bytes)
 	}
 	for i := range x.Causes {
 		if k := x.Causes[i].Kind; k < schema.CauseEvent || k > schema.CauseCopy {
