@@ -85,7 +85,7 @@ say "fetching ClickHouse's engine $version ($download_mb MB to download, $disk_m
 # working folder keeps a nearby .npmrc or package.json from having a say.
 (
 	cd "$work"
-	exec npm pack --ignore-scripts --silent --fetch-retries=5 "$package@$version" >"$work/name" 2>"$work/npm.err"
+	exec npm pack --ignore-scripts --loglevel=error --fetch-retries=3 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=10000 "$package@$version" >"$work/name" 2>"$work/npm.err"
 ) &
 npm_pid=$!
 (
