@@ -192,7 +192,7 @@ func TestValue(t *testing.T) {
 	for offset, want := range map[int64]struct {
 		null bool
 		size int
-	}{0: {true, 0}, 1: {false, 0}, 3: {false, 2}, 5: {false, 2 << 20}} {
+	}{0: {true, 0}, 1: {false, 0}, 3: {false, 2}, 5: {false, 2<<20 + 1}} {
 		var out bytes.Buffer
 		null, err := c.Value(t.Context(), schema.Coordinates{Topic: "t", Offset: offset}, api.GetRecordParams{}, &out)
 		if err != nil || null != want.null || out.Len() != want.size {
@@ -260,7 +260,7 @@ func TestExportPanics(t *testing.T) {
 // TestExportsAreFew refuses the fifth at once, and ends one whose client left.
 func TestExportsAreFew(t *testing.T) {
 	s := start(t, nil)
-	begun, ended := make(chan bool), make(chan error, 8)
+	begun, ended := make(chan bool, 8), make(chan error, 8)
 	s.archive.export = func(ctx context.Context, _ io.Writer) error {
 		begun <- true
 		<-ctx.Done()
@@ -275,7 +275,9 @@ func TestExportsAreFew(t *testing.T) {
 		go func() { left <- c.Export(ctx, api.ExportRequest{Topics: &[]string{"t"}}, io.Discard) }()
 		<-begun
 	}
-	err := c.Export(t.Context(), api.ExportRequest{Topics: &[]string{"t"}}, io.Discard)
+	fifth, enough := context.WithTimeout(t.Context(), 5*time.Second)
+	defer enough()
+	err := c.Export(fifth, api.ExportRequest{Topics: &[]string{"t"}}, io.Discard)
 	if schema.KindOf(err) != schema.Exhausted {
 		t.Errorf("the fifth export: %v", err)
 	}

@@ -97,7 +97,7 @@ func (a *archive) Search(_ context.Context, _ policy.Principal, r web.SearchRequ
 // Record has values of every kind, by offset.
 func (a *archive) Record(_ context.Context, _ policy.Principal, r web.RecordRequest) (*web.Record, error) {
 	a.note(r)
-	values := [][]byte{nil, {}, []byte(`{"rate": 1.10, "n": 12345678901234567890}`), {0, 0xff}, []byte("<script>alert(1)</script>"), bytes.Repeat([]byte("ä"), 1<<20)}
+	values := [][]byte{nil, {}, []byte(`{"rate": 1.10, "n": 12345678901234567890}`), {0, 0xff}, []byte("<script>alert(1)</script>"), append([]byte("x"), bytes.Repeat([]byte("ä"), 1<<20)...)}
 	if r.Offset >= int64(len(values)) {
 		return nil, schema.Errorf(schema.Corrupt, "segment x: hash differs")
 	}
