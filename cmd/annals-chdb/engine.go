@@ -66,7 +66,7 @@ const engineConfig = `<clickhouse>
     <max_thread_pool_size>200</max_thread_pool_size>
     <max_thread_pool_free_size>20</max_thread_pool_free_size>
     <background_pool_size>2</background_pool_size>
-    <background_merges_mutations_concurrency_ratio>2</background_merges_mutations_concurrency_ratio>
+    <background_merges_mutations_concurrency_ratio>1</background_merges_mutations_concurrency_ratio>
     <background_schedule_pool_size>4</background_schedule_pool_size>
     <background_fetches_pool_size>1</background_fetches_pool_size>
     <background_move_pool_size>1</background_move_pool_size>

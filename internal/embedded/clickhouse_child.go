@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ type child struct {
 	version string
 	ended   chan struct{} // closed when the process is gone and waited for
 	err     error         // what Wait said; after ended
-	last    *lastLines
+	words   *words
 }
 
 // startChild starts annals-chdb on the inherited socket and waits until it has
@@ -50,8 +51,8 @@ func startChild(ctx context.Context, o ClickHouseOptions, socket *os.File) (*chi
 	// sees its standard input end. It has a process group of its own, so that
 	// Ctrl-C in a terminal reaches us first and we stop it in our order.
 	cmd.SysProcAttr = dieWithParent()
-	last := &lastLines{}
-	cmd.Stderr = &logLines{log: o.Logger, last: last}
+	said := &words{}
+	cmd.Stderr = &logLines{log: o.Logger, words: said}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("open pipe to annals-chdb: %w", err)
@@ -63,7 +64,7 @@ func startChild(ctx context.Context, o ClickHouseOptions, socket *os.File) (*chi
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("run %s: %w", o.Binary, err)
 	}
-	c := &child{cmd: cmd, stdin: stdin, ended: make(chan struct{}), last: last}
+	c := &child{cmd: cmd, stdin: stdin, ended: make(chan struct{}), words: said}
 	ready := make(chan announcement, 1)
 	go func() {
 		defer close(c.ended)
@@ -112,11 +113,11 @@ func (c *child) awaitReady(ctx context.Context, ready <-chan announcement) error
 			c.version = a.Version
 			return nil
 		}
-		err = fmt.Errorf("annals-chdb: %s%s", a.Error, c.last.suffix())
+		err = fmt.Errorf("annals-chdb: %s%s", a.Error, c.words.suffix())
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for annals-chdb: %w", context.Cause(ctx))
 	case <-timer.C:
-		err = fmt.Errorf("annals-chdb was not ready after %v%s", startPatience, c.last.suffix())
+		err = fmt.Errorf("annals-chdb was not ready after %v%s", startPatience, c.words.suffix())
 	}
 	return errors.Join(err, c.kill())
 }
@@ -126,9 +127,9 @@ func (c *child) pid() int { return c.cmd.Process.Pid }
 // cause tells why a child that has ended did so.
 func (c *child) cause() error {
 	if c.err == nil {
-		return fmt.Errorf("annals-chdb ended by itself%s", c.last.suffix())
+		return fmt.Errorf("annals-chdb ended by itself%s", c.words.suffix())
 	}
-	return fmt.Errorf("annals-chdb: %w%s", c.err, c.last.suffix())
+	return fmt.Errorf("annals-chdb: %w%s", c.err, c.words.suffix())
 }
 
 // stop asks the child to close its tables and waits; it kills one that does
@@ -157,9 +158,10 @@ func (c *child) kill() error {
 // logLines passes the child's lines on: its own are JSON of slog, the
 // engine's (a crash, for example) are plain text.
 type logLines struct {
-	log  *slog.Logger
-	last *lastLines
-	rest []byte
+	log   *slog.Logger
+	words *words
+	rest  []byte
+	plain int // lines of plain text seen
 }
 
 // maxLine bounds what is kept of a line without an end.
@@ -180,10 +182,7 @@ func (l *logLines) Write(p []byte) (int, error) {
 func (l *logLines) pass(line []byte) {
 	var fields map[string]any
 	if json.Unmarshal(line, &fields) != nil {
-		if text := strings.TrimSpace(string(line)); text != "" {
-			l.last.add(text)
-			l.log.Warn("annals-chdb says", "line", text)
-		}
+		l.passPlain(strings.TrimSpace(string(line)))
 		return
 	}
 	var level slog.Level
@@ -201,27 +200,58 @@ func (l *logLines) pass(line []byte) {
 	l.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
-// lastLines keeps the plain text that the engine wrote last, which tells why
-// it died.
-type lastLines struct {
+// maxPlain is how many lines of plain text are passed on before a crash and
+// how many of the crash's own: a stack dump has thousands.
+const maxPlain = 50
+
+// crashBegins finds the line with which a dying Go program begins to speak.
+var crashBegins = regexp.MustCompile(`^(SIG[A-Z]+: |panic: |fatal error: |unexpected fault|terminate called)`)
+
+func (l *logLines) passPlain(text string) {
+	if text == "" {
+		return
+	}
+	if crashBegins.MatchString(text) {
+		l.plain = 0
+		l.words.reset()
+	}
+	l.plain++
+	l.words.add(text)
+	switch {
+	case l.plain <= maxPlain:
+		l.log.Warn("annals-chdb says", "line", text)
+	case l.plain == maxPlain+1:
+		l.log.Warn("annals-chdb says more, which is left out", "lines_shown", maxPlain)
+	}
+}
+
+// words keeps the first plain text since the beginning, or since a crash
+// began: it tells why the child died.
+type words struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (l *lastLines) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, line)
-	if len(l.lines) > 5 {
-		l.lines = l.lines[1:]
+func (w *words) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = nil
+}
+
+func (w *words) add(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lines) < 4 {
+		w.lines = append(w.lines, line)
 	}
 }
 
-func (l *lastLines) suffix() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.lines) == 0 {
+// suffix is what an error about the child ends with.
+func (w *words) suffix() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.lines) == 0 {
 		return ""
 	}
-	return " (its last words: " + strings.Join(l.lines, " | ") + ")"
+	return " (it said: " + strings.Join(w.lines, " | ") + ")"
 }

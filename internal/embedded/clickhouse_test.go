@@ -162,6 +162,41 @@ func insertBatch(ctx context.Context, addr string, batch, rows int) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
+// TestClickHouseCrash holds that a crash is told in a few lines: which, and not
+// thousands of lines of stack.
+func TestClickHouseCrash(t *testing.T) {
+	var log bytes.Buffer
+	binary, err := embeddedtest.BuildChdb()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := embedded.StartClickHouse(t.Context(), embedded.ClickHouseOptions{
+		Binary: binary, DataDir: t.TempDir(), User: testUser, Password: testPassword,
+		Logger: slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	if errors.Is(err, embedded.ErrNoClickHouseEngine) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, _ := c.PID()
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil { // Go's runtime dumps every stack
+		t.Fatal(err)
+	}
+	awaitAnother(t, c, pid)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text := log.String() // nobody writes any more
+	if !strings.Contains(text, "embedded clickhouse died") || !strings.Contains(text, "it said: SIGQUIT") {
+		t.Errorf("the log does not say why the child died:\n%.2000s", text)
+	}
+	if n := strings.Count(text, "\n"); n > 70 {
+		t.Errorf("the log has %d lines", n)
+	}
+}
+
 // TestClickHouseKeepsData stops the engine cleanly and opens its data again.
 // On the way it prints the figures that the design counts with.
 func TestClickHouseKeepsData(t *testing.T) {
