@@ -43,6 +43,9 @@ func startEngines(ctx context.Context, cfg *config.Config, logger *slog.Logger) 
 	if e.lock, err = embedded.LockDataDir(dir); err != nil {
 		return nil, err
 	}
+	if err := embedded.RemoveUpFile(dir); err != nil { // of a run that ended without cleaning up
+		return nil, err
+	}
 	secrets, err := embedded.LoadOrCreateCredentials(dir)
 	if err != nil {
 		return nil, err
@@ -69,6 +72,7 @@ func (e *engines) startKafka(ctx context.Context, cfg *config.Config, secrets em
 	}
 	e.closers = append(e.closers, e.kafka.Close)
 	cfg.Kafka.Brokers = []string{e.kafka.Addr()}
+	cfg.Kafka.MetadataMaxAge = min(cfg.Kafka.MetadataMaxAge, config.Duration(2*time.Second)) // nothing is far away here
 	cfg.Kafka.SASL = config.SASL{
 		Mechanism: "SCRAM-SHA-256", Username: secrets.Kafka.User, Password: config.NewSecret(secrets.Kafka.Password),
 	}
@@ -106,6 +110,7 @@ func (e *engines) startClickHouse(ctx context.Context, cfg *config.Config, secre
 	switch {
 	case errors.Is(err, embedded.ErrNoClickHouseEngine):
 		e.noIndex = err
+		cfg.ClickHouse.URL = "http://127.0.0.1:9" // the discard port: every call fails at once, and Health says so
 		return nil
 	case err != nil:
 		return named(err, "--clickhouse-listen", "embedded.clickhouse_listen")
@@ -154,7 +159,7 @@ func (e *engines) upFile(cfg config.Config, webURL string) embedded.UpFile {
 	if e.store != nil {
 		up.S3.AccessKey, up.S3.SecretKey = e.store.AccessKey(), e.store.SecretKey()
 	}
-	if cfg.ClickHouse.Configured() {
+	if e.noIndex == nil {
 		up.ClickHouse = &embedded.UpClickHouse{
 			Embedded: e.clickhouse != nil, URL: cfg.ClickHouse.URL, Database: cfg.ClickHouse.Database, User: cfg.ClickHouse.User,
 		}

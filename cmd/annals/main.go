@@ -22,8 +22,20 @@ func main() {
 
 // commands are the program's subcommands, each in a file of its own.
 type commands struct {
-	Up upCommand `cmd:"" group:"run" help:"Run everything on this machine; whatever is not configured is embedded."`
+	Up      upCommand      `cmd:"" group:"run" help:"Run everything on this machine; whatever is not configured is embedded."`
+	Archive archiveCommand `cmd:"" group:"run" help:"Run the archiver alone, on your own Kafka, S3 and ClickHouse."`
+	Serve   serveCommand   `cmd:"" group:"run" help:"Run the web API, the explorer and the replay workers, on your own engines."`
 
+	Trace    traceCommand    `cmd:"" group:"ask" help:"Every hop of a trace, in causal order, with what each step changed."`
+	Search   searchCommand   `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
+	Get      getCommand      `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
+	Coverage coverageCommand `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`
+	Files    filesCommand    `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
+
+	Replay replayCommands `cmd:"" group:"act" help:"Produce a slice of history into new topics."`
+	Seal   sealCommand    `cmd:"" group:"act" help:"Ask a running archiver to seal what it holds now."`
+
+	Reindex reindexCommand `cmd:"" group:"care" help:"Rebuild the index from S3 alone."`
 	Config  configCommands `cmd:"" group:"care" help:"Check a configuration, or print the reference of all settings."`
 	Version versionCommand `cmd:"" group:"care" help:"Which build this is."`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -31,6 +32,7 @@ type parts struct {
 	book     *ledger.Ledger
 	index    *index.Index
 	rules    *extract.Rules
+	closers  []func()
 }
 
 // connect makes the clients. Nothing is dialled yet.
@@ -53,6 +55,9 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 }
 
 func (p *parts) close() error {
+	for _, shut := range p.closers {
+		shut()
+	}
 	p.store.Close()
 	return p.index.Close()
 }
@@ -72,8 +77,9 @@ func (p *parts) migrate(ctx context.Context) error {
 }
 
 // archiver makes the archiver of this process. instance makes its group
-// membership static, if it is not empty.
-func (p *parts) archiver(instance string) (*archiver.Archiver, error) {
+// membership static, if it is not empty; recheck says that the engines were not
+// stopped cleanly.
+func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, error) {
 	topics, err := topicFilter(p.cfg.Kafka.Topics)
 	if err != nil {
 		return nil, err
@@ -89,7 +95,7 @@ func (p *parts) archiver(instance string) (*archiver.Archiver, error) {
 		Cut: archiver.Cut{
 			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(),
 		},
-		Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
+		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: fmt.Sprintf("%s/%d", host, os.Getpid()), Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry,
 	}, p.store, p.book, p.index, p.rules)
@@ -98,4 +104,12 @@ func (p *parts) archiver(instance string) (*archiver.Archiver, error) {
 // both joins what two stops say.
 func both(err *error, stop func() error) {
 	*err = errors.Join(*err, stop())
+}
+
+// limitMemory tells the garbage collector what the process may take, so that
+// garbage does not double the buffers. GOMEMLIMIT, if set, has the last word.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
@@ -25,6 +26,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return err
 	}
+	limitMemory(2*int64(cfg.Archive.Memory.Bytes) + 512<<20)
 	engines, err := startEngines(ctx, &cfg, log)
 	if err != nil {
 		return err
@@ -35,21 +37,40 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	defer both(&err, p.close)
-	a, err := p.archiver("up")
+	a, err := p.archiver("up", engines.lock.Unclean())
 	if err != nil {
 		return err
+	}
+	server, err := p.server([]string{"archive", "serve"}, a, c.Demo)
+	if err != nil {
+		return err
+	}
+	address, err := server.Listen()
+	if err != nil {
+		return named(err, "--web-listen", "web.listen")
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
 	group.Go(func() error { return a.Run(running) })
-	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "")); err != nil {
+	group.Go(func() error { return server.Run(running) })
+	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
+	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "http://"+address)); err != nil {
 		return err
 	}
-	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
+	c.ready(in, engines, "http://"+address)
 	if c.Demo {
 		group.Go(func() error { return c.runDemo(running, in, cfg, a, log) })
 	}
 	return group.Wait()
+}
+
+// ready says where everything is.
+func (c *upCommand) ready(in *invocation, e *engines, address string) {
+	fmt.Fprintf(in.err, "\nAnnals is up: %s\n", address)
+	if e.noIndex != nil {
+		fmt.Fprintf(in.err, "Without search: %v\n", e.noIndex)
+	}
+	fmt.Fprintln(in.err, "Ctrl-C stops everything.")
 }
 
 // override puts the flags over the configuration.

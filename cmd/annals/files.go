@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// filesCommand is annals files.
+type filesCommand struct {
+	asking
+	Topic string `required:"" placeholder:"TOPIC" help:"The topic."`
+}
+
+// Run implements kong's command.
+func (c *filesCommand) Run(ctx context.Context, in *invocation) error {
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	list, err := server.Segments(ctx, c.Topic)
+	if err != nil {
+		return err
+	}
+	return c.print(in.out, list, func(w io.Writer) {
+		for _, s := range list.Segments {
+			fmt.Fprintf(w, "s3://%s/%s\n", list.Bucket, s.Key)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// getCommand is annals get.
+type getCommand struct {
+	asking
+	Record  string `arg:"" help:"topic/partition/offset."`
+	TopicID string `name:"topic-id" placeholder:"ID" help:"An older incarnation of the topic."`
+	Raw     bool   `help:"Write the value's exact bytes and nothing else."`
+}
+
+// Run implements kong's command.
+func (c *getCommand) Run(ctx context.Context, in *invocation) error {
+	at, err := schema.ParseCoordinates(c.Record)
+	if err != nil {
+		return err
+	}
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	params := api.GetRecordParams{TopicId: pointer(c.TopicID)}
+	if c.Raw {
+		null, err := server.Value(ctx, at, params, in.out)
+		if err == nil && null {
+			fmt.Fprintln(in.err, "The value is null.")
+		}
+		return err
+	}
+	record, err := server.Record(ctx, at, params)
+	if err != nil {
+		return err
+	}
+	return c.print(in.out, record, func(w io.Writer) { showRecord(w, record) })
+}
+
+func showRecord(w io.Writer, r *api.Record) {
+	at := r.Coordinates
+	fmt.Fprintf(w, "%s/%d/%d  branch %d, topic ID %s\n", at.Topic, at.Partition, at.Offset, at.Branch, at.TopicId)
+	state := "sealed"
+	if !r.Sealed {
+		state = "fresh: not in the ledger yet"
+	}
+	fmt.Fprintf(w, "status     %s, %s\n", r.Status, state)
+	fmt.Fprintf(w, "timestamp  %s (%s, %s ms)\n", moment(&r.Timestamp), r.TimestampType, r.TimestampMs)
+	fmt.Fprintf(w, "event      %s %s by %s, stage %s\n", r.EventType, r.EventVersion, r.SourceService, r.Stage)
+	fmt.Fprintf(w, "ids        trace %s, event %s\n", r.TraceId, r.EventId)
+	for _, cause := range r.Causes {
+		fmt.Fprintf(w, "cause      %s\n", cause)
+	}
+	fmt.Fprintf(w, "read from  %s\n", r.Source)
+	fmt.Fprintf(w, "key        %s\n", bytesText(r.Key))
+	for _, h := range r.Headers {
+		decoded := ""
+		if h.Decoded != nil {
+			decoded = " = " + *h.Decoded
+		}
+		fmt.Fprintf(w, "header     %s: %s%s\n", h.Name, bytesText(h.Value), decoded)
+	}
+	fmt.Fprintf(w, "value      %s\n", bytesText(r.Value))
+}
+
+func bytesText(b api.Bytes) string {
+	switch {
+	case b.IsNull:
+		return "null"
+	case b.Text != nil:
+		return *b.Text
+	case b.Base64 != nil:
+		return fmt.Sprintf("%d bytes, base64 %s", b.Size, *b.Base64)
+	default:
+		return fmt.Sprintf("%d bytes", b.Size)
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// searchCommand is annals search.
+type searchCommand struct {
+	asking
+	between
+	ID      string   `arg:"" optional:"" help:"Any id: trace, event, span, causation or correlation id."`
+	Topic   []string `placeholder:"TOPIC" help:"Only these topics."`
+	Type    string   `placeholder:"TYPE" help:"Only this event type."`
+	Service string   `placeholder:"NAME" help:"Only this source service."`
+	Stage   string   `placeholder:"STAGE" help:"Only this stage."`
+	Status  string   `placeholder:"STATUS" enum:"committed,aborted,control,all" default:"committed" help:"committed, aborted, control or all."`
+	Limit   int      `default:"50" help:"Records on a page."`
+	Cursor  string   `placeholder:"CURSOR" help:"Go on where the page before ended."`
+}
+
+// Run implements kong's command.
+func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
+	from, to, err := c.times()
+	if err != nil {
+		return err
+	}
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	params := api.SearchRecordsParams{
+		From: from, To: to, EventType: pointer(c.Type), Service: pointer(c.Service), Stage: pointer(c.Stage),
+		Id: pointer(c.ID), Limit: &c.Limit, Cursor: pointer(c.Cursor), Status: pointer(api.SearchRecordsParamsStatus(c.Status)),
+	}
+	if len(c.Topic) > 0 {
+		params.Topic = &c.Topic
+	}
+	page, err := server.Search(ctx, params)
+	if err != nil {
+		return err
+	}
+	return c.print(in.out, page, func(w io.Writer) { showPage(w, page) })
+}
+
+func showPage(w io.Writer, page *api.RecordPage) {
+	table(w, "TIME|RECORD|STAGE|SERVICE|TYPE|VERSION|TRACE|", func(row func(...any)) {
+		for _, h := range page.Records {
+			at := h.Coordinates
+			mark := ""
+			if !h.Sealed {
+				mark = "fresh"
+			}
+			if h.Status != "committed" {
+				mark += " " + string(h.Status)
+			}
+			row(h.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf("%s/%d/%d", at.Topic, at.Partition, at.Offset),
+				h.Stage, h.SourceService, h.EventType, h.EventVersion, h.TraceId, mark)
+		}
+	})
+	if page.Note != nil {
+		fmt.Fprintln(w, *page.Note)
+	}
+	s := page.Searched
+	fmt.Fprintf(w, "%d shown; searched %d records in %d topics, fresh to %s\n", len(page.Records), s.Records, s.Topics, moment(s.FreshTo))
+	if page.NextCursor != nil {
+		fmt.Fprintf(w, "There is more: --cursor %s\n", *page.NextCursor)
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// traceCommand is annals trace.
+type traceCommand struct {
+	asking
+	ID        string `arg:"" help:"Trace id, in any encoding."`
+	NoDiffs   bool   `help:"Do not read payloads; show the hops and edges alone."`
+	FactsOnly bool   `help:"Leave inferred edges out."`
+	Limit     int    `default:"2000" help:"Most hops to show."`
+}
+
+// Run implements kong's command.
+func (c *traceCommand) Run(ctx context.Context, in *invocation) error {
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	diffs := !c.NoDiffs
+	trace, err := server.Trace(ctx, c.ID, api.GetTraceParams{Diffs: &diffs, FactsOnly: pointer(c.FactsOnly), Limit: &c.Limit})
+	if err != nil {
+		return err
+	}
+	return c.print(in.out, trace, func(w io.Writer) { showTrace(w, trace) })
+}
+
+func showTrace(w io.Writer, t *api.Trace) {
+	fmt.Fprintf(w, "trace %s: %d hops, %d services, %d topics, %s to %s\n",
+		t.TraceId, len(t.Hops), len(t.Services), len(t.Topics), moment(t.From), moment(t.To))
+	if t.Sealed != nil && *t.Sealed < len(t.Hops) {
+		fmt.Fprintf(w, "%d of %d are sealed; the others are searchable, not yet evidence\n", *t.Sealed, len(t.Hops))
+	}
+	parents := map[int][]api.Edge{}
+	for _, e := range t.Edges {
+		parents[e.Child] = append(parents[e.Child], e)
+	}
+	for i, hop := range t.Hops {
+		at := hop.Coordinates
+		fmt.Fprintf(w, "\n%3d %s%-15s %s  %s\n", i, strings.Repeat("  ", min(hop.Depth, 8)), hop.Stage, hop.Timestamp.UTC().Format("2006-01-02 15:04:05.000"), hop.SourceService)
+		fmt.Fprintf(w, "      %s %s  %s/%d/%d%s\n", hop.EventType, hop.EventVersion, at.Topic, at.Partition, at.Offset, marks(hop))
+		showParents(w, parents[i])
+		if hop.Diff != nil {
+			showDiff(w, hop.Diff)
+		}
+	}
+	if t.Truncated {
+		fmt.Fprintf(w, "\nOnly the first %d hops are shown; raise --limit.\n", len(t.Hops))
+	}
+}
+
+func marks(h api.Hop) string {
+	var text string
+	if h.Status != "committed" {
+		text += " [" + string(h.Status) + "]"
+	}
+	if !h.Sealed {
+		text += " [fresh]"
+	}
+	return text
+}
+
+// shownParents bounds the lines of a join with many parents.
+const shownParents = 4
+
+func showParents(w io.Writer, edges []api.Edge) {
+	for i, e := range edges {
+		if i == shownParents {
+			fmt.Fprintf(w, "      … and %d more parents\n", len(edges)-i)
+			return
+		}
+		from := ""
+		switch {
+		case e.Parent != nil:
+			from = fmt.Sprintf("hop %d", *e.Parent)
+		case e.Outside != nil && e.Outside.Ghost:
+			from = e.Outside.Id + " (not archived)"
+		case e.Outside != nil && e.Outside.Coordinates != nil:
+			c := e.Outside.Coordinates
+			from = fmt.Sprintf("%s/%d/%d in another trace", c.Topic, c.Partition, c.Offset)
+		case e.Outside != nil:
+			from = e.Outside.Id + " in another trace"
+		}
+		how := "declared"
+		if !e.Declared {
+			how = fmt.Sprintf("inferred, %.0f %%", 100*e.Confidence)
+		}
+		fmt.Fprintf(w, "      ← %s (%s: %s)\n", from, how, e.Rule)
+	}
+}
+
+func showDiff(w io.Writer, d *api.Diff) {
+	if !d.Comparable {
+		if d.Note != nil {
+			fmt.Fprintf(w, "        %s\n", *d.Note)
+		}
+		return
+	}
+	folded := 0
+	for _, c := range d.Changes {
+		if c.Envelope != nil && *c.Envelope {
+			folded++
+			continue
+		}
+		switch c.Op {
+		case "add":
+			fmt.Fprintf(w, "        + %s = %s\n", c.Path, short(c.To))
+		case "remove":
+			fmt.Fprintf(w, "        - %s (was %s)\n", c.Path, short(c.From))
+		case "move":
+			from := ""
+			if c.MovedFrom != nil {
+				from = *c.MovedFrom
+			}
+			fmt.Fprintf(w, "        > %s from %s\n", c.Path, from)
+		default:
+			fmt.Fprintf(w, "        ~ %s: %s → %s\n", c.Path, short(c.From), short(c.To))
+		}
+	}
+	if folded > 0 {
+		fmt.Fprintf(w, "        (and %d contract fields that every hop rewrites)\n", folded)
+	}
+	if d.Truncated {
+		fmt.Fprintln(w, "        (more changes than are shown)")
+	}
+}
+
+// short is a value on one line.
+func short(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	if len(raw) > 80 {
+		return string(raw[:77]) + "…"
+	}
+	return string(raw)
+}
