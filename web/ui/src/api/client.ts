@@ -1,4 +1,5 @@
 // The one place that talks to the API.
+import { parseExact } from "../lib/exact";
 import type {
   ArchivedRecord, Coverage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
   ReplayList, ReplayPlan, ReplayRequest, SealResult, Searched, Status, TopicList, Trace,
@@ -66,7 +67,7 @@ async function request(path: string, init?: RequestInit): Promise<Response> {
 /** Read a resource as JSON. The path is below /api/v1. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const response = await request(path, signal ? { signal } : undefined);
-  return (await response.json()) as T;
+  return parseExact(await response.text()) as T;
 }
 
 async function post<T>(path: string, body?: unknown): Promise<T> {

@@ -16,6 +16,8 @@ export function listenForKeys(): void {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (typing(event.target) && event.key !== "Escape") return;
+    // A dialog has the keyboard to itself.
+    if (document.querySelector("dialog[open]")) return;
     // Enter on a focused control is that control's own.
     const control = (event.target as HTMLElement | null)?.closest?.("a, button, summary");
     if (control && (event.key === "Enter" || event.key === " ")) return;

@@ -10,6 +10,11 @@ export interface Location {
 
 const listeners = new Set<() => void>();
 
+// The page scrolls inside <main>, so how far is ours to remember.
+const scrolled = new Map<string, number>();
+const main = (): HTMLElement | null => document.getElementById("main");
+const shown = (): string => window.location.pathname + window.location.search;
+
 /** The address shown now. */
 export function here(): Location {
   return { path: window.location.pathname, params: new URLSearchParams(window.location.search) };
@@ -17,10 +22,11 @@ export function here(): Location {
 
 /** Go to an address of ours. replace keeps it out of the history. */
 export function go(to: string, options: { replace?: boolean; state?: unknown; keepScroll?: boolean } = {}): void {
-  const same = to === window.location.pathname + window.location.search;
+  scrolled.set(shown(), main()?.scrollTop ?? 0);
+  const same = to === shown();
   if (options.replace || same) window.history.replaceState(options.state ?? null, "", to);
   else window.history.pushState(options.state ?? null, "", to);
-  if (!options.keepScroll && !options.replace) window.scrollTo(0, 0);
+  if (!options.keepScroll && !options.replace) requestAnimationFrame(() => main()?.scrollTo(0, 0));
   for (const tell of listeners) tell();
 }
 
@@ -109,6 +115,14 @@ export function rememberResults(): void {
 /** The results last looked at. */
 export function lastResults(): string {
   return sessionStorage.getItem(key) ?? "/";
+}
+
+/** Put "back" where the reader was, once the page is drawn from what is kept. */
+export function restoreScroll(): void {
+  window.addEventListener("popstate", () => {
+    const at = scrolled.get(shown()) ?? 0;
+    requestAnimationFrame(() => requestAnimationFrame(() => main()?.scrollTo(0, at)));
+  });
 }
 
 /** Leave clicks with a modifier to the browser; take plain ones on our own links. */

@@ -38,7 +38,7 @@ export interface Drawing {
 }
 
 const box = { group: { w: 216, h: 62 }, hop: { w: 186, h: 44 }, outside: { w: 168, h: 44 }, ghost: { w: 168, h: 44 } };
-const gap = { x: 88, y: 18 };
+const gap = { x: 124, y: 20 };
 
 /** The boxes for groups, of which some are opened into their hops. */
 export function layOut(groups: Group[], hops: Hop[], edges: Edge[], open: (key: string) => boolean): Drawing {

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import type { Bytes } from "../api/types";
+import { ExactNumber } from "../lib/exact";
 import { bytes as size, count, fromBase64, hexLines, plural } from "../lib/format";
 import { Copy } from "./parts";
 
@@ -18,7 +19,7 @@ function Node(props: { name?: string; value: unknown; depth: number; last?: bool
   const { name, value, depth } = props;
   const [open, setOpen] = useState(depth < 3);
   const label = name === undefined ? null : <span class="jk">{name}<span class="jp">: </span></span>;
-  if (value === null || typeof value !== "object") return <div class="jl">{label}<Scalar value={value} /></div>;
+  if (value === null || typeof value !== "object" || value instanceof ExactNumber) return <div class="jl">{label}<Scalar value={value} /></div>;
   const entries: [string, unknown][] = Array.isArray(value) ? value.map((v, i) => [String(i), v]) : Object.entries(value);
   const [before, after] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
   if (entries.length === 0) return <div class="jl">{label}<span class="jp">{before}{after}</span></div>;
@@ -39,7 +40,8 @@ export function Scalar(props: { value: unknown }): JSX.Element {
   const { value } = props;
   if (value === undefined) return <span class="jx">absent</span>;
   if (value === null) return <span class="jx">null</span>;
-  if (typeof value === "string") return <span class="js">"{value}"</span>;
+  if (value instanceof ExactNumber) return <span class="jd">{value.source}</span>;
+  if (typeof value === "string") return <span class="js">{JSON.stringify(value)}</span>;
   if (typeof value === "number" || typeof value === "bigint") return <span class="jd">{String(value)}</span>;
   if (typeof value === "boolean") return <span class="jb">{String(value)}</span>;
   return <span class="jo">{JSON.stringify(value)}</span>;

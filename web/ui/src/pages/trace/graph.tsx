@@ -28,8 +28,8 @@ export function Graph(props: { trace: Trace; state: TraceState }): JSX.Element {
   const fit = (): View => {
     const r = frame.current?.getBoundingClientRect();
     const [fw, fh] = [r?.width || 1000, r?.height || 600];
-    // Small drawings are not blown up; tall ones start readable, at their middle.
-    const zoom = Math.min(1, Math.max(0.45, Math.min(fw / (drawing.width + 2 * margin), fh / (drawing.height + 2 * margin))));
+    // Small drawings are hardly blown up; tall ones start readable, at their middle.
+    const zoom = Math.min(1.2, Math.max(0.45, Math.min(fw / (drawing.width + 2 * margin), fh / (drawing.height + 2 * margin))));
     const [w, h] = [fw / zoom, fh / zoom];
     return { x: (drawing.width - w) / 2, y: (drawing.height - h) / 2, w, h };
   };
@@ -96,7 +96,7 @@ function Line(props: { link: Link; nodes: Node[]; faint: boolean }): JSX.Element
   const a = props.nodes.find((n) => n.id === link.from)!;
   const b = props.nodes.find((n) => n.id === link.to)!;
   const confidence = link.least === link.most ? `${Math.round(link.most * 100)} %` : `${Math.round(link.least * 100)}–${Math.round(link.most * 100)} %`;
-  const text = [link.count > 1 ? `× ${count(link.count)}` : "", link.declared ? "" : confidence].filter(Boolean).join("  ");
+  const text = [link.count > 1 ? `× ${count(link.count)}` : "", link.declared ? "" : confidence].filter(Boolean).join(" · ");
   const [x, y] = [(a.x + a.w + b.x) / 2, (a.y + a.h / 2 + b.y + b.h / 2) / 2];
   return (
     <g class={props.faint ? "faded" : undefined}>

@@ -1,0 +1,297 @@
+// The walk, step by step. Each step is a person's task, through what a person
+// sees; the API is asked only to know what must be on the screen.
+
+const rows = (page) => page.locator("table.hits tbody tr");
+const path = (page) => new URL(page.url()).pathname + new URL(page.url()).search;
+/** Wait until the address fits: the explorer changes it without loading a page. */
+const at = (page, pattern) => page.waitForFunction((source) => new RegExp(source).test(location.pathname + location.search), pattern.source);
+const place = (c) => `${c.topic}/${c.partition}/${c.offset}`;
+
+export const steps = {
+  /** The first load is light, and the newest records are there. */
+  async home({ page, base, api, check, look, state }) {
+    let weight = 0;
+    const count = async (response) => {
+      if (response.url().includes("/api/")) return;
+      weight += (await response.request().sizes().catch(() => ({ responseBodySize: 0 }))).responseBodySize;
+    };
+    page.on("response", count);
+    await page.goto(base);
+    await rows(page).first().waitFor();
+    await page.waitForLoadState("networkidle").catch(() => {});
+    page.off("response", count);
+    check(weight > 0 && weight <= 150 * 1024, `the first load is ${weight} bytes; the limit is 153600`);
+    const status = await api("/status");
+    state.query ??= status.demo ? "type:FxRateEnriched" : "";
+    if (status.demo) check(await page.getByRole("complementary", { name: "Things to try in the demo" }).isVisible(), "the demo's banner is missing");
+    check(/^Searched [\d,]+ records? in \d+ topics?/.test(await page.locator(".searched").innerText()), "the page does not say what was searched");
+    await look("home");
+  },
+
+  /** Everything about the keyboard that belongs to no other step. */
+  async keyboard({ page, base, check, look }) {
+    await page.goto(base);
+    await rows(page).first().waitFor();
+    await page.keyboard.press("/");
+    check(await page.evaluate(() => document.activeElement?.id === "search"), "/ does not focus the search box");
+    await page.keyboard.press("Escape");
+    check(await page.evaluate(() => document.activeElement?.id !== "search"), "Esc does not leave the search box");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keyboard and search" }).waitFor();
+    await look("help");
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    check(await rows(page).nth(1).getAttribute("aria-selected") === "true", "j j does not choose the second row");
+    await page.keyboard.press("k");
+    check(await rows(page).nth(0).getAttribute("aria-selected") === "true", "k does not go back a row");
+    await page.keyboard.press("o");
+    await at(page, /^\/record\//);
+    await page.keyboard.press("Escape");
+    await at(page, /^\/($|\?)/);
+    await page.keyboard.press("Tab");
+    check(await page.evaluate(() => document.activeElement !== document.body), "Tab focuses nothing");
+  },
+
+  /** Theme and time zone are kept. */
+  async settings({ page, base, check, scheme, look }) {
+    await page.goto(base);
+    await rows(page).first().waitFor();
+    const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const before = await paper();
+    await page.keyboard.press("T");
+    const other = await paper();
+    check(before !== other, "T does not change the theme");
+    await page.reload();
+    await rows(page).first().waitFor();
+    check(await paper() === other, "the theme is forgotten by a reload");
+    await page.getByRole("button", { name: scheme === "light" ? "Switch to light" : "Switch to dark" }).click();
+    check(await paper() === before, "the theme's button does not change it back");
+    await page.keyboard.press("z");
+    check((await page.locator("th.c-time").first().innerText()).trim() !== "Time UTC" || (await page.evaluate(() => Intl.DateTimeFormat().resolvedOptions().timeZone)) === "UTC", "z does not switch the zone");
+    await page.keyboard.press("z");
+    await look("settings");
+  },
+
+  /** Bad input is answered in words, and without asking the server. */
+  async badinput({ page, base, check, look, expecting }) {
+    await page.goto(base);
+    const box = page.getByRole("textbox", { name: /Search/ });
+    await box.fill("topik:fx service:x");
+    await box.press("Enter");
+    await page.getByText("Did you mean topic:").waitFor();
+    await look("badinput");
+    expecting(404);
+    await box.fill("00000000000000000000000000000bad");
+    await box.press("Enter");
+    await page.getByText("Nothing in the archive has this id").waitFor();
+    check(await page.locator(".searched").isVisible(), "an unknown id does not say what was searched");
+    await look("unknown-id");
+    await page.goto(`${base}/trace/00000000000000000000000000000bad`);
+    await page.getByText(/No such trace|No record has this trace id/).waitFor();
+    check(await page.locator(".searched").isVisible(), "an unknown trace does not say what was searched");
+    await page.goto(`${base}/nowhere`);
+    await page.getByText("There is no such page").waitFor();
+  },
+
+  /** Seal, so that the later steps have something sealed; coverage of a topic. */
+  async topics({ page, base, api, check, look }) {
+    await page.goto(`${base}/topics`);
+    const grid = page.getByRole("treegrid", { name: "Topics" });
+    await grid.waitFor();
+    const seal = page.getByRole("button", { name: "Seal what is fresh" });
+    if (await seal.isEnabled()) {
+      await seal.click();
+      await page.getByText(/^Sealed |^Everything was sealed/).waitFor({ timeout: 60_000 });
+    }
+    const { topics } = await api("/topics");
+    const archived = topics.find((t) => t.archived && t.sealed_records > 0) ?? topics.find((t) => t.archived);
+    check(await grid.locator("tbody > tr:not(.under)").count() >= topics.length, "not every topic has a row");
+    await grid.getByRole("button", { name: archived.topic, exact: true }).click();
+    const parts = page.getByRole("table", { name: `Partitions of ${archived.topic}` });
+    await parts.waitFor();
+    check(await parts.locator("tbody tr").count() >= archived.partitions, "not every partition has a row");
+    check(path(page).includes("open="), "what is open is not in the address");
+    await look("topics");
+    await page.getByRole("link", { name: "Newest records", exact: true }).click();
+    await rows(page).first().waitFor();
+    check((await page.getByRole("textbox", { name: /Search/ }).inputValue()) === `topic:${archived.topic}`, "the search box does not say what is searched");
+  },
+
+  /** Filters, older pages, live tail, and into a trace. */
+  async search({ page, base, check, look, state, api }) {
+    await page.goto(base);
+    await rows(page).first().waitFor();
+    const box = page.getByRole("textbox", { name: /Search/ });
+    await box.fill(state.query);
+    await box.press("Enter");
+    await page.waitForFunction((q) => (new URLSearchParams(location.search).get("q") ?? "") === q, state.query);
+    await rows(page).first().waitFor();
+    await page.waitForTimeout(200);
+    await look("results");
+    const older = page.getByRole("button", { name: "Older" });
+    if (await older.isVisible()) {
+      const first = await rows(page).first().innerText();
+      await older.click();
+      await at(page, /cursor=/);
+      await page.waitForFunction((text) => !document.querySelector(".dim") && document.querySelector("table.hits tbody tr")?.innerText !== text, first);
+      await page.goBack();
+      await at(page, /^(?!.*cursor=)/);
+    }
+    const tail = page.getByRole("button", { name: "Live tail" });
+    await tail.click();
+    check(path(page).includes("tail=1"), "the live tail is not in the address");
+    await page.waitForResponse((r) => r.url().includes("/api/v1/records?"));
+    await page.getByRole("button", { name: /pause/ }).click();
+    // A sealed row that has a trace: what follows needs evidence.
+    const list = await api(`/records?limit=1000${state.query.startsWith("type:") ? `&event_type=${state.query.slice(5)}` : ""}`);
+    const hit = list.records.findLast((r) => r.sealed && r.trace_id) ?? list.records.findLast((r) => r.trace_id);
+    check(hit, "no record with a trace was found");
+    state.hit = hit;
+    await box.fill(hit.trace_id);
+    await box.press("Enter");
+    // An id that is only a trace's is opened; another is answered by role first.
+    const grid = page.getByRole("treegrid", { name: "Hops by stage and service" });
+    const answer = page.locator(".role");
+    await grid.or(answer.first()).first().waitFor();
+    await page.waitForTimeout(100);
+    if (await answer.count() > 0) await page.getByRole("link", { name: "Open the trace" }).first().click();
+    await grid.waitFor();
+    await at(page, /^\/trace\//);
+  },
+
+  /** The waterfall, its groups, the panel with what changed and why it is known. */
+  async trace({ page, base, api, check, look, state }) {
+    const trace = await api(`/traces/${state.hit.trace_id}?diffs=true`);
+    state.trace = trace;
+    await page.goto(`${base}/trace/${state.hit.trace_id}`);
+    const grid = page.getByRole("treegrid", { name: "Hops by stage and service" });
+    await grid.waitFor();
+    check((await page.getByRole("heading", { level: 1 }).innerText()).includes(trace.trace_id), "the heading does not name the trace");
+    for (const service of trace.services) check(await grid.getByText(service, { exact: true }).count() > 0, `${service} is not in the waterfall`);
+    await page.waitForFunction(() => [...document.querySelectorAll(".wf-what")].slice(1).some((e) => e.textContent));
+    await look("trace");
+    const before = await grid.getByRole("row").count();
+    await page.keyboard.press("]");
+    await page.waitForFunction((n) => document.querySelectorAll("[role=treegrid] [role=row]").length >= n, Math.max(before, trace.hops.length + 1));
+    await page.keyboard.press("[");
+    await page.waitForFunction((n) => document.querySelectorAll("[role=treegrid] [role=row]").length === n, before);
+
+    const changed = trace.hops.findIndex((h) => h.diff?.comparable && h.diff.changes.some((c) => !c.envelope));
+    check(changed >= 0, "no hop of the trace has a diff");
+    const hop = trace.hops[changed];
+    await page.goto(`${base}/trace/${trace.trace_id}?hop=${place(hop.coordinates)}`);
+    const panel = page.getByRole("complementary", { name: "The selected hop" });
+    await panel.waitFor();
+    await panel.locator(".changes li").first().waitFor();
+    const own = hop.diff.changes.filter((c) => !c.envelope);
+    check(await panel.locator(".op .changes li").count() === own.length, "the panel does not list every change");
+    check((await panel.innerText()).includes("Compared with"), "the panel does not say what the hop is compared with");
+    await look("diff");
+    await page.keyboard.press("e");
+    await panel.getByText("Came from").waitFor();
+    check(/Declared|Inferred, \d+ %/.test(await panel.innerText()), "an edge does not say whether it is a fact");
+    await look("edges");
+    await page.keyboard.press("p");
+    await panel.locator(".payload").waitFor();
+    await page.keyboard.press("h");
+    await panel.getByRole("table", { name: "Headers" }).or(panel.getByText("No headers.")).first().waitFor();
+    await page.keyboard.press("d");
+    await page.keyboard.press("u");
+    await page.waitForFunction((old) => new URLSearchParams(location.search).get("hop") !== old, place(hop.coordinates));
+    await page.keyboard.press("Escape");
+    await panel.waitFor({ state: "detached" });
+  },
+
+  /** The same trace as a graph, a table and JSON, and with facts only. */
+  async views({ page, base, check, look, state, api }) {
+    const { trace } = state;
+    await page.goto(`${base}/trace/${trace.trace_id}`);
+    await page.getByRole("treegrid").waitFor();
+    await page.keyboard.press("2");
+    await page.locator(".graph .node").first().waitFor();
+    check(await page.locator(".graph path.edge").count() > 2, "the graph has no edges");
+    const inferred = trace.edges.some((e) => !e.declared);
+    const dashed = page.locator(".graph > svg path.edge.inferred");
+    check((await dashed.count() > 0) === inferred, `inferred edges are ${inferred ? "" : "not "}in the trace, and the graph shows otherwise`);
+    await look("graph");
+    await page.keyboard.press("f");
+    await at(page, /facts=1/);
+    await dashed.first().waitFor({ state: "detached" });
+    const facts = await api(`/traces/${trace.trace_id}?facts_only=true`);
+    check(facts.edges.every((e) => e.declared), "facts only has inferred edges");
+    await page.keyboard.press("f");
+    await page.keyboard.press("3");
+    await page.getByRole("table", { name: "Hops in causal order" }).waitFor();
+    check(await page.locator("table tbody tr").count() === trace.hops.length, "the table does not have every hop");
+    await look("table");
+    await page.keyboard.press("4");
+    await page.locator(".json").waitFor();
+    check((await page.locator(".json").innerText()).includes(trace.trace_id), "the JSON does not hold the trace");
+  },
+
+  /** One record with everything, and its exact bytes. */
+  async record({ page, base, api, check, look, state }) {
+    const c = state.hit.coordinates;
+    const record = await api(`/records/${c.topic}/${c.partition}/${c.offset}`);
+    await page.goto(base);
+    const box = page.getByRole("textbox", { name: /Search/ });
+    await box.fill(place(c));
+    await box.press("Enter");
+    await at(page, /^\/record\//);
+    await page.getByRole("heading", { name: "Value", exact: true }).waitFor();
+    const text = await page.locator("main").innerText();
+    for (const [what, value] of [["event id", record.event_id], ["trace", record.trace_id], ["source", record.source], ["type", record.event_type]]) check(text.includes(value), `the record page lacks its ${what}`);
+    for (const h of record.headers) check(text.includes(h.name), `header ${h.name} is missing`);
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download raw" }).click()]);
+    let size = 0;
+    for await (const chunk of await download.createReadStream()) size += chunk.length;
+    check(size === record.value.size, `the download has ${size} bytes, the value ${record.value.size}`);
+    await look("record");
+    // An event's id is answered by role, unless it can only be one trace.
+    await box.fill(record.event_id);
+    await box.press("Enter");
+    await page.getByRole("heading", { name: /is$/ }).waitFor();
+    await page.locator(".role").first().waitFor();
+    await look("identify");
+  },
+
+  /** Plan, run, receipt. The target is new in each theme. */
+  async replay({ page, base, check, look, state, scheme }) {
+    await page.goto(`${base}/trace/${state.hit.trace_id}`);
+    await page.getByRole("link", { name: "Replay", exact: true }).click();
+    await at(page, /^\/replays\/new/);
+    check(await page.getByLabel("Trace id").inputValue() === state.hit.trace_id, "the form does not take the trace over");
+    await page.getByText("Targets", { exact: true }).click();
+    await page.getByLabel("Target topics").fill(`walk.${scheme}.${Date.now().toString(36)}.`);
+    await page.getByRole("button", { name: "Plan", exact: true }).click();
+    await page.getByRole("heading", { name: "The plan" }).waitFor();
+    check(await page.getByRole("table", { name: "Sources and targets" }).locator("tbody tr").count() > 0, "the plan names no topics");
+    await look("plan");
+    await page.getByRole("button", { name: /^Run: produce/ }).click();
+    await at(page, /^\/replays\/[0-9a-f]{64}/);
+    await page.getByRole("heading", { name: "Receipt" }).waitFor({ timeout: 60_000 });
+    check(await page.getByText("Everything matches.").isVisible(), "the receipt does not match");
+    await look("receipt");
+    await page.keyboard.press("Escape");
+    await page.getByRole("table", { name: "Replay jobs" }).waitFor();
+    await look("replays");
+    await page.goto(`${base}/replays/new`);
+    await page.getByRole("button", { name: "Plan", exact: true }).click();
+    await page.getByText("Enter the trace's id.").waitFor();
+  },
+
+  /** Narrow and wide windows hold. */
+  async sizes({ page, base, look, state }) {
+    for (const [width, height] of [[1100, 700], [2000, 1100]]) {
+      await page.setViewportSize({ width, height });
+      for (const [name, to] of [["home", "/"], ["trace", `/trace/${state.hit.trace_id}?hop=${place(state.hit.coordinates)}`], ["graph", `/trace/${state.hit.trace_id}?view=graph`], ["topics", "/topics"]]) {
+        await page.goto(base + to);
+        await page.locator("table, [role=treegrid], .graph .node").first().waitFor();
+        await look(`${name}-${width}`);
+      }
+    }
+    await page.setViewportSize({ width: 1440, height: 900 });
+  },
+};
