@@ -1,0 +1,55 @@
+package query
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// A cursor is a place in the order of one search: version, a hash of the
+// filter, and the mark of the last hit given. It holds nothing that its owner
+// did not see.
+const (
+	cursorVersion = 1
+	cursorBytes   = 1 + 8 + 8 + 16 + 4 + 4 + 8
+)
+
+func encodeCursor(filter uint64, m index.Mark) string {
+	b := make([]byte, 0, cursorBytes)
+	b = append(b, cursorVersion)
+	b = binary.BigEndian.AppendUint64(b, filter)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Timestamp))
+	b = append(b, m.TopicID[:]...)
+	b = binary.BigEndian.AppendUint32(b, uint32(m.Partition))
+	b = binary.BigEndian.AppendUint32(b, uint32(m.Branch))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Offset))
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// decodeCursor reads what encodeCursor wrote for the same filter.
+func decodeCursor(text string, filter uint64) (*index.Mark, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no cursor is the first page
+	}
+	var b []byte
+	if len(text) == base64.RawURLEncoding.EncodedLen(cursorBytes) {
+		decoded, err := base64.RawURLEncoding.Strict().DecodeString(text)
+		if err == nil {
+			b = decoded
+		}
+	}
+	if len(b) != cursorBytes || b[0] != cursorVersion {
+		return nil, schema.InvalidField("cursor", "cursor %.80q: not one that this version gave; begin again without it", text)
+	}
+	if binary.BigEndian.Uint64(b[1:]) != filter {
+		return nil, schema.InvalidField("cursor", "cursor: it belongs to a search with another filter; begin again without it")
+	}
+	m := &index.Mark{Timestamp: int64(binary.BigEndian.Uint64(b[9:]))}
+	copy(m.TopicID[:], b[17:])
+	m.Partition = int32(binary.BigEndian.Uint32(b[33:]))
+	m.Branch = int32(binary.BigEndian.Uint32(b[37:]))
+	m.Offset = int64(binary.BigEndian.Uint64(b[41:]))
+	return m, nil
+}

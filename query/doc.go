@@ -1,0 +1,40 @@
+// Package query answers questions about what is archived: every hop of a
+// trace and what each did, records by time, type or any id, one record's
+// bytes, and how far the archive is. It reads the index, the segments and the
+// ledger, and from Kafka what is indexed but not yet sealed.
+//
+// Every method takes the principal that asks. A topic it may not see does not
+// exist for it: not in answers, counts or errors. A parent in such a topic
+// looks like one that was never archived.
+//
+// What it promises: an answer holds committed records only, unless asked
+// otherwise; each hit says whether it is sealed or still fresh; every edge says
+// whether a producer declared it or it was inferred, by which rule and how
+// surely; what a limit cut is said; "not found" says what was searched. Rows
+// that do not count (of other extraction rules than their segment names, or
+// never sealed on a branch that ended) are left out.
+//
+// What it does not: it proves nothing (package custody does), and an edge that
+// it inferred is a guess, however likely.
+//
+// An Engine is safe for concurrent use and starts no goroutine that outlives a
+// call. Its caches are bounded.
+//
+// Where to look:
+//
+//	engine.go    options, the interfaces it needs, New
+//	types.go     shapes of the answers
+//	catalog.go   which streams there are, how far; scope of a principal
+//	trace.go     Trace: from rows to an answer
+//	declared.go  edges that producers declared, in and across traces
+//	inferred.go  edges by rule, where nothing was declared
+//	order.go     causal order and depth
+//	stage.go     what a step did, by which rule
+//	compare.go   field-level diffs along edges
+//	payload.go   bytes of records: grouped reads of segments, and of Kafka
+//	segments.go  opened segments, bounded
+//	record.go    one record
+//	search.go    search and its cursors
+//	identify.go  what an id is, and what names it
+//	coverage.go  topics, coverage, segments
+package query

@@ -1,0 +1,94 @@
+package query
+
+import (
+	"context"
+	"io"
+	"iter"
+	"log/slog"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Index is where records are found. *index.Index is one.
+type Index interface {
+	Trace(ctx context.Context, spellings []string, scope index.Scope, limit int) ([]index.Hit, bool, error)
+	Lookup(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
+	Search(ctx context.Context, f index.Filter, scope index.Scope, limit int) ([]index.Hit, bool, error)
+	Branches(ctx context.Context) ([]index.Branch, error)
+	Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]index.SegmentRow, error)
+	Topology(ctx context.Context) ([]index.Feed, error)
+}
+
+// Store is where segments are read. *objstore.Store is one.
+type Store interface {
+	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
+}
+
+// Ledger says what is archived. *ledger.Ledger is one.
+type Ledger interface {
+	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
+	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
+	Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error)
+}
+
+// Broker is Kafka as it is now. *kafka.Admin is one.
+type Broker interface {
+	Cluster(ctx context.Context) (kafka.Cluster, error)
+	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
+}
+
+// FreshReader reads records that are not sealed yet. *kafka.Reader is one.
+type FreshReader interface {
+	Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error]
+}
+
+// Extractor reads ids and contract fields from a record. *extract.Rules is one.
+type Extractor interface {
+	Extract(rec *schema.Record, into *schema.Extraction)
+}
+
+// Options are what an Engine works with. Broker and Fresh may be nil: lag is
+// then unknown, and payloads of fresh records cannot be read.
+type Options struct {
+	Index   Index
+	Store   Store
+	Ledger  Ledger
+	Extract Extractor
+	Broker  Broker
+	Fresh   FreshReader
+	// Bucket and Prefix are where the segments are, for people: Prefix is put
+	// before the keys that Segments gives.
+	Bucket, Prefix string
+	Logger         *slog.Logger // nil: nothing is logged
+}
+
+// Engine answers queries.
+type Engine struct {
+	options  Options
+	logger   *slog.Logger
+	catalogs catalogs
+	segments openSegments
+	stages   knownStages
+	feeds    knownFeeds
+	views    knownViews
+}
+
+// New makes an engine. It asks nothing of anybody yet.
+func New(options Options) (*Engine, error) {
+	switch {
+	case options.Index == nil:
+		return nil, schema.Errorf(schema.Invalid, "open query engine: no index")
+	case options.Store == nil || options.Ledger == nil || options.Extract == nil:
+		return nil, schema.Errorf(schema.Invalid, "open query engine: no store, ledger or extraction rules")
+	}
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{options: options, logger: logger}
+	e.segments.limit = readerBudget
+	return e, nil
+}

@@ -1,0 +1,191 @@
+package query
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// content is a record's bytes, or why they could not be read.
+type content struct {
+	status schema.Status // the index's verdict, which Kafka does not give
+	record *schema.Record
+	x      *schema.Extraction // nil if read from Kafka
+	source string
+	err    error
+}
+
+// Bounds of reading payloads.
+const (
+	maxContentBytes = 64 << 20 // of one answer
+	parallelReads   = 8
+	nearby          = 512  // offsets between two wanted rows that are read along
+	freshSpan       = 5000 // offsets of one read from Kafka
+	freshTimeout    = 5 * time.Second
+)
+
+// contents reads the bytes of records: those that are sealed from their
+// segments, one opened segment for all of its records; the others from Kafka.
+// Every hit has an entry. Errors are the entries' own: one segment that cannot
+// be read must not hide the rest of a trace.
+func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit) map[schema.Position]*content {
+	all := make(map[schema.Position]*content, len(hits))
+	var sealed []schema.Position
+	fresh := map[schema.Stream][]schema.Position{}
+	budget := int64(maxContentBytes)
+	for i := range hits {
+		h := &hits[i]
+		if all[h.Position] != nil {
+			continue
+		}
+		entry := &content{status: h.Status}
+		all[h.Position] = entry
+		if budget -= h.Bytes; budget < 0 {
+			entry.err = schema.Errorf(schema.Exhausted, "an answer holds %d MiB of payloads at most", maxContentBytes>>20)
+			continue
+		}
+		if ok, _ := c.isSealed(h.Position); ok {
+			sealed = append(sealed, h.Position)
+		} else {
+			s := schema.Stream{Topic: h.Topic, TopicID: h.TopicID, Partition: h.Partition}
+			fresh[s] = append(fresh[s], h.Position)
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(parallelReads)
+	for key, positions := range e.bySegment(ctx, sealed, all) {
+		group.Go(func() error {
+			e.readSegment(ctx, key, positions, all)
+			return nil
+		})
+	}
+	for s, positions := range fresh {
+		group.Go(func() error {
+			e.readFresh(ctx, s, positions, all)
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions report through the entries
+	return all
+}
+
+// bySegment groups positions by the segment that has them.
+func (e *Engine) bySegment(ctx context.Context, positions []schema.Position, all map[schema.Position]*content) map[segmentRef][]schema.Position {
+	groups := map[segmentRef][]schema.Position{}
+	covering, err := e.options.Index.Covering(ctx, positions)
+	for _, p := range positions {
+		switch s, ok := covering[p]; {
+		case err != nil:
+			all[p].err = err
+		case !ok:
+			all[p].err = schema.Errorf(schema.NotFound, "no segment has offset %d", p.Offset)
+		default:
+			ref := segmentRef{key: s.Key, bytes: s.Bytes}
+			groups[ref] = append(groups[ref], p)
+		}
+	}
+	return groups
+}
+
+// readSegment reads the rows of one segment in few ranges.
+func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []schema.Position, all map[schema.Position]*content) {
+	slices.SortFunc(positions, func(a, b schema.Position) int { return int(max(-1, min(1, a.Offset-b.Offset))) })
+	reader, err := e.segments.open(ctx, e.options.Store, ref)
+	if err != nil {
+		e.logger.Warn("segment cannot be opened", "key", ref.key, "error", err)
+	}
+	for len(positions) > 0 && err == nil {
+		n := 1
+		for n < len(positions) && positions[n].Offset-positions[n-1].Offset <= nearby {
+			n++
+		}
+		if err = readRange(ctx, reader, ref.key, positions[:n], all); err != nil {
+			e.logger.Warn("segment cannot be read", "key", ref.key, "error", err)
+			break
+		}
+		positions = positions[n:]
+	}
+	for _, p := range positions {
+		all[p].err = err
+	}
+}
+
+func readRange(ctx context.Context, reader *segment.Reader, key string, positions []schema.Position, all map[schema.Position]*content) error {
+	from, to := positions[0].Offset, positions[len(positions)-1].Offset+1
+	next := 0
+	for row, err := range reader.Rows(ctx, from, to, segment.All) {
+		if err != nil {
+			return err
+		}
+		for next < len(positions) && positions[next].Offset < row.Offset {
+			all[positions[next]].err = notThere(key, positions[next])
+			next++
+		}
+		if next < len(positions) && positions[next].Offset == row.Offset {
+			own := row.Clone()
+			entry := all[positions[next]]
+			entry.record, entry.x, entry.source = &own.Record, &own.X, key
+			next++
+		}
+	}
+	for ; next < len(positions); next++ {
+		all[positions[next]].err = notThere(key, positions[next])
+	}
+	return nil
+}
+
+// notThere is an offset inside a segment's range that Kafka did not serve.
+func notThere(key string, p schema.Position) error {
+	return schema.Errorf(schema.NotFound, "segment %s has no row of offset %d", key, p.Offset)
+}
+
+// readFresh reads records of one stream from Kafka, all in one go.
+func (e *Engine) readFresh(ctx context.Context, s schema.Stream, positions []schema.Position, all map[schema.Position]*content) {
+	slices.SortFunc(positions, func(a, b schema.Position) int { return int(max(-1, min(1, a.Offset-b.Offset))) })
+	from, to := positions[0].Offset, positions[len(positions)-1].Offset+1
+	err := e.readKafka(ctx, s, from, min(to, from+freshSpan), positions, all)
+	if err == nil {
+		err = schema.Errorf(schema.NotFound, "Kafka did not serve the record, which is not sealed yet")
+	}
+	for _, p := range positions {
+		if all[p].record == nil {
+			all[p].err = err
+		}
+	}
+}
+
+func (e *Engine) readKafka(ctx context.Context, s schema.Stream, from, to int64, positions []schema.Position, all map[schema.Position]*content) error {
+	if e.options.Fresh == nil {
+		return schema.Errorf(schema.Unavailable, "the record is not sealed yet, and this process does not read from Kafka")
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
+	defer cancel()
+	next := 0
+	for record, err := range e.options.Fresh.Range(ctx, s, from, to, kafka.ReadUncommitted) {
+		if err != nil {
+			return err
+		}
+		for next < len(positions) && positions[next].Offset < record.Offset {
+			next++
+		}
+		for ; next < len(positions) && positions[next].Offset == record.Offset; next++ { // on each branch asked for
+			own, entry := *record, all[positions[next]]
+			own.Branch, own.Status = positions[next].Branch, entry.status
+			entry.record, entry.source = &own, sourceKafka
+		}
+		if next == len(positions) {
+			break
+		}
+	}
+	return nil
+}
+
+// sourceKafka is Record.Source of a fresh record.
+const sourceKafka = "kafka"

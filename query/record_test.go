@@ -1,0 +1,220 @@
+package query_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+func request(r *schema.Record) query.RecordRequest {
+	return query.RecordRequest{Coordinates: schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
+}
+
+func TestRecord(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	_, events := p.day()
+	odd := a.produce("odd", "k", "", p.at(0, 0), "same", "1", "same", "2", "\xff\x00", "binary\x00")
+	odd.Key, odd.Value = nil, nil
+	odd.Headers = append(odd.Headers, schema.Header{Name: "null"}, schema.Header{Name: "empty", Value: []byte{}})
+	a.sealAll()
+	for _, r := range append(recordsOf(events), odd) {
+		got, err := a.Record(t.Context(), everybody(), request(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !sameBytes(got.Record, r) || !got.Hit.Sealed || got.Source == "" {
+			t.Errorf("%s: got %+v of %s, want %+v", position(r), got.Record, got.Source, r)
+		}
+	}
+	got, err := a.Record(t.Context(), everybody(), request(events[6].Record))
+	if err != nil || got.Hit.EventType != "VolatilityComputed" || len(got.Extraction.Causes) != 1 || got.Hit.TraceID != events[6].trace {
+		t.Errorf("extraction %+v, %v", got, err)
+	}
+	if _, err := a.Record(t.Context(), only(t, "other"), request(odd)); schema.KindOf(err) != schema.NotFound {
+		t.Errorf("a hidden record: %v", err)
+	}
+	beyond, wrongID, branch := request(odd), request(odd), request(odd)
+	beyond.Offset = 999
+	wrongID.TopicID = &schema.TopicID{1}
+	one := int32(1)
+	branch.Branch = &one
+	for _, r := range []query.RecordRequest{beyond, wrongID, branch, {Coordinates: schema.Coordinates{Topic: "nobody's"}}} {
+		var missing *query.NotFoundError
+		if _, err := a.Record(t.Context(), everybody(), r); !errors.As(err, &missing) || missing.Searched.Topics == 0 {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}
+
+func recordsOf(events []*event) []*schema.Record {
+	var records []*schema.Record
+	for _, e := range events {
+		records = append(records, e.Record)
+	}
+	return records
+}
+
+func sameBytes(a, b *schema.Record) bool {
+	if a.Topic != b.Topic || a.Offset != b.Offset || a.Timestamp != b.Timestamp || len(a.Headers) != len(b.Headers) ||
+		!same(a.Key, b.Key) || !same(a.Value, b.Value) {
+		return false
+	}
+	for i := range a.Headers {
+		if a.Headers[i].Name != b.Headers[i].Name || !same(a.Headers[i].Value, b.Headers[i].Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// same tells null and empty apart.
+func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+func TestRecordInAGapAndOnBranches(t *testing.T) {
+	a := newArchive(t, nil)
+	at := time.Now()
+	a.produce("t", "k", "first", at)
+	second := a.produce("t", "k", "second", at)
+	s := a.stream("t", second.Partition)
+	s.next += 2 // two offsets that were never served
+	a.sealAll()
+	gap := request(second)
+	gap.Offset++
+	var missing *query.NotFoundError
+	if _, err := a.Record(t.Context(), everybody(), gap); !errors.As(err, &missing) {
+		t.Errorf("in a gap: %v", err)
+	}
+	// An unclean election takes offset 1 away; another record gets it.
+	s.branch = 1
+	c := a.commit(s, schema.KindDivergence)
+	c.Branch, c.Base, c.Next = 1, 1, 1
+	c.Divergence = &schema.Divergence{ArchivedNext: 4, BranchPoint: 1, Evidence: "test"}
+	a.append(s, c, nil)
+	s.next = 1
+	again := a.produce("t", "k", "second again", at)
+	a.sealAll()
+	time.Sleep(1100 * time.Millisecond) // what the engine knows may be a second old
+	newest, err := a.Record(t.Context(), everybody(), request(again))
+	if err != nil || string(newest.Record.Value) != "second again" || newest.Hit.Branch != 1 {
+		t.Errorf("newest branch: %+v, %v", newest, err)
+	}
+	zero, older := int32(0), request(second)
+	older.Branch = &zero
+	old, err := a.Record(t.Context(), everybody(), older)
+	if err != nil || string(old.Record.Value) != "second" {
+		t.Errorf("older branch: %+v, %v", old, err)
+	}
+	first := request(second)
+	first.Offset = 0
+	got, err := a.Record(t.Context(), everybody(), first)
+	if err != nil || string(got.Record.Value) != "first" || got.Hit.Branch != 0 {
+		t.Errorf("below the branch point: %+v, %v", got, err)
+	}
+}
+
+func TestRecordWithoutTheIndex(t *testing.T) {
+	a := newArchive(t, nil)
+	_, events := newPipeline(a, 2).day()
+	a.sealAll()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = nobody.Close()
+	down, err := index.Open(index.Options{Addr: nobody.Addr().String(), Database: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer down.Close() //nolint:errcheck // nothing was opened
+	engine, err := query.New(query.Options{Index: down, Store: a.store, Ledger: a.ledger, Extract: a.rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recordsOf(events) {
+		got, err := engine.Record(t.Context(), everybody(), request(r))
+		if err != nil || !sameBytes(got.Record, r) || !got.Hit.Sealed {
+			t.Fatalf("%s: %+v, %v", position(r), got, err)
+		}
+	}
+	if _, err := engine.Record(t.Context(), only(t, "other"), request(events[0].Record)); schema.KindOf(err) != schema.NotFound {
+		t.Errorf("a hidden record: %v", err)
+	}
+	if _, err := engine.Trace(t.Context(), everybody(), "x", query.TraceOptions{}); schema.KindOf(err) != schema.Unavailable {
+		t.Errorf("a trace: %v", err)
+	}
+	coverage, err := engine.Coverage(t.Context(), everybody(), "")
+	if err != nil || len(coverage) == 0 || coverage[0].ArchivedTo == 0 {
+		t.Errorf("coverage: %+v, %v", coverage, err)
+	}
+}
+
+// TestFreshRecords produces to a real Kafka what is indexed and not sealed.
+func TestFreshRecords(t *testing.T) {
+	broker := embeddedtest.Kafka(t)
+	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	options := kafka.Options{
+		Brokers: []string{broker.Addr()}, ClientID: "test",
+		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: broker.User(), Password: broker.Password()},
+	}
+	reader, err := kafka.NewReader(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := kafka.NewAdmin(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	a := newArchive(t, func(o *query.Options) { o.Fresh, o.Broker = reader, admin })
+	p := newPipeline(a, 4)
+	trace, events := p.day()
+	ids := map[string]schema.TopicID{}
+	for _, topic := range []string{"fx.rates.received", "fx.rates.enriched", "fx.risk.volatility", "fx.risk.exposure", "fx.risk.alerts"} {
+		if ids[topic], err = admin.CreateTopic(t.Context(), topic, partitions, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range a.streams {
+		s.TopicID = ids[s.Topic]
+		a.genesis(s)
+	}
+	for _, e := range events {
+		e.TopicID = ids[e.Topic]
+		r := &kgo.Record{Topic: e.Topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Timestamp: time.UnixMilli(e.Timestamp)}
+		for _, h := range e.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+		}
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil || r.Offset != e.Offset {
+			t.Fatalf("offset %d, want %d: %v", r.Offset, e.Offset, err)
+		}
+	}
+	a.indexAll()
+	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	if len(answer.Hops) != len(events) || answer.Sealed != 0 {
+		t.Fatalf("%d hops, %d sealed", len(answer.Hops), answer.Sealed)
+	}
+	for i := range answer.Hops {
+		if h := &answer.Hops[i]; h.Topic == "fx.rates.enriched" && (h.Diff == nil || !h.Diff.Comparable || h.Stage != schema.StageEnrichment) {
+			t.Errorf("%s: %s, diff %+v", h.Coordinates(), h.Stage, h.Diff)
+		}
+	}
+	got, err := a.Record(t.Context(), everybody(), request(events[0].Record))
+	if err != nil || !sameBytes(got.Record, events[0].Record) || got.Hit.Sealed || got.Source != "kafka" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	topics, err := a.Topics(t.Context(), everybody())
+	if err != nil || len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
+		t.Errorf("topics %+v, %v", topics, err)
+	}
+}

@@ -1,0 +1,195 @@
+package query_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// searchAll reads a search to its end and gives the coordinates found.
+func (a *archive) searchAll(who policy.Principal, r query.SearchRequest) []string {
+	a.t.Helper()
+	var all []string
+	for {
+		page, err := a.Search(a.t.Context(), who, r)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		for i := range page.Records {
+			all = append(all, page.Records[i].Coordinates().String())
+		}
+		if r.Cursor = page.NextCursor; r.Cursor == "" {
+			return all
+		}
+	}
+}
+
+func TestSearch(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	p.span = 2
+	traces := map[string][]*event{}
+	var last string
+	for range 3 {
+		trace, events := p.day()
+		traces[trace], last = events, trace
+		a.sealAll()
+	}
+	today := traces[last]
+	all := a.searchAll(everybody(), query.SearchRequest{})
+	if len(all) != 33 {
+		t.Fatalf("%d records, want 33", len(all))
+	}
+	of := func(keep func(*event) bool) []string {
+		var want []string
+		for _, e := range today {
+			if keep(e) {
+				want = append(want, position(e.Record))
+			}
+		}
+		return want
+	}
+	enriched := today[3]
+	for name, c := range map[string]struct {
+		r    query.SearchRequest
+		who  policy.Principal
+		want []string
+	}{
+		"one day":       {query.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1)}, everybody(), of(func(*event) bool { return true })},
+		"until its 2nd": {query.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1), To: p.at(0, 1).AddDate(0, 0, -1)}, everybody(), of(func(e *event) bool { return e == today[0] })},
+		"by trace":      {query.SearchRequest{ID: last}, everybody(), of(func(*event) bool { return true })},
+		"by trace and type": {query.SearchRequest{ID: last, EventType: "FxRateEnriched"}, everybody(), of(func(e *event) bool {
+			return e.Topic == "fx.rates.enriched"
+		})},
+		"by event, itself and who names it": {query.SearchRequest{ID: enriched.id}, everybody(), of(func(e *event) bool {
+			return e == enriched || slices.Contains(e.parents, enriched)
+		})},
+		"by coordinates": {query.SearchRequest{ID: position(today[6].Record)}, everybody(), of(func(e *event) bool {
+			return e == today[6] || e.Topic == "fx.risk.alerts"
+		})},
+		"by id, of a viewer of alerts": {query.SearchRequest{ID: last}, only(t, "*alerts"), of(func(e *event) bool { return e.Topic == "fx.risk.alerts" })},
+		"hidden topic":                 {query.SearchRequest{Topics: []string{"fx.rates.received"}}, only(t, "*alerts"), nil},
+		"unknown topic":                {query.SearchRequest{Topics: []string{"no' OR 1"}}, everybody(), nil},
+		"unknown id":                   {query.SearchRequest{ID: "nobody's"}, everybody(), nil},
+	} {
+		for _, limit := range []int{1, 2, 100} {
+			c.r.Limit = limit
+			got := a.searchAll(c.who, c.r)
+			slices.Sort(got)
+			slices.Sort(c.want)
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%s, pages of %d: got %v, want %v", name, limit, got, c.want)
+			}
+		}
+	}
+	if got := a.searchAll(only(t, "fx.risk.*"), query.SearchRequest{}); len(got) != 15 || strings.Contains(strings.Join(got, " "), "fx.rates") {
+		t.Errorf("a viewer of fx.risk.* finds %v", got)
+	}
+}
+
+func TestSearchByStageThatWasComputed(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	trace, _ := p.day()
+	a.sealAll()
+	stage := query.SearchRequest{Stage: "enrichment"}
+	if got := a.searchAll(everybody(), stage); len(got) != 0 {
+		t.Errorf("nothing was compared yet, and %v are enrichments", got)
+	}
+	a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	if got := a.searchAll(everybody(), stage); len(got) != 3 || !strings.HasPrefix(got[0], "fx.rates.enriched") {
+		t.Errorf("enrichments: %v", got)
+	}
+	stage.ID = trace
+	if got := a.searchAll(everybody(), stage); len(got) != 3 {
+		t.Errorf("enrichments of the trace: %v", got)
+	}
+}
+
+func TestSearchRefusesBadRequests(t *testing.T) {
+	a := newArchive(t, nil)
+	newPipeline(a, 3).day()
+	a.sealAll()
+	page, err := a.Search(t.Context(), everybody(), query.SearchRequest{Limit: 2})
+	if err != nil || page.NextCursor == "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(page.NextCursor)
+	raw[0] = 9
+	now := time.Now()
+	for field, r := range map[string]query.SearchRequest{
+		"cursor, of another search": {Limit: 2, Cursor: page.NextCursor, EventType: "x"},
+		"cursor, garbage":           {Cursor: "';DROP TABLE records"},
+		"cursor, cut":               {Cursor: page.NextCursor[1:]},
+		"cursor, of the future":     {Cursor: base64.RawURLEncoding.EncodeToString(raw)},
+		"cursor, long":              {Cursor: strings.Repeat("A", 5000)},
+		"limit, negative":           {Limit: -1},
+		"limit, large":              {Limit: 1001},
+		"to, before from":           {From: now, To: now.Add(-time.Hour)},
+		"stage, unknown word":       {Stage: "baking"},
+		"status, undecided":         {Statuses: []schema.Status{schema.Undecided}},
+		"id, control characters":    {ID: "a\x00"},
+		"topic, too many":           {Topics: make([]string, 51)},
+	} {
+		_, err := a.Search(t.Context(), everybody(), r)
+		want, _, _ := strings.Cut(field, ",")
+		var fault *schema.Error
+		if !errors.As(err, &fault) || fault.Kind != schema.Invalid || fault.Field != want {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	p.span = 2
+	p.day()
+	trace, events := p.day()
+	p.day()
+	a.sealAll()
+	enriched, volatility := events[3], events[6]
+	roles := func(who policy.Principal, id string) string {
+		t.Helper()
+		answer, err := a.Identify(t.Context(), who, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, m := range answer.Matches {
+			list = append(list, fmt.Sprintf("%s:%d", m.Role, m.Count))
+			if int(m.Count) != len(m.Records) {
+				t.Errorf("%s: %d records of %d", m.Role, len(m.Records), m.Count)
+			}
+		}
+		return strings.Join(list, " ")
+	}
+	upper := strings.ToUpper(trace[:8] + "-" + trace[8:12] + "-" + trace[12:16] + "-" + trace[16:20] + "-" + trace[20:])
+	for _, c := range []struct {
+		what, id, want string
+		who            policy.Principal
+	}{
+		{"trace", trace, "trace:11", everybody()},
+		{"trace, written as a UUID", upper, "trace:11", everybody()},
+		{"trace, for a viewer of alerts", trace, "trace:1", only(t, "*alerts")},
+		{"event", enriched.id, "event:1 causation:3", everybody()},
+		{"event, for a viewer of exposure", enriched.id, "causation:1", only(t, "*exposure")},
+		{"coordinates", position(volatility.Record), "record:1 source record:1", everybody()},
+		{"nothing", "'; DROP TABLE records; --", "", everybody()},
+	} {
+		if got := roles(c.who, c.id); got != c.want {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+	if _, err := a.Identify(t.Context(), everybody(), ""); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("empty id: %v", err)
+	}
+}

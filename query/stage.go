@@ -1,0 +1,200 @@
+package query
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// stageOf is a hop's stage and the rule that decided it.
+type stageOf struct {
+	stage schema.Stage
+	rule  string
+}
+
+// The rules that decide a stage, besides what payloads say in their own words.
+const (
+	ruleDeclared   = "declared by the producer"
+	ruleDeadLetter = "dead-letter headers"
+	ruleReplay     = "replay headers"
+	ruleRoot       = "no parent"
+	ruleTopic      = "as other records of this topic and type"
+	ruleUnknown    = "not known: no payload was compared"
+)
+
+// topicType is what records do the same to.
+type topicType struct{ topic, eventType string }
+
+// Bounds of what is remembered of stages.
+const (
+	maxKnownStages = 10_000
+	stageAge       = 10 * time.Minute
+	retryAge       = time.Minute // until a topic that could not be judged is tried again
+	maxLearn       = 16          // topics and types looked into by one trace
+)
+
+// knownStages remembers what records of a topic and type do.
+type knownStages struct {
+	mu    sync.Mutex
+	known map[topicType]knownStage
+}
+
+type knownStage struct {
+	stage schema.Stage
+	until time.Time
+}
+
+// get gives the stage, and whether it need not be looked into now.
+func (k *knownStages) get(t topicType) (schema.Stage, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	have, ok := k.known[t]
+	return have.stage, ok && time.Now().Before(have.until)
+}
+
+func (k *knownStages) set(t topicType, stage schema.Stage, age time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil || len(k.known) >= maxKnownStages {
+		k.known = map[topicType]knownStage{}
+	}
+	k.known[t] = knownStage{stage, time.Now().Add(age)}
+}
+
+// pairs gives the topics and types that are known to do this.
+func (k *knownStages) pairs(stage schema.Stage) (topics, types []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for t, have := range k.known {
+		if have.stage == stage {
+			topics, types = append(topics, t.topic), append(types, t.eventType)
+		}
+	}
+	return topics, types
+}
+
+// name gives a hit outside a trace its stage: declared, else known.
+func (e *Engine) name(h *Hit) {
+	if h.Stage == schema.StageUnknown {
+		h.Stage, _ = e.stages.get(topicType{h.Topic, h.EventType})
+	}
+}
+
+// decideStages gives every hop its stage. If payloads were read they say;
+// otherwise what other records of the topic and type did, of which one is
+// compared the first time.
+func (e *Engine) decideStages(ctx context.Context, g *graph) {
+	parents := make([][]int, len(g.hits))
+	named := make([]bool, len(g.hits))
+	for i := range g.edges {
+		edge := &g.edges[i]
+		named[edge.Child] = true
+		if edge.Parent >= 0 {
+			parents[edge.Child] = append(parents[edge.Child], edge.Parent)
+		}
+	}
+	if g.bytes == nil {
+		e.learnStages(ctx, g, parents)
+	}
+	g.stages = make([]stageOf, len(g.hits))
+	for i := range g.hits {
+		h := &g.hits[i]
+		g.stages[i] = e.stage(g, i, parents[i], named[i])
+		// Somebody who does not see all topics sees roots that are none.
+		if g.who.Topics.IsAll() && h.Stage == schema.StageUnknown && g.stages[i].rule == ruleRoot {
+			e.stages.set(topicType{h.Topic, h.EventType}, schema.StageIngestion, stageAge)
+		}
+	}
+}
+
+func (e *Engine) stage(g *graph, hop int, parents []int, named bool) stageOf {
+	h := &g.hits[hop]
+	switch h.Stage {
+	case schema.StageUnknown:
+	case schema.StageDeadLetter:
+		return stageOf{h.Stage, ruleDeadLetter}
+	case schema.StageReplay:
+		return stageOf{h.Stage, ruleReplay}
+	default:
+		return stageOf{h.Stage, ruleDeclared}
+	}
+	key := topicType{h.Topic, h.EventType}
+	if !named {
+		return stageOf{schema.StageIngestion, ruleRoot}
+	}
+	if stage, reason, ok := g.classify(hop, parents); ok {
+		if stage != schema.StageUnknown {
+			e.stages.set(key, stage, stageAge)
+		}
+		return stageOf{stage, reason}
+	}
+	if stage, _ := e.stages.get(key); stage != schema.StageUnknown {
+		return stageOf{stage, ruleTopic}
+	}
+	return stageOf{schema.StageUnknown, ruleUnknown}
+}
+
+// classify judges a hop by its payload and those of its parents in the trace;
+// false if they were not read.
+func (g *graph) classify(hop int, parents []int) (schema.Stage, string, bool) {
+	own := g.bytes[g.hits[hop].Position]
+	if own == nil || own.err != nil || len(parents) == 0 {
+		return schema.StageUnknown, "", false
+	}
+	var values [][]byte
+	for _, parent := range parents[:min(len(parents), maxJoin)] {
+		c := g.bytes[g.hits[parent].Position]
+		if c == nil || c.err != nil {
+			return schema.StageUnknown, "", false
+		}
+		values = append(values, c.record.Value)
+	}
+	stage, reason := payload.Classify(values, own.record.Value)
+	return stage, "payloads: " + reason, true
+}
+
+// maxJoin bounds how many parents' payloads a stage is judged by.
+const maxJoin = 64
+
+// learnStages compares one record of each topic and type that nothing is known
+// of with its parents. It is a help only: what cannot be read stays unknown
+// for a while.
+func (e *Engine) learnStages(ctx context.Context, g *graph, parents [][]int) {
+	chosen := map[topicType]int{}
+	for i := range g.hits {
+		h := &g.hits[i]
+		key := topicType{h.Topic, h.EventType}
+		if h.Stage != schema.StageUnknown || len(parents[i]) == 0 || len(chosen) >= maxLearn {
+			continue
+		}
+		if _, ok := e.stages.get(key); ok {
+			continue
+		}
+		if _, ok := chosen[key]; !ok {
+			chosen[key] = i
+		}
+	}
+	if len(chosen) == 0 {
+		return
+	}
+	var wanted []index.Hit
+	for _, i := range chosen {
+		wanted = append(wanted, g.hits[i])
+		for _, parent := range parents[i][:min(len(parents[i]), maxJoin)] {
+			wanted = append(wanted, g.hits[parent])
+		}
+	}
+	sample := &graph{hits: g.hits, bytes: e.contents(ctx, g.catalog, wanted)}
+	for key, i := range chosen {
+		stage, _, ok := sample.classify(i, parents[i])
+		if ok && stage != schema.StageUnknown {
+			e.stages.set(key, stage, stageAge)
+		} else {
+			e.stages.set(key, schema.StageUnknown, retryAge)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Topics lists every topic that is archived or in Kafka, each incarnation by
+// itself, by name.
+func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]Topic, error) {
+	c, err := e.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[schema.TopicID]*Topic{}
+	var names []string
+	for i := range c.branches {
+		b := &c.branches[i]
+		if !who.Topics.Allows(b.Stream.Topic) {
+			continue
+		}
+		t := byID[b.Stream.TopicID]
+		if t == nil {
+			t = &Topic{
+				Topic: b.Stream.Topic, TopicID: b.Stream.TopicID, Archived: true,
+				Partitions: int(c.parts[b.Stream.TopicID]),
+			}
+			byID[b.Stream.TopicID] = t
+			if c.newest[t.Topic] == t.TopicID {
+				names = append(names, t.Topic)
+			} else {
+				t.Detail = "an older topic of this name"
+			}
+		}
+		t.add(b)
+	}
+	e.addRates(c, byID)
+	e.addKafka(ctx, who, c, byID, names)
+	list := make([]Topic, 0, len(byID))
+	for _, t := range byID {
+		list = append(list, *t)
+	}
+	slices.SortFunc(list, func(a, b Topic) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]))
+	})
+	return list, nil
+}
+
+func (t *Topic) add(b *index.Branch) {
+	t.SealedRecords += b.Records.Committed
+	t.FreshRecords += b.FreshNext - b.Next
+	t.Bytes += b.Bytes
+	t.Segments += int(b.Segments)
+	if b.Segments == 0 {
+		return
+	}
+	first, last := time.UnixMilli(b.MinTimestamp), time.UnixMilli(b.MaxTimestamp)
+	if t.First.IsZero() || first.Before(t.First) {
+		t.First = first
+	}
+	if last.After(t.Last) {
+		t.Last = last
+	}
+}
+
+// addRates compares the catalog with an earlier one.
+func (e *Engine) addRates(c *catalog, byID map[schema.TopicID]*Topic) {
+	e.catalogs.mu.Lock()
+	before := e.catalogs.before
+	e.catalogs.mu.Unlock()
+	if before == nil {
+		return
+	}
+	seconds := c.at.Sub(before.at).Seconds()
+	if seconds <= 0 {
+		return
+	}
+	then := map[schema.Position]int64{}
+	for i := range before.branches {
+		b := &before.branches[i]
+		then[schema.Position{TopicID: b.Stream.TopicID, Partition: b.Stream.Partition, Branch: b.Branch}] = b.FreshNext
+	}
+	for i := range c.branches {
+		b := &c.branches[i]
+		was, ok := then[schema.Position{TopicID: b.Stream.TopicID, Partition: b.Stream.Partition, Branch: b.Branch}]
+		if t := byID[b.Stream.TopicID]; t != nil && ok {
+			t.RatePerSecond += float64(b.FreshNext-was) / seconds
+		}
+	}
+}
+
+// addKafka adds lag, and topics that are not archived.
+func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog, byID map[schema.TopicID]*Topic, names []string) {
+	if e.options.Broker == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
+	defer cancel()
+	cluster, err := e.options.Broker.Cluster(ctx)
+	if err != nil {
+		e.logger.Warn("Kafka does not answer: topics go without lag", "error", err)
+		for _, t := range byID {
+			t.Detail = "Kafka does not answer: the lag is unknown"
+		}
+		return
+	}
+	there := map[schema.TopicID]bool{}
+	for _, k := range cluster.Topics {
+		there[k.ID] = true
+		if t := byID[k.ID]; t != nil {
+			t.Partitions = max(t.Partitions, len(k.Partitions))
+			continue
+		}
+		if !who.Topics.Allows(k.Name) || k.Internal {
+			continue
+		}
+		detail := "nothing of it is archived: excluded by configuration, or not found yet"
+		if k.Err != nil {
+			detail = "cannot be read: " + k.Err.Error()
+		}
+		byID[k.ID] = &Topic{Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
+	}
+	for id, t := range byID {
+		if !there[id] && t.Detail == "" {
+			t.Detail = "no longer in Kafka"
+		}
+	}
+	marks := e.watermarks(ctx, names)
+	for key, o := range marks {
+		t := byID[key.topicID]
+		if t == nil {
+			continue
+		}
+		reached := o.LogStart
+		for _, b := range c.streams[key] {
+			reached = b.FreshNext
+		}
+		t.Lag += max(0, o.HighWatermark-reached)
+	}
+}

@@ -1,0 +1,204 @@
+package query
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Bounds of a trace's answer.
+const (
+	DefaultTraceHops = 2000
+	MaxTraceHops     = 5000
+)
+
+// TraceOptions say what a trace's answer holds.
+type TraceOptions struct {
+	Diffs     bool // compare each step with its parent, which reads payloads
+	FactsOnly bool // leave inferred edges out
+	Limit     int  // hops, the earliest first; 0: DefaultTraceHops, at most MaxTraceHops
+}
+
+// graph is a trace while it is put together. Edges name hops by their place in
+// hits; the answer's order comes last.
+type graph struct {
+	catalog  *catalog
+	who      policy.Principal
+	hits     []index.Hit
+	edges    []Edge
+	bytes    map[schema.Position]*content // nil: payloads were not asked for
+	stages   []stageOf
+	diffs    []*Diff
+	outside  []outsideCause
+	truncate bool
+}
+
+// Trace gives every committed record of a trace that the principal may see,
+// with the edges between them. The id may be written in any usual encoding. A
+// *NotFoundError says what was searched if there is none.
+func (e *Engine) Trace(ctx context.Context, who policy.Principal, traceID string, o TraceOptions) (*Trace, error) {
+	spellings := extract.NormalizeID(traceID)
+	if len(spellings) == 0 {
+		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", traceID, extract.MaxIDBytes)
+	}
+	if o.Limit < 0 || o.Limit > MaxTraceHops {
+		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", o.Limit, MaxTraceHops)
+	}
+	if o.Limit == 0 {
+		o.Limit = DefaultTraceHops
+	}
+	g, err := e.hitsOf(ctx, who, spellings, o.Limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.hits) == 0 {
+		searched := g.catalog.searched(who)
+		return nil, &NotFoundError{Searched: searched, Err: schema.Errorf(schema.NotFound,
+			"no record of trace %q in %d topics with %d records, searched up to what was read at %s",
+			traceID, searched.Topics, searched.Records, clock(searched.FreshTo))}
+	}
+	if err := e.connect(ctx, g, o); err != nil {
+		return nil, err
+	}
+	e.decideStages(ctx, g)
+	return g.answer(who), nil
+}
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "no time"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// hitsOf reads the trace's rows and, at the same time, the catalog.
+func (e *Engine) hitsOf(ctx context.Context, who policy.Principal, spellings []string, limit int) (*graph, error) {
+	g := &graph{who: who}
+	if !who.Topics.IsAll() {
+		// What may be seen must be known before anything is read.
+		c, err := e.catalog(ctx)
+		if err != nil {
+			return nil, err
+		}
+		g.catalog = c
+		g.hits, g.truncate, err = e.options.Index.Trace(ctx, spellings, c.scope(who), limit)
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		group, both := errgroup.WithContext(ctx)
+		group.Go(func() (err error) {
+			g.catalog, err = e.catalog(both)
+			return err
+		})
+		group.Go(func() (err error) {
+			g.hits, g.truncate, err = e.options.Index.Trace(both, spellings, index.Scope{All: true}, limit)
+			return err
+		})
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	g.hits, err = e.counting(ctx, g.catalog, g.hits)
+	return g, err
+}
+
+// connect finds the edges, and with diffs what they changed.
+func (e *Engine) connect(ctx context.Context, g *graph, o TraceOptions) error {
+	g.declare()
+	group, all := errgroup.WithContext(ctx)
+	group.Go(func() error { return e.resolveOutside(all, g) })
+	var feeds *feeds
+	if !o.FactsOnly {
+		group.Go(func() (err error) {
+			feeds, err = e.topology(all)
+			return err
+		})
+	}
+	if o.Diffs {
+		group.Go(func() error {
+			g.bytes = e.contents(all, g.catalog, g.hits)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if !o.FactsOnly {
+		g.infer(feeds)
+	}
+	g.choosePrimary()
+	if o.Diffs {
+		g.compare()
+	}
+	return nil
+}
+
+// answer puts hops into causal order and sums up.
+func (g *graph) answer(who policy.Principal) *Trace {
+	order, depth := g.causalOrder()
+	place := make([]int, len(order))
+	for to, from := range order {
+		place[from] = to
+	}
+	t := &Trace{
+		TraceID: g.hits[order[0]].TraceID, Hops: make([]Hop, len(order)), Edges: g.edges,
+		Truncated: g.truncate, Searched: g.catalog.searched(who),
+	}
+	for to, from := range order {
+		hop := Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}
+		hop.Stage, hop.StageRule = g.stages[from].stage, g.stages[from].rule
+		if c := g.bytes[hop.Position()]; c != nil && c.err == nil {
+			hop.Key, hop.HasKey = c.record.Key, true
+		}
+		if d := g.diffs; d != nil && d[from] != nil {
+			hop.Diff = d[from]
+			hop.Diff.Parent = place[hop.Diff.Parent]
+		}
+		t.Hops[to] = hop
+		t.add(&hop.Hit)
+	}
+	for i := range t.Edges {
+		edge := &t.Edges[i]
+		edge.Child = place[edge.Child]
+		switch {
+		case edge.Parent >= 0:
+			edge.Parent = place[edge.Parent]
+		case edge.Outside.Ghost:
+			t.Ghosts++
+		default:
+			t.OutsideParents++
+		}
+	}
+	slices.SortStableFunc(t.Edges, func(a, b Edge) int { return a.Child - b.Child })
+	slices.Sort(t.Topics)
+	slices.Sort(t.Services)
+	return t
+}
+
+func (t *Trace) add(h *Hit) {
+	if !slices.Contains(t.Topics, h.Topic) {
+		t.Topics = append(t.Topics, h.Topic)
+	}
+	if h.Service != "" && !slices.Contains(t.Services, h.Service) {
+		t.Services = append(t.Services, h.Service)
+	}
+	if h.Sealed {
+		t.Sealed++
+	}
+	at := time.UnixMilli(h.Timestamp)
+	if t.From.IsZero() || at.Before(t.From) {
+		t.From = at
+	}
+	if t.To.IsZero() || at.After(t.To) {
+		t.To = at
+	}
+}

@@ -1,0 +1,241 @@
+package query_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// parentsOf lists a hop's parents in the answer, as coordinates or, outside, as
+// ids.
+func parentsOf(answer *query.Trace, hop int) (inside, outside []string) {
+	for _, e := range answer.Edges {
+		switch {
+		case e.Child != hop:
+		case e.Parent >= 0:
+			inside = append(inside, answer.Hops[e.Parent].Coordinates().String())
+		default:
+			outside = append(outside, e.Outside.ID)
+		}
+	}
+	return inside, outside
+}
+
+func TestTraceOfThePipeline(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 31)
+	for range 21 {
+		p.day()
+	}
+	trace, events := p.day()
+	a.sealAll()
+	for _, diffs := range []bool{false, true} {
+		t.Run(fmt.Sprintf("diffs %v", diffs), func(t *testing.T) { checkPipelineTrace(t, a, trace, events, diffs) })
+	}
+}
+
+func checkPipelineTrace(t *testing.T, a *archive, trace string, events []*event, diffs bool) {
+	answer := a.trace(everybody(), strings.ToUpper(trace), query.TraceOptions{Diffs: diffs})
+	if len(answer.Hops) != len(events) || answer.Sealed != len(events) || answer.Truncated || answer.Ghosts != 0 {
+		t.Fatalf("%d hops of %d, %d sealed, %d ghosts, truncated %v", len(answer.Hops), len(events), answer.Sealed, answer.Ghosts, answer.Truncated)
+	}
+	if answer.OutsideParents != 31*19 {
+		t.Errorf("%d parents outside, want %d", answer.OutsideParents, 31*19)
+	}
+	inferred, right := 0, 0
+	for _, e := range events {
+		at := place(t, answer, e.Record)
+		inside, outside := parentsOf(answer, at)
+		var wantIn, wantOut []string
+		for _, parent := range e.parents {
+			if parent.trace == trace {
+				wantIn = append(wantIn, position(parent.Record))
+			} else {
+				wantOut = append(wantOut, parent.id)
+			}
+		}
+		if e.Topic == "fx.rates.enriched" {
+			inferred++
+			if slices.Equal(inside, wantIn) {
+				right++
+			}
+			continue
+		}
+		if !slices.Equal(inside, wantIn) || !slices.Equal(outside, wantOut) {
+			t.Errorf("%s: parents %v and %d outside, want %v and %d", position(e.Record), inside, len(outside), wantIn, len(wantOut))
+		}
+	}
+	t.Logf("inferred edges: %d of %d lead to the right parent", right, inferred)
+	if right != inferred {
+		t.Errorf("only %d of %d inferred edges are right", right, inferred)
+	}
+	checkEdges(t, answer)
+	checkStages(t, answer, diffs)
+}
+
+// checkEdges holds what every answer must: parents first, one primary a hop,
+// inferred edges never as sure as declared ones.
+func checkEdges(t *testing.T, answer *query.Trace) {
+	t.Helper()
+	primary := map[int]int{}
+	for _, e := range answer.Edges {
+		if e.Parent >= e.Child {
+			t.Errorf("hop %d comes before its parent %d", e.Child, e.Parent)
+		}
+		if e.Parent >= 0 && answer.Hops[e.Parent].Depth >= answer.Hops[e.Child].Depth {
+			t.Errorf("depth %d leads to depth %d", answer.Hops[e.Parent].Depth, answer.Hops[e.Child].Depth)
+		}
+		if e.Declared == (e.Kind == query.Inferred) || e.Declared != (e.Confidence >= 0.9) || e.Rule == "" {
+			t.Errorf("edge %+v", e)
+		}
+		if e.Primary {
+			primary[e.Child]++
+		}
+	}
+	for hop, n := range primary {
+		if n != 1 {
+			t.Errorf("hop %d has %d primary parents", hop, n)
+		}
+	}
+}
+
+func checkStages(t *testing.T, answer *query.Trace, diffs bool) {
+	t.Helper()
+	want := map[string]schema.Stage{
+		"fx.rates.received": schema.StageIngestion, "fx.rates.enriched": schema.StageEnrichment,
+		"fx.risk.volatility": schema.StageTransformation, "fx.risk.exposure": schema.StageTransformation, "fx.risk.alerts": schema.StageTransformation,
+	}
+	for i := range answer.Hops {
+		h := &answer.Hops[i]
+		if h.Stage != want[h.Topic] {
+			t.Errorf("%s is %s by %q", h.Coordinates(), h.Stage, h.StageRule)
+		}
+		if diffs != h.HasKey || diffs != (h.Diff != nil) && h.Topic != "fx.rates.received" {
+			t.Errorf("%s: diffs %v, key read %v, diff %v", h.Coordinates(), diffs, h.HasKey, h.Diff != nil)
+		}
+		if h.Topic == "fx.rates.enriched" && diffs {
+			var added []string
+			for _, c := range h.Diff.Changes {
+				if c.Op == "add" {
+					added = append(added, c.Path)
+				}
+			}
+			if !slices.Equal(added, []string{"/name", "/region"}) || !h.Diff.Comparable {
+				t.Errorf("%s added %v", h.Coordinates(), added)
+			}
+		}
+	}
+}
+
+func TestTraceInferredWhereServicesPassTimesOn(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 5)
+	p.sameTime, p.span = true, 2
+	p.day()
+	a.sealAll()
+	trace, events := p.day()
+	a.sealAll()
+	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	for _, e := range events {
+		inside, _ := parentsOf(answer, place(t, answer, e.Record))
+		// All times are equal, and nothing declares that received feeds enriched:
+		// there is nothing to go by, so nothing may be claimed.
+		if e.Topic == "fx.rates.enriched" && len(inside) != 0 {
+			t.Errorf("%s is said to come from %v", position(e.Record), inside)
+		}
+	}
+}
+
+func TestTraceShowsOnlyWhatThePrincipalSees(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	p.span = 2
+	p.day()
+	trace, _ := p.day()
+	a.sealAll()
+	who := only(t, "fx.risk.*")
+	answer := a.trace(who, trace, query.TraceOptions{Diffs: true})
+	if got := strings.Join(answer.Topics, " "); got != "fx.risk.alerts fx.risk.exposure fx.risk.volatility" || len(answer.Hops) != 5 {
+		t.Errorf("%d hops of %s", len(answer.Hops), got)
+	}
+	if answer.Ghosts != 3*2+3 || answer.OutsideParents != 0 {
+		t.Errorf("%d ghosts, %d outside parents: hidden parents must look as if they had never been archived", answer.Ghosts, answer.OutsideParents)
+	}
+	if answer.Searched.Topics != 3 || answer.Searched.Records != 10 {
+		t.Errorf("searched %+v counts hidden topics", answer.Searched)
+	}
+	_, err := a.Trace(t.Context(), only(t, "other.*"), trace, query.TraceOptions{})
+	var missing *query.NotFoundError
+	if !errors.As(err, &missing) || schema.KindOf(err) != schema.NotFound || missing.Searched.Topics != 0 || missing.Searched.Records != 0 {
+		t.Errorf("who sees no topic gets %v", err)
+	}
+}
+
+func TestTraceNotFoundSaysWhatWasSearched(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 2)
+	p.day()
+	a.sealAll()
+	p.day()
+	a.indexAll()
+	_, err := a.Trace(t.Context(), everybody(), hexID(16), query.TraceOptions{})
+	var missing *query.NotFoundError
+	if !errors.As(err, &missing) || missing.Searched.Topics != 5 || missing.Searched.Records != 16 ||
+		!missing.Searched.FreshTo.Equal(indexedAt) || missing.Searched.SealedTo.IsZero() {
+		t.Fatalf("%v, searched %+v", err, missing)
+	}
+	for _, bad := range []string{"", "  ", "a\x00b", strings.Repeat("x", 600)} {
+		if _, err := a.Trace(t.Context(), everybody(), bad, query.TraceOptions{}); schema.KindOf(err) != schema.Invalid {
+			t.Errorf("trace id %.20q: %v", bad, err)
+		}
+	}
+	if _, err := a.Trace(t.Context(), everybody(), "x", query.TraceOptions{Limit: 5001}); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("limit 5001: %v", err)
+	}
+}
+
+func TestTraceWithHostileCauses(t *testing.T) {
+	a := newArchive(t, nil)
+	trace, at := hexID(16), newPipeline(a, 1).at(0, 0)
+	// Two events that name each other, one that names itself, and a ghost.
+	first, second, third := hexID(16), hexID(16), hexID(16)
+	a.produce("a", "k", `{"n":1}`, at, "traceId", trace, "eventId", first, "causationId", second)
+	a.produce("b", "k", `{"n":2}`, at, "traceId", trace, "eventId", second, "causationId", first)
+	a.produce("c", "k", `not json`, at, "traceId", trace, "eventId", third, "causationId", third, "causationId", "nobody's'; --")
+	a.produce("c", "k", ``, at, "traceId", trace)
+	a.sealAll()
+	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	if len(answer.Hops) != 4 || answer.Ghosts != 1 {
+		t.Errorf("%d hops, %d ghosts: %+v", len(answer.Hops), answer.Ghosts, answer.Edges)
+	}
+	for i := range answer.Hops {
+		if d := answer.Hops[i].Diff; d != nil && (d.Parent < 0 || d.Parent >= 4) {
+			t.Errorf("diff against hop %d", d.Parent)
+		}
+	}
+}
+
+func TestTraceCutByItsLimit(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 4)
+	trace, events := p.day()
+	a.sealAll()
+	answer := a.trace(everybody(), trace, query.TraceOptions{Limit: 3})
+	if len(answer.Hops) != 3 || !answer.Truncated {
+		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	}
+	answer = a.trace(everybody(), trace, query.TraceOptions{Limit: len(events), FactsOnly: true})
+	if len(answer.Hops) != len(events) || answer.Truncated {
+		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	}
+	for _, e := range answer.Edges {
+		if !e.Declared {
+			t.Errorf("facts only, and %+v", e)
+		}
+	}
+}
