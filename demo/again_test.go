@@ -3,10 +3,13 @@ package demo_test
 import (
 	"context"
 	"errors"
+	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/demo"
@@ -195,4 +198,33 @@ func TestStopsSoon(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("stopping took %s", took)
 	}
+}
+
+// The services outlive their broker: they wait until it is back, and then go
+// on exactly.
+func TestBrokerRestarts(t *testing.T) {
+	dir := t.TempDir()
+	c := cluster(t, kfake.DataDir(dir))
+	brokers := c.ListenAddrs()
+	_, port, err := net.SplitHostPort(brokers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w watch
+	to := date("2008-10-31")
+	cfg := config(brokers, crisisFrom, to)
+	cfg.Batch, cfg.Progress = 100, w.see
+	run(t, cfg, demo.Services()...)
+	for i := range 2 {
+		at := int64(1500 * (i + 1))
+		eventually(t, "some records", func() bool { return w.of(demo.RiskEngine).In > at })
+		c.Close()
+		time.Sleep(300 * time.Millisecond)
+		c = cluster(t, kfake.DataDir(dir), kfake.Ports(number))
+	}
+	verify(t, brokers, expect(t, crisisFrom, to))
 }

@@ -19,30 +19,29 @@ const (
 // days before did not let expect. It has no state.
 type alerting struct{ newest fixing }
 
+// riskMove is what the alerts read of a volatility or an exposure.
+type riskMove struct {
+	Run                    int      `json:"run"`
+	FixingDate             string   `json:"fixingDate"`
+	Currency               string   `json:"currency"`
+	Portfolio              string   `json:"portfolio"`
+	ChangePercent          *float64 `json:"changePercent"`
+	PriorVolatilityPercent *float64 `json:"priorVolatilityPercent"`
+	Sigmas                 *float64 `json:"sigmas"`
+}
+
 func newAlerting() *alerting { return &alerting{} }
 
 func (a *alerting) process(r *kgo.Record) ([]*kgo.Record, error) {
-	out := alert{Threshold: alertBeyond}
-	var change, prior, sigmas *float64
-	switch r.Topic {
-	case TopicVolatility:
-		var in volatility
-		if err := decode(r, &in); err != nil {
-			return nil, err
-		}
-		out.Run, out.FixingDate, out.Kind, out.Subject = in.Run, in.FixingDate, "currency", in.Currency
-		change, prior, sigmas = &in.ChangePercent, in.PriorVolatilityPercent, in.Sigmas
-	case TopicExposure:
-		var in exposure
-		if err := decode(r, &in); err != nil {
-			return nil, err
-		}
-		out.Run, out.FixingDate, out.Kind, out.Subject = in.Run, in.FixingDate, "portfolio", in.Portfolio
-		change, prior, sigmas = in.ChangePercent, in.PriorVolatilityPercent, in.Sigmas
-	default:
-		return nil, fmt.Errorf("topic %s is none of the inputs", r.Topic)
+	var in riskMove
+	if err := decode(r, &in); err != nil {
+		return nil, err
 	}
-	d, err := parseDay(out.FixingDate)
+	kind, subject := "currency", in.Currency
+	if r.Topic == TopicExposure {
+		kind, subject = "portfolio", in.Portfolio
+	}
+	d, err := parseDay(in.FixingDate)
 	if err != nil {
 		return nil, err
 	}
@@ -50,26 +49,36 @@ func (a *alerting) process(r *kgo.Record) ([]*kgo.Record, error) {
 	if !isID(trace) {
 		return nil, fmt.Errorf("header traceId %q is not 32 lower-case hexadecimal digits", shorten(trace))
 	}
-	if at := (fixing{out.Run, d}); a.newest.before(at) {
+	if at := (fixing{in.Run, d}); a.newest.before(at) {
 		a.newest = at
 	}
-	if change == nil || prior == nil || sigmas == nil || math.Abs(*sigmas) <= alertBeyond {
+	if in.ChangePercent == nil || in.PriorVolatilityPercent == nil || in.Sigmas == nil || math.Abs(*in.Sigmas) <= alertBeyond {
 		return nil, nil
 	}
 	at := r.Timestamp.Add(alertAfter)
-	out.contract = contract{
-		EventID:       randomID(),
-		EventType:     eventAlert,
-		EventVersion:  d.version(),
-		SourceService: RiskAlerts,
-		TraceID:       trace,
-		Timestamp:     at.UTC().Format(stampFormat),
+	size := math.Abs(*in.Sigmas)
+	out := alert{
+		contract: contract{
+			EventID:       randomID(),
+			EventType:     eventAlert,
+			EventVersion:  d.version(),
+			SourceService: RiskAlerts,
+			TraceID:       trace,
+			Timestamp:     at.UTC().Format(stampFormat),
+		},
+		Run:               in.Run,
+		FixingDate:        in.FixingDate,
+		Kind:              kind,
+		Subject:           subject,
+		ChangePercent:     *in.ChangePercent,
+		VolatilityPercent: *in.PriorVolatilityPercent,
+		Sigmas:            *in.Sigmas,
+		Threshold:         alertBeyond,
+		Message:           fmt.Sprintf("%s moved %+.2f %% on %s, %.1f times the standard deviation of the %d days before", subject, *in.ChangePercent, in.FixingDate, size, window),
 	}
-	out.ChangePercent, out.VolatilityPercent, out.Sigmas = *change, *prior, *sigmas
-	out.Message = fmt.Sprintf("%s moved %+.2f %% on %s, %.1f times the standard deviation of the %d days before", out.Subject, *change, out.FixingDate, math.Abs(*sigmas), window)
 	if d.version() >= 2 {
 		out.Severity = "elevated"
-		if math.Abs(*sigmas) > severeBeyond {
+		if size > severeBeyond {
 			out.Severity = "severe"
 		}
 	}
@@ -79,7 +88,7 @@ func (a *alerting) process(r *kgo.Record) ([]*kgo.Record, error) {
 	}
 	return []*kgo.Record{{
 		Topic:     TopicAlerts,
-		Key:       []byte(out.Subject),
+		Key:       []byte(subject),
 		Value:     value,
 		Timestamp: at,
 		// The cause is declared by its coordinates.
@@ -93,7 +102,7 @@ func (a *alerting) process(r *kgo.Record) ([]*kgo.Record, error) {
 	}}, nil
 }
 
-func (a *alerting) rebuild(fixing, [][]*kgo.Record) {}
+func (a *alerting) rebuild(fixing, int, [][]*kgo.Record) {}
 
 func (a *alerting) position(_ partition, next int64) (int64, fixing) { return next, fixing{} }
 

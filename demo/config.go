@@ -21,7 +21,7 @@ import (
 const (
 	DefaultLiveInterval = time.Second
 	DefaultAbortEvery   = 20
-	DefaultBatch        = 4000
+	DefaultBatch        = 2000
 )
 
 // LiveFrom is the first day that arrives at a pace: 581 fixing days of the
@@ -138,7 +138,7 @@ func (c Config) client(name string) ([]kgo.Opt, error) {
 		// short: kfake then leaves out which of its records were aborted (its
 		// handler breaks out of the loop before it looks that up), and they
 		// would be taken for committed ones.
-		kgo.FetchMaxPartitionBytes(512 << 10),
+		kgo.FetchMaxPartitionBytes(128 << 10),
 		kgo.FetchMaxBytes(16 << 20),
 		kgo.MaxConcurrentFetches(1),
 		kgo.FetchMaxWait(500 * time.Millisecond),
@@ -162,7 +162,7 @@ func producer(name string) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(30 * time.Second),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.MaxBufferedRecords(20_000),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),

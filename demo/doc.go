@@ -31,19 +31,21 @@
 // may run in one process or in several. [Supervise] runs all of them as child
 // processes.
 //
-//	config.go      settings, connection, the days to load
+//	run.go         a service, until its context ends
+//	config.go      settings, connection, the days to publish
 //	topics.go      topic names and their creation
 //	event.go       the contracts and their headers
-//	currency.go    names, regions, reference rates
+//	currency.go    names, regions, portfolios
 //	gateway.go     ecb-gateway: publishing days, resuming, running again
 //	rejected.go    ecb-gateway: cells without a quote
 //	enricher.go    rate-enricher
-//	engine.go      risk-engine: windows, days, what state must be kept
-//	risk.go        risk-engine: volatility and portfolios
+//	engine.go      risk-engine: windows, waiting days, what state must be kept
+//	risk.go        risk-engine: volatilities and exposures
 //	alerts.go      risk-alerts
 //	transact.go    consume, process, produce, commit: one transaction
 //	deadletter.go  what cannot be processed
 //	read.go        reading a range of committed records
 //	progress.go    how far a service is
 //	supervise.go   the four as child processes
+//	console.go     telling a person how it goes
 package demo

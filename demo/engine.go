@@ -2,43 +2,49 @@ package demo
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const (
-	// tooManyDays is how many days may wait for their rates before partitions
-	// that are ahead are paused.
-	tooManyDays = 2000
-	// farAhead is how many of the waiting days a partition may be ahead.
-	farAhead = 1000
-)
+// tooManyDays is how many days may wait for their rates. Partitions are read
+// by bytes, not by days, so those with few currencies run thousands of days
+// ahead of the others in a backlog; this is more than the history has. A day
+// takes about 3 KB. Beyond, the oldest is valued with the rates it has.
+const tooManyDays = 8000
 
 // engine computes a volatility for every rate and, once all rates of a day are
 // in, the day's exposures. Its state is each currency's window, the days that
 // wait for rates, and each portfolio's last moves.
 type engine struct {
 	series  map[string]*series
-	pending map[fixing]map[string]rate
 	moves   [][]move // by portfolio
+	pending map[fixing]*waiting
+	oldest  fixing // of pending; zero: none
 
-	// completed is the last day whose exposures were valued: days complete in
-	// order, because rates are in order in every partition.
+	// completed is the last day whose exposures were valued; days are valued
+	// in order.
 	completed fixing
+	inputs    int // partitions
 	newest    map[partition]fixing
 	firsts    map[partition][]first
 }
 
+// waiting is a day that waits for its rates.
+type waiting struct {
+	traceID  string
+	expected int
+	rates    []rate
+}
+
 // rate is what a day's valuation needs of one event.
 type rate struct {
-	eventID  string
-	traceID  string
+	currency string
+	eventID  []byte // shared by all events that name it as a cause
 	rate     float64
 	previous float64 // 0: none
-	expected int     // rates in the fixing
 }
 
 // first is where in a partition a fixing's events begin.
@@ -50,7 +56,7 @@ type first struct {
 func newEngine() *engine {
 	return &engine{
 		series:  map[string]*series{},
-		pending: map[fixing]map[string]rate{},
+		pending: map[fixing]*waiting{},
 		moves:   make([][]move, len(portfolios)),
 		newest:  map[partition]fixing{},
 		firsts:  map[partition][]first{},
@@ -58,19 +64,24 @@ func newEngine() *engine {
 }
 
 func (e *engine) process(r *kgo.Record) ([]*kgo.Record, error) {
-	var in rateEnriched
-	at, event, err := decodeEnriched(r, &in)
+	var in enrichedRate
+	at, event, err := in.from(r)
 	if err != nil {
 		return nil, err
 	}
-	if _, twice := e.pending[at][in.Currency]; twice || e.series[in.Currency].has(at) {
+	same := func(r rate) bool { return r.currency == in.Currency }
+	day := e.pending[at]
+	if day == nil {
+		day = &waiting{traceID: in.TraceID, expected: in.RatesInFixing}
+	}
+	if slices.ContainsFunc(day.rates, same) || e.series[in.Currency].has(at) {
 		return nil, fmt.Errorf("the rate of %s for %s came twice", in.Currency, in.FixingDate)
 	}
 	if !e.completed.before(at) {
 		return nil, fmt.Errorf("the rate of %s for %s came after the exposures of %s were valued", in.Currency, in.FixingDate, e.completed.Day)
 	}
 	p := partition{r.Topic, r.Partition}
-	e.remember(p, at, r.Offset)
+	advanced := e.remember(p, at, r.Offset)
 	var out []*kgo.Record
 	s := e.roll(p, at, in.Currency, event)
 	if s.full() {
@@ -80,18 +91,28 @@ func (e *engine) process(r *kgo.Record) ([]*kgo.Record, error) {
 		}
 		out = append(out, v)
 	}
-	if e.pending[at] == nil {
-		e.pending[at] = make(map[string]rate, event.expected)
+	if day.rates == nil {
+		day.rates = make([]rate, 0, min(day.expected, len(currencies)))
+		e.pending[at] = day
 	}
-	e.pending[at][in.Currency] = event
-	if len(e.pending[at]) < event.expected {
-		return out, nil
+	day.rates = append(day.rates, event)
+	if e.oldest.Run == 0 || at.before(e.oldest) {
+		e.oldest = at
 	}
-	exposures, err := e.complete(at)
+	if !advanced && at != e.oldest {
+		return out, nil // nothing that the oldest day waits for
+	}
+	exposures, err := e.settle()
 	return append(out, exposures...), err
 }
 
-func decodeEnriched(r *kgo.Record, in *rateEnriched) (fixing, rate, error) {
+// enrichedRate is what the engine reads of an enriched rate.
+type enrichedRate struct {
+	ratePart
+	PreviousRate *json.Number `json:"previousRate"`
+}
+
+func (in *enrichedRate) from(r *kgo.Record) (fixing, rate, error) {
 	if err := decode(r, in); err != nil {
 		return fixing{}, rate{}, err
 	}
@@ -99,10 +120,11 @@ func decodeEnriched(r *kgo.Record, in *rateEnriched) (fixing, rate, error) {
 	if err != nil {
 		return fixing{}, rate{}, err
 	}
-	if _, ok := currencies[in.Currency]; !ok {
+	known, ok := currencies[in.Currency]
+	if !ok {
 		return fixing{}, rate{}, fmt.Errorf("currency %s is not in the catalogue", in.Currency)
 	}
-	event := rate{eventID: in.EventID, traceID: in.TraceID, expected: in.RatesInFixing}
+	event := rate{currency: known.code, eventID: []byte(in.EventID)}
 	if event.rate, err = positive(in.Rate); err != nil {
 		return fixing{}, rate{}, err
 	}
@@ -114,13 +136,17 @@ func decodeEnriched(r *kgo.Record, in *rateEnriched) (fixing, rate, error) {
 	return at, event, nil
 }
 
-func (e *engine) remember(p partition, at fixing, offset int64) {
+// remember notes how far a partition has come, and says whether that is
+// further than before.
+func (e *engine) remember(p partition, at fixing, offset int64) (advanced bool) {
 	if e.newest[p].before(at) {
 		e.newest[p] = at
+		advanced = true
 	}
 	if fs := e.firsts[p]; len(fs) == 0 || fs[len(fs)-1].fixing != at {
 		e.firsts[p] = append(fs, first{at, offset})
 	}
+	return advanced
 }
 
 // roll moves a currency's window on; a rate without a previous one begins a
@@ -135,28 +161,47 @@ func (e *engine) roll(p partition, at fixing, code string, event rate) *series {
 	return s
 }
 
-// complete values a day and, before it, days that still wait: what comes after
-// a later day's last rate cannot be one of an earlier day.
-func (e *engine) complete(at fixing) ([]*kgo.Record, error) {
+// settle values the days that wait for nothing any more, oldest first. Rates
+// are in order in every partition: a day has all the rates that it will get
+// when they are as many as the fixing had, or when every partition has gone on
+// to a later day.
+func (e *engine) settle() ([]*kgo.Record, error) {
 	var out []*kgo.Record
-	for _, f := range slices.SortedFunc(maps.Keys(e.pending), fixing.compare) {
-		if at.before(f) {
+	for len(e.pending) > 0 {
+		f := e.oldest
+		day := e.pending[f]
+		if len(day.rates) < day.expected && !e.passed(f) && len(e.pending) <= tooManyDays {
 			break
 		}
-		records, err := e.value(f, e.pending[f])
+		records, err := e.value(f, day)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, records...)
 		delete(e.pending, f)
-		e.completed = f
+		e.completed, e.oldest = f, fixing{}
+		for g := range e.pending {
+			e.oldest = earlier(e.oldest, g)
+		}
 	}
 	return out, nil
 }
 
+// passed says whether all partitions have gone on to a later day.
+func (e *engine) passed(f fixing) bool {
+	n := 0
+	for _, newest := range e.newest {
+		if f.before(newest) {
+			n++
+		}
+	}
+	return n >= e.inputs
+}
+
 // rebuild processes the records of all partitions again, each fixing's before
 // the next one's, so that days complete as they did.
-func (e *engine) rebuild(floor fixing, partitions [][]*kgo.Record) {
+func (e *engine) rebuild(floor fixing, inputs int, partitions [][]*kgo.Record) {
+	e.inputs = inputs
 	type head struct {
 		fixing fixing
 		record *kgo.Record
@@ -165,8 +210,8 @@ func (e *engine) rebuild(floor fixing, partitions [][]*kgo.Record) {
 	for _, records := range partitions {
 		var at fixing // of the partition's last good record: order within it stays
 		for _, r := range records {
-			var in rateEnriched
-			f, _, err := decodeEnriched(r, &in)
+			var in enrichedRate
+			f, _, err := in.from(r)
 			if err != nil || f.before(floor) {
 				continue // a dead letter, or older than any state
 			}
@@ -201,9 +246,7 @@ func (e *engine) position(p partition, next int64) (int64, fixing) {
 			floor = earlier(floor, m[0].fixing)
 		}
 	}
-	for f := range e.pending {
-		floor = earlier(floor, f)
-	}
+	floor = earlier(floor, e.oldest)
 	fs := e.firsts[p]
 	for len(fs) > 0 && fs[0].fixing.before(floor) {
 		fs = fs[1:]
@@ -221,25 +264,6 @@ func earlier(a, b fixing) fixing {
 		return b
 	}
 	return a
-}
-
-// ahead names the partitions that have delivered far more days than the
-// slowest one, which is the one that the oldest waiting day waits for.
-func (e *engine) ahead() map[string][]int32 {
-	if len(e.pending) <= tooManyDays {
-		return nil
-	}
-	limit := slices.SortedFunc(maps.Keys(e.pending), fixing.compare)[farAhead]
-	var paused map[string][]int32
-	for p, newest := range e.newest {
-		if limit.before(newest) {
-			if paused == nil {
-				paused = map[string][]int32{}
-			}
-			paused[p.topic] = append(paused[p.topic], p.number)
-		}
-	}
-	return paused
 }
 
 func (e *engine) day() string {

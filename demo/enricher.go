@@ -38,7 +38,7 @@ func (e *enricher) process(r *kgo.Record) ([]*kgo.Record, error) {
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
-	at, err := in.check()
+	at, err := in.part().check()
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (e *enricher) process(r *kgo.Record) ([]*kgo.Record, error) {
 			header("ce_specversion", "1.0"),
 			header("ce_id", out.EventID),
 			header("ce_type", out.EventType),
-			header("ce_source", "/market-data/rate-enricher"),
+			header("ce_source", RateEnricher),
 			header("ce_time", out.Timestamp),
 			header("ce_subject", in.Currency),
 			header("ce_traceparent", traceparent(in.TraceID)),
@@ -119,7 +119,7 @@ func (e *enricher) remember(r *kgo.Record, at fixing, in rateReceived) {
 	}
 }
 
-func (e *enricher) rebuild(_ fixing, partitions [][]*kgo.Record) {
+func (e *enricher) rebuild(_ fixing, _ int, partitions [][]*kgo.Record) {
 	for _, r := range slices.Concat(partitions...) {
 		// What failed then became a dead letter then.
 		_, _ = e.process(r)

@@ -205,7 +205,7 @@ func header(key, value string) kgo.RecordHeader {
 }
 
 // plainHeaders are the engine's dialect: the contract under its own names.
-func plainHeaders(c contract, causes []string) []kgo.RecordHeader {
+func plainHeaders(c contract, causes [][]byte) []kgo.RecordHeader {
 	hs := make([]kgo.RecordHeader, 0, 6+len(causes))
 	hs = append(
 		hs,
@@ -217,7 +217,7 @@ func plainHeaders(c contract, causes []string) []kgo.RecordHeader {
 		header("eventId", c.EventID),
 	)
 	for _, id := range causes {
-		hs = append(hs, header("causationId", id))
+		hs = append(hs, kgo.RecordHeader{Key: "causationId", Value: id})
 	}
 	return hs
 }
@@ -233,8 +233,24 @@ func headerValue(r *kgo.Record, key string) string {
 	return ""
 }
 
+// ratePart is what every consumer of a rate reads of it.
+type ratePart struct {
+	EventID       string      `json:"eventId"`
+	TraceID       string      `json:"traceId"`
+	Run           int         `json:"run"`
+	FixingDate    string      `json:"fixingDate"`
+	Currency      string      `json:"currency"`
+	Rate          json.Number `json:"rate"`
+	RatesInFixing int         `json:"ratesInFixing"`
+}
+
+// part is the rate's ratePart.
+func (e *rateReceived) part() *ratePart {
+	return &ratePart{e.EventID, e.TraceID, e.Run, e.FixingDate, e.Currency, e.Rate, e.RatesInFixing}
+}
+
 // check is what every consumer asks of a rate before it computes with it.
-func (e *rateReceived) check() (fixing, error) {
+func (e *ratePart) check() (fixing, error) {
 	d, err := parseDay(e.FixingDate)
 	switch {
 	case err != nil:

@@ -80,6 +80,11 @@ func (g *gateway) session(ctx context.Context, again bool) (bool, error) {
 	if at, err = g.publishRest(ctx, cl, at); err != nil || ctx.Err() != nil {
 		return false, err
 	}
+	select { // a request from before is no request to do it once more
+	case <-g.cfg.Again:
+		g.log.Warn("not running again", "reason", ErrStillRunning)
+	default:
+	}
 	g.log.Info("all days are published", "run", max(1, at.fixing.Run), "rates", at.rates, "rejected", at.rejected)
 	g.tell(at, PhaseDone, len(g.live), len(g.live))
 	g.report.flush()
@@ -150,7 +155,7 @@ func (g *gateway) find(ctx context.Context, cl *kgo.Client) (published, error) {
 		if decode(r, &e) != nil || e.SourceService != ECBGateway {
 			return e, f, false
 		}
-		f, err := e.check()
+		f, err := e.part().check()
 		return e, f, err == nil
 	}
 	rates, err := newest(ctx, g.cfg, ECBGateway, cl, TopicReceived, func(r *kgo.Record) bool {

@@ -1,9 +1,9 @@
 package demo
 
 import (
-	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -30,7 +30,7 @@ type series struct {
 
 type dayReturn struct {
 	fixing  fixing
-	eventID string
+	eventID []byte
 	value   float64
 }
 
@@ -67,7 +67,7 @@ func (s *series) oldest() fixing {
 
 // volatility is the event of a full window. It declares its causes: the
 // enriched rates of the window, oldest first.
-func (s *series) volatility(r *kgo.Record, at fixing, in rateEnriched) (*kgo.Record, error) {
+func (s *series) volatility(r *kgo.Record, at fixing, in enrichedRate) (*kgo.Record, error) {
 	current := s.returns[len(s.returns)-window:]
 	last := current[window-1]
 	sd := deviation(current, func(d dayReturn) float64 { return d.value })
@@ -92,7 +92,7 @@ func (s *series) volatility(r *kgo.Record, at fixing, in rateEnriched) (*kgo.Rec
 	if err != nil {
 		return nil, err
 	}
-	causes := make([]string, window)
+	causes := make([][]byte, window)
 	for i, d := range current {
 		causes[i] = d.eventID
 	}
@@ -109,19 +109,18 @@ func (s *series) volatility(r *kgo.Record, at fixing, in rateEnriched) (*kgo.Rec
 // value is a day's exposures: what each portfolio's positions are worth, and
 // how that moved, counting only positions that had a rate on both days. Each
 // event declares all the day's enriched rates as its causes.
-func (e *engine) value(at fixing, rates map[string]rate) ([]*kgo.Record, error) {
-	codes := slices.Sorted(maps.Keys(rates)) // sums of floats depend on the order
-	causes := make([]string, len(codes))
-	var trace string
-	var expected int
-	for i, code := range codes {
-		causes[i] = rates[code].eventID
-		trace, expected = rates[code].traceID, rates[code].expected
+func (e *engine) value(at fixing, d *waiting) ([]*kgo.Record, error) {
+	rates := d.rates
+	// Sums of floats depend on the order.
+	slices.SortFunc(rates, func(a, b rate) int { return strings.Compare(a.currency, b.currency) })
+	causes := make([][]byte, len(rates))
+	for i, r := range rates {
+		causes[i] = r.eventID
 	}
 	out := make([]*kgo.Record, 0, len(portfolios))
 	for i, p := range portfolios {
-		x := exposure{Run: at.Run, FixingDate: at.Day.String(), Portfolio: p.name, Positions: len(codes), RatesInFixing: expected}
-		worth, moved, priced := p.worth(codes, rates)
+		x := exposure{Run: at.Run, FixingDate: at.Day.String(), Portfolio: p.name, Positions: len(rates), RatesInFixing: d.expected}
+		worth, moved, priced := p.worth(rates)
 		x.ValueEUR = math.Round(worth.total*100) / 100
 		history := e.moves[i]
 		if n := len(history); n > 0 && !follows(history[n-1].fixing, at) {
@@ -150,7 +149,7 @@ func (e *engine) value(at fixing, rates map[string]rate) ([]*kgo.Record, error) 
 			Key:       []byte(p.name),
 			Value:     value,
 			Timestamp: when,
-			Headers:   plainHeaders(riskContract(eventExposure, at.Day, trace, when), causes),
+			Headers:   plainHeaders(riskContract(eventExposure, at.Day, d.traceID, when), causes),
 		})
 	}
 	return out, nil
@@ -165,15 +164,15 @@ type valuation struct {
 
 // worth values a portfolio. moved is the logarithmic return of the positions
 // that had a rate before; priced is false where none had.
-func (p portfolio) worth(codes []string, rates map[string]rate) (v valuation, moved float64, priced bool) {
+func (p portfolio) worth(rates []rate) (v valuation, moved float64, priced bool) {
 	var most, now, before float64
-	for _, code := range codes {
-		c, r := currencies[code], rates[code]
+	for _, r := range rates {
+		c := currencies[r.currency]
 		amount := p.notional(c) * c.reference
 		worth := amount / r.rate
 		v.total += worth
 		if worth > most {
-			most, v.largest = worth, code
+			most, v.largest = worth, r.currency
 		}
 		if r.previous > 0 {
 			now += worth

@@ -35,19 +35,14 @@ type step interface {
 	// and leaves the state as it was; the record becomes a dead letter.
 	process(r *kgo.Record) ([]*kgo.Record, error)
 	// rebuild makes the state from records that were processed before: those
-	// of each partition, in order, from the position's offset on.
-	rebuild(floor fixing, partitions [][]*kgo.Record)
+	// of each partition, in order, from the position's offset on. There are
+	// so many input partitions, of which some may have none.
+	rebuild(floor fixing, inputs int, partitions [][]*kgo.Record)
 	// position is from where on a partition must be read to rebuild the
 	// state; next is the offset to consume next.
 	position(p partition, next int64) (from int64, floor fixing)
 	// day is the newest fixing day handled, "" for none.
 	day() string
-}
-
-// skewed is a step that cannot go on when some partitions are far ahead.
-type skewed interface {
-	// ahead names the partitions to stop reading for now; nil for none.
-	ahead() map[string][]int32
 }
 
 // position is what a service commits beside each partition's offset, as the
@@ -158,7 +153,6 @@ func (t *transactor) loop(ctx context.Context, admin *kgo.Client, session *kgo.G
 		if err := t.transact(ctx, admin, session, fetches); err != nil {
 			return err
 		}
-		t.pace(session.Client())
 	}
 }
 
@@ -239,7 +233,7 @@ func (t *transactor) restore(ctx context.Context, spans map[partition]span, floo
 	for _, rs := range records {
 		inOrder = append(inOrder, rs)
 	}
-	t.step.rebuild(floor, inOrder)
+	t.step.rebuild(floor, len(t.positions), inOrder)
 	t.log.Info("took over", "partitions", len(t.positions), "records_read_again", n, "took", time.Since(began).Round(time.Millisecond).String())
 	t.report.report(t.progress())
 	return nil
@@ -378,21 +372,6 @@ func (t *transactor) describe(req *kmsg.TxnOffsetCommitRequest) error {
 		}
 	}
 	return nil
-}
-
-// pace stops reading partitions that are too far ahead of the others.
-func (t *transactor) pace(cl *kgo.Client) {
-	s, ok := t.step.(skewed)
-	if !ok {
-		return
-	}
-	ahead := s.ahead()
-	paused := cl.PauseFetchPartitions(nil)
-	if len(ahead) == 0 && len(paused) == 0 {
-		return
-	}
-	cl.ResumeFetchPartitions(paused)
-	cl.PauseFetchPartitions(ahead)
 }
 
 func (t *transactor) progress() Progress {

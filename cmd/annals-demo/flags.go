@@ -29,20 +29,21 @@ type connection struct {
 const maxFile = 1 << 20
 
 func (c *connection) config(log *slog.Logger) (demo.Config, error) {
-	cfg := demo.Config{Brokers: c.Brokers, User: c.User, Mechanism: c.Mechanism, TLS: c.TLS, Logger: log}
-	switch {
-	case c.UpFile != "":
-		return cfg, fromUpFile(c.UpFile, &cfg)
-	case len(c.Brokers) == 0:
-		return cfg, errors.New("no Kafka address: give --brokers, DEMO_KAFKA_BROKERS or --up-file")
-	case c.PasswordFile != "":
+	cfg := demo.Config{Brokers: c.Brokers, User: c.User, Password: os.Getenv("DEMO_KAFKA_PASSWORD"), Mechanism: c.Mechanism, TLS: c.TLS, Logger: log}
+	if c.PasswordFile != "" {
 		b, err := readSmall(c.PasswordFile)
 		if err != nil {
 			return cfg, fmt.Errorf("read password: %w", err)
 		}
 		cfg.Password = strings.TrimRight(string(b), "\r\n")
-	default:
-		cfg.Password = os.Getenv("DEMO_KAFKA_PASSWORD")
+	}
+	if c.UpFile != "" {
+		if err := fromUpFile(c.UpFile, &cfg); err != nil {
+			return cfg, err
+		}
+	}
+	if len(cfg.Brokers) == 0 {
+		return cfg, errors.New("no Kafka address: give --brokers, DEMO_KAFKA_BROKERS or --up-file")
 	}
 	if cfg.User != "" && cfg.Password == "" {
 		return cfg, errors.New("a SASL user without a password: set DEMO_KAFKA_PASSWORD or --password-file")
@@ -60,18 +61,22 @@ func fromUpFile(path string, cfg *demo.Config) error {
 	}
 	var up struct {
 		Kafka struct {
-			Address  string `json:"address"`
-			User     string `json:"user"`
-			Password string `json:"password"`
+			Brokers   []string `json:"brokers"`
+			Mechanism string   `json:"mechanism"`
+			User      string   `json:"user"`
+			Password  string   `json:"password"`
 		} `json:"kafka"`
 	}
 	if err := json.Unmarshal(b, &up); err != nil {
 		return fmt.Errorf("read connection from %s: %w", path, err)
 	}
-	if up.Kafka.Address == "" {
-		return fmt.Errorf("%s names no kafka.address", path)
+	if len(up.Kafka.Brokers) == 0 {
+		return fmt.Errorf("%s names no kafka.brokers", path)
 	}
-	cfg.Brokers, cfg.User, cfg.Password = []string{up.Kafka.Address}, up.Kafka.User, up.Kafka.Password
+	cfg.Brokers, cfg.Mechanism, cfg.User = up.Kafka.Brokers, up.Kafka.Mechanism, up.Kafka.User
+	if up.Kafka.Password != "" {
+		cfg.Password = up.Kafka.Password
+	}
 	return nil
 }
 

@@ -17,10 +17,9 @@ import (
 	"github.com/fx-risk-ai/annals/demo"
 )
 
-// memory is what a service's heap is held to; the process takes some more.
-const memory = 40 << 20
-
-func limitMemory() { debug.SetMemoryLimit(memory) }
+// limitMemory collects garbage twice as often as usual. (A hard limit near
+// what is in use costs far more: the collector then does little else.)
+func limitMemory() { debug.SetGCPercent(50) }
 
 // child is the process of a service: this program, told its name. What is
 // secret goes through the environment, which other users cannot read.
