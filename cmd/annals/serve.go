@@ -140,6 +140,8 @@ func (p *parts) health(admin *kafka.Admin, a *archiver.Archiver) func() map[stri
 		defer mu.Unlock()
 		state = now
 	}
+	asked = time.Now()
+	go check()
 	return func() map[string]string {
 		mu.Lock()
 		defer mu.Unlock()
