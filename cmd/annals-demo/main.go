@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -107,6 +108,8 @@ type allCommand struct {
 	days
 	Once   bool   `help:"End when everything is published and processed."`
 	LogDir string `help:"Write each service's log to a file in this folder instead of standard error." type:"existingdir" placeholder:"DIR"`
+	Report bool   `hidden:"" help:"Write \"loaded\" to standard output when the history is through, take requests from standard input, stop when it ends."`
+	Hint   string `hidden:"" help:"How a person has the live days arrive again."`
 }
 
 // Run implements kong's command.
@@ -127,18 +130,43 @@ func (c *allCommand) Run(ctx context.Context) error {
 	defer logs.close(log)
 	terminal := isTerminal(os.Stderr)
 	how := "run `annals-demo again` with the same connection"
-	var again chan struct{}
-	if isTerminal(os.Stdin) {
+	var again <-chan struct{}
+	switch {
+	case c.Report:
+		how = c.Hint
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		again = requests(os.Stdin, cancel)
+	case isTerminal(os.Stdin):
 		how = "press Enter"
-		again = make(chan struct{}, 1)
-		go enters(os.Stdin, again)
+		entered := make(chan struct{}, 1)
+		go enters(os.Stdin, entered)
+		again = entered
+	}
+	status := demo.NewConsole(os.Stderr, terminal, how).Status
+	if c.Report {
+		status = reporting(os.Stdout, status)
 	}
 	s := demo.Supervisor{
 		Command: func(name string) *exec.Cmd { return c.child(name, cfg, logs) },
-		Status:  demo.NewConsole(os.Stderr, terminal, how).Status,
+		Status:  status,
 		Again:   again,
 		Once:    c.Once,
 		Logger:  log.With(slog.String("component", "demo")),
 	}
 	return s.Run(ctx)
+}
+
+// reporting writes a line to w when the history is through, besides what next
+// tells a person.
+func reporting(w io.Writer, next func(demo.Status)) func(demo.Status) {
+	said := false
+	return func(s demo.Status) {
+		next(s)
+		if s.Loaded && !said {
+			said = true
+			fmt.Fprintln(w, "loaded")
+		}
+	}
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/archiver"
-	"github.com/fx-risk-ai/annals/demo"
 	"github.com/fx-risk-ai/annals/internal/config"
-	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
 // demoFlags are annals up's flags of the demo.
@@ -25,56 +23,59 @@ type demoFlags struct {
 	DemoYears    int           `placeholder:"N" help:"Load only the last N years of history."`
 	DemoNoLive   bool          `help:"End with the history; no days arrive one by one."`
 	DemoInterval time.Duration `placeholder:"DURATION" help:"Time between two live days (1s)."`
-	DemoLogDir   string        `placeholder:"DIR" help:"Write each demo service's log into this folder; it is thrown away otherwise."`
+	DemoLogDir   string        `placeholder:"DIR" help:"Write each demo service's log into this folder."`
 }
 
-// runDemo runs the demo's services beside the archive and, when the history is
+// runDemo runs the demo's command beside the archive and, when the history is
 // through, has it sealed and says what can be tried.
-func (c *upCommand) runDemo(ctx context.Context, in *invocation, cfg config.Config, a *archiver.Archiver, log *slog.Logger) error {
+func (c *upCommand) runDemo(ctx context.Context, in *invocation, cfg config.Config, address string, a *archiver.Archiver) error {
 	program, err := besides("annals-demo")
 	if err != nil {
 		return err
 	}
-	console := demo.NewConsole(in.err, false, "run annals-demo again --up-file "+filepath.Join(cfg.Embedded.DataDir, embedded.UpFileName))
-	loaded := make(chan struct{}, 1)
-	said := false
-	s := demo.Supervisor{
-		Command: func(service string) *exec.Cmd { return c.demoService(program, service, cfg.Kafka) },
-		Status: func(status demo.Status) {
-			console.Status(status)
-			if status.Loaded && !said {
-				said = true
-				loaded <- struct{}{}
-			}
-		},
-		Logger: log.With("component", "demo"),
+	cmd := exec.CommandContext(ctx, program, c.demoArguments(in)...)
+	// Secrets go through the environment, which other users cannot read.
+	cmd.Env = append(os.Environ(),
+		"DEMO_KAFKA_BROKERS="+strings.Join(cfg.Kafka.Brokers, ","), "DEMO_KAFKA_MECHANISM="+cfg.Kafka.SASL.Mechanism,
+		"DEMO_KAFKA_USER="+cfg.Kafka.SASL.Username, "DEMO_KAFKA_PASSWORD="+cfg.Kafka.SASL.Password.Reveal())
+	// Ctrl-C is for this process alone; the demo stops when its input ends,
+	// also when this process is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	requests, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("start the demo: %w", err)
 	}
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-loaded:
-			c.historyLoaded(ctx, in, a)
+	cmd.Cancel, cmd.WaitDelay = requests.Close, 20*time.Second
+	cmd.Stderr = in.err
+	reports, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("start the demo: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the demo: %w", err)
+	}
+	if isTerminal(in.err) {
+		go askAgain(os.Stdin, requests)
+	}
+	lines := bufio.NewScanner(reports)
+	for lines.Scan() {
+		if lines.Text() == "loaded" {
+			go c.historyLoaded(ctx, in, address, a)
 		}
-	}()
-	return s.Run(ctx)
+	}
+	if err := cmd.Wait(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the demo ended: %w", err)
+	}
+	<-ctx.Done() // what it has brought stays to be looked at
+	return nil
 }
 
-// historyLoaded seals what the history brought and says so.
-func (c *upCommand) historyLoaded(ctx context.Context, in *invocation, a *archiver.Archiver) {
-	if err := a.CatchUp(ctx); err != nil {
-		return // stopping
+func (c *upCommand) demoArguments(in *invocation) []string {
+	hint := "run bin/annals-demo again --up-file " + filepath.Join(c.DataDir, "up.json")
+	if isTerminal(in.err) {
+		hint = "press Enter"
 	}
-	if _, err := a.Seal(ctx, true); err != nil {
-		return
-	}
-	if err := a.Indexed(ctx); err != nil {
-		return
-	}
-	fmt.Fprintln(in.err, "history loaded, indexed and sealed")
-}
-
-func (c *upCommand) demoService(program, service string, cfg config.Kafka) *exec.Cmd {
-	args := []string{service, "--supervised"}
+	args := []string{"all", "--report", "--hint", hint}
 	if c.DemoYears > 0 {
 		args = append(args, "--years", strconv.Itoa(c.DemoYears))
 	}
@@ -84,21 +85,50 @@ func (c *upCommand) demoService(program, service string, cfg config.Kafka) *exec
 	if c.DemoInterval > 0 {
 		args = append(args, "--live-interval", c.DemoInterval.String())
 	}
-	cmd := exec.Command(program, args...)
-	// Secrets go through the environment, which other users cannot read.
-	cmd.Env = append(os.Environ(),
-		"DEMO_KAFKA_BROKERS="+strings.Join(cfg.Brokers, ","), "DEMO_KAFKA_MECHANISM="+cfg.SASL.Mechanism,
-		"DEMO_KAFKA_USER="+cfg.SASL.Username, "DEMO_KAFKA_PASSWORD="+cfg.SASL.Password.Reveal())
-	// Ctrl-C is for this process alone, which then stops its children.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stderr = io.Discard
 	if c.DemoLogDir != "" {
-		f, err := os.OpenFile(filepath.Join(c.DemoLogDir, service+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err == nil {
-			cmd.Stderr = f
+		args = append(args, "--log-dir", c.DemoLogDir)
+	}
+	return args
+}
+
+// askAgain passes a person's Enter on to the demo.
+func askAgain(from io.Reader, to io.Writer) {
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
+		if _, err := fmt.Fprintln(to, "again"); err != nil {
+			return // the demo has ended
 		}
 	}
-	return cmd
+}
+
+// historyLoaded seals what the history brought and says what can be tried.
+func (c *upCommand) historyLoaded(ctx context.Context, in *invocation, address string, a *archiver.Archiver) {
+	err := a.CatchUp(ctx)
+	if err == nil {
+		_, err = a.Seal(ctx, true)
+	}
+	if err == nil {
+		err = a.Indexed(ctx)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			fmt.Fprintf(in.err, "The history is not sealed yet: %v\n", err)
+		}
+		return
+	}
+	from := ""
+	if c.DataDir != "" {
+		from = "--data-dir " + c.DataDir + " "
+	}
+	fmt.Fprintf(in.err, `
+history loaded, indexed and sealed
+The explorer: %s
+Three things to try, each in another terminal:
+  bin/annals search %s--topic fx.risk.alerts --from 2008-10-01 --to 2008-11-01
+  bin/annals trace %s$(bin/annals search %s--topic fx.risk.alerts --from 2008-10-01 --to 2008-11-01 --limit 1 --json | sed -n 's/.*"trace_id": "\(.*\)".*/\1/p')
+  bin/annals replay plan %s--topic fx.rates.enriched --from 2008-09-15 --to 2008-10-15
+
+`, address, from, from, from, from)
 }
 
 // besides finds a program beside this one, or in PATH.

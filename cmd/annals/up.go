@@ -59,7 +59,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	}
 	c.ready(in, engines, "http://"+address)
 	if c.Demo {
-		group.Go(func() error { return c.runDemo(running, in, cfg, a, log) })
+		group.Go(func() error { return c.runDemo(running, in, cfg, "http://"+address, a) })
 	}
 	return group.Wait()
 }
@@ -86,6 +86,9 @@ func (c *upCommand) override(cfg *config.Config) {
 	set(&cfg.Embedded.ClickHouseListen, c.ClickhouseListen)
 	set(&cfg.Web.Listen, c.WebListen)
 	if c.Demo {
+		if c.LogLevel == "" {
+			cfg.Log.Level = "warn" // the demo's own lines are what a person watches
+		}
 		// 27 years of history would make hundreds of monthly partitions, and a
 		// retention of 400 days would drop all of it.
 		cfg.Index.Partition, cfg.Index.Retention = "years", 0
