@@ -223,7 +223,7 @@ export const steps = {
     check(facts.edges.every((e) => e.declared), "facts only has inferred edges");
     await page.keyboard.press("f");
     await page.keyboard.press("3");
-    await page.getByRole("table", { name: "Hops in causal order" }).waitFor();
+    await page.getByRole("grid", { name: "Hops in causal order" }).waitFor();
     check(await page.locator("table tbody tr").count() === trace.hops.length, "the table does not have every hop");
     await look("table");
     await page.keyboard.press("4");
@@ -275,7 +275,7 @@ export const steps = {
     check(await page.getByText("Everything matches.").isVisible(), "the receipt does not match");
     await look("receipt");
     await page.keyboard.press("Escape");
-    await page.getByRole("table", { name: "Replay jobs" }).waitFor();
+    await page.getByRole("grid", { name: "Replay jobs" }).waitFor();
     await look("replays");
     await page.goto(`${base}/replays/new`);
     await page.getByRole("button", { name: "Plan", exact: true }).click();

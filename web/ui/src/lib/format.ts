@@ -105,3 +105,9 @@ export function hexLines(data: Uint8Array, most = 4096): { lines: string[]; cut:
   }
   return { lines, cut: data.length - shown.length };
 }
+
+/** A server's words as a sentence: they begin small and end without a stop, as Go's errors do. */
+export function sentence(text: string, stop = "."): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?:]$/.test(begun) ? begun : begun + stop;
+}

@@ -117,8 +117,33 @@ function place(nodes: Node[], links: Link[], byID: Map<string, Node>): Drawing {
       stackUp(layer, height);
     }
   }
+  straighten(full, neighbours, byID);
+  const top = Math.min(...nodes.map((n) => n.y));
+  for (const n of nodes) n.y -= top;
+  const bottom = Math.max(0, ...nodes.map((n) => n.y + n.h));
   for (const l of links) l.path = curve(byID.get(l.from)!, byID.get(l.to)!);
-  return { nodes, links, width: Math.max(0, x - gap.x), height };
+  return { nodes, links, width: Math.max(0, x - gap.x), height: bottom };
+}
+
+/** Moves boxes towards the middle of their neighbours, in the order they have, so that chains are straight lines. */
+function straighten(layers: Node[][], neighbours: Map<string, string[]>, byID: Map<string, Node>): void {
+  for (let sweep = 0; sweep < 6; sweep++) {
+    for (const layer of sweep % 2 === 0 ? layers : [...layers].reverse()) {
+      const wanted = layer.map((n) => {
+        const all = (neighbours.get(n.id) ?? []).map((id) => byID.get(id)!);
+        // What is outside follows the trace, not the other way round.
+        const near = n.hops.length > 0 ? all.filter((m) => m.hops.length > 0) : all;
+        return near.length === 0 ? n.y : near.reduce((sum, m) => sum + m.y + m.h / 2, 0) / near.length - n.h / 2;
+      });
+      let below = -Infinity;
+      for (const [i, n] of layer.entries()) {
+        n.y = Math.max(wanted[i]!, below);
+        below = n.y + n.h + gap.y;
+      }
+      const shift = layer.reduce((sum, n, i) => sum + wanted[i]! - n.y, 0) / layer.length;
+      for (const n of layer) n.y += shift;
+    }
+  }
 }
 
 function stackUp(layer: Node[], height: number): void {

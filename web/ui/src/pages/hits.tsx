@@ -45,7 +45,7 @@ export function HitTable(props: Props): JSX.Element {
 
   return (
     <div class={props.dim ? "tablewrap dim" : "tablewrap"}>
-      <table class="hits" aria-label={props.label}>
+      <table class="hits" role="grid" aria-label={props.label}>
         <thead>
           <tr>
             <th scope="col" class="c-time">Time <span class="unit">{zoneName(zone)}</span></th>

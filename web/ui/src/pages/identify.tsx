@@ -6,7 +6,7 @@ import type { Hit, Identification } from "../api/types";
 import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
 import { go, pages, rememberResults } from "../app/router";
-import { count, plural } from "../lib/format";
+import { count, plural, sentence } from "../lib/format";
 import { ProblemBox, SearchedLine, Skeleton, Empty } from "../ui/states";
 import { HitTable, openHit } from "./hits";
 
@@ -95,8 +95,8 @@ function Nothing(props: { id: string; found: { problem: import("../api/client").
   if (problem.status !== 404) return <ProblemBox problem={problem} retry={reload} />;
   return (
     <Empty title="Nothing in the archive has this id">
-      <p>{problem.message}</p>
-      {problem.hint && <p class="hint">{problem.hint}</p>}
+      <p>{sentence(problem.message)}</p>
+      {problem.hint && <p class="hint">{sentence(problem.hint)}</p>}
       {problem.searched && <SearchedLine searched={problem.searched} />}
     </Empty>
   );

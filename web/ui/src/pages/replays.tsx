@@ -6,7 +6,7 @@ import type { Receipt, ReplayJob, ReplayList, ReplayPlan } from "../api/types";
 import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
 import { go, lastResults, pages } from "../app/router";
-import { bytes, count, duration, eta, plural, shortID } from "../lib/format";
+import { bytes, count, duration, eta, plural, sentence, shortID } from "../lib/format";
 import { Copy, Fact, Facts, ID, Time } from "../ui/parts";
 import { Empty, ProblemBox, Skeleton } from "../ui/states";
 
@@ -42,7 +42,7 @@ export function ReplaysPage(): JSX.Element {
       )}
       {list.length > 0 && (
         <div class="tablewrap">
-          <table aria-label="Replay jobs">
+          <table role="grid" aria-label="Replay jobs">
             <thead><tr><th scope="col">State</th><th scope="col">What</th><th scope="col">Job</th><th scope="col" class="num">Planned</th><th scope="col" class="num">Produced</th><th scope="col" class="num">Read back</th><th scope="col">Started</th></tr></thead>
             <tbody>
               {list.map((j, i) => (
@@ -113,7 +113,7 @@ export function ReplayPage(props: { id: string }): JSX.Element {
           </div>
           {problem && <ProblemBox problem={problem} compact />}
           <Progress job={j} />
-          {j.error && <div class="problem" role="alert"><h2>The replay failed</h2><p>{j.error}</p><p class="hint">Running the same plan again goes on where it stopped: nothing is delivered twice.</p></div>}
+          {j.error && <div class="problem" role="alert"><h2>The replay failed</h2><p>{sentence(j.error)}</p><p class="hint">Running the same plan again goes on where it stopped: nothing is delivered twice.</p></div>}
           {j.receipt && <ReceiptView receipt={j.receipt} />}
           <section class="card"><h2>Plan</h2><PlanView plan={j.plan} /></section>
         </>

@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import type { Problem } from "../api/client";
 import type { Searched } from "../api/types";
 import { useSettings } from "../app/settings";
-import { instant, plural, zoneName } from "../lib/format";
+import { instant, plural, sentence, zoneName } from "../lib/format";
 
 /** Nothing to show, and what to do about it. */
 export function Empty(props: { title: string; children?: ComponentChildren }): JSX.Element {
@@ -15,10 +15,10 @@ export function ProblemBox(props: { problem: Problem; retry?: () => void; compac
   const { problem } = props;
   return (
     <div class={props.compact ? "problem compact" : "problem"} role="alert">
-      <h2>{problem.title}</h2>
-      <p>{problem.message}</p>
+      <h2>{sentence(problem.title, "")}</h2>
+      <p>{sentence(problem.message)}</p>
       {problem.field && <p>Field: <code>{problem.field}</code></p>}
-      {problem.hint && <p class="hint">{problem.hint}</p>}
+      {problem.hint && <p class="hint">{sentence(problem.hint)}</p>}
       {problem.searched && <SearchedLine searched={problem.searched} />}
       {props.retry && <button type="button" class="button" onClick={props.retry}>Try again</button>}
     </div>

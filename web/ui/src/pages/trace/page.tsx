@@ -7,7 +7,7 @@ import type { Trace } from "../../api/types";
 import { useKeys } from "../../app/keys";
 import { useResource } from "../../app/resource";
 import { go, lastResults, pages, setParams, useLocation } from "../../app/router";
-import { count, duration, plural, position } from "../../lib/format";
+import { count, duration, plural, position, sentence } from "../../lib/format";
 import { groupHops, groupOf, linksOf, rowsOf } from "../../lib/groups";
 import { JSONTree } from "../../ui/json";
 import { Copy, Tabs, Time } from "../../ui/parts";
@@ -58,8 +58,8 @@ function Crumbs(): JSX.Element {
 function Unknown(props: { id: string; problem: Problem }): JSX.Element {
   return (
     <Empty title="No such trace">
-      <p>{props.problem.message}</p>
-      {props.problem.hint && <p class="hint">{props.problem.hint}</p>}
+      <p>{sentence(props.problem.message)}</p>
+      {props.problem.hint && <p class="hint">{sentence(props.problem.hint)}</p>}
       {props.problem.searched && <SearchedLine searched={props.problem.searched} />}
       <p><a class="button" href={pages.search(props.id)}>Look it up as any other id</a></p>
     </Empty>
@@ -78,11 +78,12 @@ function useTraceState(trace: Trace) {
   const inGroup = useMemo(() => groupOf(groups, trace.hops.length), [groups, trace]);
   const links = useMemo(() => linksOf(trace), [trace]);
   // Groups are named by their place in causal order: short, and stable for a trace.
-  const openText = params.get("open") ?? "";
-  const open = useMemo(() => new Set(openText.split(".").filter(Boolean).map(Number)), [openText]);
+  // A link to a hop opens its group, unless it says what is open.
+  const openText = params.get("open") ?? (selected >= 0 ? String(inGroup[selected]) : "");
+  const open = useMemo(() => new Set(openText.split(".").filter((n) => /^\d+$/.test(n)).map(Number)), [openText]);
   const indexOf = useMemo(() => new Map(groups.map((g, i) => [g.key, i])), [groups]);
   const isOpen = (key: string): boolean => open.has(indexOf.get(key) ?? -1);
-  const setOpen = (next: Iterable<number>): void => setParams({ open: [...new Set(next)].sort((a, b) => a - b).join(".") });
+  const setOpen = (next: Iterable<number>): void => setParams({ open: [...new Set(next)].sort((a, b) => a - b).join(".") || "-" });
   const toggle = (key: string): void => {
     const i = indexOf.get(key);
     if (i === undefined) return;
@@ -94,8 +95,9 @@ function useTraceState(trace: Trace) {
     const h = trace.hops[i];
     if (!h) return;
     const g = inGroup[i]!;
-    const reveal = groups[g]!.hops.length > 1 && !open.has(g) ? { open: [...open, g].sort((a, b) => a - b).join(".") } : {};
-    setParams({ hop: position(h.coordinates), ...(view === "waterfall" ? reveal : {}) });
+    const next = new Set(open);
+    if (view === "waterfall" && groups[g]!.hops.length > 1) next.add(g);
+    setParams({ hop: position(h.coordinates), open: [...next].sort((a, b) => a - b).join(".") || "-" });
   };
   return { view, tab, selected, groups, links, isOpen, toggle, select, setOpen, openAll: () => setOpen(groups.keys()), closeAll: () => setOpen([]) };
 }

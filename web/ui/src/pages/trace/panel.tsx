@@ -146,7 +146,7 @@ function Evidence(props: { edge: Edge }): JSX.Element {
   const e = props.edge;
   return (
     <span class="evidence">
-      <span class={e.declared ? "known" : "known guess"}>{e.declared ? "Declared" : `Inferred, ${percent(e.confidence)}`}</span> {e.kind.replaceAll("_", " ")}
+      <span class={e.declared ? "known" : "known guess"}>{e.declared ? "Declared" : `Inferred, ${percent(e.confidence)}`}</span>{e.kind !== "inferred" && ` ${e.kind.replaceAll("_", " ")}`}
       {e.rule && <> · {e.rule}</>}{e.evidence && <> · <span class="mono">{e.evidence}</span></>}
     </span>
   );

@@ -16,7 +16,7 @@ export function HopTable(props: { trace: Trace; state: TraceState }): JSX.Elemen
   useEffect(() => { if (state.selected >= 0) body.current?.children[state.selected]?.scrollIntoView({ block: "nearest" }); }, [state.selected]);
   return (
     <div class="tablewrap flush">
-      <table aria-label="Hops in causal order">
+      <table role="grid" aria-label="Hops in causal order">
         <thead><tr><th scope="col" class="num">#</th><th scope="col" class="num">Depth</th><th scope="col">Time</th><th scope="col">Stage</th><th scope="col">Event</th><th scope="col">Service</th><th scope="col">Key</th><th scope="col">Position</th><th scope="col" class="num">Parents</th><th scope="col">What it did</th><th scope="col">State</th></tr></thead>
         <tbody ref={body}>
           {trace.hops.map((h, i) => (
