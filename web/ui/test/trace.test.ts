@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Edge, Hop, Trace } from "../src/api/types";
-import { groupHops, groupOf, linksOf, rowsOf, ticks } from "../src/lib/groups";
+import { groupHops, groupOf, linksOf, pathOf, rowsOf, ticks } from "../src/lib/groups";
 import { layOut } from "../src/lib/layout";
 
 const hop = (service: string, topic: string, depth: number, at: number): Hop => ({
@@ -41,6 +41,17 @@ describe("the graph", () => {
     const between = d.links.filter((l) => l.to === "g3").map((l) => [l.declared, l.count, l.least, l.most]);
     expect(between).toEqual([[false, 2, 0.5, 0.8], [true, 1, 1, 1]]);
     expect(overlaps(d)).toBe(false);
+  });
+  it("draws a path out of its groups", () => {
+    const path = pathOf(linksOf(trace), 4);
+    expect([...path].sort()).toEqual([1, 4, 6]);
+    const d = layOut(groups, hops, edges, (h) => path.has(h));
+    expect(d.nodes.filter((n) => n.hops.length > 0).map((n) => [n.id, n.hops.length])).toEqual([["g0", 2], ["h1", 1], ["g3", 2], ["h4", 1], ["h6", 1]]);
+    expect(overlaps(d)).toBe(false);
+  });
+  it("ends a path that goes round", () => {
+    const round = linksOf({ hops: hops.slice(0, 2), edges: [edge(0, 1), edge(1, 0)] } as Trace);
+    expect([...pathOf(round, 0)]).toEqual([0, 1]);
   });
   it("puts every parent left of its child, also when opened", () => {
     const d = layOut(groups, hops, edges, () => true);

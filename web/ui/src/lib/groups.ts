@@ -84,6 +84,24 @@ export function linksOf(trace: Trace): Links {
   return links;
 }
 
+/**
+ * The path that a hop is on: the hops it came from, each by the parent it is
+ * compared with, and those that came from it the same way. At most so many.
+ */
+export function pathOf(links: Links, hop: number, most = 12): Set<number> {
+  const out = new Set<number>();
+  for (let at = hop; at >= 0 && !out.has(at) && out.size < most; at = links.parent[at] ?? -1) out.add(at);
+  const queue = [hop];
+  for (let at = queue.shift(); at !== undefined && out.size < most; at = queue.shift()) {
+    for (const child of links.children[at] ?? []) {
+      if (links.parent[child] !== at || out.has(child) || out.size >= most) continue;
+      out.add(child);
+      queue.push(child);
+    }
+  }
+  return out;
+}
+
 /** Times at which a time axis of that many milliseconds has lines: three to eight of them, at round values. */
 export function ticks(span: number): number[] {
   if (span <= 0) return [0];

@@ -40,18 +40,17 @@ export interface Drawing {
 const box = { group: { w: 216, h: 62 }, hop: { w: 186, h: 44 }, outside: { w: 168, h: 44 }, ghost: { w: 168, h: 44 } };
 const gap = { x: 124, y: 20 };
 
-/** The boxes for groups, of which some are opened into their hops. */
-export function layOut(groups: Group[], hops: Hop[], edges: Edge[], open: (key: string) => boolean): Drawing {
+/** The boxes: some hops stand alone, the others of each group are one box. */
+export function layOut(groups: Group[], hops: Hop[], edges: Edge[], alone: (hop: number) => boolean): Drawing {
   const nodes: Node[] = [];
   const nodeOf = new Array<string>(hops.length).fill("");
   for (const g of groups) {
-    const single = g.hops.length === 1 || open(g.key);
-    if (!single) {
-      nodes.push({ id: `g${g.hops[0]}`, kind: "group", hops: g.hops, layer: g.depth + 1, group: g, x: 0, y: 0, ...box.group });
-      for (const h of g.hops) nodeOf[h] = `g${g.hops[0]}`;
-      continue;
+    const rest = g.hops.filter((h) => !alone(h));
+    if (rest.length > 1) {
+      nodes.push({ id: `g${g.hops[0]}`, kind: "group", hops: rest, layer: g.depth + 1, group: g, x: 0, y: 0, ...box.group });
+      for (const h of rest) nodeOf[h] = `g${g.hops[0]}`;
     }
-    for (const h of g.hops) {
+    for (const h of rest.length > 1 ? g.hops.filter(alone) : g.hops) {
       nodes.push({ id: `h${h}`, kind: "hop", hops: [h], layer: g.depth + 1, group: g, x: 0, y: 0, ...box.hop });
       nodeOf[h] = `h${h}`;
     }

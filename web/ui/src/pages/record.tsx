@@ -99,7 +99,7 @@ function Body(props: { record: ArchivedRecord }): JSX.Element {
         <section class="card">
           <h2>Causes <span class="faint">{r.causes.length}</span></h2>
           {r.causes.length === 0 ? <p class="nothing">The record names no cause.</p>
-            : <ul class="ids">{r.causes.map((id, i) => <li key={id + i}><a href={pages.search(id)}>{id}</a></li>)}</ul>}
+            : <ul class="ids">{r.causes.map((text, i) => <li key={text + i}><Cause text={text} /></li>)}</ul>}
         </section>
         <section class="card">
           <h2>Identifiers <span class="faint">{r.identifiers.length}</span></h2>
@@ -109,6 +109,12 @@ function Body(props: { record: ArchivedRecord }): JSX.Element {
       </aside>
     </div>
   );
+}
+
+/** A cause as it is named: what kind of name, and the name to search for. */
+function Cause(props: { text: string }): JSX.Element {
+  const [, kind, id] = /^(event|span|record):(.+)$/s.exec(props.text) ?? [undefined, "", props.text];
+  return <>{kind && <span class="faint">{kind} </span>}<a href={pages.search(id)}>{id}</a></>;
 }
 
 /** Headers in their order, duplicates too; a known binary one also as what it means. */

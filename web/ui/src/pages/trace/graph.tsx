@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Trace } from "../../api/types";
 import { useKeys } from "../../app/keys";
 import { count, plural } from "../../lib/format";
+import { pathOf } from "../../lib/groups";
 import { layOut, type Link, type Node } from "../../lib/layout";
 import { stageLook } from "../../lib/stages";
 import { brief } from "../../ui/json";
@@ -19,10 +20,16 @@ interface View { x: number; y: number; w: number; h: number }
 export function Graph(props: { trace: Trace; state: TraceState }): JSX.Element {
   const { trace, state } = props;
   const grouped = trace.hops.length > mostHops;
-  const drawing = useMemo(
-    () => layOut(state.groups, trace.hops, trace.edges, (key) => !grouped || state.isOpen(key)),
-    [trace, state.groups, grouped, state.isOpen],
-  );
+  // Of a big trace, the path of the chosen hop is drawn out of its groups.
+  const drawing = useMemo(() => {
+    const path = grouped && state.selected >= 0 ? pathOf(state.links, state.selected) : undefined;
+    return layOut(state.groups, trace.hops, trace.edges, (hop) => !grouped || path?.has(hop) === true);
+  }, [trace, state.groups, state.links, grouped, state.selected]);
+  const sibling = (by: number): unknown => {
+    const all = state.groups.find((g) => g.hops.includes(state.selected))?.hops;
+    const next = all?.[all.indexOf(state.selected) + by];
+    return next === undefined ? false : state.select(next);
+  };
   const frame = useRef<HTMLDivElement>(null);
   const svg = useRef<SVGSVGElement>(null);
   const fit = (): View => {
@@ -45,7 +52,7 @@ export function Graph(props: { trace: Trace; state: TraceState }): JSX.Element {
     const h = (w / v.w) * v.h;
     return { x: v.x + (v.w - w) * cx, y: v.y + (v.h - h) * cy, w, h };
   });
-  useKeys({ "+": () => zoomBy(0.8), "=": () => zoomBy(0.8), "-": () => zoomBy(1.25), "0": () => setView(fit()) });
+  useKeys({ j: () => sibling(1), k: () => sibling(-1), "+": () => zoomBy(0.8), "=": () => zoomBy(0.8), "-": () => zoomBy(1.25), "0": () => setView(fit()) });
   useEffect(() => {
     const element = svg.current;
     if (!element) return;
@@ -60,13 +67,14 @@ export function Graph(props: { trace: Trace; state: TraceState }): JSX.Element {
   }, []);
   const drag = usePan(svg, view, setView);
 
+  // Around the chosen hop: its path, and what it is joined to directly.
   const near = new Set<string>();
+  const onPath = new Set(state.selected >= 0 && grouped ? drawing.nodes.filter((n) => n.kind === "hop" && n.group!.hops.length > 1).map((n) => n.id) : []);
   const chosen = drawing.nodes.find((n) => n.hops.includes(state.selected) && state.selected >= 0);
   if (chosen) for (const l of drawing.links) if (l.from === chosen.id || l.to === chosen.id) near.add(l.from).add(l.to);
 
   const activate = (n: Node): void => {
-    if (n.kind === "group") state.toggle(n.group!.key);
-    else if (n.kind === "hop") state.select(n.hops[0]!);
+    if (n.hops.length > 0) state.select(n.hops[0]!);
   };
   return (
     <div class="graph" ref={frame}>
@@ -74,13 +82,13 @@ export function Graph(props: { trace: Trace; state: TraceState }): JSX.Element {
         <defs>
           <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path d="M0 .8 7 4 0 7.2" /></marker>
         </defs>
-        <g>{drawing.links.map((l) => <Line key={`${l.from}>${l.to}>${l.declared}`} link={l} nodes={drawing.nodes} faint={!!chosen && l.from !== chosen.id && l.to !== chosen.id} />)}</g>
-        <g>{drawing.nodes.map((n) => <Box key={n.id} node={n} trace={trace} chosen={n === chosen} faint={!!chosen && n !== chosen && !near.has(n.id)} onActivate={() => activate(n)} />)}</g>
+        <g>{drawing.links.map((l) => <Line key={`${l.from}>${l.to}>${l.declared}`} link={l} nodes={drawing.nodes} faint={!!chosen && l.from !== chosen.id && l.to !== chosen.id && !(onPath.has(l.from) && onPath.has(l.to))} />)}</g>
+        <g>{drawing.nodes.map((n) => <Box key={n.id} node={n} trace={trace} chosen={n === chosen} faint={!!chosen && n !== chosen && !near.has(n.id) && !onPath.has(n.id)} onActivate={() => activate(n)} />)}</g>
       </svg>
       <div class="graph-legend">
         <span><svg width="28" height="8" aria-hidden="true"><path class="edge" d="M0 4h28" /></svg>declared</span>
         <span><svg width="28" height="8" aria-hidden="true"><path class="edge inferred" d="M0 4h28" /></svg>inferred, with confidence</span>
-        {grouped && <span class="faint">siblings are gathered; click to open</span>}
+        {grouped && <span class="faint">siblings are gathered; click one to follow its path, j and k to change it</span>}
       </div>
       <div class="graph-tools">
         <button type="button" class="tool icon" aria-label="Zoom in" title="Zoom in (+)" onClick={() => zoomBy(0.8)}>+</button>
@@ -103,7 +111,7 @@ function Line(props: { link: Link; nodes: Node[]; faint: boolean }): JSX.Element
       <path class={link.declared ? "edge" : "edge inferred"} d={link.path} marker-end="url(#arrow)" stroke-width={1.2 + Math.min(2, Math.log10(link.count))}>
         <title>{plural(link.count, "edge")}, {link.declared ? "declared" : `inferred, confidence ${confidence}`}</title>
       </path>
-      {text && a.kind !== "hop" && <><rect class="edge-plate" x={x - text.length * 3.4 - 5} y={y - 9} width={text.length * 6.8 + 10} height="18" rx="9" /><text class="edge-text" x={x} y={y + 4} text-anchor="middle">{text}</text></>}
+      {text && (a.kind !== "hop" || b.kind !== "hop" || link.count > 1) && <><rect class="edge-plate" x={x - text.length * 3.4 - 5} y={y - 9} width={text.length * 6.8 + 10} height="18" rx="9" /><text class="edge-text" x={x} y={y + 4} text-anchor="middle">{text}</text></>}
     </g>
   );
 }
