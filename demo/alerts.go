@@ -102,7 +102,9 @@ func (a *alerting) process(r *kgo.Record) ([]*kgo.Record, error) {
 	}}, nil
 }
 
-func (a *alerting) rebuild(fixing, int, [][]*kgo.Record) {}
+func (a *alerting) rebuild(fixing, int) {}
+
+func (a *alerting) rebuilt() {}
 
 func (a *alerting) position(_ partition, next int64) (int64, fixing) { return next, fixing{} }
 

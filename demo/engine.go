@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -30,6 +29,8 @@ type engine struct {
 	inputs    int // partitions
 	newest    map[partition]fixing
 	firsts    map[partition][]first
+
+	floor fixing // while the state is rebuilt
 }
 
 // waiting is a day that waits for its rates.
@@ -70,6 +71,9 @@ func (e *engine) process(r *kgo.Record) ([]*kgo.Record, error) {
 		return nil, err
 	}
 	same := func(r rate) bool { return r.currency == in.Currency }
+	if at.before(e.floor) {
+		return nil, fmt.Errorf("the rate of %s for %s is older than the state", in.Currency, in.FixingDate)
+	}
 	day := e.pending[at]
 	if day == nil {
 		day = &waiting{traceID: in.TraceID, expected: in.RatesInFixing}
@@ -198,42 +202,26 @@ func (e *engine) passed(f fixing) bool {
 	return n >= e.inputs
 }
 
-// rebuild processes the records of all partitions again, each fixing's before
-// the next one's, so that days complete as they did.
-func (e *engine) rebuild(floor fixing, inputs int, partitions [][]*kgo.Record) {
-	e.inputs = inputs
-	type head struct {
-		fixing fixing
-		record *kgo.Record
-	}
-	var heads []head
-	for _, records := range partitions {
-		var at fixing // of the partition's last good record: order within it stays
-		for _, r := range records {
-			var in enrichedRate
-			f, _, err := in.from(r)
-			if err != nil || f.before(floor) {
-				continue // a dead letter, or older than any state
-			}
-			if at.before(f) {
-				at = f
-			}
-			heads = append(heads, head{at, r})
-		}
-	}
-	slices.SortStableFunc(heads, func(a, b head) int {
-		return cmp.Or(a.fixing.compare(b.fixing), cmp.Compare(a.record.Partition, b.record.Partition), cmp.Compare(a.record.Offset, b.record.Offset))
-	})
-	for _, h := range heads {
-		// What failed then became a dead letter then.
-		_, _ = e.process(h.record)
-	}
-}
+// rebuild takes in no record from before the floor: of those days some
+// partitions' records are not read again, so they would wait for ever.
+func (e *engine) rebuild(floor fixing, inputs int) { e.floor, e.inputs = floor, inputs }
+
+func (e *engine) rebuilt() { e.floor = fixing{} }
 
 // position is where the oldest fixing begins that anything in the state
 // refers to: the joins need that day, and all days after it, whole.
+//
+// The floor never falls: days up to the last completed one are over, and until
+// there is one, everything is needed.
 func (e *engine) position(p partition, next int64) (int64, fixing) {
+	fs := e.firsts[p]
 	floor := e.completed
+	if floor.Run == 0 {
+		if len(fs) == 0 {
+			return next, floor
+		}
+		return fs[0].offset, floor
+	}
 	for code, s := range e.series {
 		if last := s.last(); last != e.newest[s.partition] && !follows(last, e.newest[s.partition]) {
 			delete(e.series, code) // ended: its next rate, if any, begins a new window
@@ -247,7 +235,6 @@ func (e *engine) position(p partition, next int64) (int64, fixing) {
 		}
 	}
 	floor = earlier(floor, e.oldest)
-	fs := e.firsts[p]
 	for len(fs) > 0 && fs[0].fixing.before(floor) {
 		fs = fs[1:]
 	}

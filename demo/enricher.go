@@ -3,7 +3,6 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -119,12 +118,9 @@ func (e *enricher) remember(r *kgo.Record, at fixing, in rateReceived) {
 	}
 }
 
-func (e *enricher) rebuild(_ fixing, _ int, partitions [][]*kgo.Record) {
-	for _, r := range slices.Concat(partitions...) {
-		// What failed then became a dead letter then.
-		_, _ = e.process(r)
-	}
-}
+func (e *enricher) rebuild(fixing, int) {}
+
+func (e *enricher) rebuilt() {}
 
 // position forgets the currencies that have ended: their last rate can be
 // nobody's previous rate, because the next one would come after a gap.

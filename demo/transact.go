@@ -34,10 +34,13 @@ type step interface {
 	// process returns what a record leads to. An error is the record's fault
 	// and leaves the state as it was; the record becomes a dead letter.
 	process(r *kgo.Record) ([]*kgo.Record, error)
-	// rebuild makes the state from records that were processed before: those
-	// of each partition, in order, from the position's offset on. There are
-	// so many input partitions, of which some may have none.
-	rebuild(floor fixing, inputs int, partitions [][]*kgo.Record)
+	// rebuild begins to make the state from records that were processed
+	// before: process is called with those of each partition, in order, from
+	// the position's offset on, and what it returns is ignored. floor is the
+	// highest that was committed, inputs the number of input partitions.
+	// rebuilt ends it.
+	rebuild(floor fixing, inputs int)
+	rebuilt()
 	// position is from where on a partition must be read to rebuild the
 	// state; next is the offset to consume next.
 	position(p partition, next int64) (from int64, floor fixing)
@@ -219,21 +222,17 @@ func (t *transactor) committed(topics kadm.TopicDetails, resp *kmsg.OffsetFetchR
 }
 
 func (t *transactor) restore(ctx context.Context, spans map[partition]span, floor fixing) error {
-	records := map[partition][]*kgo.Record{}
 	began, n := time.Now(), 0
+	t.step.rebuild(floor, len(t.positions))
 	err := readCommitted(ctx, t.cfg, t.name, spans, func(r *kgo.Record) {
-		p := partition{r.Topic, r.Partition}
-		records[p] = append(records[p], r)
+		// What it led to is there; what failed became a dead letter then.
+		_, _ = t.step.process(r)
 		n++
 	})
 	if err != nil {
 		return fmt.Errorf("rebuild state: %w", err)
 	}
-	inOrder := make([][]*kgo.Record, 0, len(records))
-	for _, rs := range records {
-		inOrder = append(inOrder, rs)
-	}
-	t.step.rebuild(floor, len(t.positions), inOrder)
+	t.step.rebuilt()
 	t.log.Info("took over", "partitions", len(t.positions), "records_read_again", n, "took", time.Since(began).Round(time.Millisecond).String())
 	t.report.report(t.progress())
 	return nil
