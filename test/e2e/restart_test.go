@@ -1,0 +1,113 @@
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/test/instance"
+)
+
+// TestCleanRestartFindsItsData stops an instance and starts it on the same
+// folder: the archive is the same, object for object, and nothing is loaded or
+// archived twice.
+func TestCleanRestartFindsItsData(t *testing.T) {
+	needsClickHouse(t)
+	t.Parallel()
+	i := programs.Start(t, instance.Options{Args: demoYear()})
+	loaded(t, i)
+	before, objects := coverage(t, i), segmentKeys(t, i)
+	i.Stop(t)
+	i.Again(t)
+	loaded(t, i)
+	after := coverage(t, i)
+	for place, was := range before {
+		if got := after[place]; got.Counts.Committed != was.Counts.Committed || got.ArchivedFrom != was.ArchivedFrom {
+			t.Errorf("%v: %d committed records from %d after the restart, %d from %d before", place, got.Counts.Committed, got.ArchivedFrom, was.Counts.Committed, was.ArchivedFrom)
+		}
+	}
+	if now := segmentKeys(t, i); !containsAll(now, objects) {
+		t.Errorf("segments were %v, are %v", names(objects), names(now))
+	}
+	compareArchive(t, i, i.Topics(t)...)
+}
+
+func containsAll(all, some map[string]bool) bool {
+	for key := range some {
+		if !all[key] {
+			return false
+		}
+	}
+	return true
+}
+
+// segmentKeys are the segments of all topics.
+func segmentKeys(t testing.TB, i *instance.Instance) map[string]bool {
+	t.Helper()
+	keys := map[string]bool{}
+	for object, err := range store(t, i).List(t.Context(), "data/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[object.Key] = true
+	}
+	return keys
+}
+
+// TestKillOfEverythingInMidLoad kills annals, the embedded ClickHouse and all
+// services at once, in the middle of the load, again and again. Afterwards the
+// year is complete, every day in its place, and the archive holds what Kafka
+// serves: nothing is lost, nothing is there twice.
+func TestKillOfEverythingInMidLoad(t *testing.T) {
+	needsClickHouse(t)
+	t.Parallel()
+	kills := 2
+	if os.Getenv("ANNALS_TEST_LONG") != "" {
+		kills = 20
+	}
+	i := programs.Start(t, instance.Options{
+		DataDir: filepath.Join(t.TempDir(), "data"), Args: demoYear(), Env: []string{"ANNALS_ARCHIVE_CUT_BYTES=256KiB", "ANNALS_ARCHIVE_CUT_MIN_BYTES=1KiB", "ANNALS_ARCHIVE_CUT_AGE=1s"},
+	})
+	var moments []string
+	for range kills {
+		pause := time.Duration(200+rand.IntN(1200)) * time.Millisecond
+		time.Sleep(pause)
+		var held int64
+		for _, end := range i.Ends(t) {
+			held += end
+		}
+		moments = append(moments, fmt.Sprintf("%s after ready, %d offsets in Kafka", pause, held))
+		i.Kill(t)
+		i.Again(t)
+	}
+	t.Logf("killed %v", moments)
+	loaded(t, i)
+	i.Kill(t)
+	i.Again(t)
+	loaded(t, i)
+	compared := compareArchive(t, i, i.Topics(t)...)
+	t.Logf("compared byte for byte: %v", compared)
+	if want := yearOf(t); !maps.Equal(committed(t, i), want) {
+		t.Errorf("committed records by topic %v, a year that nobody killed has %v", committed(t, i), want)
+	}
+}
+
+// committed counts the archive's committed records by topic.
+func committed(t testing.TB, i *instance.Instance) map[string]int64 {
+	t.Helper()
+	counts := map[string]int64{}
+	for place, p := range coverage(t, i) {
+		counts[place.Topic] += p.Counts.Committed
+	}
+	return counts
+}
+
+// yearOf is what the shared instance, which nobody killed, has.
+func yearOf(t *testing.T) map[string]int64 {
+	t.Helper()
+	return committed(t, year(t))
+}
