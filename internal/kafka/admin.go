@@ -165,19 +165,27 @@ func entries(described kadm.ResourceConfig) []ConfigEntry {
 	return list
 }
 
-// CreateTopic creates one topic and returns its ID. A name that exists is a
-// Conflict. configs may be nil.
+// CreateTopic creates one topic, replicated as the broker's default says, and
+// returns its ID. A name that exists is a Conflict. configs may be nil.
 func (a *Admin) CreateTopic(ctx context.Context, name string, partitions int32, configs map[string]string) (schema.TopicID, error) {
+	return a.CreateReplicated(ctx, name, partitions, -1, configs)
+}
+
+// CreateReplicated is CreateTopic with a replication factor; -1 is the
+// broker's default.
+func (a *Admin) CreateReplicated(ctx context.Context, name string, partitions int32, replication int16, configs map[string]string) (schema.TopicID, error) {
 	values := make(map[string]*string, len(configs))
 	for k, v := range configs {
 		values[k] = &v
 	}
-	created, err := a.admin.CreateTopic(ctx, partitions, -1, values, name)
+	created, err := a.admin.CreateTopic(ctx, partitions, replication, values, name)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return schema.TopicID{}, schema.Errorf(schema.Conflict, "create topic %s: it exists already", name)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return schema.TopicID{}, schema.Errorf(schema.Permission, "create topic %s: %w", name, err)
+	case isAny(err, kerr.InvalidConfig, kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.PolicyViolation):
+		return schema.TopicID{}, schema.Errorf(schema.Invalid, "create topic %s: %w", name, err)
 	case err != nil:
 		return schema.TopicID{}, unavailable(fmt.Sprintf("create topic %s", name), err)
 	}

@@ -1,0 +1,197 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// How long a worker waits for Kafka before it begins again.
+const (
+	initWait     = 2 * time.Minute  // other transactions with its ID must end first
+	commitWait   = 2 * time.Minute  // of one transaction
+	stopWait     = 10 * time.Second // the transaction that is open when it is told to stop
+	transactTime = time.Minute      // after which the broker aborts what a dead worker left
+)
+
+// attempt is one go at a job, from whatever state it is in.
+type attempt struct {
+	*Service
+	claim    *claim
+	doc      *document
+	lanes    []lane
+	producer Producer
+}
+
+// attempt takes a job from where it stands to its end. After nil the state
+// says Done, or Failed with a receipt.
+func (s *Service) attempt(ctx context.Context, c *claim) error {
+	_, d, err := s.loadPlan(ctx, c.id)
+	if err != nil {
+		return err
+	}
+	a := &attempt{Service: s, claim: c, doc: d, lanes: d.lanes(c.id)}
+	if err := a.ready(ctx); err != nil {
+		return err
+	}
+	if err := a.checkTargets(ctx); err != nil {
+		return err
+	}
+	if err := a.deliverRest(ctx); err != nil {
+		return err
+	}
+	if err := c.update(ctx, func(st *state) {
+		c.progressed(st)
+		st.State, st.Error = Reconciling, ""
+	}); err != nil {
+		return err
+	}
+	receipt, err := a.reconcile(ctx)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	return c.update(ctx, func(st *state) {
+		c.progressed(st)
+		st.Receipt, st.ReadBack, st.State, st.Error = receipt, receipt.ReadBack, Done, ""
+		if !receipt.Matches {
+			st.State, st.Error = Failed, "the target differs from the plan; the receipt says where"
+		}
+		st.Finished, st.Lease = time.Now().UTC(), nil
+	})
+}
+
+// ready makes the targets and the position topic and keeps what they are. Only
+// then is anything produced.
+func (a *attempt) ready(ctx context.Context) error {
+	st := a.claim.state()
+	if st.Position != nil {
+		return nil
+	}
+	place, err := a.positionReady(ctx, a.claim.id)
+	if err != nil {
+		return err
+	}
+	known, err := a.config(ctx, place.Topic)
+	if err != nil {
+		return err
+	}
+	targets, err := a.targetsReady(ctx, a.doc, st.Targets, known)
+	if err != nil {
+		return err
+	}
+	return a.claim.update(ctx, func(st *state) {
+		st.Targets, st.Position, st.State, st.Error = targets, place, Running, ""
+		if st.Started.IsZero() {
+			st.Started = time.Now().UTC()
+		}
+	})
+}
+
+// checkTargets refuses to go on into other topics than those that were made
+// ready, or from other positions.
+func (a *attempt) checkTargets(ctx context.Context) error {
+	live, err := a.cluster.Cluster(ctx)
+	if err != nil {
+		return err
+	}
+	st := a.claim.state()
+	check := func(name string, id schema.TopicID, what string) error {
+		there := find(live, name)
+		if there != nil && there.ID == id {
+			return nil
+		}
+		if there == nil && !slices.ContainsFunc(live.Topics, func(t kafka.Topic) bool { return t.ID == id && t.Err != nil }) {
+			return schema.Errorf(schema.NotFound, "%s %s (%s) was deleted while the replay was under way", what, name, id)
+		}
+		if there == nil {
+			return schema.Errorf(schema.Unavailable, "%s %s does not answer", what, name)
+		}
+		return schema.Errorf(schema.Conflict, "%s %s was deleted and made again while the replay was under way: it was %s and is %s", what, name, id, there.ID)
+	}
+	for i := range st.Targets {
+		if err := check(st.Targets[i].Name, *st.Targets[i].ID, "target topic"); err != nil {
+			return err
+		}
+	}
+	return check(st.Position.Topic, st.Position.TopicID, "position topic")
+}
+
+// deliverRest fences earlier workers, finds where the job stands, and delivers
+// what is left.
+func (a *attempt) deliverRest(ctx context.Context) error {
+	limits := map[string]int32{}
+	st := a.claim.state()
+	for i, t := range st.Targets {
+		limits[t.Name] = a.batchLimit(ctx, t.Name, &a.doc.Topics[i])
+	}
+	producer, err := a.cluster.Producer(kafka.ProducerOptions{
+		TransactionalID: "annals-replay-" + a.claim.id, TransactionTimeout: transactTime,
+		BatchBytes: func(topic string) int32 {
+			if limit, ok := limits[topic]; ok {
+				return limit
+			}
+			return 1_000_012
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer producer.Close()
+	a.producer = producer
+	beginning, cancel := context.WithTimeout(ctx, initWait)
+	defer cancel()
+	if _, err := producer.Init(beginning); err != nil {
+		return err
+	}
+	at, err := a.resume(ctx, a.claim.id, st.Position, producer)
+	if err != nil {
+		return err
+	}
+	a.claim.produced.Store(at.Produced)
+	if err := a.registerProducer(ctx, Running); err != nil {
+		return err
+	}
+	if a.claim.state().Cancel {
+		return errCancelled
+	}
+	if at.Produced > 0 {
+		a.log.Info("replay goes on", "replay", a.claim.id, "produced", at.Produced, "lane", at.Lane, "next", at.Next)
+	}
+	a.claim.base.Store(at.Produced)
+	a.claim.began.Store(time.Now().UnixNano())
+	return a.deliver(ctx, at)
+}
+
+// registerProducer keeps the producer's ID before records carry it, so that
+// the receipt can tell them from others'.
+func (a *attempt) registerProducer(ctx context.Context, now string) error {
+	id := offset(a.producer.ID())
+	st := a.claim.state()
+	if slices.Contains(st.Producers, id) && st.State == now && st.Error == "" {
+		return nil
+	}
+	return a.claim.update(ctx, func(st *state) {
+		st.State, st.Error = now, ""
+		if !slices.Contains(st.Producers, id) {
+			st.Producers = append(slices.Clone(st.Producers), id)
+		}
+	})
+}
+
+// batchLimit is how large a batch may be before compression: the topic's own
+// limit, and never less than its largest planned record.
+func (a *attempt) batchLimit(ctx context.Context, name string, t *topicPlan) int32 {
+	limit := int64(1_000_012)
+	config, err := a.config(ctx, name)
+	if n, ok := number(config[messageBytes]); ok && err == nil {
+		limit = n
+	} else {
+		a.log.Info("the limits of a replay's target are unknown", "topic", name, "err", err)
+	}
+	largest, _ := t.largest(a.doc)
+	return int32(min(max(limit, largest, 512), maxRecordBytes))
+}

@@ -1,0 +1,57 @@
+// Package replay produces archived history again, into new topics: plan, run,
+// receipt.
+//
+// # What it promises
+//
+// A [Plan] names exact segments, by hash, with the counts and bytes of what is
+// selected in each. Its ID is the SHA-256 of its canonical bytes: the same
+// selection at the same state of the ledger is the same plan, and its job is
+// the same job. Only committed rows that are in the ledger are replayed.
+//
+// Exactly once: a job's records are produced in transactions (KIP-98), and how
+// far it is stands in a record of the same transaction, in a compacted topic.
+// A worker begins by fencing every earlier one, then reads that record: a
+// crash at any moment, two workers at once, or the same plan submitted twice,
+// deliver each record once. The state object in the bucket, which says who
+// works and how far, is for people and for finding work; it is never what a
+// worker continues from.
+//
+// Identical: key, value, headers (order, duplicates, nulls), timestamp and
+// partition are those of the source, in its order. Provenance headers are
+// added when asked for, at the end.
+//
+// At the end the source is read again from the segments and the target from
+// Kafka, and both are compared record by record; the [Receipt] has counts and
+// hashes of each partition.
+//
+// # What it does not
+//
+// It does not keep the order between partitions, nor the pace of the original.
+// It cannot keep the timestamp type: a target's is CreateTime. It does not
+// stop others from writing into the target: the receipt says whether they did.
+//
+// # Concurrency
+//
+// A [Service] is safe for concurrent use. New starts nothing; [Service.Work]
+// owns the workers until its context ends. Every process may work on the same
+// bucket: a lease, renewed by conditional writes, keeps two of them apart for
+// economy; correctness rests on the fencing alone.
+//
+// # Where to look
+//
+//	service.go    options, the interfaces it needs, Run, Get, List, Cancel
+//	shapes.go     requests, plans, jobs and receipts as callers see them
+//	request.go    what a request may say
+//	plan.go       Plan: selection, targets and warnings; the plan object
+//	resolve.go    a selection, held against the ledger
+//	count.go      what is selected of one segment
+//	document.go   the plan's canonical bytes and ID
+//	target.go     names, checks, configuration and creation of target topics
+//	state.go      the job's state object and its conditional writes
+//	work.go       finding, claiming and keeping jobs
+//	attempt.go    one worker's go at a job: steps from planned to done
+//	position.go   where a job stands, in the position topic
+//	deliver.go    segments to transactions
+//	rows.go       the planned rows of a stream, in order
+//	reconcile.go  the comparison and its receipt
+package replay

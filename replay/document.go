@@ -1,0 +1,201 @@
+package replay
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// planFormat names this version of the plan object.
+const planFormat = "annals.replay-plan/1"
+
+// maxPlanBytes bounds a plan object; about 250,000 segments.
+const maxPlanBytes = 64 << 20
+
+// document is a plan's content: the fields in this order, compact, 64-bit
+// numbers as strings, are its canonical bytes, and their SHA-256 is the plan's
+// ID. It holds nothing that depends on when it was made. A null prefix stands
+// for the one made of the ID, which cannot be inside what it is the hash of.
+type document struct {
+	Selection  selection         `json:"selection"`
+	Prefix     *string           `json:"target_prefix"`
+	Targets    map[string]string `json:"target_topics"` // encoding/json sorts the keys
+	Existing   bool              `json:"allow_existing"`
+	Source     bool              `json:"allow_source"`
+	Provenance bool              `json:"provenance_headers"`
+	Topics     []topicPlan       `json:"topics"`
+}
+
+// selection is what was asked for. Times are milliseconds, as records have
+// them: a record is selected when from ≤ its timestamp < to.
+type selection struct {
+	TraceID *string  `json:"trace_id"`
+	Topics  []string `json:"topics"`
+	From    *int64   `json:"from,string"`
+	To      *int64   `json:"to,string"`
+}
+
+// selects tells whether a record's timestamp is in the range.
+func (s *selection) selects(timestamp int64) bool {
+	return (s.From == nil || timestamp >= *s.From) && (s.To == nil || timestamp < *s.To)
+}
+
+// topicPlan is one incarnation of a topic.
+type topicPlan struct {
+	Cluster    string         `json:"cluster"`
+	Source     string         `json:"source"`
+	TopicID    schema.TopicID `json:"topic_id"`
+	Partitions int32          `json:"partitions"`
+	Streams    []streamPlan   `json:"streams"`
+}
+
+// streamPlan is one partition, its segments by offset.
+type streamPlan struct {
+	Partition int32         `json:"partition"`
+	Segments  []segmentPlan `json:"segments"`
+}
+
+// segmentPlan is what is selected of one segment: the committed rows in
+// [From, Next) with a timestamp in the selection's range, or those at Offsets.
+// Exact tells that the rows were read: then Bytes, the largest record and the
+// times are known; otherwise Bytes is the object's share, an estimate.
+type segmentPlan struct {
+	Key          string        `json:"key"`
+	SHA256       schema.Digest `json:"sha256"`
+	RecordRoot   schema.Digest `json:"record_root"`
+	Size         int64         `json:"size,string"`
+	Branch       int32         `json:"branch"`
+	From         int64         `json:"from,string"`
+	Next         int64         `json:"next,string"`
+	Offsets      []int64       `json:"offsets"`
+	Records      int64         `json:"records,string"`
+	Bytes        int64         `json:"bytes,string"`
+	Exact        bool          `json:"exact"`
+	Largest      int64         `json:"largest,string"`
+	LargestAt    int64         `json:"largest_at,string"`
+	MinTimestamp int64         `json:"min_timestamp,string"`
+	MaxTimestamp int64         `json:"max_timestamp,string"`
+}
+
+// planObject is what stands in the bucket.
+type planObject struct {
+	Format   string          `json:"format"`
+	ID       string          `json:"id"`
+	Created  string          `json:"created"`
+	Warnings []string        `json:"warnings"`
+	Plan     json.RawMessage `json:"plan"`
+}
+
+func (d *document) encode() (raw []byte, id string, err error) {
+	if raw, err = json.Marshal(d); err != nil {
+		return nil, "", fmt.Errorf("encode plan: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	return raw, schema.Digest(sum).String(), nil
+}
+
+// parsePlan reads a plan object and holds it against its ID.
+func parsePlan(raw []byte, id string) (*planObject, *document, error) {
+	damaged := func(format string, args ...any) (*planObject, *document, error) {
+		return nil, nil, schema.Errorf(schema.Corrupt, "plan %s: %w", id, fmt.Errorf(format, args...))
+	}
+	var o planObject
+	if err := strictly(raw, &o); err != nil {
+		return damaged("%w", err)
+	}
+	if o.Format != planFormat {
+		return damaged("format is %q, this version reads %q", o.Format, planFormat)
+	}
+	if sum := schema.Digest(sha256.Sum256(o.Plan)).String(); sum != id || o.ID != id {
+		return damaged("its bytes hash to %s", sum)
+	}
+	var d document
+	if err := strictly(o.Plan, &d); err != nil {
+		return damaged("%w", err)
+	}
+	return &o, &d, nil
+}
+
+func strictly(raw []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("bytes after its end")
+	}
+	return nil
+}
+
+// target names the topic that a source is replayed into.
+func (d *document) target(id, source string) string {
+	if name, ok := d.Targets[source]; ok {
+		return name
+	}
+	if d.Prefix != nil {
+		return *d.Prefix + source
+	}
+	return "replay." + id[:8] + "." + source
+}
+
+// lane is one source partition and its target, in the order in which a job
+// takes them.
+type lane struct {
+	topic  *topicPlan
+	stream *streamPlan
+	target string
+}
+
+func (d *document) lanes(id string) []lane {
+	var list []lane
+	for i := range d.Topics {
+		t := &d.Topics[i]
+		for j := range t.Streams {
+			list = append(list, lane{t, &t.Streams[j], d.target(id, t.Source)})
+		}
+	}
+	return list
+}
+
+func (l *lane) source() schema.Stream {
+	return schema.Stream{Cluster: l.topic.Cluster, Topic: l.topic.Source, TopicID: l.topic.TopicID, Partition: l.stream.Partition}
+}
+
+func (s *streamPlan) records() (n int64) {
+	for i := range s.Segments {
+		n += s.Segments[i].Records
+	}
+	return n
+}
+
+func (t *topicPlan) totals() (records, bytes int64, segments int) {
+	for i := range t.Streams {
+		for _, s := range t.Streams[i].Segments {
+			records, bytes, segments = records+s.Records, bytes+s.Bytes, segments+1
+		}
+	}
+	return records, bytes, segments
+}
+
+// span is the first and last time of the records, if all were read.
+func (d *document) span() (first, last int64, known bool) {
+	for i := range d.Topics {
+		for j := range d.Topics[i].Streams {
+			for _, s := range d.Topics[i].Streams[j].Segments {
+				if !s.Exact {
+					return 0, 0, false
+				}
+				if !known {
+					first, last, known = s.MinTimestamp, s.MaxTimestamp, true
+				}
+				first, last = min(first, s.MinTimestamp), max(last, s.MaxTimestamp)
+			}
+		}
+	}
+	return first, last, known
+}

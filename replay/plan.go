@@ -1,0 +1,140 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Plan resolves a selection into exact segments, counts and bytes, checks the
+// targets, and keeps the plan. Nothing is produced. Planning the same again
+// gives the plan that is there.
+//
+// Errors: Invalid names the field, or says what was searched when nothing is
+// selected; NotFound for a topic or trace that the principal may not see or
+// that is not there; Conflict when a target may not be written or records are
+// not sealed yet; Corrupt names the segment that is missing or damaged;
+// Exhausted when the selection is too large to be one plan.
+func (s *Service) Plan(ctx context.Context, who policy.Principal, request Request) (*Plan, error) {
+	if err := request.check(); err != nil {
+		return nil, err
+	}
+	r := &resolver{service: s, who: who, request: request}
+	d, err := r.resolve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("plan replay: %w", err)
+	}
+	raw, id, err := d.encode()
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > maxPlanBytes-(1<<20) {
+		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "plan replay: the plan takes %d bytes, at most %d", len(raw), maxPlanBytes-(1<<20)),
+			"narrow the time range or name fewer topics")
+	}
+	targets, notes, err := s.inspect(ctx, d, id)
+	if err != nil {
+		return nil, fmt.Errorf("plan replay: %w", err)
+	}
+	object := &planObject{
+		Format: planFormat, ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
+		Warnings: append(r.warnings, notes...), Plan: raw,
+	}
+	kept, err := s.keepPlan(ctx, object)
+	if err != nil {
+		return nil, fmt.Errorf("plan replay: %w", err)
+	}
+	// What is said of the targets is as of now, not as of the first planning.
+	kept.Warnings = object.Warnings
+	return summary(kept, d, targets)
+}
+
+func planKey(id string) string { return schema.ReplayPrefix + id + "/plan.json" }
+
+// keepPlan writes the plan unless it is there, and returns the one that is.
+func (s *Service) keepPlan(ctx context.Context, object *planObject) (*planObject, error) {
+	body, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encode plan: %w", err)
+	}
+	for attempt := 1; ; attempt++ {
+		_, err := s.store.PutIfAbsent(ctx, planKey(object.ID), body)
+		switch {
+		case err == nil:
+			return object, nil
+		case errors.Is(err, objstore.ErrExists):
+			there, _, err := s.loadPlan(ctx, object.ID)
+			if err != nil {
+				return nil, err
+			}
+			if !bytes.Equal(there.Plan, object.Plan) {
+				return nil, schema.Errorf(schema.Corrupt, "plan %s is kept with other content", object.ID)
+			}
+			return there, nil
+		case attempt == 5 || !errors.Is(err, objstore.ErrBusy) && !errors.Is(err, objstore.ErrUncertain):
+			return nil, err
+		}
+		if err := pause(ctx, 100*time.Millisecond<<attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Service) loadPlan(ctx context.Context, id string) (*planObject, *document, error) {
+	if !isID(id) {
+		return nil, nil, schema.InvalidField("id", "%.80q is no plan's ID: want 64 lower-case hex digits", id)
+	}
+	raw, _, err := s.store.Get(ctx, planKey(id), maxPlanBytes)
+	if schema.KindOf(err) == schema.NotFound {
+		return nil, nil, schema.WithHint(schema.Errorf(schema.NotFound, "no plan %s", id), "make one with annals replay plan")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return parsePlan(raw, id)
+}
+
+func isID(id string) bool {
+	var d schema.Digest
+	return d.UnmarshalText([]byte(id)) == nil
+}
+
+// summary is the plan as callers see it.
+func summary(o *planObject, d *document, targets []target) (*Plan, error) {
+	created, err := time.Parse(time.RFC3339Nano, o.Created)
+	if err != nil {
+		return nil, schema.Errorf(schema.Corrupt, "plan %s: %w", o.ID, err)
+	}
+	p := &Plan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings}
+	for i := range d.Topics {
+		t := &d.Topics[i]
+		records, size, segments := t.totals()
+		p.Topics = append(p.Topics, PlanTopic{
+			Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(t.Partitions), Records: records, Bytes: size,
+		})
+		p.Records, p.Bytes, p.Segments = p.Records+records, p.Bytes+size, p.Segments+segments
+	}
+	if first, last, known := d.span(); known {
+		p.From, p.To = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
+	}
+	return p, nil
+}
+
+// pause waits, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

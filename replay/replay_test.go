@@ -1,0 +1,210 @@
+package replay_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// TestReplayIsIdentical replays two topics over a time range and compares the
+// targets with what was archived.
+func TestReplayIsIdentical(t *testing.T) {
+	r := newRig(t)
+	orders, rates := r.topic(t, "orders", 3, 400, 150), r.topic(t, "rates", 1, 90, 1000)
+	s := r.service(t, nil, nil, nil)
+	from, to := start.Add(20*time.Second), start.Add(300*time.Second)
+	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"rates", "orders"}, From: from, To: to})
+	must(t, err)
+	work(t, s)
+	_, err = s.Run(t.Context(), everybody, plan.ID)
+	must(t, err)
+	job := until(t, s, plan.ID, replay.Done)
+
+	total, size := int64(0), int64(0)
+	for topic, archived := range map[string]map[int32][]schema.Record{"orders": orders, "rates": rates} {
+		for partition, records := range archived {
+			want := committed(records, from.UnixMilli(), to.UnixMilli())
+			same(t, topic, r.target(t, "replay."+plan.ID[:8]+"."+topic, partition), want)
+			for i := range want {
+				total, size = total+1, size+want[i].Bytes()
+			}
+		}
+	}
+	if plan.Records != total || plan.Bytes != size || plan.Segments != 10 {
+		t.Errorf("planned %d records, %d bytes, %d segments; want %d and %d", plan.Records, plan.Bytes, plan.Segments, total, size)
+	}
+	receipt := job.Receipt
+	if receipt == nil || !receipt.Matches || !receipt.Exclusive || receipt.Planned != total || receipt.Produced != total || receipt.ReadBack != total || len(receipt.Partitions) != 4 {
+		t.Errorf("receipt %+v", receipt)
+	}
+	if job.Produced != total || job.ReadBack != total || job.Finished.IsZero() {
+		t.Errorf("job %+v", job)
+	}
+	config := map[string]string{}
+	entries, err := r.cluster.Config(t.Context(), "replay."+plan.ID[:8]+".orders")
+	must(t, err)
+	for _, e := range entries {
+		config[e.Key] = e.Value
+	}
+	if config["cleanup.policy"] != "delete" || config["retention.ms"] != "-1" || config["message.timestamp.type"] != "CreateTime" {
+		t.Errorf("the target is configured so: %v", config)
+	}
+	again, err := s.Run(t.Context(), everybody, plan.ID)
+	if err != nil || again.State != replay.Done {
+		t.Errorf("run again: %+v, %v", again, err)
+	}
+	jobs, err := s.List(t.Context(), everybody)
+	if err != nil || len(jobs) != 1 || jobs[0].ID != plan.ID {
+		t.Errorf("listed %+v, %v", jobs, err)
+	}
+}
+
+// TestPlanningTwiceIsOnePlan: the ID says what is replayed and where to, not
+// when somebody asked.
+func TestPlanningTwiceIsOnePlan(t *testing.T) {
+	r := newRig(t)
+	r.topic(t, "orders", 2, 100, 30)
+	s := r.service(t, nil, nil, nil)
+	request := replay.Request{Topics: []string{"orders"}, To: start.Add(time.Minute)}
+	first, err := s.Plan(t.Context(), everybody, request)
+	must(t, err)
+	request.Topics = []string{"orders", "orders"}
+	again, err := s.Plan(t.Context(), everybody, request)
+	must(t, err)
+	if again.ID != first.ID || !again.Created.Equal(first.Created) {
+		t.Errorf("%s of %s is another plan than %s of %s", again.ID, again.Created, first.ID, first.Created)
+	}
+	for name, change := range map[string]func(*replay.Request){
+		"prefix":     func(q *replay.Request) { q.TargetPrefix = "sandbox." },
+		"target":     func(q *replay.Request) { q.TargetTopics = map[string]string{"orders": "elsewhere"} },
+		"range":      func(q *replay.Request) { q.To = start.Add(50 * time.Second) },
+		"provenance": func(q *replay.Request) { q.ProvenanceHeaders = true },
+	} {
+		other := request
+		change(&other)
+		plan, err := s.Plan(t.Context(), everybody, other)
+		must(t, err)
+		if plan.ID == first.ID {
+			t.Errorf("another %s is the same plan", name)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	r := newRig(t)
+	r.topic(t, "orders", 1, 20, 100)
+	s := r.service(t, nil, nil, nil)
+	some, err := policy.Topics("rates*")
+	must(t, err)
+	_, err = r.cluster.CreateTopic(t.Context(), "there", 1, nil)
+	must(t, err)
+	_, err = r.cluster.CreateTopic(t.Context(), "stamped", 1, map[string]string{"message.timestamp.type": "LogAppendTime"})
+	must(t, err)
+	_, err = r.cluster.CreateTopic(t.Context(), "narrow", 1, map[string]string{"max.message.bytes": "120"})
+	must(t, err)
+	to := func(target string, existing bool) replay.Request {
+		return replay.Request{Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": target}, AllowExisting: existing}
+	}
+	for name, c := range map[string]struct {
+		who     policy.Principal
+		request replay.Request
+		kind    schema.Kind
+		says    string
+	}{
+		"nothing asked":        {everybody, replay.Request{}, schema.Invalid, "nothing is selected"},
+		"unknown topic":        {everybody, replay.Request{Topics: []string{"nope"}}, schema.NotFound, "nope is not archived"},
+		"hidden topic":         {policy.Principal{Name: "a", Topics: some}, replay.Request{Topics: []string{"orders"}}, schema.NotFound, "orders is not archived"},
+		"empty range":          {everybody, replay.Request{Topics: []string{"orders"}, From: start.Add(time.Hour)}, schema.Invalid, "searched 1 topics, 0 segments"},
+		"reversed range":       {everybody, replay.Request{Topics: []string{"orders"}, From: start, To: start}, schema.Invalid, "not after"},
+		"existing target":      {everybody, to("there", false), schema.Conflict, "there exists"},
+		"timestamps replaced":  {everybody, to("stamped", true), schema.Conflict, "LogAppendTime"},
+		"record too large":     {everybody, to("narrow", true), schema.Conflict, "partition 0 offset"},
+		"position topic":       {everybody, to(positions, true), schema.Invalid, "positions"},
+		"bad name":             {everybody, to("a b", false), schema.Invalid, "no topic name"},
+		"source needs both":    {everybody, replay.Request{Topics: []string{"orders"}, AllowSource: true}, schema.Invalid, "allow_existing"},
+		"trace without traces": {everybody, replay.Request{TraceID: "x"}, schema.Unavailable, "no index"},
+	} {
+		_, err := s.Plan(t.Context(), c.who, c.request)
+		if schema.KindOf(err) != c.kind || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v (%v)", name, err, schema.KindOf(err))
+		}
+	}
+	for _, id := range []string{"", "../../x", strings.Repeat("0", 64)} {
+		if _, err := s.Run(t.Context(), everybody, id); err == nil {
+			t.Errorf("ran %q", id)
+		}
+	}
+}
+
+// TestSourceAsTarget: the source lives on this cluster, under its own ID.
+func TestSourceAsTarget(t *testing.T) {
+	r := newRig(t)
+	id, err := r.cluster.CreateTopic(t.Context(), "loop", 1, nil)
+	must(t, err)
+	r.archive(t, schema.Stream{Cluster: "c", Topic: "loop", TopicID: id}, 10)
+	s := r.service(t, nil, nil, nil)
+	request := replay.Request{Topics: []string{"loop"}, TargetTopics: map[string]string{"loop": "loop"}, AllowExisting: true}
+	if _, err := s.Plan(t.Context(), everybody, request); schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "source itself") {
+		t.Fatalf("replay into the source: %v", err)
+	}
+	request.AllowSource = true
+	plan, err := s.Plan(t.Context(), everybody, request)
+	must(t, err)
+	if len(plan.Warnings) == 0 {
+		t.Error("no warning")
+	}
+	work(t, s)
+	_, err = s.Run(t.Context(), everybody, plan.ID)
+	must(t, err)
+	until(t, s, plan.ID, replay.Done)
+}
+
+// TestTargetMadeMeanwhile: between plan and run somebody made the target.
+func TestTargetMadeMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.topic(t, "orders", 1, 20, 100)
+	s := r.service(t, nil, nil, nil)
+	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"orders"}, TargetPrefix: "x."})
+	must(t, err)
+	_, err = r.cluster.CreateTopic(t.Context(), "x.orders", 1, nil)
+	must(t, err)
+	if _, err := s.Run(t.Context(), everybody, plan.ID); schema.KindOf(err) != schema.Conflict {
+		t.Fatalf("%v", err)
+	}
+}
+
+// TestTimestampsAtTheEdge: no timestamp (-1), before 1970, and what the client
+// cannot write.
+func TestTimestampsAtTheEdge(t *testing.T) {
+	r := newRig(t)
+	s := r.service(t, nil, nil, nil)
+	work(t, s)
+	edge := func(topic string, stamps ...int64) ([]schema.Record, replay.Request) {
+		stream := schema.Stream{Cluster: "c", Topic: topic, TopicID: schema.TopicID{9, topic[0]}}
+		var records []schema.Record
+		for i, stamp := range stamps {
+			record := awkward(stream, 0)
+			record.Offset, record.Timestamp = int64(i), stamp
+			records = append(records, record)
+		}
+		r.put(t, stream, records)
+		return records, replay.Request{Topics: []string{topic}}
+	}
+	records, request := edge("a", -1, 0, 1, -62_135_596, -9_000_000_000_000, 9_000_000_000_000, 1_600_000_000_123)
+	plan, err := s.Plan(t.Context(), everybody, request)
+	must(t, err)
+	_, err = s.Run(t.Context(), everybody, plan.ID)
+	must(t, err)
+	until(t, s, plan.ID, replay.Done)
+	same(t, "a", r.target(t, plan.Topics[0].Target, 0), records)
+
+	_, request = edge("b", 0, math.MaxInt64)
+	if _, err := s.Plan(t.Context(), everybody, request); schema.KindOf(err) != schema.Invalid || !strings.Contains(err.Error(), "offset 1") {
+		t.Fatalf("a timestamp beyond the client's: %v", err)
+	}
+}

@@ -1,0 +1,92 @@
+// Package replaytest puts records into an archive, without a broker and an
+// archiver, for tests of what reads archives.
+package replaytest
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Archive appends records, by rising offset, to a stream's chain: a genesis if
+// there is none, then segments of at most perSegment rows, and gaps where
+// offsets are missing. It returns the segments' references.
+func Archive(t testing.TB, store ledger.Store, stream schema.Stream, records []schema.Record, perSegment int) []schema.SegmentRef {
+	t.Helper()
+	book := ledger.New(store, nil)
+	head, err := book.Head(t.Context(), stream)
+	if schema.KindOf(err) == schema.NotFound {
+		genesis := next(head, stream, schema.KindGenesis)
+		genesis.Start = &schema.Start{Policy: "earliest"}
+		head, err = book.Append(t.Context(), head, genesis)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refs []schema.SegmentRef
+	for len(records) > 0 {
+		n := min(perSegment, len(records))
+		c := next(head, stream, schema.KindSegment)
+		body := fill(t, c, stream, records[:n])
+		if _, err := store.Put(t.Context(), c.Segment.Key, body); err != nil {
+			t.Fatal(err)
+		}
+		if head, err = book.Append(t.Context(), head, c); err != nil {
+			t.Fatal(err)
+		}
+		refs, records = append(refs, *c.Segment), records[n:]
+	}
+	return refs
+}
+
+func next(head ledger.Head, stream schema.Stream, kind schema.CommitKind) *schema.Commit {
+	c := &schema.Commit{
+		Format: schema.CommitFormat, Kind: kind, Cluster: stream.Cluster, Topic: stream.Topic, TopicID: stream.TopicID,
+		Partition: stream.Partition, Attempt: uuid.NewString(), Writer: "replaytest",
+		Versions: schema.Versions{Segment: segment.Format, Extract: schema.ExtractVersion, Build: "test"},
+		Clock:    time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	if head.Commit != nil {
+		digest := head.Digest
+		c.Seq, c.Previous, c.Base, c.Next = head.Commit.Seq+1, &digest, head.Next, head.Next
+	}
+	return c
+}
+
+// fill completes a segment's commit and returns the segment's bytes.
+func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema.Record) []byte {
+	t.Helper()
+	var body bytes.Buffer
+	w, err := segment.NewWriter(&body, segment.Options{Stream: stream, Rows: len(records)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := c.Base
+	for i := range records {
+		r := &records[i]
+		if r.Offset > at {
+			c.Gaps = append(c.Gaps, schema.Gap{Class: schema.GapCleaned, From: at, To: r.Offset})
+			c.GapOffsets += r.Offset - at
+		}
+		at = r.Offset + 1
+		if err := w.Append(r, &schema.Extraction{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Next, c.Records, c.LeaderEpochs = at, s.Counts, s.LeaderEpochs
+	c.Segment = &schema.SegmentRef{
+		ObjectRef:  schema.ObjectRef{Key: schema.SegmentKey(stream, c.Base, c.Next, s.SHA256), SHA256: s.SHA256, Bytes: s.Bytes},
+		RecordRoot: s.RecordRoot, MinTimestamp: s.MinTimestamp, MaxTimestamp: s.MaxTimestamp,
+	}
+	return body.Bytes()
+}

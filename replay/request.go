@@ -1,0 +1,119 @@
+package replay
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Bounds on a request.
+const (
+	MaxTopics       = 200
+	maxTraceRecords = 100_000
+	maxTopicName    = 249
+)
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+// check refuses what cannot mean anything. The error is Invalid and names the
+// field.
+func (r *Request) check() error {
+	switch {
+	case r.TraceID == "" && len(r.Topics) == 0:
+		return schema.WithHint(schema.InvalidField("topics", "nothing is selected"), "name a trace, or topics with from and to")
+	case r.TraceID != "" && (len(r.Topics) > 0 || !r.From.IsZero() || !r.To.IsZero()):
+		return schema.InvalidField("trace_id", "a trace and topics or times exclude each other")
+	case len(r.TraceID) > 512:
+		return schema.InvalidField("trace_id", "%d bytes, at most 512", len(r.TraceID))
+	case len(r.Topics) > MaxTopics:
+		return schema.InvalidField("topics", "%d topics, at most %d", len(r.Topics), MaxTopics)
+	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):
+		return schema.InvalidField("to", "%s is not after from, %s", text(r.To), text(r.From))
+	case r.AllowSource && !r.AllowExisting:
+		return schema.InvalidField("allow_source", "the source exists, so allow_existing is needed too")
+	case r.TargetPrefix != "" && !topicName.MatchString(r.TargetPrefix):
+		return schema.InvalidField("target_prefix", "%q has characters that no topic name may hold", r.TargetPrefix)
+	case len(r.TargetTopics) > MaxTopics:
+		return schema.InvalidField("target_topics", "%d targets, at most %d", len(r.TargetTopics), MaxTopics)
+	}
+	for source, target := range r.TargetTopics {
+		if !isTopic(target) {
+			return schema.InvalidField("target_topics", "%q is no topic name: up to 249 letters, digits, dots, underscores and hyphens", target)
+		}
+		if r.TraceID == "" && !slices.Contains(r.Topics, source) {
+			return schema.InvalidField("target_topics", "%s is not among the topics to replay", source)
+		}
+	}
+	return nil
+}
+
+func isTopic(name string) bool {
+	return topicName.MatchString(name) && name != "." && name != ".."
+}
+
+// selection brings the request into its canonical form.
+func (r *Request) selection() selection {
+	var s selection
+	if r.TraceID != "" {
+		s.TraceID = &r.TraceID
+		return s
+	}
+	s.Topics = slices.Compact(slices.Sorted(slices.Values(r.Topics)))
+	s.From, s.To = ceiling(r.From), ceiling(r.To)
+	return s
+}
+
+// ceiling is the first millisecond at or after t: records have milliseconds.
+func ceiling(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return &ms
+}
+
+// request makes the plan's request again, for people.
+func (d *document) request() Request {
+	r := Request{
+		Topics: d.Selection.Topics, TargetTopics: d.Targets,
+		AllowExisting: d.Existing, AllowSource: d.Source, ProvenanceHeaders: d.Provenance,
+	}
+	if d.Selection.TraceID != nil {
+		r.TraceID = *d.Selection.TraceID
+	}
+	if d.Prefix != nil {
+		r.TargetPrefix = *d.Prefix
+	}
+	r.From, r.To = moment(d.Selection.From), moment(d.Selection.To)
+	return r
+}
+
+func moment(ms *int64) time.Time {
+	if ms == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(*ms).UTC()
+}
+
+func text(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// searched says in words what a selection looked for.
+func (s *selection) String() string {
+	if s.TraceID != nil {
+		return "trace " + *s.TraceID
+	}
+	out := "topics " + strings.Join(s.Topics, ", ")
+	if s.From != nil {
+		out += " from " + text(moment(s.From))
+	}
+	if s.To != nil {
+		out += " to " + text(moment(s.To))
+	}
+	return out
+}

@@ -1,0 +1,180 @@
+package replay
+
+import (
+	"context"
+	"io"
+	"iter"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Store is where segments are read and where plans and jobs stand.
+// objstore.Store is one; its promises are those of that package.
+type Store interface {
+	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
+	PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error)
+	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
+	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
+	Stat(ctx context.Context, key string) (objstore.Object, error)
+	List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error]
+}
+
+// Ledger says what is archived. ledger.Ledger is one.
+type Ledger interface {
+	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
+	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
+}
+
+// Traces finds a trace's records.
+type Traces interface {
+	// TraceRecords gives the committed records of a trace that the principal may
+	// see, at most limit; more tells that there are others. A trace that nobody
+	// knows is NotFound.
+	TraceRecords(ctx context.Context, who policy.Principal, traceID string, limit int) (records []TraceRecord, more bool, err error)
+}
+
+// TraceRecord is one record of a trace.
+type TraceRecord struct {
+	Topic string
+	schema.Position
+	Sealed bool // in the ledger
+}
+
+// Cluster is the Kafka cluster that is written to. Connect makes one.
+type Cluster interface {
+	Cluster(ctx context.Context) (kafka.Cluster, error)
+	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
+	Config(ctx context.Context, topic string) ([]kafka.ConfigEntry, error)
+	CreateReplicated(ctx context.Context, name string, partitions int32, replication int16, configs map[string]string) (schema.TopicID, error)
+	// Range is that of kafka.Reader.
+	Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error]
+	Producer(options kafka.ProducerOptions) (Producer, error)
+}
+
+// Producer is a transactional producer; its methods are kafka.Producer's.
+type Producer interface {
+	Init(ctx context.Context) (int64, error)
+	ID() int64
+	Begin(ctx context.Context) error
+	Produce(ctx context.Context, topic string, partition int32, r *schema.Record)
+	Commit(ctx context.Context) error
+	Abort(ctx context.Context) error
+	Mark(ctx context.Context, topic string, partition int32, r *schema.Record) (int64, error)
+	Close()
+}
+
+// Options of a Service. PositionTopic and Worker are required.
+type Options struct {
+	// PositionTopic is the compacted topic that holds how far jobs are. It is
+	// created when missing, with PositionReplication replicas (-1 or 0: the
+	// broker's default).
+	PositionTopic       string
+	PositionReplication int16
+	// Worker names this process in leases.
+	Worker string
+	// Jobs is how many jobs this process works on at once; 2 if zero.
+	Jobs int
+	// Lease is for how long a claim holds without being renewed, and so how long
+	// a dead worker's job waits; 20 s if zero.
+	Lease time.Duration
+	// Poll is how often Work looks for jobs of other processes; 5 s if zero.
+	Poll time.Duration
+	// Batch bounds a transaction in bytes of keys, values and headers; 4 MiB if
+	// zero. About four of them are in memory at once for each job.
+	Batch int64
+	// Exact bounds what planning reads, in bytes of segment objects; 256 MiB if
+	// zero. Beyond, counts come from the ledger where a segment is selected as a
+	// whole, bytes are estimated, and the plan says so.
+	Exact      int64
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Service plans and runs replays. See the package comment.
+type Service struct {
+	options Options
+	cluster Cluster
+	store   Store
+	ledger  Ledger
+	traces  Traces
+	log     *slog.Logger
+	metrics *metrics
+	nudge   chan struct{} // wakes Work; holds at most one
+
+	mu   sync.Mutex
+	held map[string]*claim // by job: what this process works on
+}
+
+var workerName = regexp.MustCompile(`^[\x21-\x7e]{1,200}$`)
+
+// New checks the options. Nothing runs until Work. traces may be nil: then a
+// trace cannot be planned.
+func New(options Options, cluster Cluster, store Store, book Ledger, traces Traces) (*Service, error) {
+	if !isTopic(options.PositionTopic) {
+		return nil, schema.InvalidField("replay.position_topic", "%q is no topic name", options.PositionTopic)
+	}
+	if !workerName.MatchString(options.Worker) {
+		return nil, schema.Errorf(schema.Invalid, "worker name %q: want 1 to 200 visible ASCII characters", options.Worker)
+	}
+	if options.PositionReplication == 0 {
+		options.PositionReplication = -1
+	}
+	if options.Jobs <= 0 {
+		options.Jobs = 2
+	}
+	if options.Lease <= 0 {
+		options.Lease = 20 * time.Second
+	}
+	if options.Poll <= 0 {
+		options.Poll = 5 * time.Second
+	}
+	if options.Batch <= 0 {
+		options.Batch = 4 << 20
+	}
+	if options.Exact <= 0 {
+		options.Exact = 256 << 20
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		options: options, cluster: cluster, store: store, ledger: book, traces: traces, log: options.Logger,
+		metrics: newMetrics(options.Registerer), nudge: make(chan struct{}, 1), held: map[string]*claim{},
+	}, nil
+}
+
+// Connection is a Cluster over a network.
+type Connection struct {
+	*kafka.Admin
+	*kafka.Reader
+	options kafka.Options
+}
+
+// Connect checks the options; nothing is dialled yet.
+func Connect(options kafka.Options) (*Connection, error) {
+	admin, err := kafka.NewAdmin(options)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(options)
+	if err != nil {
+		admin.Close()
+		return nil, err
+	}
+	return &Connection{admin, reader, options}, nil
+}
+
+// Producer makes a transactional producer; nothing is dialled yet.
+func (c *Connection) Producer(options kafka.ProducerOptions) (Producer, error) {
+	return kafka.NewProducer(c.options, options)
+}

@@ -1,0 +1,146 @@
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+const stateFormat = "annals.replay-job/1"
+
+// maxStateBytes bounds a state object; its receipt has a line a partition.
+const maxStateBytes = 16 << 20
+
+// state is a job's state object. It changes only by conditional writes: each
+// names itself with a fresh Write, so that a lost answer can be told from
+// somebody else's change.
+type state struct {
+	Format    string         `json:"format"`
+	ID        string         `json:"id"`
+	Write     string         `json:"write"`
+	State     string         `json:"state"`
+	Plan      Plan           `json:"plan"` // for people; the plan object is what is worked from
+	Targets   []target       `json:"targets"`
+	Position  *positionPlace `json:"position"`
+	Producers []offset       `json:"producers"` // IDs that the job's records carry
+	Produced  int64          `json:"produced,string"`
+	ReadBack  int64          `json:"read_back,string"`
+	Cancel    bool           `json:"cancel"` // asked for, not done yet
+	Lease     *lease         `json:"lease"`
+	Created   time.Time      `json:"created"`
+	Started   time.Time      `json:"started"`
+	Updated   time.Time      `json:"updated"`
+	Finished  time.Time      `json:"finished"`
+	ETA       float64        `json:"eta_seconds"`
+	Error     string         `json:"error"`
+	Receipt   *Receipt       `json:"receipt"`
+
+	etag string
+}
+
+// lease says who works on a job, and until when nobody else takes it.
+type lease struct {
+	Holder  string    `json:"holder"`
+	Expires time.Time `json:"expires"`
+}
+
+func (st *state) isEnded() bool {
+	return st.State == Done || st.State == Failed || st.State == Cancelled
+}
+
+// isFree tells whether a worker may claim the job.
+func (st *state) isFree(now time.Time) bool {
+	return !st.isEnded() && (st.Lease == nil || now.After(st.Lease.Expires))
+}
+
+// job is the state as callers see it.
+func (st *state) job() *Job {
+	j := &Job{
+		ID: st.ID, State: st.State, Plan: st.Plan, Planned: st.Plan.Records, Produced: st.Produced, ReadBack: st.ReadBack,
+		Started: st.Started, Updated: st.Updated, Finished: st.Finished, Error: st.Error, Receipt: st.Receipt,
+	}
+	if !st.isEnded() {
+		j.ETASeconds = st.ETA
+	}
+	return j
+}
+
+func stateKey(id string) string { return schema.ReplayPrefix + id + "/state.json" }
+
+// loadState reads a job's state; NotFound if the plan was never run.
+func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
+	if !isID(id) {
+		return nil, schema.InvalidField("id", "%.80q is no replay's ID: want 64 lower-case hex digits", id)
+	}
+	raw, object, err := s.store.Get(ctx, stateKey(id), maxStateBytes)
+	if schema.KindOf(err) == schema.NotFound {
+		return nil, schema.Errorf(schema.NotFound, "no replay %s", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st := &state{etag: object.ETag}
+	if err := strictly(raw, st); err != nil {
+		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err)
+	}
+	if st.Format != stateFormat || st.ID != id {
+		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: it says %s, %s", id, st.Format, st.ID)
+	}
+	return st, nil
+}
+
+// save writes st over the state it was read from, or as the first one. Conflict
+// tells that it was changed, or is there already. st is as written after nil.
+func (s *Service) save(ctx context.Context, st *state) error {
+	st.Write, st.Updated = rand.Text(), time.Now().UTC()
+	body, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("encode state of replay %s: %w", st.ID, err)
+	}
+	for attempt := 1; ; attempt++ {
+		var object objstore.Object
+		if st.etag == "" {
+			object, err = s.store.PutIfAbsent(ctx, stateKey(st.ID), body)
+		} else {
+			object, err = s.store.PutIfMatch(ctx, stateKey(st.ID), st.etag, body)
+		}
+		if err == nil {
+			st.etag = object.ETag
+			return nil
+		}
+		unclear := errors.Is(err, objstore.ErrUncertain) || errors.Is(err, objstore.ErrExists) || errors.Is(err, objstore.ErrChanged)
+		if unclear {
+			if mine, readErr := s.isWritten(ctx, st); readErr != nil || mine {
+				return readErr
+			}
+		}
+		if schema.KindOf(err) == schema.Conflict {
+			return schema.Errorf(schema.Conflict, "replay %s was changed meanwhile: %w", st.ID, err)
+		}
+		if attempt == 5 || !unclear && !errors.Is(err, objstore.ErrBusy) {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond<<attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// isWritten tells whether st is what stands there, and if so takes its ETag.
+func (s *Service) isWritten(ctx context.Context, st *state) (bool, error) {
+	there, err := s.loadState(ctx, st.ID)
+	if schema.KindOf(err) == schema.NotFound {
+		return false, nil
+	}
+	if err != nil || there.Write != st.Write {
+		return false, err
+	}
+	st.etag = there.etag
+	return true, nil
+}

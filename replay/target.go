@@ -1,0 +1,369 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Kafka's names of the settings that a target differs in.
+const (
+	cleanupPolicy   = "cleanup.policy"
+	retentionTime   = "retention.ms"
+	retentionBytes  = "retention.bytes"
+	timestampType   = "message.timestamp.type"
+	timestampBefore = "message.timestamp.before.max.ms"
+	timestampAfter  = "message.timestamp.after.max.ms"
+	timestampDiffer = "message.timestamp.difference.max.ms" // before Kafka 3.6
+	messageBytes    = "max.message.bytes"
+)
+
+// maxRecordBytes is the largest record that the client writes, of its 100 MiB
+// a request.
+const maxRecordBytes = 90 << 20
+
+// defaultMessageBytes is Kafka's own limit where a topic's is not known.
+const defaultMessageBytes = 1_048_588
+
+// target is one topic that a job writes into. ID and Starts are set when it
+// was made ready.
+type target struct {
+	Source     string          `json:"source"`
+	Name       string          `json:"name"`
+	Partitions int32           `json:"partitions"`
+	Existed    bool            `json:"existed"` // before the job
+	ID         *schema.TopicID `json:"topic_id"`
+	Starts     []offset        `json:"starts"` // the first offset that is the job's, by partition
+}
+
+// offset is an int64 that stands as a string in JSON.
+type offset int64
+
+// MarshalText implements encoding.TextMarshaler.
+func (o offset) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(o), 10), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *offset) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	*o = offset(n)
+	return err
+}
+
+// inspect names the targets, refuses those that may not be written, and says
+// what is odd about the others.
+func (s *Service) inspect(ctx context.Context, d *document, id string) ([]target, []string, error) {
+	live, err := s.cluster.Cluster(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var targets []target
+	var notes []string
+	for i := range d.Topics {
+		t := &d.Topics[i]
+		out := target{Source: t.Source, Name: d.target(id, t.Source), Partitions: t.Partitions}
+		if !isTopic(out.Name) {
+			return nil, nil, schema.InvalidField("target_prefix", "target %q is no topic name: up to %d letters, digits, dots, underscores and hyphens", out.Name, maxTopicName)
+		}
+		if out.Name == s.options.PositionTopic {
+			return nil, nil, schema.InvalidField("target_topics", "%s is where replays keep their positions", out.Name)
+		}
+		if slices.ContainsFunc(targets, func(o target) bool { return o.Name == out.Name }) {
+			return nil, nil, schema.InvalidField("target_topics", "%s is the target of two topics, whose partitions would mix", out.Name)
+		}
+		there := find(live, out.Name)
+		out.Existed = there != nil
+		if there != nil {
+			more, err := s.mayWrite(ctx, d, t, there)
+			if err != nil {
+				return nil, nil, err
+			}
+			notes = append(notes, more...)
+		} else if largest, _ := t.largest(d); largest > maxRecordBytes {
+			return nil, nil, tooLarge(t, d, maxRecordBytes, "any topic")
+		}
+		targets = append(targets, out)
+	}
+	return targets, notes, nil
+}
+
+func find(c kafka.Cluster, name string) *kafka.Topic {
+	for i := range c.Topics {
+		if c.Topics[i].Name == name && c.Topics[i].Err == nil {
+			return &c.Topics[i]
+		}
+	}
+	return nil
+}
+
+// mayWrite holds a target that exists against the request.
+func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there *kafka.Topic) ([]string, error) {
+	isSource := there.ID == t.TopicID
+	switch {
+	case !d.Existing:
+		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s exists", there.Name),
+			"choose another target_prefix, or set allow_existing to add to it")
+	case isSource && !d.Source:
+		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s is the source itself", there.Name),
+			"choose another target, or set allow_source: its consumers will see every record again")
+	case len(there.Partitions) < int(t.Partitions):
+		return nil, schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the source has %d; records keep theirs", there.Name, len(there.Partitions), t.Partitions)
+	}
+	var notes []string
+	if isSource {
+		notes = append(notes, fmt.Sprintf("%s is replayed into itself: its consumers will see the records again, and so will the archive", there.Name))
+	}
+	config, err := s.config(ctx, there.Name)
+	if err != nil {
+		return append(notes, fmt.Sprintf("the configuration of %s is unknown (%v): whether it takes every record is found when they are produced", there.Name, err)), nil
+	}
+	more, err := fits(d, t, there.Name, config)
+	return append(notes, more...), err
+}
+
+// fits holds a topic's configuration against the records that are to go in.
+func fits(d *document, t *topicPlan, name string, config map[string]string) ([]string, error) {
+	if strings.EqualFold(config[timestampType], "LogAppendTime") {
+		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s replaces timestamps by its own (%s=LogAppendTime)", name, timestampType),
+			"choose a topic with CreateTime")
+	}
+	if limit, ok := number(config[messageBytes]); ok {
+		if largest, _ := t.largest(d); largest > limit {
+			return nil, tooLarge(t, d, limit, name)
+		}
+	}
+	var notes []string
+	now := time.Now().UnixMilli()
+	first, last := t.span()
+	for _, key := range []string{timestampBefore, timestampDiffer} {
+		if limit, ok := number(config[key]); ok && first >= 0 && first < last+1 && now-first > limit {
+			return nil, schema.Errorf(schema.Conflict, "target topic %s takes no record as old as %s (%s=%d)", name, text(time.UnixMilli(first)), key, limit)
+		}
+	}
+	if limit, ok := number(config[timestampAfter]); ok && last > now && last-now > limit {
+		return nil, schema.Errorf(schema.Conflict, "target topic %s takes no record as late as %s (%s=%d)", name, text(time.UnixMilli(last)), timestampAfter, limit)
+	}
+	if strings.Contains(config[cleanupPolicy], "compact") {
+		notes = append(notes, fmt.Sprintf("target topic %s is compacted: records with the same key will go", name))
+	}
+	if limit, ok := number(config[retentionTime]); ok && limit >= 0 && strings.Contains(config[cleanupPolicy], "delete") && now-first > limit {
+		notes = append(notes, fmt.Sprintf("target topic %s keeps records for %s by their own time: Kafka may delete older ones at once, even before the receipt", name, time.Duration(limit)*time.Millisecond))
+	}
+	return notes, nil
+}
+
+func number(text string) (int64, bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}
+
+func tooLarge(t *topicPlan, d *document, limit int64, name string) error {
+	size, where := t.largest(d)
+	return schema.WithHint(schema.Errorf(schema.Conflict, "%s of %s takes up to %d bytes, %s takes %d at most", where, t.Source, size, name, limit),
+		"raise the target's "+messageBytes+" or choose a target that does not exist")
+}
+
+// largest is the size of the largest record, if the plan is exact, and where
+// it stands.
+func (t *topicPlan) largest(d *document) (size int64, where string) {
+	for i := range t.Streams {
+		for _, s := range t.Streams[i].Segments {
+			if s.Exact && s.Largest > size {
+				size, where = s.Largest, fmt.Sprintf("partition %d offset %d", t.Streams[i].Partition, s.LargestAt)
+			}
+		}
+	}
+	if size > 0 && d.Provenance {
+		size += 1024 // five headers
+	}
+	return size, where
+}
+
+// span is the first and last time of a topic's records, by its segments.
+func (t *topicPlan) span() (first, last int64) {
+	known := false
+	for i := range t.Streams {
+		for _, s := range t.Streams[i].Segments {
+			if !known {
+				first, last, known = s.MinTimestamp, s.MaxTimestamp, true
+			}
+			first, last = min(first, s.MinTimestamp), max(last, s.MaxTimestamp)
+		}
+	}
+	return first, last
+}
+
+func (s *Service) config(ctx context.Context, topic string) (map[string]string, error) {
+	entries, err := s.cluster.Config(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(entries))
+	for _, e := range entries {
+		out[e.Key] = e.Value
+	}
+	return out, nil
+}
+
+// create makes a target as its source is, but such that it keeps what it is
+// given. known are the settings that this cluster has.
+func (s *Service) create(ctx context.Context, d *document, t *topicPlan, name string, known map[string]string) error {
+	configs := map[string]string{}
+	source, err := s.sourceConfig(ctx, t)
+	if err != nil {
+		return err
+	}
+	limit := int64(defaultMessageBytes)
+	if n, ok := number(known[messageBytes]); ok {
+		limit = n
+	}
+	for _, e := range source {
+		_, has := known[e.Key]
+		if e.Key == messageBytes {
+			if n, ok := number(e.Value); ok {
+				limit = n
+			}
+		}
+		if e.Dynamic && has && !strings.Contains(e.Key, "throttled.replicas") {
+			configs[e.Key] = e.Value
+		}
+	}
+	for key, value := range map[string]string{
+		cleanupPolicy: "delete", retentionTime: "-1", retentionBytes: "-1", timestampType: "CreateTime",
+		timestampBefore: "9223372036854775807", timestampAfter: "9223372036854775807", timestampDiffer: "9223372036854775807",
+	} {
+		if _, has := known[key]; has {
+			configs[key] = value
+		}
+	}
+	// Records that their producer compressed may be larger than the source's
+	// limit when they stand alone.
+	if largest, _ := t.largest(d); largest > limit {
+		configs[messageBytes] = strconv.FormatInt(largest, 10)
+		s.log.Info("replay target takes larger batches than its source", "topic", name, "bytes", largest)
+	}
+	_, err = s.cluster.CreateReplicated(ctx, name, t.Partitions, -1, configs)
+	return err
+}
+
+// sourceConfig is the newest configuration of the source that the archive
+// has, else the live one's, else none: the source may be long gone.
+func (s *Service) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.ConfigEntry, error) {
+	var newest string
+	for object, err := range s.store.List(ctx, schema.TopicsPrefix+t.TopicID.String()+"/config-", "") {
+		if err != nil {
+			return nil, err
+		}
+		newest = object.Key
+	}
+	if newest == "" {
+		s.log.Info("the archive has no configuration of the replay's source", "topic", t.Source, "topic_id", t.TopicID.String())
+		live, err := s.cluster.Cluster(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if there := find(live, t.Source); there == nil || there.ID != t.TopicID {
+			return nil, nil
+		}
+		return s.cluster.Config(ctx, t.Source)
+	}
+	raw, _, err := s.store.Get(ctx, newest, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	var recorded struct {
+		Configs []kafka.ConfigEntry `json:"configs"`
+	}
+	if err := json.Unmarshal(raw, &recorded); err != nil {
+		return nil, schema.Errorf(schema.Corrupt, "read %s: %w", newest, err)
+	}
+	return recorded.Configs, nil
+}
+
+// targetsReady makes every target exist and returns them with their IDs and
+// the offsets at which the job begins. It may be repeated until its result is
+// kept: nothing is produced before.
+func (s *Service) targetsReady(ctx context.Context, d *document, targets []target, known map[string]string) ([]target, error) {
+	live, err := s.cluster.Cluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(targets)
+	for i := range out {
+		there := find(live, out[i].Name)
+		switch {
+		case out[i].Existed && there == nil:
+			return nil, schema.Errorf(schema.NotFound, "target topic %s was deleted", out[i].Name)
+		case there == nil:
+			err := s.create(ctx, d, &d.Topics[i], out[i].Name, known)
+			if err != nil && schema.KindOf(err) != schema.Conflict {
+				return nil, err
+			}
+		}
+	}
+	for i := range out {
+		if err := s.awaitTarget(ctx, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// awaitTarget waits until the cluster answers for every partition.
+func (s *Service) awaitTarget(ctx context.Context, t *target) error {
+	var why error
+	for range 50 {
+		live, err := s.cluster.Cluster(ctx)
+		if err != nil {
+			return err
+		}
+		bounds, err := s.cluster.Offsets(ctx, t.Name)
+		if err == nil {
+			why = t.take(find(live, t.Name), bounds[t.Name])
+		} else {
+			why = err
+		}
+		if schema.KindOf(why) != schema.Unavailable || why == nil {
+			return why
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return why
+}
+
+// take notes the ID and where the job begins. A topic that was not there
+// before must be empty: it is the job's own, made by an attempt that died, or
+// somebody made it meanwhile.
+func (t *target) take(there *kafka.Topic, bounds map[int32]kafka.Offsets) error {
+	if there == nil || len(there.Partitions) == 0 {
+		return schema.Errorf(schema.Unavailable, "target topic %s is not there yet", t.Name)
+	}
+	if len(there.Partitions) < int(t.Partitions) || !t.Existed && len(there.Partitions) != int(t.Partitions) {
+		return schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the source has %d", t.Name, len(there.Partitions), t.Partitions)
+	}
+	starts := make([]offset, len(there.Partitions))
+	for _, p := range there.Partitions {
+		b, ok := bounds[p]
+		switch {
+		case !ok || b.Err != nil || int(p) >= len(starts):
+			return schema.Errorf(schema.Unavailable, "target %s/%d does not answer yet: %w", t.Name, p, cmp.Or(b.Err, errNoAnswer))
+		case !t.Existed && b.HighWatermark > 0:
+			return schema.Errorf(schema.Conflict, "target topic %s was made by somebody else meanwhile: partition %d ends at %d", t.Name, p, b.HighWatermark)
+		}
+		starts[p] = offset(b.HighWatermark)
+	}
+	id := there.ID
+	t.ID, t.Starts = &id, starts
+	return nil
+}
+
+var errNoAnswer = schema.Errorf(schema.Unavailable, "no answer")

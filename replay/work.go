@@ -1,0 +1,319 @@
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Why a worker lets go of a job.
+var (
+	errCancelled = errors.New("the job was cancelled")
+	errLost      = errors.New("another worker holds the job")
+)
+
+// Work finds jobs that nobody works on, and works on them until ctx ends; then
+// it gives its jobs back, within some seconds. It returns nil.
+func (s *Service) Work(ctx context.Context) error {
+	var working sync.WaitGroup
+	defer working.Wait()
+	slots := make(chan struct{}, s.options.Jobs)
+	ended := map[string]string{} // ETags of states that need no look
+	for {
+		if err := s.look(ctx, slots, ended, &working); err != nil && ctx.Err() == nil {
+			s.log.Warn("replays cannot be looked for", "err", err, "again_in", s.options.Poll)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.nudge:
+		case <-time.After(s.options.Poll):
+		}
+	}
+}
+
+// look starts work on jobs that are free, as many as there are slots.
+func (s *Service) look(ctx context.Context, slots chan struct{}, ended map[string]string, working *sync.WaitGroup) error {
+	objects, err := s.states(ctx)
+	if err != nil {
+		return err
+	}
+	var damaged error
+	for _, object := range objects {
+		id := idOf(object)
+		s.mu.Lock()
+		mine := s.held[id] != nil
+		s.mu.Unlock()
+		if mine || ended[id] == object.ETag {
+			continue
+		}
+		st, err := s.loadState(ctx, id)
+		if err != nil {
+			damaged = errors.Join(damaged, err)
+			continue
+		}
+		if st.isEnded() {
+			ended[id] = st.etag
+			continue
+		}
+		if !st.isFree(time.Now()) {
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			return damaged // Work is woken when a slot is free
+		}
+		c, err := s.claim(ctx, st)
+		if err != nil {
+			<-slots
+			if schema.KindOf(err) != schema.Conflict {
+				damaged = errors.Join(damaged, err)
+			}
+			continue
+		}
+		working.Add(1)
+		go func() {
+			defer working.Done()
+			defer func() { <-slots; s.wake() }()
+			s.work(ctx, c)
+		}()
+	}
+	return damaged
+}
+
+// claim is one worker's hold on a job. The state is guarded by mu and written
+// through update alone.
+type claim struct {
+	service *Service
+	id      string
+	holder  string
+	planned int64
+	cancel  context.CancelCauseFunc
+	kick    chan struct{}
+
+	mu sync.Mutex
+	st *state
+
+	produced, readBack atomic.Int64
+	base               atomic.Int64 // produced when delivery began
+	began              atomic.Int64 // and when that was, in Unix nanoseconds; 0: not yet
+}
+
+// claim takes the lease. Conflict: somebody else was quicker.
+func (s *Service) claim(ctx context.Context, st *state) (*claim, error) {
+	c := &claim{service: s, id: st.ID, holder: s.options.Worker + " " + rand.Text(), planned: st.Plan.Records, st: st, kick: make(chan struct{}, 1)}
+	c.extend(st)
+	if err := s.save(ctx, st); err != nil {
+		return nil, err
+	}
+	c.produced.Store(st.Produced)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held[st.ID] = c
+	return c, nil
+}
+
+func (c *claim) extend(st *state) {
+	st.Lease = &lease{Holder: c.holder, Expires: time.Now().UTC().Add(c.service.options.Lease)}
+}
+
+// state gives a copy of the state as last written.
+func (c *claim) state() *state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st := *c.st
+	return &st
+}
+
+// update changes the state and renews the lease. A change that somebody else
+// made meanwhile is kept; errLost if that was taking the job.
+func (c *claim) update(ctx context.Context, change func(*state)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		next := *c.st
+		c.extend(&next)
+		change(&next)
+		err := c.service.save(ctx, &next)
+		if err == nil {
+			c.st = &next
+			return nil
+		}
+		if schema.KindOf(err) != schema.Conflict {
+			return err
+		}
+		there, err := c.service.loadState(ctx, c.id)
+		if err != nil {
+			return err
+		}
+		if there.isEnded() || there.Lease == nil || there.Lease.Holder != c.holder {
+			c.cancel(errLost)
+			return fmt.Errorf("write state of replay %s: %w", c.id, errLost)
+		}
+		c.st = there
+	}
+}
+
+// eta is how many seconds are left at the pace so far; 0: unknown.
+func (c *claim) eta() float64 {
+	began, done := c.began.Load(), c.produced.Load()-c.base.Load()
+	if began == 0 || done <= 0 {
+		return 0
+	}
+	spent := time.Since(time.Unix(0, began)).Seconds()
+	return spent / float64(done) * float64(max(c.planned-c.produced.Load(), 0))
+}
+
+func (c *claim) kicked() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// keep renews the lease and passes on what others ask, until ctx ends.
+func (c *claim) keep(ctx context.Context) {
+	every := time.NewTicker(min(2*time.Second, c.service.options.Lease/4))
+	defer every.Stop()
+	for {
+		st := c.state()
+		if st.Cancel {
+			c.cancel(errCancelled)
+			return
+		}
+		if time.Now().After(st.Lease.Expires) {
+			c.cancel(errLost)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.kick:
+		case <-every.C:
+		}
+		err := c.update(ctx, c.progressed)
+		if err != nil && ctx.Err() == nil {
+			c.service.log.Warn("the lease of a replay is not renewed", "replay", c.id, "err", err)
+		}
+	}
+}
+
+// work takes a job to its end, or until it must let go.
+func (s *Service) work(ctx context.Context, c *claim) {
+	working, cancel := context.WithCancelCause(ctx)
+	c.cancel = cancel
+	var keeper sync.WaitGroup
+	keeper.Add(1)
+	go func() {
+		defer keeper.Done()
+		c.keep(working)
+	}()
+	s.metrics.working.Inc()
+	err := s.persist(working, c)
+	cause := context.Cause(working)
+	cancel(nil)
+	keeper.Wait()
+	s.finish(ctx, c, err, cause)
+	s.metrics.working.Dec()
+	s.mu.Lock()
+	delete(s.held, c.id)
+	s.mu.Unlock()
+}
+
+// mostReconciles bounds the attempts at reading back: what is missing from a
+// target cannot be told from a slow broker.
+const mostReconciles = 20
+
+// persist makes attempts until one ends the job, or what went wrong is not to
+// be mended by another.
+func (s *Service) persist(ctx context.Context, c *claim) error {
+	reconciles := 0
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+		before := c.produced.Load()
+		err := s.attempt(ctx, c)
+		if err == nil || ctx.Err() != nil || !passes(err) {
+			return err
+		}
+		if c.state().State == Reconciling {
+			if reconciles++; reconciles == mostReconciles {
+				return fmt.Errorf("gave up after %d attempts: %w", reconciles, err)
+			}
+		}
+		if c.produced.Load() > before {
+			wait = 250 * time.Millisecond
+		}
+		s.log.Warn("replay is held up", "replay", c.id, "err", err, "again_in", wait)
+		said := err.Error()
+		if err := c.update(ctx, func(st *state) { st.Error = "waiting: " + said }); err != nil && ctx.Err() == nil {
+			s.log.Warn("the state of a replay is not written", "replay", c.id, "err", err)
+		}
+		if pause(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// passes tells whether another attempt may succeed.
+func passes(err error) bool {
+	kinds := []schema.Kind{schema.Unavailable, schema.Exhausted}
+	return slices.Contains(kinds, schema.KindOf(err)) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// finish writes how the work ended. ctx may have ended; what is written then
+// gives the job back.
+func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
+	if c.state().isEnded() { // the attempt has said so itself
+		s.ended(c)
+		return
+	}
+	writing, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	end := func(*state) {}
+	switch {
+	case errors.Is(cause, errLost):
+		s.log.Warn("replay is somebody else's now", "replay", c.id)
+		return
+	case errors.Is(cause, errCancelled) || errors.Is(err, errCancelled):
+		end = func(st *state) { st.State, st.Error = Cancelled, "" }
+	case ctx.Err() != nil:
+	default:
+		said := err.Error()
+		end = func(st *state) { st.State, st.Error = Failed, said }
+	}
+	err = c.update(writing, func(st *state) {
+		c.progressed(st)
+		end(st)
+		st.Lease = nil
+		if st.isEnded() {
+			st.Finished = time.Now().UTC()
+		}
+	})
+	if err != nil {
+		s.log.Warn("the end of a replay is not written; it is taken up again when its lease ends", "replay", c.id, "err", err)
+		return
+	}
+	s.ended(c)
+}
+
+// progressed notes how far the job is.
+func (c *claim) progressed(st *state) {
+	st.Produced, st.ReadBack, st.ETA = c.produced.Load(), c.readBack.Load(), c.eta()
+}
+
+func (s *Service) ended(c *claim) {
+	st := c.state()
+	if !st.isEnded() {
+		s.log.Info("replay given back", "replay", c.id, "produced", st.Produced)
+		return
+	}
+	s.metrics.ended.WithLabelValues(st.State).Inc()
+	s.log.Info("replay ended", "replay", c.id, "state", st.State, "produced", st.Produced, "planned", st.Plan.Records, "error", st.Error)
+}
