@@ -150,7 +150,7 @@ func (e *Engine) resolveOutside(ctx context.Context, g *graph) error {
 		for i, cause := range missing {
 			ids[i] = cause.id
 		}
-		found, more, err := e.options.Index.Lookup(ctx, ids, window, scope)
+		found, more, err := e.options.Index.Resolve(ctx, ids, window, scope)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 type Index interface {
 	Trace(ctx context.Context, spellings []string, scope index.Scope, limit int) ([]index.Hit, bool, error)
 	Lookup(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
+	Resolve(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
 	Search(ctx context.Context, f index.Filter, scope index.Scope, limit int) ([]index.Hit, bool, error)
 	Branches(ctx context.Context) ([]index.Branch, error)
 	Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]index.SegmentRow, error)

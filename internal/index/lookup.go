@@ -58,7 +58,7 @@ func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scop
 			}
 		}
 	}
-	found, more, err = x.lookUpOwn(ctx, owned, within, scope)
+	found, more, err = x.lookUpOwn(ctx, owned, within, scope, fullRow)
 	if err != nil || len(rest) == 0 {
 		return found, more, err
 	}
@@ -66,10 +66,53 @@ func (x *Index) Lookup(ctx context.Context, ids []ID, within *Window, scope Scop
 	return append(found, others...), more || moreOthers, err
 }
 
+// Resolve is Lookup for ids that are a record's own (IDEvent, IDRecord), many
+// at once, where only what identifies the records is wanted: position, topic,
+// status, extract version, times, trace, event id and type.
+func (x *Index) Resolve(ctx context.Context, ids []ID, within *Window, scope Scope) (found []Found, more bool, err error) {
+	if scope.empty() || len(ids) == 0 {
+		return nil, false, nil
+	}
+	asked := map[uint64][]ID{}
+	for _, id := range ids {
+		if id.Kind != schema.IDEvent && id.Kind != schema.IDRecord {
+			return nil, false, schema.Errorf(schema.Invalid, "resolve %s %q: only a record's own ids are resolved", id.Kind, id.Text)
+		}
+		hash := Hash(id.Text)
+		if !slices.Contains(asked[hash], id) {
+			asked[hash] = append(asked[hash], id)
+		}
+	}
+	return x.lookUpOwn(ctx, asked, within, scope, briefRow)
+}
+
+// rowShape is which columns are read, and how.
+type rowShape struct {
+	columns string
+	scan    func(scanner, *Hit) error
+}
+
+var (
+	fullRow = rowShape{`topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time,
+		trace_id, event_id, span_id, '' AS no_causes, event_type, event_version, source_service, stage, bytes, null_value`, scanTrace}
+	briefRow = rowShape{
+		`topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time, trace_id, event_id, event_type`,
+		scanBrief,
+	}
+)
+
+func scanBrief(rows scanner, h *Hit) error {
+	var raw rawHit
+	err := rows.Scan(&h.Topic, &raw.topicID, &h.Partition, &h.Branch, &h.Offset, &raw.status, &raw.version,
+		&h.Timestamp, &h.EventTime, &h.TraceID, &h.EventID, &h.EventType)
+	raw.into(h)
+	return err
+}
+
 // lookUpOwn finds records by what is theirs alone: event id and coordinates.
 // The index leads to their traces only, of which a few hold hundreds of them;
 // the rows themselves say which it was. That reads half as many columns.
-func (x *Index) lookUpOwn(ctx context.Context, asked map[uint64][]ID, within *Window, scope Scope) ([]Found, bool, error) {
+func (x *Index) lookUpOwn(ctx context.Context, asked map[uint64][]ID, within *Window, scope Scope, row rowShape) ([]Found, bool, error) {
 	if len(asked) == 0 {
 		return nil, false, nil
 	}
@@ -82,7 +125,7 @@ func (x *Index) lookUpOwn(ctx context.Context, asked map[uint64][]ID, within *Wi
 			return nil, false, err
 		}
 		more = more || cut
-		hits, err := x.ownRows(ctx, traces, chunk, scope)
+		hits, err := x.ownRows(ctx, traces, chunk, scope, row)
 		if err != nil {
 			return nil, false, err
 		}
@@ -157,7 +200,7 @@ func (x *Index) tracesOf(ctx context.Context, hashes []uint64, kinds []uint16, w
 
 // ownRows gives the rows of some traces whose event id or coordinates have one
 // of the hashes, without their causes.
-func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, scope Scope) ([]Hit, error) {
+func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, scope Scope, row rowShape) ([]Hit, error) {
 	if len(traces) == 0 {
 		return nil, nil
 	}
@@ -180,14 +223,12 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 	seen := map[version]bool{}
 	var hits []Hit
 	err = x.query(ctx, "read records by id", `
-		SELECT topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time,
-			trace_id, event_id, span_id, '' AS no_causes, event_type, event_version, source_service, stage, bytes, null_value
-		FROM records_by_trace
+		SELECT `+row.columns+` FROM records_by_trace
 		PREWHERE trace_h IN {keys:Array(UInt64)} AND (sipHash64(event_id) IN {hashes:Array(UInt64)}
 			OR sipHash64(concat(topic, '/', toString(partition), '/', toString(offset))) IN {hashes:Array(UInt64)})
 		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64} AND `+scopeCondition, arguments, func(rows scanner) error {
 		var h Hit
-		if err := scanTrace(rows, &h); err != nil {
+		if err := row.scan(rows, &h); err != nil {
 			return err
 		}
 		if key := (version{h.Position, h.ExtractVersion}); !seen[key] {

@@ -78,23 +78,6 @@ func (h *Hit) Coordinates() schema.Coordinates {
 	return schema.Coordinates{Topic: h.Topic, Partition: h.Partition, Offset: h.Offset}
 }
 
-// compare orders by record time and then by identity, which is a total order.
-func (h *Hit) compare(o *Hit) int {
-	if c := compareInts(h.Timestamp, o.Timestamp); c != 0 {
-		return c
-	}
-	if c := strings.Compare(string(h.TopicID[:]), string(o.TopicID[:])); c != 0 {
-		return c
-	}
-	if c := compareInts(int64(h.Partition), int64(o.Partition)); c != 0 {
-		return c
-	}
-	if c := compareInts(int64(h.Branch), int64(o.Branch)); c != 0 {
-		return c
-	}
-	return compareInts(h.Offset, o.Offset)
-}
-
 func compareInts(a, b int64) int {
 	switch {
 	case a < b:

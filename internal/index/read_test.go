@@ -139,6 +139,14 @@ func TestLookup(t *testing.T) {
 	if got := found(t, x, index.Scope{Topics: []schema.TopicID{parent.Record.TopicID}}, index.ID{Kind: schema.RefEvent, Text: event}); got != "" {
 		t.Errorf("a hidden topic shows in %q", got)
 	}
+	resolved, _, err := x.Resolve(t.Context(), []index.ID{{Kind: schema.IDEvent, Text: event}, {Kind: schema.IDRecord, Text: "c/0/3"}}, nil, all)
+	if err != nil || len(resolved) != 2 || names([]index.Hit{resolved[0].Hit, resolved[1].Hit}) != "a/0/1 c/0/3" &&
+		names([]index.Hit{resolved[0].Hit, resolved[1].Hit}) != "c/0/3 a/0/1" {
+		t.Errorf("resolved %+v, %v", resolved, err)
+	}
+	if _, _, err := x.Resolve(t.Context(), []index.ID{{Kind: schema.RefEvent, Text: event}}, nil, all); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("resolve a reference: %v", err)
+	}
 	both := found(t, x, all, index.ID{Kind: schema.IDEvent, Text: event}, index.ID{Kind: schema.RefRecord, Text: "a/0/1"})
 	if both != "event "+event+": a/0/1; source record a/0/1: b/1/2" {
 		t.Errorf("two ids at once: %q", both)
@@ -373,7 +381,7 @@ func TestTraceRate(t *testing.T) {
 		}
 		lookup := func(within *index.Window) func() {
 			return func() {
-				list, _, err := x.Lookup(t.Context(), ids, within, all)
+				list, _, err := x.Resolve(t.Context(), ids, within, all)
 				if err != nil || len(list) < 500 {
 					t.Fatalf("%d parents of %d, %v", len(list), len(ids), err)
 				}
