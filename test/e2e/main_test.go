@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -148,6 +149,12 @@ func store(t testing.TB, i *instance.Instance) *objstore.Store {
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// demoTopics are the topics of the demo: others come and go in the tests.
+func demoTopics(t testing.TB, i *instance.Instance) []string {
+	t.Helper()
+	return slices.DeleteFunc(i.Topics(t), func(name string) bool { return !strings.HasPrefix(name, "fx.") })
 }
 
 // names gives the sorted keys of a map.

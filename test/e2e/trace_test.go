@@ -41,7 +41,7 @@ type lineage struct {
 func byTrace(t testing.TB, i *instance.Instance) map[string][]*kgo.Record {
 	t.Helper()
 	traces := map[string][]*kgo.Record{}
-	for _, s := range i.Stored(t, i.Topics(t)...) {
+	for _, s := range i.Stored(t, demoTopics(t, i)...) {
 		verdicts := s.Verdicts(t)
 		for _, r := range s.Records {
 			if verdicts[r.Offset] == "committed" {
