@@ -1,0 +1,198 @@
+package custody
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/proof"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Format names this version of the bag's contents.
+const Format = "annals.export/1"
+
+// Files of every bag.
+const (
+	scopeFile  = "data/scope.json"
+	linesFile  = "data/records/records.jsonl"
+	reportFile = "data/report/report.html"
+)
+
+// maxScopeBytes bounds data/scope.json, when it is written and when it is read.
+const maxScopeBytes = 64 << 20
+
+// scope is data/scope.json: what was asked, what the ledger said, and how each
+// file's rows are tied to commits. 64-bit numbers are strings.
+type scope struct {
+	Format     string `json:"format"`
+	ID         string `json:"id"`
+	Query      query  `json:"query"`
+	Records    int64  `json:"records,string"`
+	Bytes      int64  `json:"bytes,string"`      // of keys, values and headers
+	Unsealed   int64  `json:"unsealed,string"`   // matched, and were not in the ledger yet
+	Superseded int64  `json:"superseded,string"` // matched, and are not in the ledger's latest view
+	// Older are topics of the same name that were deleted before, and are not
+	// in this bag.
+	Older   []incarnation `json:"older_incarnations"`
+	Streams []streamScope `json:"streams"` // by topic, topic ID, partition: the order of the lines
+}
+
+type incarnation struct {
+	Topic   string         `json:"topic"`
+	TopicID schema.TopicID `json:"topic_id"`
+}
+
+// query is the request as it was understood. Times are RFC 3339.
+type query struct {
+	TraceID *string  `json:"trace_id"`
+	Topics  []string `json:"topics"`
+	From    *string  `json:"from"`
+	To      *string  `json:"to"`
+	Status  string   `json:"status"`
+}
+
+// streamScope is what the ledger says of a partition, and the files with its
+// records.
+type streamScope struct {
+	Cluster   string         `json:"cluster"`
+	Topic     string         `json:"topic"`
+	TopicID   schema.TopicID `json:"topic_id"`
+	Partition int32          `json:"partition"`
+	statement
+	Selected int64       `json:"selected,string"`
+	Files    []fileScope `json:"files"`
+}
+
+func (s *streamScope) stream() schema.Stream {
+	return schema.Stream{Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition}
+}
+
+// fileScope is one Parquet file: the selected records of one branch.
+type fileScope struct {
+	Path        string   `json:"path"`
+	Branch      int32    `json:"branch"`
+	Records     int64    `json:"records,string"`
+	FirstOffset int64    `json:"first_offset,string"`
+	LastOffset  int64    `json:"last_offset,string"`
+	Sources     []source `json:"sources"` // by base
+}
+
+// source is a segment that records came from. Until is where the latest view
+// leaves it. Seed is the segment's, given only if every one of its rows is in
+// the file, so that it discloses nothing else: with it the record root can be
+// computed again.
+type source struct {
+	Commit       string        `json:"commit"`
+	CommitSHA256 schema.Digest `json:"commit_sha256"`
+	Base         int64         `json:"base,string"`
+	Until        int64         `json:"until,string"`
+	Records      int64         `json:"records,string"`
+	Seed         *proof.Seed   `json:"seed"`
+}
+
+func commitFile(c *schema.Commit) string {
+	return fmt.Sprintf("data/commits/%s/%05d/%020d.json", c.TopicID, c.Partition, c.Seq)
+}
+
+func recordsFile(s schema.Stream, branch int32) string {
+	name := fmt.Sprintf("data/records/%s/%s/%05d", schema.EscapeTopic(s.Topic), s.TopicID, s.Partition)
+	if branch > 0 {
+		name += fmt.Sprintf(".branch-%d", branch)
+	}
+	return name + ".parquet"
+}
+
+func (r *Request) query(traceID string) query {
+	text := func(t time.Time) *string {
+		if t.IsZero() {
+			return nil
+		}
+		s := clock(t)
+		return &s
+	}
+	q := query{Topics: append([]string{}, r.Topics...), From: text(r.From), To: text(r.To), Status: schema.Committed.String()}
+	if r.TraceID != "" {
+		q.TraceID = &traceID
+	}
+	return q
+}
+
+// window is the time range that the query asked for.
+func (q *query) window() (window, error) {
+	var r Request
+	for text, at := range map[*string]*time.Time{q.From: &r.From, q.To: &r.To} {
+		if text == nil {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339Nano, *text)
+		if err != nil {
+			return window{}, fmt.Errorf("parse time: %w", err)
+		}
+		*at = t
+	}
+	return r.window(), nil
+}
+
+// exportID names an export by the query and the heads of the chains it was
+// answered from: the same question at the same state has the same id.
+func exportID(q query, streams []streamScope) (string, error) {
+	type head struct {
+		Stream schema.Stream
+		Head   chainHead
+	}
+	heads := make([]head, len(streams))
+	for i := range streams {
+		heads[i] = head{streams[i].stream(), streams[i].Head}
+	}
+	raw, err := json.Marshal([]any{Format, q, heads})
+	if err != nil {
+		return "", fmt.Errorf("name export: %w", err)
+	}
+	sum := schema.Digest(sha256.Sum256(raw))
+	return sum.String()[:16], nil
+}
+
+func (s *scope) encode() ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	if err := encoder.Encode(s); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", scopeFile, err)
+	}
+	if buffer.Len() > maxScopeBytes {
+		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "%s would have %d bytes, at most %d",
+			scopeFile, buffer.Len(), maxScopeBytes), "narrow the export: fewer topics, or a shorter time range")
+	}
+	return buffer.Bytes(), nil
+}
+
+// errOtherFormat: the bag is of a version that this one does not read.
+var errOtherFormat = errors.New("another version of the format")
+
+func parseScope(raw []byte) (*scope, error) {
+	var version struct {
+		Format string `json:"format"`
+	}
+	if err := json.Unmarshal(raw, &version); err != nil {
+		return nil, fmt.Errorf("is not JSON: %w", err)
+	}
+	if version.Format != Format {
+		return nil, fmt.Errorf("%w: %q, this version reads %q", errOtherFormat, version.Format, Format)
+	}
+	var s scope
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return nil, fmt.Errorf("is not a scope: %w", err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("has bytes after its end")
+	}
+	return &s, nil
+}
