@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Limits of what is asked.
+const (
+	tracesAsked         = 100
+	structureMillis     = 50
+	diffMillis          = 250
+	firstLoadBytes      = 150_000
+	leastHops, mostHops = 90, 110
+)
+
+// traces asks for a hundred fixing days that were never asked before, by
+// structure, and for a hundred others with all their diffs.
+func (b *bench) traces(ctx context.Context, s *stack) error {
+	rows, err := sql(ctx, s.up.ClickHouse, fmt.Sprintf(`SELECT trace_id FROM records_by_trace WHERE status = 'committed'
+		GROUP BY trace_id HAVING uniqExact(topic_id, partition, offset) BETWEEN %d AND %d
+		ORDER BY cityHash64(trace_id) LIMIT %d`, leastHops, mostHops, 2*tracesAsked))
+	if err != nil {
+		return err
+	}
+	if len(rows) < 2*tracesAsked {
+		return fmt.Errorf("only %d fixing days have %d to %d records", len(rows), leastHops, mostHops)
+	}
+	var structure, diffs, hops, outside spread
+	for i, row := range rows {
+		times, query := &structure, ""
+		if i%2 == 1 {
+			times, query = &diffs, "?diffs=true"
+		}
+		var trace answer
+		began := time.Now()
+		if err := api(ctx, s.up.Web, http.MethodGet, "/traces/"+url.PathEscape(row[0])+query, &trace); err != nil {
+			return err
+		}
+		times.add(float64(time.Since(began).Microseconds()) / 1000)
+		hops.add(float64(len(trace.Hops)))
+		outside.add(float64(trace.Outside))
+		if n := len(trace.Hops); n < leastHops || n > mostHops || i%2 == 1 && trace.compared() == 0 {
+			return fmt.Errorf("trace %s has %d hops, %d of them compared", row[0], n, trace.compared())
+		}
+	}
+	b.figures.add("trace_hops_p50", hops.quantile(0.5), "records")
+	b.figures.add("trace_outside_parents_p50", outside.quantile(0.5), "parents")
+	b.figures.add("trace_structure_p50", structure.quantile(0.5), "ms")
+	b.figures.atMost("trace_structure_p95", structure.quantile(0.95), "ms", structureMillis)
+	b.figures.add("trace_diffs_p50", diffs.quantile(0.5), "ms")
+	b.figures.atMost("trace_diffs_p95", diffs.quantile(0.95), "ms", diffMillis)
+	return nil
+}
+
+// answer is what is read of a trace.
+type answer struct {
+	Hops []struct {
+		Diff *struct{} `json:"diff"`
+	}
+	Outside int `json:"outside_parents"`
+}
+
+func (a *answer) compared() int {
+	n := 0
+	for _, hop := range a.Hops {
+		if hop.Diff != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// asset finds what a page loads at once: scripts, preloads and style sheets.
+var asset = regexp.MustCompile(`(?:src|href)="([^"]+\.(?:js|css|woff2|svg))"`)
+
+// explorer counts the bytes of the explorer's first load, as they travel.
+func (b *bench) explorer(ctx context.Context, s *stack) error {
+	gzipped := map[string]string{"Accept-Encoding": "gzip"}
+	page, _, err := call(ctx, http.MethodGet, s.up.Web+"/", nil, map[string]string{"Accept-Encoding": "identity"})
+	if err != nil {
+		return err
+	}
+	assets := asset.FindAllSubmatch(page, -1)
+	if len(assets) == 0 {
+		if _, err := exec.LookPath("node"); err == nil {
+			return errors.New("the explorer is not built, though Node is here: make ui")
+		}
+		b.log.Warn("not measured: the explorer is not built, and Node is not here")
+		return nil
+	}
+	sum := 0
+	seen := map[string]bool{}
+	for _, path := range append([]string{"/"}, names(assets)...) {
+		if seen[path] {
+			continue
+		}
+		seen[path] = true
+		body, _, err := call(ctx, http.MethodGet, s.up.Web+"/"+strings.TrimLeft(strings.TrimPrefix(path, "."), "/"), nil, gzipped)
+		if err != nil {
+			return err
+		}
+		sum += len(body)
+	}
+	b.figures.add("explorer_requests", float64(len(seen)), "requests")
+	b.figures.atMost("explorer_first_load", float64(sum)/1000, "KB", firstLoadBytes/1000)
+	return nil
+}
+
+func names(found [][][]byte) []string {
+	var list []string
+	for _, f := range found {
+		list = append(list, string(f[1]))
+	}
+	return list
+}
