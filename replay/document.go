@@ -162,17 +162,6 @@ func (d *document) lanes(id string) []lane {
 	return list
 }
 
-func (l *lane) source() schema.Stream {
-	return schema.Stream{Cluster: l.topic.Cluster, Topic: l.topic.Source, TopicID: l.topic.TopicID, Partition: l.stream.Partition}
-}
-
-func (s *streamPlan) records() (n int64) {
-	for i := range s.Segments {
-		n += s.Segments[i].Records
-	}
-	return n
-}
-
 func (t *topicPlan) totals() (records, bytes int64, segments int) {
 	for i := range t.Streams {
 		for _, s := range t.Streams[i].Segments {

@@ -68,7 +68,7 @@ func must(t testing.TB, err error) {
 }
 
 // service makes a Service that does not work yet.
-func (r *rig) service(t *testing.T, change func(*replay.Options), cluster replay.Cluster, traces replay.Traces) *replay.Service {
+func (r *rig) service(t *testing.T, change func(*replay.Options), cluster replay.Brokers, traces replay.Traces) *replay.Service {
 	t.Helper()
 	options := replay.Options{
 		PositionTopic: positions, Worker: "test", Lease: time.Second, Poll: 50 * time.Millisecond, Batch: 2 << 10, Logger: r.log,

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -70,9 +69,6 @@ func (s *Service) verify(ctx context.Context, p *segmentPlan) error {
 	}
 	return nil
 }
-
-// errStopped ends an iteration whose consumer has enough.
-var errStopped = errors.New("stopped")
 
 // each calls visit for the planned rows of a lane from an offset on, in order,
 // and checks that a segment that is read as a whole has what was planned.

@@ -50,8 +50,8 @@ type TraceRecord struct {
 	Sealed bool // in the ledger
 }
 
-// Cluster is the Kafka cluster that is written to. Connect makes one.
-type Cluster interface {
+// Brokers are the Kafka cluster that is written to. Connect makes one.
+type Brokers interface {
 	Cluster(ctx context.Context) (kafka.Cluster, error)
 	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
 	Config(ctx context.Context, topic string) ([]kafka.ConfigEntry, error)
@@ -103,7 +103,7 @@ type Options struct {
 // Service plans and runs replays. See the package comment.
 type Service struct {
 	options Options
-	cluster Cluster
+	cluster Brokers
 	store   Store
 	ledger  Ledger
 	traces  Traces
@@ -119,7 +119,7 @@ var workerName = regexp.MustCompile(`^[\x21-\x7e]{1,200}$`)
 
 // New checks the options. Nothing runs until Work. traces may be nil: then a
 // trace cannot be planned.
-func New(options Options, cluster Cluster, store Store, book Ledger, traces Traces) (*Service, error) {
+func New(options Options, cluster Brokers, store Store, book Ledger, traces Traces) (*Service, error) {
 	if !isTopic(options.PositionTopic) {
 		return nil, schema.InvalidField("replay.position_topic", "%q is no topic name", options.PositionTopic)
 	}
@@ -153,7 +153,7 @@ func New(options Options, cluster Cluster, store Store, book Ledger, traces Trac
 	}, nil
 }
 
-// Connection is a Cluster over a network.
+// Connection is Brokers over a network.
 type Connection struct {
 	*kafka.Admin
 	*kafka.Reader

@@ -1,0 +1,69 @@
+package replay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"iter"
+	"strings"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// watched is a real cluster whose transactions and reads are looked at, or
+// held up, or changed.
+type watched struct {
+	replay.Brokers
+	commit func(ctx context.Context)                           // before each commit
+	read   func(s schema.Stream, r *schema.Record) (keep bool) // of each record read back
+}
+
+func (w watched) Producer(options kafka.ProducerOptions) (replay.Producer, error) {
+	p, err := w.Brokers.Producer(options)
+	return watchedProducer{p, w}, err
+}
+
+func (w watched) Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error] {
+	return func(yield func(*schema.Record, error) bool) {
+		for r, err := range w.Brokers.Range(ctx, s, from, to, isolation) {
+			if err == nil && w.read != nil && s.Topic != positions && r.Status != schema.Control && !w.read(s, r) {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+type watchedProducer struct {
+	replay.Producer
+	w watched
+}
+
+func (p watchedProducer) Commit(ctx context.Context) error {
+	if p.w.commit != nil {
+		p.w.commit(ctx)
+	}
+	return p.Producer.Commit(ctx)
+}
+
+// blind does not see leases: whoever uses it takes every job at once.
+type blind struct{ *objstore.Store }
+
+func (b blind) Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error) {
+	raw, object, err := b.Store.Get(ctx, key, limit)
+	if err != nil || !strings.HasSuffix(key, "/state.json") {
+		return raw, object, err
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&fields); err != nil {
+		return nil, object, err
+	}
+	fields["lease"] = json.RawMessage("null")
+	raw, err = json.Marshal(fields)
+	return raw, object, err
+}
