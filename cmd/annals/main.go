@@ -33,6 +33,8 @@ type commands struct {
 	Files    filesCommand    `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
 
 	Replay replayCommands `cmd:"" group:"act" help:"Produce a slice of history into new topics."`
+	Export exportCommand  `cmd:"" group:"act" help:"Write a bag of records that can be verified offline."`
+	Verify verifyCommand  `cmd:"" group:"act" help:"Check a bag, offline."`
 	Seal   sealCommand    `cmd:"" group:"act" help:"Ask a running archiver to seal what it holds now."`
 
 	Reindex reindexCommand `cmd:"" group:"care" help:"Rebuild the index from S3 alone."`

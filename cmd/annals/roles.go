@@ -32,13 +32,18 @@ type parts struct {
 	book     *ledger.Ledger
 	index    *index.Index
 	rules    *extract.Rules
+	writer   string // names this process in commits and leases
 	closers  []func()
 }
 
 // connect makes the clients. Nothing is dialled yet.
 func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	p := &parts{cfg: cfg, log: log, registry: telemetry.NewRegistry(telemetry.Version())}
-	var err error
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("ask for the host's name: %w", err)
+	}
+	p.writer = fmt.Sprintf("%s/%d", host, os.Getpid())
 	if p.kafka, err = kafkaOptions(cfg.Kafka, log); err != nil {
 		return nil, err
 	}
@@ -84,10 +89,6 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("ask for the host's name: %w", err)
-	}
 	cut := p.cfg.Archive.Cut
 	return archiver.New(archiver.Options{
 		Kafka: p.kafka, Tail: kafka.ConsumerOptions{Group: p.cfg.Archive.Group, InstanceID: instance},
@@ -96,7 +97,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(),
 		},
 		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
-		Writer: fmt.Sprintf("%s/%d", host, os.Getpid()), Build: telemetry.Version().String(),
+		Writer: p.writer, Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry,
 	}, p.store, p.book, p.index, p.rules)
 }

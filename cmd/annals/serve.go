@@ -9,10 +9,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/custody"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/web"
 )
 
@@ -58,7 +60,7 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 			return err
 		}
 	}
-	server, err := p.server(roles, a, false)
+	server, jobs, err := p.server(roles, a, false)
 	if err != nil {
 		return err
 	}
@@ -70,38 +72,66 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 	group.Go(func() error { return server.Run(running) })
 	if a != nil {
 		group.Go(func() error { return a.Run(running) })
+	} else {
+		group.Go(func() error { return jobs.Work(running) })
 	}
 	return group.Wait()
 }
 
-// server makes the web server of this process; a is nil where it does not
-// archive.
-func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*web.Server, error) {
+// server makes the web server of this process, and the replay service whose
+// Work a process with the role serve runs; a is nil where it does not archive.
+func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*web.Server, *replay.Service, error) {
 	admin, err := kafka.NewAdmin(p.kafka)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.closers = append(p.closers, admin.Close)
 	fresh, err := kafka.NewReader(p.kafka)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	engine, err := query.New(query.Options{
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	services := web.Services{Queries: queries{engine}, Health: p.health(admin, a)}
+	jobs, err := p.replayService(engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	exporter, err := custody.New(custody.Options{
+		Store: p.store, Ledger: p.book, Traces: exportTraces{traces{engine}}, Lineages: lineages{engine},
+		Agent: "annals " + telemetry.Version().String(), Logger: p.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	services := web.Services{
+		Queries: queries{engine}, Replays: replays{jobs}, Exports: exports{exporter}, Health: p.health(admin, a),
+	}
 	if a != nil {
 		services.Sealer = sealer{a}
 	}
-	return web.New(web.Options{
+	server, err := web.New(web.Options{
 		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,
 		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log,
 		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
 	}, services)
+	return server, jobs, err
+}
+
+func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
+	connection, err := replay.Connect(p.kafka)
+	if err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, connection.Close)
+	return replay.New(replay.Options{
+		PositionTopic: p.cfg.Replay.PositionTopic, PositionReplication: int16(p.cfg.Replay.PositionReplication),
+		Worker: p.writer, Logger: p.log, Registerer: p.registry,
+	}, connection, p.store, p.book, traces{engine})
 }
 
 // sealer is the archiver as the web API asks it.

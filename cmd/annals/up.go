@@ -41,7 +41,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := p.server([]string{"archive", "serve"}, a, c.Demo)
+	server, jobs, err := p.server([]string{"archive", "serve"}, a, c.Demo)
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	group.Go(func() error { return p.migrate(running) })
 	group.Go(func() error { return a.Run(running) })
 	group.Go(func() error { return server.Run(running) })
+	group.Go(func() error { return jobs.Work(running) })
 	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
 	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "http://"+address)); err != nil {
 		return err
