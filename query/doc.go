@@ -34,7 +34,9 @@
 //	payload.go   bytes of records: grouped reads of segments, and of Kafka
 //	segments.go  opened segments, bounded
 //	record.go    one record
-//	search.go    search and its cursors
+//	search.go    search
 //	identify.go  what an id is, and what names it
-//	coverage.go  topics, coverage, segments
+//	topics.go    topics, archived or not
+//	coverage.go  coverage by the ledger, current segments
+//	cursor.go    a place in a search
 package query

@@ -17,7 +17,7 @@ import (
 type content struct {
 	status schema.Status // the index's verdict, which Kafka does not give
 	record *schema.Record
-	x      *schema.Extraction // nil if read from Kafka
+	x      *schema.Extraction // nil if read from Kafka; valid if the columns were asked for
 	source string
 	err    error
 }
@@ -31,11 +31,12 @@ const (
 	freshTimeout    = 5 * time.Second
 )
 
-// contents reads the bytes of records: those that are sealed from their
-// segments, one opened segment for all of its records; the others from Kafka.
+// contents reads records: those that are sealed from their segments, one opened
+// segment for all of its records, and only the columns asked for; the others
+// from Kafka, whole.
 // Every hit has an entry. Errors are the entries' own: one segment that cannot
 // be read must not hide the rest of a trace.
-func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit) map[schema.Position]*content {
+func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit, columns segment.Columns) map[schema.Position]*content {
 	all := make(map[schema.Position]*content, len(hits))
 	var sealed []schema.Position
 	fresh := map[schema.Stream][]schema.Position{}
@@ -62,7 +63,7 @@ func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit) map
 	group.SetLimit(parallelReads)
 	for key, positions := range e.bySegment(ctx, sealed, all) {
 		group.Go(func() error {
-			e.readSegment(ctx, key, positions, all)
+			e.readSegment(ctx, key, positions, columns, all)
 			return nil
 		})
 	}
@@ -95,7 +96,7 @@ func (e *Engine) bySegment(ctx context.Context, positions []schema.Position, all
 }
 
 // readSegment reads the rows of one segment in few ranges.
-func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []schema.Position, all map[schema.Position]*content) {
+func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) {
 	slices.SortFunc(positions, func(a, b schema.Position) int { return int(max(-1, min(1, a.Offset-b.Offset))) })
 	reader, err := e.segments.open(ctx, e.options.Store, ref)
 	if err != nil {
@@ -106,7 +107,7 @@ func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []sc
 		for n < len(positions) && positions[n].Offset-positions[n-1].Offset <= nearby {
 			n++
 		}
-		if err = readRange(ctx, reader, ref.key, positions[:n], all); err != nil {
+		if err = readRange(ctx, reader, ref.key, positions[:n], columns, all); err != nil {
 			e.logger.Warn("segment cannot be read", "key", ref.key, "error", err)
 			break
 		}
@@ -117,10 +118,10 @@ func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []sc
 	}
 }
 
-func readRange(ctx context.Context, reader *segment.Reader, key string, positions []schema.Position, all map[schema.Position]*content) error {
+func readRange(ctx context.Context, reader *segment.Reader, key string, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) error {
 	from, to := positions[0].Offset, positions[len(positions)-1].Offset+1
 	next := 0
-	for row, err := range reader.Rows(ctx, from, to, segment.All) {
+	for row, err := range reader.Rows(ctx, from, to, columns) {
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -49,7 +50,7 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request Recor
 			return nil, err
 		}
 	}
-	entry := e.contents(ctx, c, []index.Hit{hit})[p]
+	entry := e.contents(ctx, c, []index.Hit{hit}, segment.All)[p]
 	if schema.KindOf(entry.err) == schema.NotFound && sealed {
 		return nil, e.missing(c, who, "%s is a gap: Kafka did not serve that offset (annals coverage says why)", request.Coordinates)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -188,7 +189,7 @@ func (e *Engine) learnStages(ctx context.Context, g *graph, parents [][]int) {
 			wanted = append(wanted, g.hits[parent])
 		}
 	}
-	sample := &graph{hits: g.hits, bytes: e.contents(ctx, g.catalog, wanted)}
+	sample := &graph{hits: g.hits, bytes: e.contents(ctx, g.catalog, wanted, segment.Payload)}
 	for key, i := range chosen {
 		stage, _, ok := sample.classify(i, parents[i])
 		if ok && stage != schema.StageUnknown {

@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -125,7 +126,7 @@ func (e *Engine) connect(ctx context.Context, g *graph, o TraceOptions) error {
 	}
 	if o.Diffs {
 		group.Go(func() error {
-			g.bytes = e.contents(all, g.catalog, g.hits)
+			g.bytes = e.contents(all, g.catalog, g.hits, segment.Payload)
 			return nil
 		})
 	}

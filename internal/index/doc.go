@@ -21,10 +21,18 @@
 //	migrate.go   the runner of ddl/*.sql, one statement a file
 //	period.go    which table partition a record time belongs to; retention
 //	hash.go      the hash of ids
+//	table.go     column lists, and the sending of a block
 //	insert.go    records: cut into blocks by table partition
 //	block.go     the rows of one block, column by column
-//	table.go     column lists, and the sending of a block
+//	position.go  how far each stream is indexed
 //	segment.go   the row of a commit
-//	summary.go   rollups
+//	summary.go   rollups of a segment
+//	topology.go  which topics feed which, by sampled causes
+//	read.go      what reads share: scope, hits, one bounded query
+//	trace.go     a trace's records
+//	lookup.go    records by any id, and who names it
+//	search.go    records by time, topic, type, service, stage
+//	stream.go    what is sealed and indexed of each stream; covering segments
+//	known.go     which commits of a chain are indexed
 //	fault.go     ClickHouse's errors and their kinds
 package index

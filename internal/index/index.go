@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -41,7 +42,7 @@ type Options struct {
 // Index is the archive's index in ClickHouse. It is safe for concurrent use.
 type Index struct {
 	options Options
-	period  Period
+	period  atomic.Pointer[Period] // Migrate may change it while others insert
 	reads   driver.Conn
 	writes  driver.Conn
 	logger  *slog.Logger
@@ -81,7 +82,8 @@ func Open(options Options) (*Index, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{options: options, period: period, logger: logger}
+	x := &Index{options: options, logger: logger}
+	x.period.Store(&period)
 	if x.reads, err = x.connect(options.Database, openReads, readTimeout, clickhouse.Settings{
 		"max_execution_time": int(readTimeout / time.Second),
 		"max_memory_usage":   readMemory,

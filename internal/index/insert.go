@@ -95,10 +95,11 @@ func (x *Index) inPartitionOrder(rows []Row) []place {
 	if len(rows) == 0 {
 		return nil
 	}
+	period := *x.period.Load()
 	order := make([]place, len(rows))
 	several := false
 	for i, row := range rows {
-		order[i] = place{x.period.of(row.Record.Timestamp), i}
+		order[i] = place{period.of(row.Record.Timestamp), i}
 		several = several || order[i].partition != order[0].partition
 	}
 	if !several {

@@ -121,7 +121,7 @@ func (x *Index) apply(ctx context.Context, m migration) error {
 	if err != nil {
 		return err
 	}
-	text := strings.NewReplacer("{{partition}}", x.period.expression(), "{{ttl}}", ttl, "{{settings}}", settings).Replace(m.text)
+	text := strings.NewReplacer("{{partition}}", x.period.Load().expression(), "{{ttl}}", ttl, "{{settings}}", settings).Replace(m.text)
 	if err := x.writes.Exec(ctx, text); err != nil {
 		return fault("migrate index to "+m.name, err)
 	}
@@ -154,16 +154,16 @@ func (x *Index) settlePeriod(ctx context.Context) error {
 		return err
 	}
 	if kept == "" {
-		return x.set(ctx, "partition", string(x.period))
+		return x.set(ctx, "partition", string(*x.period.Load()))
 	}
 	period, err := parsePeriod(kept)
 	if err != nil {
 		return err
 	}
-	if period != x.period {
+	if configured := *x.period.Load(); period != configured {
 		x.logger.Warn("the index keeps the partition period it was made with; to change it, name another database and reindex",
-			"database", x.options.Database, "kept", period, "configured", x.period)
-		x.period = period
+			"database", x.options.Database, "kept", period, "configured", configured)
+		x.period.Store(&period)
 	}
 	return nil
 }

@@ -148,9 +148,10 @@ func (b *rollupBlock) columns() []any {
 
 // insertSummary puts the rollups and the topology of one segment.
 func (x *Index) insertSummary(ctx context.Context, row SegmentRow) error {
+	period := *x.period.Load()
 	byPartition := map[uint32][]group{}
 	for key, t := range row.Summary.groups {
-		p := x.period.of(t.last)
+		p := period.of(t.last)
 		byPartition[p] = append(byPartition[p], key)
 	}
 	var b rollupBlock
