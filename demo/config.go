@@ -126,19 +126,25 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// batchBytes is what a batch holds at most, before compression.
+const batchBytes = 256 << 10
+
 // client are the options that every client of a service has in common.
 func (c Config) client(name string) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(name),
 		kgo.WithLogger(kslog.New(slog.New(warnings{c.Logger.Handler()}))),
-		// A service's memory is bounded by the limit a partition: at most one
-		// fetch of seven partitions is in flight and one is buffered, both
-		// compressed. The limit for a whole fetch must never be what cuts one
-		// short: kfake then leaves out which of its records were aborted (its
-		// handler breaks out of the loop before it looks that up), and they
-		// would be taken for committed ones.
-		kgo.FetchMaxPartitionBytes(128 << 10),
+		// A fetch takes little of each partition, for two reasons: it is what
+		// bounds a service's memory (one fetch is in flight and one is
+		// buffered, both compressed, to a tenth or so), and it is how far one
+		// partition can get ahead of another. It must be more than a batch
+		// ([batchBytes]), or kfake answers with the first partition alone,
+		// again and again. The limit for a whole fetch must never be what cuts
+		// one short: kfake then leaves out which of its records were aborted
+		// (its handler breaks out of the loop before it looks that up), and
+		// they would be taken for committed ones.
+		kgo.FetchMaxPartitionBytes(96 << 10),
 		kgo.FetchMaxBytes(16 << 20),
 		kgo.MaxConcurrentFetches(1),
 		kgo.FetchMaxWait(500 * time.Millisecond),
@@ -163,9 +169,10 @@ func producer(name string) []kgo.Opt {
 		kgo.TransactionalID(name),
 		kgo.TransactionTimeout(30 * time.Second),
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
+		kgo.ProducerBatchMaxBytes(batchBytes),
 		kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.MaxBufferedRecords(20_000),
-		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RecordPartitioner(partitioner()),
 	}
 }
 

@@ -1,5 +1,11 @@
 package demo
 
+import (
+	"hash/crc32"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
 // Regions of currencies, as the risk team groups them.
 const (
 	europe       = "Europe"
@@ -20,52 +26,78 @@ type currency struct {
 	reference float64
 	// major marks the most traded currencies.
 	major bool
+	// lane is the partition, of four.
+	lane int
 }
 
 // currencies by ISO 4217 code. TRL and TRY, ROL and RON are two each: a
 // position in a redenominated currency ends with it.
 var currencies = map[string]currency{
-	"USD": {"USD", "US dollar", northAmerica, 1.18, true},
-	"JPY": {"JPY", "Japanese yen", asiaPacific, 134, true},
-	"BGN": {"BGN", "Bulgarian lev", europe, 1.9558, false},
-	"CYP": {"CYP", "Cyprus pound", europe, 0.582, false},
-	"CZK": {"CZK", "Czech koruna", europe, 35, false},
-	"DKK": {"DKK", "Danish krone", europe, 7.45, true},
-	"EEK": {"EEK", "Estonian kroon", europe, 15.6466, false},
-	"GBP": {"GBP", "Pound sterling", europe, 0.711, true},
-	"HUF": {"HUF", "Hungarian forint", europe, 251, false},
-	"LTL": {"LTL", "Lithuanian litas", europe, 4.72, false},
-	"LVL": {"LVL", "Latvian lats", europe, 0.667, false},
-	"MTL": {"MTL", "Maltese lira", europe, 0.443, false},
-	"PLN": {"PLN", "Polish zloty", europe, 4.07, false},
-	"ROL": {"ROL", "Romanian leu (before 2005)", europe, 13100, false},
-	"RON": {"RON", "Romanian leu", europe, 3.6, false},
-	"SEK": {"SEK", "Swedish krona", europe, 9.47, true},
-	"SIT": {"SIT", "Slovenian tolar", europe, 189, false},
-	"SKK": {"SKK", "Slovak koruna", europe, 43, false},
-	"CHF": {"CHF", "Swiss franc", europe, 1.62, true},
-	"ISK": {"ISK", "Icelandic króna", europe, 81.5, false},
-	"NOK": {"NOK", "Norwegian krone", europe, 8.86, true},
-	"HRK": {"HRK", "Croatian kuna", europe, 7.42, false},
-	"RUB": {"RUB", "Russian rouble", europe, 36, false},
-	"TRL": {"TRL", "Turkish lira (before 2005)", middleEast, 372000, false},
-	"TRY": {"TRY", "Turkish lira", middleEast, 1.82, false},
-	"AUD": {"AUD", "Australian dollar", asiaPacific, 1.91, true},
-	"BRL": {"BRL", "Brazilian real", latinAmerica, 2.6, false},
-	"CAD": {"CAD", "Canadian dollar", northAmerica, 1.8, true},
-	"CNY": {"CNY", "Chinese yuan renminbi", asiaPacific, 10.7, false},
-	"HKD": {"HKD", "Hong Kong dollar", asiaPacific, 9.13, false},
-	"IDR": {"IDR", "Indonesian rupiah", asiaPacific, 12300, false},
-	"ILS": {"ILS", "Israeli shekel", middleEast, 4.73, false},
-	"INR": {"INR", "Indian rupee", asiaPacific, 67, false},
-	"KRW": {"KRW", "South Korean won", asiaPacific, 1400, false},
-	"MXN": {"MXN", "Mexican peso", latinAmerica, 16, false},
-	"MYR": {"MYR", "Malaysian ringgit", asiaPacific, 4.92, false},
-	"NZD": {"NZD", "New Zealand dollar", asiaPacific, 2.22, true},
-	"PHP": {"PHP", "Philippine peso", asiaPacific, 71, false},
-	"SGD": {"SGD", "Singapore dollar", asiaPacific, 1.96, false},
-	"THB": {"THB", "Thai baht", asiaPacific, 50.7, false},
-	"ZAR": {"ZAR", "South African rand", africa, 6.94, false},
+	"USD": {"USD", "US dollar", northAmerica, 1.18, true, 0},
+	"JPY": {"JPY", "Japanese yen", asiaPacific, 134, true, 1},
+	"BGN": {"BGN", "Bulgarian lev", europe, 1.9558, false, 3},
+	"CYP": {"CYP", "Cyprus pound", europe, 0.582, false, 2},
+	"CZK": {"CZK", "Czech koruna", europe, 35, false, 3},
+	"DKK": {"DKK", "Danish krone", europe, 7.45, true, 0},
+	"EEK": {"EEK", "Estonian kroon", europe, 15.6466, false, 1},
+	"GBP": {"GBP", "Pound sterling", europe, 0.711, true, 2},
+	"HUF": {"HUF", "Hungarian forint", europe, 251, false, 3},
+	"LTL": {"LTL", "Lithuanian litas", europe, 4.72, false, 0},
+	"LVL": {"LVL", "Latvian lats", europe, 0.667, false, 1},
+	"MTL": {"MTL", "Maltese lira", europe, 0.443, false, 2},
+	"PLN": {"PLN", "Polish zloty", europe, 4.07, false, 3},
+	"ROL": {"ROL", "Romanian leu (before 2005)", europe, 13100, false, 0},
+	"RON": {"RON", "Romanian leu", europe, 3.6, false, 0},
+	"SEK": {"SEK", "Swedish krona", europe, 9.47, true, 1},
+	"SIT": {"SIT", "Slovenian tolar", europe, 189, false, 2},
+	"SKK": {"SKK", "Slovak koruna", europe, 43, false, 3},
+	"CHF": {"CHF", "Swiss franc", europe, 1.62, true, 0},
+	"ISK": {"ISK", "Icelandic króna", europe, 81.5, false, 1},
+	"NOK": {"NOK", "Norwegian krone", europe, 8.86, true, 2},
+	"HRK": {"HRK", "Croatian kuna", europe, 7.42, false, 0},
+	"RUB": {"RUB", "Russian rouble", europe, 36, false, 1},
+	"TRL": {"TRL", "Turkish lira (before 2005)", middleEast, 372000, false, 3},
+	"TRY": {"TRY", "Turkish lira", middleEast, 1.82, false, 3},
+	"AUD": {"AUD", "Australian dollar", asiaPacific, 1.91, true, 0},
+	"BRL": {"BRL", "Brazilian real", latinAmerica, 2.6, false, 2},
+	"CAD": {"CAD", "Canadian dollar", northAmerica, 1.8, true, 1},
+	"CNY": {"CNY", "Chinese yuan renminbi", asiaPacific, 10.7, false, 2},
+	"HKD": {"HKD", "Hong Kong dollar", asiaPacific, 9.13, false, 2},
+	"IDR": {"IDR", "Indonesian rupiah", asiaPacific, 12300, false, 3},
+	"ILS": {"ILS", "Israeli shekel", middleEast, 4.73, false, 1},
+	"INR": {"INR", "Indian rupee", asiaPacific, 67, false, 3},
+	"KRW": {"KRW", "South Korean won", asiaPacific, 1400, false, 3},
+	"MXN": {"MXN", "Mexican peso", latinAmerica, 16, false, 2},
+	"MYR": {"MYR", "Malaysian ringgit", asiaPacific, 4.92, false, 0},
+	"NZD": {"NZD", "New Zealand dollar", asiaPacific, 2.22, true, 0},
+	"PHP": {"PHP", "Philippine peso", asiaPacific, 71, false, 1},
+	"SGD": {"SGD", "Singapore dollar", asiaPacific, 1.96, false, 1},
+	"THB": {"THB", "Thai baht", asiaPacific, 50.7, false, 2},
+	"ZAR": {"ZAR", "South African rand", africa, 6.94, false, 2},
+}
+
+// partitioner keeps the records of a currency, or of a portfolio, in one
+// partition, and gives every partition about as many of each day's rates. A
+// hash of the keys would give one partition twice another's: reading a backlog
+// by bytes, a join of all a day's rates would then find one partition nine
+// years ahead of the other, and had to keep what came of those.
+func partitioner() kgo.Partitioner {
+	lanes := make(map[string]int, len(currencies)+len(portfolios))
+	for code, c := range currencies {
+		lanes[code] = c.lane
+	}
+	for i, p := range portfolios {
+		lanes[p.name] = i
+	}
+	return kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+		return func(r *kgo.Record, n int) int {
+			lane, known := lanes[string(r.Key)]
+			if !known {
+				lane = int(crc32.ChecksumIEEE(r.Key) >> 1)
+			}
+			return lane % n
+		}
+	})
 }
 
 // portfolio is a fixed set of positions: an amount in every currency.

@@ -9,9 +9,9 @@ import (
 )
 
 // tooManyDays is how many days may wait for their rates. Partitions are read
-// by bytes, not by days, so those with few currencies run thousands of days
-// ahead of the others in a backlog; this is more than the history has. A day
-// takes about 3 KB. Beyond, the oldest is valued with the rates it has.
+// by bytes, not by days, so in a backlog some run hundreds of days ahead of
+// others; this is more than the whole history has. A day takes about 3 KB.
+// Beyond, the oldest is valued with the rates it has.
 const tooManyDays = 8000
 
 // engine computes a volatility for every rate and, once all rates of a day are

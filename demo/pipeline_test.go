@@ -35,6 +35,20 @@ func TestPipeline(t *testing.T) {
 			t.Errorf("%s has %d partitions, want 4", topic, n)
 		}
 	}
+	// Each currency in one partition, and each partition about a quarter.
+	at, size := map[string]int32{}, map[int32]int{}
+	for _, r := range p.enriched {
+		if known, ok := at[string(r.Key)]; ok && known != r.Partition {
+			t.Fatalf("%s is in partitions %d and %d", r.Key, known, r.Partition)
+		}
+		at[string(r.Key)] = r.Partition
+		size[r.Partition]++
+	}
+	for p, n := range size {
+		if share := n * 100 / e.rates; share < 20 || share > 30 {
+			t.Errorf("partition %d has %d %% of the rates", p, share)
+		}
+	}
 	t.Logf("%d days: %d received, %d volatilities, %d exposures, %d alerts, %d rejected, %d aborted", len(e.days), e.rates, e.volatilities, e.exposures, len(p.alerts), e.gaps, len(all)-e.volatilities)
 }
 
