@@ -127,7 +127,7 @@ func (v *verifier) checkRecords(ctx context.Context, s *scope) (err error) {
 	if err != nil {
 		return err
 	}
-	w := walk{verifier: v, window: window, lines: bufio.NewReaderSize(f, 1<<20), hasher: proof.NewHasher()}
+	w := walk{verifier: v, window: window, lines: bufio.NewReaderSize(f, 1<<20), check: newLineChecker(), hasher: proof.NewHasher()}
 	for i := range s.Streams {
 		for _, file := range s.Streams[i].Files {
 			if err := w.file(ctx, &s.Streams[i], &file); err != nil || v.report.Result != OK {
@@ -144,7 +144,6 @@ func (v *verifier) checkRecords(ctx context.Context, s *scope) (err error) {
 	if w.bytes != s.Bytes {
 		v.report.find(Tampered, scopeFile, "its records have %d bytes, it says %d", w.bytes, s.Bytes)
 	}
-	v.at.Records = v.report.Records
 	v.tell(true)
 	return nil
 }
@@ -154,7 +153,9 @@ type walk struct {
 	*verifier
 	window window
 	lines  *bufio.Reader
-	number int64 // of lines read
+	check  *lineChecker
+	raw    []byte // of the line
+	number int64  // of lines read
 	bytes  int64
 	hasher *proof.Hasher
 }
@@ -234,7 +235,7 @@ func (w *walk) row(row *segment.Row, f *fileScope, sources *[]openSource) (bool,
 		return false, err
 	}
 	if err == nil {
-		err = checkLine(raw, row)
+		err = w.check.check(raw, row)
 	}
 	if err != nil {
 		w.report.find(Tampered, linesFile, "line %d is not what %s holds at offset %d: %v", w.number, f.Path, row.Offset, err)
@@ -247,27 +248,29 @@ func (w *walk) row(row *segment.Row, f *fileScope, sources *[]openSource) (bool,
 	}
 	w.bytes += row.Bytes()
 	w.report.Records++
+	w.at.Records = w.report.Records
+	w.tell(w.report.Records%progressRecords == 0)
 	return true, nil
 }
 
 // errLine: there is no such line where one has to be.
 var errLine = errors.New("no line")
 
-// next reads a line of about limit bytes at most.
+// next reads a line of about limit bytes at most. It is valid until the next.
 func (w *walk) next(limit int64) ([]byte, error) {
 	w.number++
-	var raw []byte
+	w.raw = w.raw[:0]
 	for {
 		part, err := w.lines.ReadSlice('\n')
-		raw = append(raw, part...)
+		w.raw = append(w.raw, part...)
 		switch {
 		case err == nil:
-			return raw, nil
+			return w.raw, nil
 		case err == io.EOF:
 			return nil, fmt.Errorf("%w: the file ends there", errLine)
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("read %s: %w", linesFile, err)
-		case int64(len(raw)) > limit:
+		case int64(len(w.raw)) > limit:
 			return nil, fmt.Errorf("%w: it is longer than the record's can be", errLine)
 		}
 	}

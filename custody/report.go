@@ -94,7 +94,8 @@ type page struct {
 	Omitted        int64
 	Steps          []Step
 	StepsOmitted   int
-	StepsOutside   int // steps whose record is not in the bag
+	StepsOutside   int  // steps whose record is not in the bag
+	StepsCut       bool // the lineage itself is not whole
 	HasLineage     bool
 	Files          []entry
 	FilesOmitted   int
@@ -124,7 +125,7 @@ func (j *export) report(ctx context.Context, who policy.Principal) error {
 		if err != nil {
 			return fmt.Errorf("read lineage: %w", err)
 		}
-		p.HasLineage = true
+		p.HasLineage, p.StepsCut = true, lineage.Truncated
 		j.steps(&p, lineage)
 	}
 	text, err := p.render()

@@ -16,7 +16,8 @@ import (
 
 const (
 	maxTagBytes      = 64 << 20 // a manifest of MaxFiles long paths
-	progressInterval = 64 << 20 // bytes between two calls of a progress function
+	progressInterval = 64 << 20 // bytes hashed between two calls of a progress function
+	progressRecords  = 10_000   // and records compared
 )
 
 // Progress is how far a verification is. Bytes are read, of Total to be

@@ -252,3 +252,13 @@ func TestReportsSayWhatWasDone(t *testing.T) {
 		t.Errorf("a file's name reaches the terminal as it is: %q", &text)
 	}
 }
+
+// TestLinesMayBeSpeltOtherwise writes the lines as another encoder might.
+func TestLinesMayBeSpeltOtherwise(t *testing.T) {
+	dir, _ := bag(t)
+	const lines = "data/records/records.jsonl"
+	raw := readFile(t, dir, lines)
+	writeFile(t, dir, lines, bytes.ReplaceAll(raw, []byte(`"branch":`), []byte(`"branch" : `)))
+	rehash(t, dir)
+	sound(t, dir)
+}
