@@ -126,7 +126,8 @@ type ObjectRef struct {
 }
 
 // SegmentRef names a segment and what a reader needs before opening it.
-// Timestamps are milliseconds since the Unix epoch, over all rows.
+// Timestamps are milliseconds since the Unix epoch, over all rows but markers,
+// whose clock is the broker's; over the markers if there is nothing else.
 type SegmentRef struct {
 	ObjectRef
 	RecordRoot   Digest `json:"record_root"`

@@ -33,7 +33,7 @@ type Footer struct {
 	Counts         schema.Counts
 	FirstOffset    int64
 	LastOffset     int64
-	MinTimestamp   int64 // milliseconds since the Unix epoch, over all rows
+	MinTimestamp   int64 // milliseconds since the Unix epoch, over all rows but markers, if there are others
 	MaxTimestamp   int64
 	LeaderEpochs   []schema.LeaderEpoch
 	Seed           proof.Seed

@@ -20,11 +20,10 @@ func (t *tally) rows() int64 { return t.counts.Rows() }
 
 func (t *tally) add(r *schema.Record, leaf schema.Digest) {
 	if t.rows() == 0 {
-		t.first, t.minTimestamp, t.maxTimestamp = r.Offset, r.Timestamp, r.Timestamp
+		t.first = r.Offset
 	}
 	t.last = r.Offset
-	t.minTimestamp = min(t.minTimestamp, r.Timestamp)
-	t.maxTimestamp = max(t.maxTimestamp, r.Timestamp)
+	t.time(r)
 	if n := len(t.epochs); n == 0 || t.epochs[n-1].Epoch != r.LeaderEpoch {
 		t.epochs = append(t.epochs, schema.LeaderEpoch{Epoch: r.LeaderEpoch, Start: r.Offset})
 	}
@@ -37,6 +36,21 @@ func (t *tally) add(r *schema.Record, leaf schema.Digest) {
 		t.counts.Committed++
 	}
 	t.tree.Append(leaf)
+}
+
+// time widens the range of timestamps. Markers carry the broker's clock, not
+// the history's: they count only while there is nothing else.
+func (t *tally) time(r *schema.Record) {
+	marker := r.Status == schema.Control
+	data := t.counts.Committed+t.counts.Aborted > 0
+	switch {
+	case marker && data:
+		return
+	case t.rows() == 0 || !marker && !data:
+		t.minTimestamp, t.maxTimestamp = r.Timestamp, r.Timestamp
+	default:
+		t.minTimestamp, t.maxTimestamp = min(t.minTimestamp, r.Timestamp), max(t.maxTimestamp, r.Timestamp)
+	}
 }
 
 // summary gives everything but what only the file's bytes tell.
