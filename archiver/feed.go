@@ -3,6 +3,7 @@ package archiver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,9 +61,39 @@ func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition}
 // span is a range of offsets, to exclusive.
 type span struct{ from, to int64 }
 
+// extractions are a batch's rows. There are as many of these as batches under
+// way, and they are used again: their slices were most of the feed's garbage.
+type extractions struct {
+	rows []index.Row
+	list []schema.Extraction
+}
+
+func (e *extractions) grow(n int) {
+	e.rows = e.rows[:0]
+	e.list = slices.Grow(e.list[:0], n)[:n]
+}
+
+// empty lets go of all texts and keeps the slices that hold them.
+func (e *extractions) empty() {
+	clear(e.rows)
+	for i := range e.list {
+		x := &e.list[i]
+		clear(x.Causes)
+		clear(x.Errors)
+		clear(x.Identifiers)
+		x.Reset()
+		if cap(x.Causes)+cap(x.Errors)+cap(x.Identifiers) > keptTexts {
+			*x = schema.Extraction{}
+		}
+	}
+}
+
+// keptTexts bounds what one row's extraction keeps for the next.
+const keptTexts = 256
+
 // item is a batch of fresh rows, or a commit's row.
 type item struct {
-	rows    []index.Row
+	into    *extractions
 	records []*schema.Record
 	spans   []streamSpan
 	segment *index.SegmentRow
@@ -213,6 +244,10 @@ func (f *feed) restart(s schema.Stream, at int64) {
 
 func (f *feed) run(ctx context.Context) error {
 	extracted := make(chan item, 1)
+	free := make(chan *extractions, feedDepth)
+	for range feedDepth {
+		free <- new(extractions)
+	}
 	go func() {
 		defer close(extracted)
 		for {
@@ -220,7 +255,14 @@ func (f *feed) run(ctx context.Context) error {
 			case <-ctx.Done():
 				return
 			case next := <-f.queue:
-				f.extract(&next)
+				if next.segment == nil {
+					select {
+					case next.into = <-free:
+					case <-ctx.Done():
+						return
+					}
+					f.extract(&next)
+				}
 				select {
 				case extracted <- next:
 				case <-ctx.Done():
@@ -234,6 +276,8 @@ func (f *feed) run(ctx context.Context) error {
 			f.insertSegment(ctx, *next.segment, next.rowsEnd)
 		} else {
 			f.insertFresh(ctx, next)
+			next.into.empty()
+			free <- next.into
 			<-f.slots
 		}
 		f.done()
@@ -242,22 +286,19 @@ func (f *feed) run(ctx context.Context) error {
 }
 
 func (f *feed) extract(next *item) {
-	if next.segment != nil {
-		return
-	}
-	extractions := make([]schema.Extraction, len(next.records))
-	next.rows = make([]index.Row, len(next.records))
+	next.into.grow(len(next.records))
 	for i, record := range next.records {
-		f.rules.Extract(record, &extractions[i])
-		next.rows[i] = index.Row{Record: record, Extraction: &extractions[i]}
+		x := &next.into.list[i]
+		f.rules.Extract(record, x)
+		next.into.rows = append(next.into.rows, index.Row{Record: record, Extraction: x})
 	}
 }
 
 func (f *feed) insertFresh(ctx context.Context, next item) {
 	started := time.Now()
-	err := f.index.InsertRecords(ctx, next.rows, started)
+	err := f.index.InsertRecords(ctx, next.into.rows, started)
 	f.outcome(ctx, err)
-	f.metrics.indexed(len(next.rows), time.Since(started), err)
+	f.metrics.indexed(len(next.into.rows), time.Since(started), err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range next.spans {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,13 +50,14 @@ func (a *Archiver) dispatch(ctx context.Context) {
 }
 
 func (a *Archiver) sealer(ctx context.Context) {
+	var e encoder
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case j := <-a.jobs:
 			started := time.Now()
-			head, row, err := a.seal(ctx, j)
+			head, row, err := a.seal(ctx, &e, j)
 			if ctx.Err() != nil {
 				return
 			}
@@ -68,7 +68,7 @@ func (a *Archiver) sealer(ctx context.Context) {
 
 // seal is the commit protocol's steps 5 to 7. Only a foreign commit at our seq
 // makes it fail; what can pass is retried until it passes or ctx ends.
-func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.SegmentRow, error) {
+func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, index.SegmentRow, error) {
 	a.mu.Lock()
 	head, p := j.p.head, j.p
 	c := a.commit(schema.KindGap, p.stream, head)
@@ -83,11 +83,10 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 	var summary *index.Summary
 	if len(j.rows) > 0 {
 		summary = index.NewSummary()
-		body, written, err := a.encode(j, summary)
+		written, err := a.encode(e, j, summary)
 		if err != nil {
 			return head, index.SegmentRow{}, err
 		}
-		defer encoded.Put(body)
 		c.Kind, c.Records, c.LeaderEpochs = schema.KindSegment, written.Counts, written.LeaderEpochs
 		c.Segment = &schema.SegmentRef{
 			ObjectRef: schema.ObjectRef{
@@ -96,7 +95,7 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 			RecordRoot: written.RecordRoot, MinTimestamp: written.MinTimestamp, MaxTimestamp: written.MaxTimestamp,
 		}
 		err = a.patiently(ctx, j, func() error {
-			object, err := a.store.Put(ctx, c.Segment.Key, body.Bytes())
+			object, err := a.store.Put(ctx, c.Segment.Key, e.body.Bytes())
 			if err == nil && object.VersionID != "" {
 				c.Segment.VersionID = &object.VersionID
 			}
@@ -173,34 +172,50 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 	}
 }
 
-// encoded keeps the buffers of sealed segments.
-var encoded = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// encoder is what encoding a segment needs, kept by each sealer: made anew for
+// every segment, its buffers were a quarter of the archiver's garbage.
+type encoder struct {
+	body       bytes.Buffer
+	writer     *segment.Writer // nil before the first segment
+	extraction schema.Extraction
+}
 
-func (a *Archiver) encode(j *job, summary *index.Summary) (*bytes.Buffer, segment.Summary, error) {
-	body := encoded.Get().(*bytes.Buffer)
-	body.Reset()
-	fail := func(err error) (*bytes.Buffer, segment.Summary, error) {
-		encoded.Put(body)
-		return nil, segment.Summary{}, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
+// keptBody is the largest encoded segment whose buffer is kept for the next.
+const keptBody = 32 << 20
+
+// begin empties the encoder for a segment.
+func (e *encoder) begin(o segment.Options) (err error) {
+	if e.body.Cap() > keptBody {
+		e.body = bytes.Buffer{}
 	}
-	writer, err := segment.NewWriter(body, segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)})
-	if err != nil {
+	e.body.Reset()
+	if e.writer == nil {
+		e.writer, err = segment.NewWriter(&e.body, o)
+		return err
+	}
+	return e.writer.Reset(&e.body, o)
+}
+
+func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.Summary, error) {
+	fail := func(err error) (segment.Summary, error) {
+		return segment.Summary{}, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
+	}
+	if err := e.begin(segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)}); err != nil {
 		return fail(err)
 	}
-	var extraction schema.Extraction
 	for i := range j.rows {
-		extraction.Reset()
-		a.rules.Extract(&j.rows[i], &extraction)
-		summary.Add(&j.rows[i], &extraction)
-		if err := writer.Append(&j.rows[i], &extraction); err != nil {
+		e.extraction.Reset()
+		a.rules.Extract(&j.rows[i], &e.extraction)
+		summary.Add(&j.rows[i], &e.extraction)
+		if err := e.writer.Append(&j.rows[i], &e.extraction); err != nil {
 			return fail(err)
 		}
 	}
-	written, err := writer.Close()
+	written, err := e.writer.Close()
 	if err != nil {
 		return fail(err)
 	}
-	return body, written, nil
+	return written, nil
 }
 
 // settle is step 8, and what happens when the seq was somebody else's.
