@@ -37,8 +37,9 @@ func MarkerOf(key []byte) Marker {
 }
 
 // convert keeps the bytes where the client decompressed them. Status is
-// Undecided for a transactional record, until a marker says more.
-func convert(r *kgo.Record, id schema.TopicID, known names) schema.Record {
+// Undecided for a transactional record, until a marker says more. The headers
+// take the first places of room, and what is left of it is returned.
+func convert(r *kgo.Record, id schema.TopicID, known names, room []schema.Header) (schema.Record, []schema.Header) {
 	out := schema.Record{
 		Topic: r.Topic, TopicID: id, Partition: r.Partition, Offset: r.Offset,
 		LeaderEpoch: r.LeaderEpoch, Timestamp: milliseconds(r.Timestamp),
@@ -52,13 +53,13 @@ func convert(r *kgo.Record, id schema.TopicID, known names) schema.Record {
 	case r.Attrs.IsTransactional():
 		out.Status = schema.Undecided
 	}
-	if len(r.Headers) > 0 {
-		out.Headers = make([]schema.Header, len(r.Headers))
+	if n := len(r.Headers); n > 0 {
+		out.Headers, room = room[:n:n], room[n:]
 		for i, h := range r.Headers {
 			out.Headers[i] = schema.Header{Name: known.one(h.Key), Value: h.Value}
 		}
 	}
-	return out
+	return out, room
 }
 
 // names keeps one copy of each header name: the client makes a string of each
