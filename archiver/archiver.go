@@ -121,6 +121,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup = newCatchup(store, book, x, rules, a.log)
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.catchup, a.metrics, a.log)
+	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	return a, nil
 }

@@ -41,7 +41,8 @@ type catchup struct {
 	rules Rules
 	log   *slog.Logger
 
-	recheck bool // an unclean stop: see Options.Recheck
+	recheck  bool   // an unclean stop: see Options.Recheck
+	inserted func() // told when the index has taken commits; nil: nobody is
 
 	mu      sync.Mutex
 	dirty   map[streamKey]schema.Stream
@@ -118,6 +119,9 @@ func (c *catchup) drain(ctx context.Context) {
 			continue
 		}
 		wait = time.Second
+		if done.Commits > 0 && c.inserted != nil {
+			c.inserted()
+		}
 		if done.Segments > 0 {
 			c.log.Info("index caught up from the archive", "topic", s.Topic, "partition", s.Partition,
 				"segments", done.Segments, "records", done.Records)
