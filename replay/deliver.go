@@ -2,10 +2,12 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -108,7 +110,9 @@ func (a *attempt) transact(ctx context.Context, b *batch) error {
 	a.producer.Produce(writing, place.Topic, place.Partition, position)
 	if err := a.producer.Commit(writing); err != nil {
 		a.metrics.transactions.WithLabelValues("unknown").Inc()
-		a.takeBack(ctx)
+		if !errors.Is(err, kafka.ErrFenced) { // then it is somebody else's to end
+			a.takeBack(ctx)
+		}
 		return err
 	}
 	a.metrics.transactions.WithLabelValues("committed").Inc()

@@ -39,7 +39,7 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request Reques
 		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "plan replay: the plan takes %d bytes, at most %d", len(raw), maxPlanBytes-(1<<20)),
 			"narrow the time range or name fewer topics")
 	}
-	targets, notes, err := s.inspect(ctx, d, id)
+	targets, notes, err := s.targetsOf(ctx, d, id)
 	if err != nil {
 		return nil, fmt.Errorf("plan replay: %w", err)
 	}
@@ -54,6 +54,19 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request Reques
 	// What is said of the targets is as of now, not as of the first planning.
 	kept.Warnings = object.Warnings
 	return summary(kept, d, targets)
+}
+
+// targetsOf names and checks a plan's targets. Those of a plan that was run
+// already are its job's own: they may exist.
+func (s *Service) targetsOf(ctx context.Context, d *document, id string) ([]target, []string, error) {
+	st, err := s.loadState(ctx, id)
+	if schema.KindOf(err) == schema.NotFound {
+		return s.inspect(ctx, d, id)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return st.Targets, []string{fmt.Sprintf("this plan was run already, its job is %s: running it again gives that job; another target_prefix makes another one", st.State)}, nil
 }
 
 func planKey(id string) string { return schema.ReplayPrefix + id + "/plan.json" }

@@ -58,6 +58,10 @@ func TestReplayIsIdentical(t *testing.T) {
 	if err != nil || again.State != replay.Done {
 		t.Errorf("run again: %+v, %v", again, err)
 	}
+	replanned, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"rates", "orders"}, From: from, To: to})
+	if err != nil || replanned.ID != plan.ID || len(replanned.Warnings) != 1 || !strings.Contains(replanned.Warnings[0], "already") {
+		t.Errorf("planned after it was run: %+v, %v", replanned, err)
+	}
 	jobs, err := s.List(t.Context(), everybody)
 	if err != nil || len(jobs) != 1 || jobs[0].ID != plan.ID {
 		t.Errorf("listed %+v, %v", jobs, err)

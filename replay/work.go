@@ -185,6 +185,9 @@ func (c *claim) keep(ctx context.Context) {
 	defer every.Stop()
 	for {
 		st := c.state()
+		if st.isEnded() {
+			return
+		}
 		if st.Cancel {
 			c.cancel(errCancelled)
 			return

@@ -51,7 +51,7 @@ type Producer struct {
 	epoch  int16
 
 	mu     sync.Mutex
-	failed error // the first record that was refused
+	failed error // why a record was refused
 }
 
 // NewProducer checks the options; nothing is dialled yet.
@@ -127,10 +127,13 @@ func (p *Producer) Produce(ctx context.Context, topic string, partition int32, r
 		if err == nil {
 			return
 		}
+		err = produceError(fmt.Sprintf("produce to %s", named(topic, partition)), err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.failed == nil {
-			p.failed = produceError(fmt.Sprintf("produce to %s", named(topic, partition)), err)
+		// One record that is refused makes the client give up the others: keep
+		// the reason, not its consequence.
+		if p.failed == nil || schema.KindOf(p.failed) == schema.Unavailable && schema.KindOf(err) != schema.Unavailable {
+			p.failed = err
 		}
 	})
 }

@@ -41,6 +41,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "archiver":
 		childArchiver()
+	case "replay":
+		childReplay()
 	case "":
 		os.Exit(m.Run())
 	default:
@@ -56,6 +58,7 @@ type engines struct {
 	S3, Region, Bucket, Prefix, Access, Secret   string
 	ClickHouse, Database, IndexUser, IndexSecret string
 	Point                                        string
+	Target                                       string // a replay's target prefix
 }
 
 func startEngines(t *testing.T) (engines, *kgo.Client) {
