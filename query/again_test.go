@@ -53,7 +53,7 @@ func TestInsertingAgainChangesNoAnswer(t *testing.T) {
 	}
 	want := answers()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check asks two dozen questions
-		if err := flag.Set("rapid.checks", "10"); err != nil {
+		if err := flag.Set("rapid.checks", "5"); err != nil {
 			t.Fatal(err)
 		}
 		defer flag.Set("rapid.checks", f.DefValue) //nolint:errcheck // it was this before

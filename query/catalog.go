@@ -210,3 +210,15 @@ func (c *catalog) incarnation(who policy.Principal, topic string, id *schema.Top
 	newest, ok := c.newest[topic]
 	return index.Incarnation{Topic: topic, TopicID: newest}, ok
 }
+
+// deadLetterTopics gives the topics that are dead letter topics by their names.
+func (c *catalog) deadLetterTopics() []string {
+	var topics []string
+	for topic := range c.newest {
+		if isDeadLetterTopic(topic) {
+			topics = append(topics, topic)
+		}
+	}
+	slices.Sort(topics)
+	return topics
+}

@@ -263,6 +263,7 @@ type pipeline struct {
 	days       int
 	span       int  // days of the window
 	sameTime   bool // services pass record times on
+	rejects    bool // a cell without a quote goes to a dead letter topic
 }
 
 func hexID(bytes int) string {
@@ -304,6 +305,11 @@ func (p *pipeline) day() (trace string, all []*event) {
 		rate := fmt.Sprintf(`"currency":"%s","rate":1.%04d`, currency, n+p.days)
 		received = append(received, add(&event{id: id, currency: currency, Record: p.produce("fx.rates.received", currency,
 			body("FxRateReceived", "ecb-gateway", id, at, rate), at, "traceparent", "00-"+trace+"-"+hexID(8)+"-01")}))
+	}
+	if p.rejects {
+		at := p.at(0, 40)
+		add(&event{id: hexID(16), Record: p.produce("fx.rates.received.dlq", "ISK", `{"cell":"N/A"}`, at,
+			"traceparent", "00-"+trace+"-"+hexID(8)+"-01", "eventType", "FxRateRejected", "x-error-class", "MissingQuote")})
 	}
 	for n, currency := range p.currencies {
 		id, at := hexID(16), p.at(1, n)

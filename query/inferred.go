@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -20,9 +21,13 @@ const (
 	fed       = 0.10
 )
 
+// maxCandidates bounds how many earlier hops are considered for one.
+const maxCandidates = 2000
+
 // feeds is which topics feed which, as declared edges have shown.
 type feeds struct {
-	parents map[string]map[string]bool // of a child's topic
+	parents  map[string]map[string]bool // of a child's topic
+	upstream map[[2]string]bool         // what isUpstream found out; of a trace's own topology only
 }
 
 // feedsAge is how old a topology may be.
@@ -67,7 +72,7 @@ func (f *feeds) add(parent, child string) {
 
 // with gives the topology with a trace's own declared edges added.
 func (f *feeds) with(g *graph) *feeds {
-	own := &feeds{parents: make(map[string]map[string]bool, len(f.parents))}
+	own := &feeds{parents: make(map[string]map[string]bool, len(f.parents)), upstream: map[[2]string]bool{}}
 	for child, parents := range f.parents {
 		for parent := range parents {
 			own.add(parent, child)
@@ -83,6 +88,16 @@ func (f *feeds) with(g *graph) *feeds {
 
 // isUpstream tells whether events of a topic flow, over any hops, into another.
 func (f *feeds) isUpstream(topic, of string) bool {
+	key := [2]string{topic, of}
+	is, ok := f.upstream[key]
+	if !ok {
+		is = f.leadsTo(topic, of)
+		f.upstream[key] = is
+	}
+	return is
+}
+
+func (f *feeds) leadsTo(topic, of string) bool {
 	seen := map[string]bool{of: true}
 	queue := []string{of}
 	for len(queue) > 0 {
@@ -118,15 +133,21 @@ func (g *graph) infer(known *feeds) {
 	var inferred []Edge
 	for child := range g.hits {
 		h := &g.hits[child]
-		if declared[child] || isCopy(h) || h.Stage == schema.StageDeadLetter || h.Stage == schema.StageIngestion {
+		if declared[child] || isAside(h) || h.Stage == schema.StageIngestion {
 			continue
 		}
-		candidates, feeding := g.candidates(child, f)
-		if edge, ok := g.likeliest(child, candidates, feeding, lanes); ok {
+		topics, feeding := g.candidates(child, f)
+		if edge, ok := g.likeliest(child, topics, feeding, lanes); ok {
 			inferred = append(inferred, edge)
 		}
 	}
 	g.edges = append(g.edges, inferred...)
+}
+
+// isAside tells whether a record repeats another or reports that it failed:
+// neither leads on to the next step.
+func isAside(h *index.Hit) bool {
+	return isCopy(h) || h.Stage == schema.StageDeadLetter || isDeadLetterTopic(h.Topic)
 }
 
 // isCopy tells whether a record names another that it repeats.
@@ -134,38 +155,48 @@ func isCopy(h *index.Hit) bool {
 	return slices.ContainsFunc(h.Causes, func(c schema.Cause) bool { return c.Kind == schema.CauseCopy })
 }
 
-// candidates are the earlier hops on the topics that feed the child's; if no
-// such topic has any, those of the one topic that came last before it and that
-// it does not feed itself. feeding tells which of the two it was.
-func (g *graph) candidates(child int, f *feeds) (list []int, feeding bool) {
+// candidates are the earlier hops by topic, the topic that came last before the
+// child first: those on topics that feed the child's; if there are none, on all
+// that it does not feed itself. feeding tells which of the two it was.
+func (g *graph) candidates(child int, f *feeds) (topics [][]int, feeding bool) {
 	h := &g.hits[child]
-	var near []int
-	for i := range g.hits {
+	var feeders, near []int
+	end := sort.Search(len(g.hits), func(i int) bool { return g.hits[i].Timestamp > h.Timestamp })
+	for i := max(0, end-maxCandidates); i < end; i++ {
 		p := &g.hits[i]
-		if p.Topic == h.Topic || p.Stage == schema.StageDeadLetter || isCopy(p) || f.isUpstream(h.Topic, p.Topic) {
+		if p.Topic == h.Topic || isAside(p) || f.isUpstream(h.Topic, p.Topic) {
 			continue
 		}
-		if f.parents[h.Topic][p.Topic] && p.Timestamp <= h.Timestamp {
-			list = append(list, i)
+		if f.parents[h.Topic][p.Topic] {
+			feeders = append(feeders, i)
 		}
 		if before(p, h) {
 			near = append(near, i)
 		}
 	}
-	if len(list) > 0 {
-		return list, true
+	if len(feeders) > 0 {
+		return g.byTopic(feeders), true
 	}
-	if len(near) == 0 {
-		return nil, false
-	}
-	// Hits are in the order of their times, so the last is the nearest.
-	last := g.hits[near[len(near)-1]].Topic
-	for _, i := range near {
-		if g.hits[i].Topic == last {
-			list = append(list, i)
+	return g.byTopic(near), false
+}
+
+// byTopic groups hops, which are in the order of their times; the topic of the
+// last one comes first.
+func (g *graph) byTopic(hops []int) [][]int {
+	var topics [][]int
+	at := map[schema.TopicID]int{}
+	for _, i := range slices.Backward(hops) {
+		id := g.hits[i].TopicID
+		if _, ok := at[id]; !ok {
+			at[id] = len(topics)
+			topics = append(topics, nil)
 		}
+		topics[at[id]] = append(topics[at[id]], i)
 	}
-	return list, false
+	for _, list := range topics {
+		slices.Reverse(list)
+	}
+	return topics
 }
 
 // before tells whether a record is certainly earlier: by its record time, and
@@ -197,20 +228,24 @@ func (g *graph) lanes() map[lane][]int {
 	return lanes
 }
 
-func (g *graph) likeliest(child int, candidates []int, feeding bool, lanes map[lane][]int) (Edge, bool) {
-	if len(candidates) == 0 {
+func (g *graph) likeliest(child int, topics [][]int, feeding bool, lanes map[lane][]int) (Edge, bool) {
+	if len(topics) == 0 {
 		return Edge{}, false
 	}
-	edge := Edge{Child: child, Kind: Inferred}
-	switch same := g.sameKey(child, candidates); {
-	case len(same) > 0:
-		edge.Parent, edge.Rule, edge.Confidence = same[len(same)-1], "same key in the trace", likeKey
-	default:
+	latest := topics[0]
+	edge := Edge{
+		Child: child, Kind: Inferred, Parent: latest[len(latest)-1],
+		Rule: "latest earlier event of the trace", Confidence: likeOrder,
+	}
+	for _, candidates := range topics {
+		if same := g.sameKey(child, candidates); len(same) > 0 {
+			edge.Parent, edge.Rule, edge.Confidence = same[len(same)-1], "same key in the trace", likeKey
+			break
+		}
 		if parent := g.sameRank(child, candidates, lanes); parent >= 0 {
 			edge.Parent, edge.Rule, edge.Confidence = parent, "same place in a partition that runs in parallel", likeRank
 			break
 		}
-		edge.Parent, edge.Rule, edge.Confidence = candidates[len(candidates)-1], "latest earlier event of the trace", likeOrder
 	}
 	edge.Evidence = g.hits[edge.Parent].Topic + " came before"
 	if feeding {

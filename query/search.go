@@ -70,6 +70,9 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request Searc
 	}
 	if filter.Stage != nil {
 		filter.Stage.Topics, filter.Stage.Types = e.stages.pairs(filter.Stage.Stage)
+		if filter.Stage.Stage == schema.StageDeadLetter {
+			filter.Stage.Whole = c.deadLetterTopics()
+		}
 	}
 	var hits []index.Hit
 	var more bool
@@ -221,11 +224,9 @@ func (e *Engine) passes(h *index.Hit, f *index.Filter) bool {
 	if f.Stage == nil {
 		return true
 	}
-	stage := h.Stage
-	if stage == schema.StageUnknown {
-		stage, _ = e.stages.get(topicType{h.Topic, h.EventType})
-	}
-	return stage == f.Stage.Stage
+	hit := Hit{Topic: h.Topic, EventType: h.EventType, Stage: h.Stage}
+	e.name(&hit)
+	return hit.Stage == f.Stage.Stage
 }
 
 // windowOf is the filter's time as a look-up takes it; nil: any.

@@ -98,8 +98,13 @@ func TestSearch(t *testing.T) {
 func TestSearchByStageThatWasComputed(t *testing.T) {
 	a := newArchive(t, nil)
 	p := newPipeline(a, 3)
+	p.rejects = true
 	trace, _ := p.day()
 	a.sealAll()
+	dead := a.searchAll(everybody(), query.SearchRequest{Stage: "dead-letter"})
+	if len(dead) != 1 || !strings.HasPrefix(dead[0], "fx.rates.received.dlq/") {
+		t.Errorf("dead letters: %v", dead)
+	}
 	stage := query.SearchRequest{Stage: "enrichment"}
 	if got := a.searchAll(everybody(), stage); len(got) != 0 {
 		t.Errorf("nothing was compared yet, and %v are enrichments", got)

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 	ruleDeclared   = "declared by the producer"
 	ruleDeadLetter = "dead-letter headers"
 	ruleReplay     = "replay headers"
+	ruleName       = "the topic's name"
 	ruleRoot       = "no parent"
 	ruleTopic      = "as other records of this topic and type"
 	ruleUnknown    = "not known: no payload was compared"
@@ -78,11 +80,29 @@ func (k *knownStages) pairs(stage schema.Stage) (topics, types []string) {
 	return topics, types
 }
 
-// name gives a hit outside a trace its stage: declared, else known.
+// name gives a hit outside a trace its stage: declared, else by the topic's
+// name, else known.
 func (e *Engine) name(h *Hit) {
-	if h.Stage == schema.StageUnknown {
+	switch {
+	case h.Stage != schema.StageUnknown:
+	case isDeadLetterTopic(h.Topic):
+		h.Stage = schema.StageDeadLetter
+	default:
 		h.Stage, _ = e.stages.get(topicType{h.Topic, h.EventType})
 	}
+}
+
+// isDeadLetterTopic tells whether a topic is named as dead letter topics are:
+// the usual suffixes of Spring Kafka, Kafka Connect and convention.
+func isDeadLetterTopic(topic string) bool {
+	topic = strings.ToLower(topic)
+	for _, word := range []string{"dlq", "dlt", "dead-letter", "deadletter", "dead-letters", "deadletters", "dead_letter", "dead_letters"} {
+		rest, ok := strings.CutSuffix(topic, word)
+		if ok && (rest == "" || strings.HasSuffix(rest, ".") || strings.HasSuffix(rest, "-") || strings.HasSuffix(rest, "_")) {
+			return true
+		}
+	}
+	return false
 }
 
 // decideStages gives every hop its stage. If payloads were read they say;
@@ -122,6 +142,9 @@ func (e *Engine) stage(g *graph, hop int, parents []int, named bool) stageOf {
 		return stageOf{h.Stage, ruleReplay}
 	default:
 		return stageOf{h.Stage, ruleDeclared}
+	}
+	if isDeadLetterTopic(h.Topic) {
+		return stageOf{schema.StageDeadLetter, ruleName}
 	}
 	key := topicType{h.Topic, h.EventType}
 	if !named {

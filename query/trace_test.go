@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
@@ -32,6 +33,7 @@ func TestTraceOfThePipeline(t *testing.T) {
 	for range 21 {
 		p.day()
 	}
+	p.rejects = true
 	trace, events := p.day()
 	a.sealAll()
 	for _, diffs := range []bool{false, true} {
@@ -109,13 +111,14 @@ func checkStages(t *testing.T, answer *query.Trace, diffs bool) {
 	want := map[string]schema.Stage{
 		"fx.rates.received": schema.StageIngestion, "fx.rates.enriched": schema.StageEnrichment,
 		"fx.risk.volatility": schema.StageTransformation, "fx.risk.exposure": schema.StageTransformation, "fx.risk.alerts": schema.StageTransformation,
+		"fx.rates.received.dlq": schema.StageDeadLetter,
 	}
 	for i := range answer.Hops {
 		h := &answer.Hops[i]
 		if h.Stage != want[h.Topic] {
 			t.Errorf("%s is %s by %q", h.Coordinates(), h.Stage, h.StageRule)
 		}
-		if diffs != h.HasKey || diffs != (h.Diff != nil) && h.Topic != "fx.rates.received" {
+		if diffs != h.HasKey || diffs != (h.Diff != nil) && !strings.HasPrefix(h.Topic, "fx.rates.received") {
 			t.Errorf("%s: diffs %v, key read %v, diff %v", h.Coordinates(), diffs, h.HasKey, h.Diff != nil)
 		}
 		if h.Topic == "fx.rates.enriched" && diffs {
@@ -238,4 +241,21 @@ func TestTraceCutByItsLimit(t *testing.T) {
 			t.Errorf("facts only, and %+v", e)
 		}
 	}
+}
+
+// TestTraceOfThousands: a batch job that writes one trace id everywhere must
+// not take the engine with it.
+func TestTraceOfThousands(t *testing.T) {
+	a := newArchive(t, nil)
+	trace, start := hexID(16), newPipeline(a, 1).at(0, 0)
+	for n := range 6000 {
+		at := start.Add(time.Duration(n) * time.Millisecond)
+		a.produce([]string{"a", "b", "c"}[n%3], fmt.Sprintf("k%d", n%7), `{"n":1}`, at, "traceId", trace, "eventType", "T")
+	}
+	a.sealAll()
+	answer := a.trace(everybody(), trace, query.TraceOptions{Limit: query.MaxTraceHops, Diffs: true})
+	if len(answer.Hops) != query.MaxTraceHops || !answer.Truncated {
+		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	}
+	checkEdges(t, answer)
 }

@@ -234,6 +234,7 @@ func TestSearchFilters(t *testing.T) {
 		"known stage": {index.Filter{Stage: &index.StageFilter{
 			Stage: schema.StageEnrichment, Topics: []string{"b"}, Types: []string{"Enriched'"},
 		}}, "b/0/2"},
+		"whole topic's stage": {index.Filter{Stage: &index.StageFilter{Stage: schema.StageDelivery, Whole: []string{"a", "b"}}}, "b/0/2"},
 		"not the topic's stage": {index.Filter{Stage: &index.StageFilter{
 			Stage: schema.StageEnrichment, Topics: []string{"a"}, Types: []string{"Enriched'"},
 		}}, ""},

@@ -33,11 +33,13 @@ type Incarnation struct {
 }
 
 // StageFilter gives records whose declared stage is Stage, and those without a
-// declared one of a topic and event type that is known to do this.
+// declared one of a topic and event type, or of a topic as a whole, that is
+// known to do this.
 type StageFilter struct {
 	Stage  schema.Stage
 	Topics []string // parallel to Types
 	Types  []string
+	Whole  []string // topics of which all records do
 }
 
 // Mark is a place in the order of a search: newest first, then by identity.
@@ -184,9 +186,9 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 		if len(f.Stage.Topics) != len(f.Stage.Types) {
 			return "", nil, fmt.Errorf("search records: %d topics with %d types", len(f.Stage.Topics), len(f.Stage.Types))
 		}
-		with("(toString(stage) = {stage:String} OR stage = 'unknown' AND has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type))))",
+		with("(toString(stage) = {stage:String} OR stage = 'unknown' AND (topic IN {stage_whole:Array(String)} OR has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type)))))",
 			clickhouse.Named("stage", f.Stage.Stage.String()),
-			clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types))
+			clickhouse.Named("stage_whole", f.Stage.Whole), clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types))
 	}
 	if m := f.After; m != nil {
 		with("(timestamp, topic_id, partition, branch, offset) < ({at:Int64}, toFixedString(unhex({at_topic:String}), 16), {at_partition:Int32}, {at_branch:Int32}, {at_offset:Int64})",
