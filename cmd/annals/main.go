@@ -87,10 +87,8 @@ func run(args []string, out, errs io.Writer) int {
 
 // The exit codes.
 const (
-	exitFailed       = 1
-	exitIncomplete   = 2
-	exitUnverifiable = 3
-	exitUsage        = 4
+	exitFailed = 1
+	exitUsage  = 4
 )
 
 // exitError ends the program with a code after everything was said.

@@ -33,6 +33,7 @@ type parts struct {
 	index    *index.Index
 	rules    *extract.Rules
 	writer   string // names this process in commits and leases
+	tempDir  string // of exports; "": the system's
 	closers  []func()
 }
 

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
-	"sync"
-	"time"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -60,7 +59,7 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 			return err
 		}
 	}
-	server, jobs, err := p.server(roles, a, false)
+	server, err := p.server(roles, a, false)
 	if err != nil {
 		return err
 	}
@@ -69,47 +68,64 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
-	group.Go(func() error { return server.Run(running) })
+	group.Go(func() error { return server.run(running, roles) })
 	if a != nil {
 		group.Go(func() error { return a.Run(running) })
-	} else {
-		group.Go(func() error { return jobs.Work(running) })
 	}
 	return group.Wait()
 }
 
-// server makes the web server of this process, and the replay service whose
-// Work a process with the role serve runs; a is nil where it does not archive.
-func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*web.Server, *replay.Service, error) {
+// serving is what answers the web API in this process.
+type serving struct {
+	*web.Server
+	jobs   *replay.Service
+	health *health
+}
+
+// run serves until ctx ends; with the role serve it works on replays too.
+func (s *serving) run(ctx context.Context, roles []string) error {
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.Run(running) })
+	group.Go(func() error { s.health.watch(running); return nil })
+	if slices.Contains(roles, "serve") {
+		group.Go(func() error { return s.jobs.Work(running) })
+	}
+	return group.Wait()
+}
+
+// server makes what answers the web API; a is nil where this process does not
+// archive.
+func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*serving, error) {
 	admin, err := kafka.NewAdmin(p.kafka)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	p.closers = append(p.closers, admin.Close)
 	fresh, err := kafka.NewReader(p.kafka)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	engine, err := query.New(query.Options{
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	jobs, err := p.replayService(engine)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	exporter, err := custody.New(custody.Options{
 		Store: p.store, Ledger: p.book, Traces: exportTraces{traces{engine}}, Lineages: lineages{engine},
-		Agent: "annals " + telemetry.Version().String(), Logger: p.log,
+		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	state := newHealth(p, admin, a)
 	services := web.Services{
-		Queries: queries{engine}, Replays: replays{jobs}, Exports: exports{exporter}, Health: p.health(admin, a),
+		Queries: queries{engine}, Replays: replays{jobs}, Exports: exports{exporter}, Health: state.now,
 	}
 	if a != nil {
 		services.Sealer = sealer{a}
@@ -119,7 +135,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*web.Se
 		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log,
 		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
 	}, services)
-	return server, jobs, err
+	return &serving{server, jobs, state}, err
 }
 
 func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
@@ -141,44 +157,4 @@ type sealer struct{ a *archiver.Archiver }
 func (s sealer) Seal(ctx context.Context, wait bool) (int, int64, error) {
 	sealed, err := s.a.Seal(ctx, wait)
 	return sealed.Partitions, sealed.Records, err
-}
-
-// health asks the dependencies at most every two seconds, in the background of
-// the request that finds the last answer too old.
-func (p *parts) health(admin *kafka.Admin, a *archiver.Archiver) func() map[string]string {
-	var mu sync.Mutex
-	state := map[string]string{"kafka": "not asked yet", "store": "not asked yet", "index": "not asked yet"}
-	var asked time.Time
-	check := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		said := func(err error) string {
-			if err == nil {
-				return ""
-			}
-			return err.Error()
-		}
-		now := map[string]string{"kafka": said(admin.Ping(ctx)), "store": said(p.store.Ping(ctx)), "index": said(p.index.Ping(ctx))}
-		if a != nil {
-			for what, trouble := range a.Health() {
-				if now[what] == "" {
-					now[what] = trouble
-				}
-			}
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		state = now
-	}
-	asked = time.Now()
-	go check()
-	return func() map[string]string {
-		mu.Lock()
-		defer mu.Unlock()
-		if time.Since(asked) > 2*time.Second {
-			asked = time.Now()
-			go check()
-		}
-		return state
-	}
 }

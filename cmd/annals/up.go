@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
@@ -41,7 +43,12 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return err
 	}
-	server, jobs, err := p.server([]string{"archive", "serve"}, a, c.Demo)
+	roles := []string{"archive", "serve"}
+	p.tempDir = filepath.Join(cfg.Embedded.DataDir, "tmp")
+	if err := os.MkdirAll(p.tempDir, 0o700); err != nil {
+		return fmt.Errorf("make a folder for temporary files: %w", err)
+	}
+	server, err := p.server(roles, a, c.Demo)
 	if err != nil {
 		return err
 	}
@@ -52,8 +59,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
 	group.Go(func() error { return a.Run(running) })
-	group.Go(func() error { return server.Run(running) })
-	group.Go(func() error { return jobs.Work(running) })
+	group.Go(func() error { return server.run(running, roles) })
 	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
 	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "http://"+address)); err != nil {
 		return err

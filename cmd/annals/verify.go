@@ -2,27 +2,35 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/fx-risk-ai/annals/custody"
 )
 
 // verifyCommand is annals verify.
 type verifyCommand struct {
-	Bag  string `arg:"" help:"Folder of the bag." type:"path"`
+	Bag  string `arg:"" help:"Folder of the bag, or the tar file that the explorer gave." type:"path"`
 	JSON bool   `help:"Print JSON."`
 }
 
 // Run implements kong's command. Exit codes: 0 ok, 1 tampered, 2 incomplete,
 // 3 unverifiable, 4 usage.
-func (c *verifyCommand) Run(ctx context.Context, in *invocation) error {
+func (c *verifyCommand) Run(ctx context.Context, in *invocation) (err error) {
 	var progress func(custody.Progress)
 	if isTerminal(in.err) {
 		progress = func(p custody.Progress) {
 			fmt.Fprintf(in.err, "\r\x1b[K%s of %s hashed, %d records compared", size(p.Bytes), size(p.Total), p.Records)
 		}
 	}
-	report, err := custody.Verify(ctx, c.Bag, progress)
+	dir, remove, err := unpacked(ctx, c.Bag)
+	if err != nil {
+		return err
+	}
+	defer both(&err, remove)
+	report, err := custody.Verify(ctx, dir, progress)
 	if progress != nil {
 		fmt.Fprint(in.err, "\r\x1b[K")
 	}
@@ -36,14 +44,31 @@ func (c *verifyCommand) Run(ctx context.Context, in *invocation) error {
 	if err := write(in.out); err != nil {
 		return err
 	}
-	switch report.Result {
-	case custody.OK:
-		return nil
-	case custody.Tampered:
-		return exitError(exitFailed)
-	case custody.Incomplete:
-		return exitError(exitIncomplete)
-	default:
-		return exitError(exitUnverifiable)
+	if code := report.Result.ExitCode(); code != 0 {
+		return exitError(code)
 	}
+	return nil
+}
+
+// unpacked gives the bag's folder: a tar file is unpacked beside the system's
+// other temporary files, and removed at the end.
+func unpacked(ctx context.Context, bag string) (dir string, remove func() error, err error) {
+	info, err := os.Stat(bag)
+	if err != nil || info.IsDir() {
+		return bag, func() error { return nil }, nil // Verify says what is wrong with it
+	}
+	f, err := os.Open(bag)
+	if err != nil {
+		return "", nil, fmt.Errorf("open bag: %w", err)
+	}
+	defer f.Close()
+	temporary, err := os.MkdirTemp("", "annals-verify-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a folder to unpack into: %w", err)
+	}
+	dir = filepath.Join(temporary, "bag")
+	if err := custody.Unpack(ctx, f, dir); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(temporary))
+	}
+	return dir, func() error { return os.RemoveAll(temporary) }, nil
 }
