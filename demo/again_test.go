@@ -74,12 +74,16 @@ func TestLiveDaysRunAgain(t *testing.T) {
 	again := make(chan struct{})
 	cfg := config(brokers, from, to)
 	cfg.Progress, cfg.Again = w.see, again
-	cfg.LiveInterval = 50 * time.Millisecond
-	run(t, cfg, demo.Services()...)
+	run(t, cfg, demo.RateEnricher, demo.RiskEngine, demo.RiskAlerts)
+	slow := cfg
+	slow.LiveInterval = time.Hour
+	stop := run(t, slow, demo.ECBGateway)
 	eventually(t, "the live days", func() bool { return w.of(demo.ECBGateway).Phase == demo.PhaseLive })
 	if err := demo.RunAgain(t.Context(), cfg); !errors.Is(err, demo.ErrStillRunning) {
 		t.Fatalf("running again in the middle of a run: %v, want %v", err, demo.ErrStillRunning)
 	}
+	stop()
+	run(t, cfg, demo.ECBGateway)
 	eventually(t, "the first run", func() bool { return w.of(demo.ECBGateway).Phase == demo.PhaseDone })
 	again <- struct{}{}
 	eventually(t, "the second run", func() bool {
