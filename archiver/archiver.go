@@ -61,7 +61,7 @@ type Options struct {
 	// the segments of the ten minutes before its newest commit are hashed and
 	// indexed again, since an index that does not sync may have lost rows.
 	Recheck    bool
-	Memory     int64  // bytes of buffered records in the process; 256 MiB if zero
+	Memory     int64  // bytes of buffered records in the process; 96 MiB if zero
 	Writer     string // names this process in commits
 	Build      string
 	Logger     *slog.Logger
@@ -101,7 +101,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		return nil, schema.Errorf(schema.Invalid, "an archiver needs a consumer group and a writer name")
 	}
 	if options.Memory == 0 {
-		options.Memory = 256 << 20
+		options.Memory = 96 << 20
 	}
 	if options.Discovery == 0 {
 		options.Discovery = 10 * time.Second
@@ -343,9 +343,14 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 func (a *Archiver) CatchUp(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, a.changed.Broadcast)
 	defer stop()
+	// The brokers are asked, not the last listing: a topic made since counts.
+	cluster, err := a.admin.Cluster(ctx)
+	if err != nil {
+		return err
+	}
 	var names []string
-	for _, t := range a.Topics() {
-		if t.Archived {
+	for _, t := range cluster.Topics {
+		if a.topics.refusal(t) == "" {
 			names = append(names, t.Name)
 		}
 	}
