@@ -193,5 +193,5 @@ func (a *attempt) batchLimit(ctx context.Context, name string, t *topicPlan) int
 		a.log.Info("the limits of a replay's target are unknown", "topic", name, "err", err)
 	}
 	largest, _ := t.largest(a.doc)
-	return int32(min(max(limit, largest, 512), maxRecordBytes))
+	return int32(min(max(limit, largest, smallestBatch), maxRecordBytes))
 }

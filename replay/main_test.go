@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/kafka"
@@ -252,4 +255,10 @@ func (r *rig) archive(t testing.TB, s schema.Stream, n int) []schema.Record {
 func (r *rig) put(t testing.TB, s schema.Stream, records []schema.Record) {
 	t.Helper()
 	replaytest.Archive(t, r.store, s, records, 1000)
+}
+
+func deleteTopic(t *testing.T, client *kgo.Client, name string) {
+	t.Helper()
+	_, err := kadm.NewClient(client).DeleteTopic(t.Context(), name)
+	must(t, err)
 }

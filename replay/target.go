@@ -30,6 +30,9 @@ const (
 // a request.
 const maxRecordBytes = 90 << 20
 
+// smallestBatch is the least bound on a batch that the client takes.
+const smallestBatch = 512
+
 // defaultMessageBytes is Kafka's own limit where a topic's is not known.
 const defaultMessageBytes = 1_048_588
 
@@ -138,6 +141,9 @@ func fits(d *document, t *topicPlan, name string, config map[string]string) ([]s
 		if largest, _ := t.largest(d); largest > limit {
 			return nil, tooLarge(t, d, limit, name)
 		}
+		if limit < smallestBatch {
+			return nil, schema.Errorf(schema.Conflict, "target topic %s takes batches of %d bytes (%s), less than the client's smallest of %d", name, limit, messageBytes, smallestBatch)
+		}
 	}
 	var notes []string
 	now := time.Now().UnixMilli()
@@ -245,7 +251,8 @@ func (s *Service) create(ctx context.Context, d *document, t *topicPlan, name st
 	}
 	// Records that their producer compressed may be larger than the source's
 	// limit when they stand alone.
-	if largest, _ := t.largest(d); largest > limit {
+	if largest, _ := t.largest(d); largest > limit || limit < smallestBatch {
+		largest = max(largest, smallestBatch)
 		configs[messageBytes] = strconv.FormatInt(largest, 10)
 		s.log.Info("replay target takes larger batches than its source", "topic", name, "bytes", largest)
 	}
