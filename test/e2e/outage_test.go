@@ -130,8 +130,9 @@ func (e *ownEngines) stopClickHouse() error {
 	return err
 }
 
-// unready gives the dependencies that /readyz names; none when it is ready.
-func unready(t testing.TB, i *instance.Instance) []string {
+// unready gives the dependencies that /readyz names, and why; none when it is
+// ready.
+func unready(t testing.TB, i *instance.Instance) map[string]string {
 	t.Helper()
 	status, body := i.Get(t, "/readyz")
 	var answer struct {
@@ -144,22 +145,21 @@ func unready(t testing.TB, i *instance.Instance) []string {
 	if answer.Ready != (status == http.StatusOK) || answer.Ready != (len(answer.NotReady) == 0) {
 		t.Errorf("/readyz: status %d with %s", status, body)
 	}
-	return names(answer.NotReady)
+	return answer.NotReady
 }
 
 // becomes waits until exactly these dependencies are not ready.
 func becomes(t testing.TB, i *instance.Instance, want ...string) {
 	t.Helper()
 	instance.Eventually(t, 45*time.Second, func() error {
-		var got []string
-		for _, name := range unready(t, i) {
-			if name == "kafka" || name == "store" || name == "index" {
-				got = append(got, name)
-			} else if len(want) == 0 {
-				got = append(got, name)
+		got := unready(t, i)
+		var found []string
+		for _, name := range []string{"index", "kafka", "store"} {
+			if got[name] != "" {
+				found = append(found, name)
 			}
 		}
-		if !slices.Equal(got, want) {
+		if !slices.Equal(found, want) || len(want) == 0 && len(got) > 0 {
 			return fmt.Errorf("not ready: %v, want %v", got, want)
 		}
 		return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -277,9 +278,11 @@ func (i *Instance) Log() string {
 	return string(raw)
 }
 
-// Tail is the end of Log, in lines.
+// Tail is the end of Log, in lines; what it says of requests is left out.
 func (i *Instance) Tail(lines int) string {
-	all := strings.Split(strings.TrimRight(i.Log(), "\n"), "\n")
+	all := slices.DeleteFunc(strings.Split(strings.TrimRight(i.Log(), "\n"), "\n"), func(line string) bool {
+		return strings.Contains(line, `"msg":"request answered"`)
+	})
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
