@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/fx-risk-ai/annals/custody"
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // verifyCommand is annals verify.
@@ -24,6 +25,9 @@ func (c *verifyCommand) Run(ctx context.Context, in *invocation) (err error) {
 		progress = func(p custody.Progress) {
 			fmt.Fprintf(in.err, "\r\x1b[K%s of %s hashed, %d records compared", size(p.Bytes), size(p.Total), p.Records)
 		}
+	}
+	if _, err := os.Stat(c.Bag); errors.Is(err, os.ErrNotExist) {
+		return schema.InvalidField("bag", "there is no bag at %s", c.Bag) // not exit code 1, which says tampered
 	}
 	dir, remove, err := unpacked(ctx, c.Bag)
 	if err != nil {
