@@ -44,11 +44,12 @@ func TestTwoWorkersAtOnce(t *testing.T) {
 	archived := r.topic(t, "orders", 2, 600, 100)
 	var commits atomic.Int64
 	slow := watched{Brokers: r.cluster, commit: func(context.Context) { commits.Add(1); time.Sleep(3 * time.Millisecond) }}
+	fight := time.Now().Add(3 * time.Second) // then one of them may come to the end
 	var services []*replay.Service
 	for _, name := range []string{"one", "two"} {
 		s, err := replay.New(replay.Options{
-			PositionTopic: positions, Worker: name, Lease: time.Minute, Poll: 40 * time.Millisecond, Batch: 2 << 10, Logger: r.log,
-		}, slow, blind{r.store}, r.book, nil)
+			PositionTopic: positions, Worker: name, Lease: 2 * time.Second, Poll: 40 * time.Millisecond, Batch: 2 << 10, Logger: r.log,
+		}, slow, blind{r.store, fight}, r.book, nil)
 		must(t, err)
 		services = append(services, s)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
@@ -51,12 +52,16 @@ func (p watchedProducer) Commit(ctx context.Context) error {
 	return p.Producer.Commit(ctx)
 }
 
-// blind does not see leases: whoever uses it takes every job at once.
-type blind struct{ *objstore.Store }
+// blind does not see leases for a while: whoever uses it takes every job at
+// once.
+type blind struct {
+	*objstore.Store
+	until time.Time
+}
 
 func (b blind) Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error) {
 	raw, object, err := b.Store.Get(ctx, key, limit)
-	if err != nil || !strings.HasSuffix(key, "/state.json") {
+	if err != nil || !strings.HasSuffix(key, "/state.json") || time.Now().After(b.until) {
 		return raw, object, err
 	}
 	fields := map[string]json.RawMessage{}
