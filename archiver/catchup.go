@@ -248,7 +248,7 @@ func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindex
 }
 
 // chunk is how many records are extracted and inserted at once.
-const chunk = 20_000
+const chunk = 10_000
 
 func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, error) {
 	row := index.SegmentOf(commit)

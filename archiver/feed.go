@@ -135,14 +135,18 @@ func (a *Archiver) feedFresh(now time.Time) {
 		if p.fed == p.decided {
 			continue
 		}
-		if len(next.records) >= feedBatch*f.pace.Rows && !skip {
+		room := feedBatch*f.pace.Rows - len(next.records)
+		if skip {
+			room = p.decided
+		}
+		if room <= 0 {
 			break
 		}
-		from := p.fedTo()
-		for i := p.fed; i < p.decided; i++ {
+		from, to := p.fedTo(), min(p.decided, p.fed+room)
+		for i := p.fed; i < to; i++ {
 			next.records = append(next.records, &p.rows[i])
 		}
-		p.fed = p.decided
+		p.fed = to
 		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
 	}
 	if !skip {

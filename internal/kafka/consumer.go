@@ -49,7 +49,7 @@ type ConsumerOptions struct {
 	// It must be unique in the group; empty: dynamic.
 	InstanceID string
 	// FetchBytes bounds one fetch per broker, and so the client's own buffer
-	// (about twice this per broker, compressed); 4 MiB if zero.
+	// (about twice this per broker, compressed); 2 MiB if zero.
 	FetchBytes int32
 	// RebalanceTimeout bounds Revoked; 60 s if zero.
 	RebalanceTimeout time.Duration
@@ -67,7 +67,7 @@ type Consumer struct {
 // NewConsumer joins nothing yet: Add topics, then Poll.
 func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer, error) {
 	if tail.FetchBytes == 0 {
-		tail.FetchBytes = 4 << 20
+		tail.FetchBytes = 2 << 20
 	}
 	if tail.RebalanceTimeout == 0 {
 		tail.RebalanceTimeout = time.Minute
