@@ -68,6 +68,21 @@ func (p *parts) close() error {
 	return p.index.Close()
 }
 
+// firstMigration is how long the first attempt may keep the archiver waiting.
+const firstMigration = 10 * time.Second
+
+// tables makes the index's tables before the archiver starts, where the index
+// answers: what is fed to tables that are not there yet has to be read from S3
+// again later. An index that does not answer is migrate's to wait for and to
+// complain of.
+func (p *parts) tables(ctx context.Context) {
+	first, cancel := context.WithTimeout(ctx, firstMigration)
+	defer cancel()
+	if err := p.index.Migrate(first); err != nil {
+		p.log.Debug("the index has no tables yet", "component", "index", "err", err)
+	}
+}
+
 // migrate makes the index's tables, and waits for an index that is away: the
 // archive does not need it, search does.
 func (p *parts) migrate(ctx context.Context) error {
@@ -108,10 +123,16 @@ func both(err *error, stop func() error) {
 	*err = errors.Join(*err, stop())
 }
 
-// limitMemory tells the garbage collector what the process may take, so that
-// garbage does not double the buffers. GOMEMLIMIT, if set, has the last word.
-func limitMemory(bytes int64) {
+// besideBuffers is what an archiver needs beside its buffers and their
+// garbage: fetches under way, encoders, blocks for the index.
+const besideBuffers = 192 << 20
+
+// limitMemory tells the garbage collector what an archiver with such buffers,
+// and what else is in the process, may take, so that garbage does not double
+// them. A limit near what is in use would have it do little else: half of the
+// CPU went there. GOMEMLIMIT, if set, has the last word.
+func limitMemory(buffers config.Bytes, beside int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes)
+		debug.SetMemoryLimit(2*int64(buffers) + besideBuffers + beside)
 	}
 }

@@ -47,7 +47,7 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 	if err := cfg.RequireEngines(); err != nil {
 		return err
 	}
-	limitMemory(2 * int64(cfg.Archive.Memory.Bytes))
+	limitMemory(cfg.Archive.Memory.Bytes, 0)
 	p, err := connect(cfg, log)
 	if err != nil {
 		return err
@@ -66,6 +66,7 @@ func runRoles(ctx context.Context, in *invocation, s settings, roles []string, i
 	if _, err := server.Listen(); err != nil {
 		return err
 	}
+	p.tables(ctx)
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
 	group.Go(func() error { return server.run(running, roles) })

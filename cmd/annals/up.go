@@ -28,7 +28,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return err
 	}
-	limitMemory(2*int64(cfg.Archive.Memory.Bytes) + 512<<20)
+	limitMemory(cfg.Archive.Memory.Bytes, 384<<20) // the embedded engines
 	engines, err := startEngines(ctx, &cfg, log)
 	if err != nil {
 		return err
@@ -55,6 +55,9 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	address, err := server.Listen()
 	if err != nil {
 		return named(err, "--web-listen", "web.listen")
+	}
+	if engines.noIndex == nil {
+		p.tables(ctx)
 	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
