@@ -65,6 +65,7 @@ var parts = []string{"demo", "archive", "fresh", "trace", "explorer", "archiver"
 type bench struct {
 	bin     string
 	work    string // folder of everything that the run writes
+	filled  string // data folder with filled topics; empty: the first demo's
 	rounds  int
 	budget  time.Duration
 	only    map[string]bool
@@ -80,9 +81,13 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of the demo and of archiving")
 	flags.DurationVar(&b.budget, "budget", 8*time.Minute, "no further round begins that would end later; what is left out is said")
 	only := flags.String("only", strings.Join(parts, ","), "what to measure")
+	flags.StringVar(&b.filled, "filled", "", "data folder of an earlier, stopped annals up --demo --demo-no-live whose topics are archived; then only archive and archiver run")
 	work := flags.String("work", "", "folder for data (a new temporary one), removed at the end")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if b.filled != "" && *only == strings.Join(parts, ",") {
+		*only = "archive,archiver"
 	}
 	for part := range strings.SplitSeq(*only, ",") {
 		b.only[part] = true
@@ -111,7 +116,10 @@ func (b *bench) all(ctx context.Context) error {
 	var times spread
 	var rates spreads
 	var asked *stack
-	filled := filepath.Join(b.work, "filled")
+	filled := b.filled
+	if filled == "" {
+		filled = filepath.Join(b.work, "filled")
+	}
 	defer func() {
 		if asked != nil {
 			_ = asked.stop() // what it had to say was measured
@@ -130,8 +138,10 @@ func (b *bench) all(ctx context.Context) error {
 			}
 		}
 		var err error
-		if asked, err = b.demonstrate(ctx, round, filled, &times); err != nil {
-			return err
+		if b.filled == "" {
+			if asked, err = b.demonstrate(ctx, round, filled, &times); err != nil {
+				return err
+			}
 		}
 		if b.only["archive"] {
 			if err := b.archiveRound(ctx, round, filled, &rates); err != nil {
