@@ -107,7 +107,15 @@ func checkOdd(t testing.TB, i *instance.Instance, records []*kgo.Record, state s
 		if !slices.ContainsFunc(page.Records, func(h api.Hit) bool { return where(h.Coordinates) == at(r) }) {
 			t.Errorf("%s: search does not find %s", state, at(r))
 		}
-		said := i.Annals(t, "get", at(r), "--raw")
+		var said instance.Said
+		// The list of partitions that a record is looked up in is read every
+		// few seconds, so a search may know a new partition earlier.
+		instance.Eventually(t, 10*time.Second, func() error {
+			if said = i.Annals(t, "get", at(r), "--raw"); said.Code != 0 {
+				return fmt.Errorf("%s: annals get %s: %s", state, at(r), said.Err)
+			}
+			return nil
+		})
 		if said.Code != 0 || !bytes.Equal(said.Out, r.Value) || strings.Contains(said.Err, "null") != (r.Value == nil) {
 			t.Errorf("%s: annals get %s --raw: code %d, %.100q, %s; produced was %.100q", state, at(r), said.Code, said.Out, said.Err, r.Value)
 		}
