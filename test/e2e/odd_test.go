@@ -108,8 +108,8 @@ func checkOdd(t testing.TB, i *instance.Instance, records []*kgo.Record, state s
 			t.Errorf("%s: search does not find %s", state, at(r))
 		}
 		var said instance.Said
-		// The list of partitions that a record is looked up in is read every
-		// few seconds, so a search may know a new partition earlier.
+		// What a record is looked up in may be a second older than what a
+		// search sees.
 		instance.Eventually(t, 10*time.Second, func() error {
 			if said = i.Annals(t, "get", at(r), "--raw"); said.Code != 0 {
 				return fmt.Errorf("%s: annals get %s: %s", state, at(r), said.Err)
