@@ -417,7 +417,7 @@ func TestRechecksAfterAnUncleanStop(t *testing.T) {
 		}
 		return nil
 	})
-	if trouble := a.Health()["archive"]; trouble != "" {
+	if trouble := a.Health()["store"]; trouble != "" {
 		t.Fatalf("sound, and yet: %s", trouble)
 	}
 	stop()
@@ -429,9 +429,38 @@ func TestRechecksAfterAnUncleanStop(t *testing.T) {
 	must(t, err)
 	a, _ = r.archive(t, func(o *archiver.Options) { o.Recheck = true })
 	eventually(t, 20*time.Second, func() error {
-		if trouble := a.Health()["archive"]; !strings.Contains(trouble, key) {
+		if trouble := a.Health()["store"]; !strings.Contains(trouble, key) {
 			return fmt.Errorf("the damage to %s is not named: %q", key, trouble)
 		}
 		return nil
 	})
+}
+
+// A transaction larger than the whole budget must not stop the archiver: it is
+// set aside until it ends, while the other partitions go on.
+func TestTransactionLargerThanTheBudget(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "wide", 2)
+	a, _ := r.archive(t, func(o *archiver.Options) { o.Memory = 2 << 20 })
+	tx := embeddedtest.KafkaClient(t, r.broker, kgo.TransactionalID("wide"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	must(t, tx.BeginTransaction())
+	value := bytes.Repeat([]byte("x"), 20_000)
+	for range 400 { // 8 MB
+		tx.Produce(t.Context(), &kgo.Record{Topic: "wide", Value: value}, nil)
+	}
+	must(t, tx.Flush(t.Context()))
+	time.Sleep(2 * time.Second) // the buffers are full of it by now
+	sent := r.produce(t, "wide", 1, 30)
+	other := r.stream("wide", id, 1)
+	r.sealed(t, a, other, 30)
+	same(t, r.rows(t, other), sent)
+	must(t, tx.EndTransaction(t.Context(), kgo.TryCommit))
+	wide := r.stream("wide", id, 0)
+	r.sealed(t, a, wide, 401)
+	if rows := r.rows(t, wide); len(rows) != 401 || rows[399].Status != schema.Committed {
+		t.Fatalf("%d rows", len(rows))
+	}
+	if trouble := a.Health(); len(trouble) > 0 {
+		t.Errorf("all is well, and yet: %v", trouble)
+	}
 }

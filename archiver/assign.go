@@ -47,6 +47,7 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 		if old := a.partitions[key]; old != nil {
 			a.held -= old.bytes
 		}
+		opened[i].resume = true // it may have been given up when it was ours before
 		a.partitions[key] = opened[i]
 		starts[key] = kafka.Start{Offset: opened[i].expected, LeaderEpoch: -1}
 		a.catchup.compare(opened[i].stream)
@@ -57,13 +58,19 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 }
 
 func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) (*partition, error) {
+	opening := cause{onStore, "opening " + key.String()}
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.clear(opening) // opened, or no longer ours to open
+	}()
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
 		p, err := a.open(ctx, key)
 		a.mu.Lock()
 		if err == nil {
-			a.clear("store")
+			a.clear(opening)
 		} else if ctx.Err() == nil {
-			a.trouble("store", err)
+			a.trouble(opening, err)
 		}
 		a.mu.Unlock()
 		if err == nil {
@@ -146,7 +153,7 @@ func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) 
 	a := as.a
 	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	stop := context.AfterFunc(bounded, a.changed.Broadcast)
+	stop := a.wakeAt(bounded)
 	defer stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -184,51 +191,10 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 	for _, key := range list {
 		if p := a.partitions[key]; p != nil {
 			a.held -= p.bytes
+			a.clear(causeOfSealing(p))
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
 		}
 	}
 	a.changed.Broadcast()
-}
-
-// fetchFailed decides what an error of one partition means.
-func (a *Archiver) fetchFailed(ctx context.Context, p *partition, b *kafka.Batch, now time.Time) {
-	key := b.TopicPartition
-	switch {
-	case errors.Is(b.Err, kafka.ErrTopicGone):
-		a.topics.look()
-	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
-		a.overtaken(ctx, p, key, now)
-	default:
-		a.log.Warn("fetch failed", "topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", b.Err)
-		p.seek = true
-	}
-}
-
-// overtaken records the offsets that Kafka deleted before they were read, and
-// reads on at log start. An offset beyond the high watermark means that the
-// log was truncated below what is archived; reading on would mix two
-// histories, so the partition stops, loudly.
-func (a *Archiver) overtaken(ctx context.Context, p *partition, key kafka.TopicPartition, now time.Time) {
-	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	offsets, err := a.admin.Offsets(asking, key.Topic)
-	bounds, ok := offsets[key.Topic][key.Partition]
-	switch {
-	case err != nil || !ok || bounds.Err != nil:
-		p.seek = true // ask again at the next poll
-		a.log.Warn("offset out of range, and no answer to where the log starts",
-			"topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", errors.Join(err, bounds.Err))
-	case bounds.LogStart > p.expected:
-		a.log.Error("records were deleted before they were archived", "topic", key.Topic, "partition", key.Partition,
-			"from", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
-		p.logStart = bounds.LogStart
-		p.gap(bounds.LogStart, schema.GapBeforeLogStart, now)
-		p.seek = true
-	case bounds.HighWatermark < p.expected:
-		p.stopped = fmt.Sprintf("Kafka's log ends at %d, the archive is at %d: it was truncated", bounds.HighWatermark, p.expected)
-		a.trouble("divergence of "+p.stream.String(), errors.New(p.stopped))
-	default:
-		p.seek = true
-	}
 }

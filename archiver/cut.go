@@ -116,6 +116,9 @@ func (a *Archiver) cutDue(now time.Time) {
 			}
 		}
 		if largest == nil {
+			if a.held-a.exempt() >= a.options.Memory {
+				a.setAside()
+			}
 			return
 		}
 		a.enqueue(largest.cut(cutBudget, largest.ready(away), now))

@@ -12,15 +12,29 @@
 // The data's way through the files:
 //
 //	topics.go     discovery: which topics, under which ID, with which configuration
-//	archiver.go   Options, Run, and the loop: poll, take in, feed, cut
+//	archiver.go   Options, Run, and the loop: poll, take in, feed, cut; Seal
 //	assign.go     what the group gives and takes; head, genesis, start
 //	partition.go  one partition's buffer: gaps, verdicts, bytes
+//	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
 //	cut.go        when a buffer becomes a segment, and the byte budget
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	catchup.go    the index again, from S3: after an outage, or all of it
+//	health.go     what stands in the way now
 //	metrics.go    what is measured
 //
-// An Archiver is made by New and lives in Run; Seal, Health and Topics may be
-// called from anywhere while it runs.
+// # Concurrency
+//
+// One goroutine, tail, polls and is the only one that moves fetch positions.
+// Archiver.mu guards the partitions and everything in them; changed, on it, is
+// broadcast whenever a head, a verdict or a partition changes. The group's
+// callbacks run while tail waits in a poll or after Allow, never in between.
+// Sealers own a job: its rows are not changed any more, and what they find out
+// is applied under mu by settle, if the partition is still ours. The feed and
+// the catch-up have a mutex each, taken after Archiver.mu, never before it;
+// topics.mu is never held together with it. Nothing waits for a store, a
+// broker or the index while it holds a mutex.
+//
+// An Archiver is made by New and lives in Run; Seal, CatchUp, Indexed, Health
+// and Topics may be called from anywhere while it runs.
 package archiver

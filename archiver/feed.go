@@ -216,7 +216,17 @@ func (f *feed) submit(next item) {
 	f.mu.Lock()
 	f.pending++
 	f.mu.Unlock()
-	f.queue <- next
+	select {
+	case f.queue <- next:
+	default: // full of segment rows: what was not inserted is found by comparing
+		if len(next.records) > 0 {
+			<-f.slots
+		}
+		f.done()
+		for _, s := range next.spans {
+			f.catchup.compare(s.stream)
+		}
+	}
 }
 
 // sealed queues a commit's row. When the queue is full the catch-up finds the

@@ -54,6 +54,7 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
 			a.gauge("annals_archiver_lag_records", "Offsets between the high watermarks and what was taken in.", a.lag),
+			a.gauge("annals_archiver_open_transaction_seconds", "How long the oldest undecided record has waited for the end of its transaction.", a.openFor),
 			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
 		)
 	}

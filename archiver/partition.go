@@ -49,8 +49,18 @@ type partition struct {
 	sealing bool      // a cut of this buffer is on its way
 	cutAt   time.Time // when it was made: nothing that stayed is older
 	sealTo  int64     // somebody asked to seal up to here
-	seek    bool      // the fetch position must be set to expected
-	stopped string    // why it is not read any more; empty: it is
+
+	stopped   string     // why it is not archived any further; empty: it is
+	stoppedBy dependency // what is to blame for it
+
+	// What the loop is to do about the fetch.
+	seek, pause, resume bool
+	ask                 bool // where does the log start and end?
+	aside               bool // paused until the last stable offset has passed expected
+	exempt              bool // read on after that: does not count in the budget until all is decided
+
+	blocked      int64     // the first undecided offset
+	blockedSince time.Time // zero: nothing is undecided
 }
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {
@@ -79,7 +89,7 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 		}
 		p.add(record, now)
 	}
-	p.settle()
+	p.settle(now)
 	return p.bytes - before
 }
 
@@ -116,11 +126,30 @@ func (p *partition) decide(producerID int64, marker kafka.Marker) {
 }
 
 // settle moves the frontier over every row that has its verdict now.
-func (p *partition) settle() {
+func (p *partition) settle(now time.Time) {
 	for p.decided < len(p.rows) && p.rows[p.decided].Status != schema.Undecided {
 		p.decidedBytes += cost(&p.rows[p.decided])
 		p.decided++
 	}
+	switch {
+	case p.decided == len(p.rows):
+		p.exempt, p.blockedSince = false, time.Time{}
+	case p.blockedSince.IsZero() || p.blocked != p.rows[p.decided].Offset:
+		p.blocked, p.blockedSince = p.rows[p.decided].Offset, now
+	}
+}
+
+// truncate drops everything from the first undecided row on, and returns the
+// bytes that were held by it.
+func (p *partition) truncate() int64 {
+	freed := p.bytes - p.decidedBytes
+	p.expected = p.rows[p.decided].Offset
+	p.rows = slices.Clone(p.rows[:p.decided])
+	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
+	p.open = map[int64][]int64{}
+	p.bytes = p.decidedBytes
+	p.blockedSince = time.Time{}
+	return freed
 }
 
 // classOf says what can be known of the offsets between the expected one and

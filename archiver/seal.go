@@ -25,7 +25,7 @@ func (a *Archiver) enqueue(j *job) {
 
 // dispatch moves the backlog to the sealers.
 func (a *Archiver) dispatch(ctx context.Context) {
-	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	stop := a.wakeAt(ctx)
 	defer stop()
 	for {
 		a.mu.Lock()
@@ -66,8 +66,11 @@ func (a *Archiver) sealer(ctx context.Context) {
 	}
 }
 
-// seal is the commit protocol's steps 5 to 7. Only a foreign commit at our seq
-// makes it fail; what can pass is retried until it passes or ctx ends.
+// seal encodes and stores the segment and commits it (steps 5 to 7 of the
+// commit protocol, docs/formats/commit.md). What can pass is retried until it
+// passes or ctx ends. It fails with a LostError when the seq is another's and
+// the chain no longer stands where the buffer begins; any other error means
+// that these rows cannot be sealed by this process.
 func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, index.SegmentRow, error) {
 	a.mu.Lock()
 	head, p := j.p.head, j.p
@@ -150,7 +153,7 @@ func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) 
 
 // patiently repeats what can pass, with growing pauses, and says so in Health.
 func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
-	what := "sealing " + j.p.stream.String()
+	what := causeOfSealing(j.p)
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
 		err := do()
 		kind := schema.KindOf(err)
@@ -218,7 +221,7 @@ func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.S
 	return written, nil
 }
 
-// settle is step 8, and what happens when the seq was somebody else's.
+// settle is what follows a commit (step 8), or a failure to make one.
 func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err error, took time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -242,8 +245,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 		a.feed.restart(p.stream, head.Next)
 		a.held -= p.discard(head)
 	default:
-		p.stopped, p.sealing = err.Error(), false
-		a.trouble("sealing "+p.stream.String(), err)
+		a.giveUp(p, onStore, err)
 	}
 }
 
@@ -252,13 +254,13 @@ func (a *Archiver) rollup(s schema.Stream, head ledger.Head) {
 	if head.Commit.Seq%1000 != 999 {
 		return
 	}
-	go func() {
+	a.rollups.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := a.ledger.WriteRollup(ctx, s, head.Commit.Seq/1000); err != nil {
 			a.log.Warn("rollup not written; verify and reindex read the commits one by one", "topic", s.Topic, "partition", s.Partition, "err", err)
 		}
-	}()
+	})
 }
 
 func known(v int64) *int64 {

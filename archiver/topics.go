@@ -67,7 +67,7 @@ func (t *topics) connect(ctx context.Context) error {
 			return err
 		}
 		t.a.mu.Lock()
-		t.a.trouble("start", err)
+		t.a.trouble(cause{onKafka, "start"}, err)
 		t.a.mu.Unlock()
 		if pause(ctx, wait); ctx.Err() != nil {
 			return nil
@@ -92,7 +92,7 @@ func (t *topics) identify(ctx context.Context) error {
 	t.cluster, t.first = cluster.ID, !archived
 	t.a.mu.Lock()
 	defer t.a.mu.Unlock()
-	t.a.clear("start")
+	t.a.clear(cause{onKafka, "start"})
 	return nil
 }
 
@@ -111,9 +111,9 @@ func (t *topics) watch(ctx context.Context) error {
 		err := t.list(ctx)
 		t.a.mu.Lock()
 		if err == nil {
-			t.a.clear("topics")
+			t.a.clear(cause{onKafka, "listing topics"})
 		} else if ctx.Err() == nil {
-			t.a.trouble("topics", err)
+			t.a.trouble(cause{onKafka, "listing topics"}, err)
 		}
 		t.a.mu.Unlock()
 		timer.Reset(t.a.options.Discovery)

@@ -1,0 +1,142 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// fetchFailed decides what an error of one partition means.
+func (a *Archiver) fetchFailed(p *partition, b *kafka.Batch) {
+	key := b.TopicPartition
+	switch {
+	case errors.Is(b.Err, kafka.ErrTopicGone):
+		a.topics.look()
+	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
+		p.ask, p.pause = true, true // the client would repeat the error as fast as it can
+	default:
+		a.log.Warn("fetch failed", "topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", b.Err)
+		p.seek = true
+	}
+}
+
+// askEvery is how often the bounds of partitions that wait for them are asked.
+const askEvery = time.Second
+
+// askBounds asks Kafka, without the mutex, where the logs of some partitions
+// begin and end: of those whose offset is out of range, and of those that were
+// set aside for an open transaction.
+func (a *Archiver) askBounds(ctx context.Context) {
+	names := a.waitingForBounds()
+	if len(names) == 0 {
+		return
+	}
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	offsets, err := a.admin.Offsets(asking, names...)
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, p := range a.partitions {
+		bounds, ok := offsets[key.Topic][key.Partition]
+		switch {
+		case !p.ask && !p.aside:
+		case err != nil || !ok || bounds.Err != nil:
+			a.log.Warn("no answer to where the log starts and ends", "topic", key.Topic, "partition", key.Partition,
+				"offset", p.expected, "err", errors.Join(err, bounds.Err))
+		case p.ask:
+			p.ask = false
+			a.overtaken(p, bounds, now)
+		case bounds.LastStable > p.expected:
+			a.takeBack(p)
+		}
+	}
+}
+
+// waitingForBounds names the topics to ask for, at most every askEvery.
+func (a *Archiver) waitingForBounds() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.askedBounds) < askEvery {
+		return nil
+	}
+	topics := map[string]bool{}
+	var names []string
+	for key, p := range a.partitions {
+		if (p.ask || p.aside) && !topics[key.Topic] {
+			topics[key.Topic] = true
+			names = append(names, key.Topic)
+		}
+	}
+	if len(names) > 0 {
+		a.askedBounds = time.Now()
+	}
+	return names
+}
+
+// overtaken records the offsets that Kafka deleted before they were read, and
+// reads on at log start. An offset beyond the high watermark means that the
+// log was truncated below what is archived; reading on would mix two
+// histories, so the partition stops, loudly.
+func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) {
+	p.resume = true
+	switch {
+	case bounds.LogStart > p.expected:
+		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
+			"from", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
+		p.logStart = bounds.LogStart
+		p.gap(bounds.LogStart, schema.GapBeforeLogStart, now)
+		p.seek = true
+	case bounds.HighWatermark < p.expected:
+		a.giveUp(p, onKafka, fmt.Errorf("the log ends at %d, the archive is at %d: it was truncated", bounds.HighWatermark, p.expected))
+	default:
+		p.seek = true
+	}
+}
+
+// setAside makes room when nothing more can be cut: of the buffer with the most
+// undecided bytes, everything from the first undecided record on is dropped,
+// and read again when the last stable offset has passed it.
+func (a *Archiver) setAside() {
+	var largest *partition
+	for _, p := range a.partitions {
+		if p.sealing {
+			return // room is on its way
+		}
+		if undecided := p.bytes - p.decidedBytes; undecided > 0 && !p.exempt && (largest == nil || undecided > largest.bytes-largest.decidedBytes) {
+			largest = p
+		}
+	}
+	if largest == nil {
+		return
+	}
+	a.log.Warn("an open transaction fills the buffers; its partition is set aside until it ends",
+		"topic", largest.stream.Topic, "partition", largest.stream.Partition, "offset", largest.rows[largest.decided].Offset,
+		"producer_id", largest.rows[largest.decided].ProducerID)
+	a.held -= largest.truncate()
+	largest.aside, largest.pause = true, true
+}
+
+// takeBack reads a partition on that was set aside. Its transaction has ended,
+// so it is let through even if it is larger than the budget.
+func (a *Archiver) takeBack(p *partition) {
+	p.aside, p.exempt = false, true
+	p.resume, p.seek = true, true
+	a.log.Info("partition is read on", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected)
+}
+
+// exempt is how much of what is held does not count: the ended transactions of
+// partitions that were set aside.
+func (a *Archiver) exempt() int64 {
+	var n int64
+	for _, p := range a.partitions {
+		if p.exempt {
+			n += p.bytes
+		}
+	}
+	return n
+}

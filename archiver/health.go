@@ -1,0 +1,96 @@
+package archiver
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// dependency names what a trouble comes from, as the readiness probe does.
+type dependency string
+
+const (
+	onKafka dependency = "kafka"
+	onStore dependency = "store"
+	onIndex dependency = "index"
+)
+
+// cause is one thing that can go wrong, and pass.
+type cause struct {
+	from dependency
+	what string
+}
+
+// trouble notes that something stands in the way; it is logged once, until it
+// has passed. Needs mu.
+func (a *Archiver) trouble(c cause, err error) {
+	if a.troubles[c] == "" {
+		a.log.Error("trouble", "with", c.what, "err", err)
+	}
+	a.troubles[c] = err.Error()
+}
+
+// clear notes that it has passed. Needs mu.
+func (a *Archiver) clear(c cause) {
+	if a.troubles[c] != "" {
+		a.log.Info("recovered", "with", c.what)
+		delete(a.troubles, c)
+	}
+}
+
+// causeOfSealing and causeOfOpening are a partition's own: they pass when it is
+// dropped.
+func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.stream.String()} }
+
+// Health returns what stands in the way now, by dependency (kafka, store,
+// index); empty when nothing does. What can pass is retried until it does. A
+// partition that was given up is here until it is assigned again.
+func (a *Archiver) Health() map[string]string {
+	found := map[dependency][]string{}
+	a.mu.Lock()
+	for _, c := range slices.SortedFunc(maps.Keys(a.troubles), func(x, y cause) int { return strings.Compare(x.what, y.what) }) {
+		found[c.from] = append(found[c.from], c.what+": "+a.troubles[c])
+	}
+	for _, p := range a.partitions {
+		if p.stopped != "" {
+			found[p.stoppedBy] = append(found[p.stoppedBy], fmt.Sprintf("%s is not archived any further: %s", p.stream, p.stopped))
+		}
+	}
+	a.mu.Unlock()
+	if err := a.feed.trouble(); err != nil {
+		found[onIndex] = append(found[onIndex], err.Error())
+	}
+	if err := a.catchup.damage(); err != nil {
+		found[onStore] = append(found[onStore], err.Error())
+	}
+	out := make(map[string]string, len(found))
+	for from, troubles := range found {
+		out[string(from)] = strings.Join(troubles[:min(len(troubles), 20)], "; ")
+	}
+	return out
+}
+
+// giveUp stops reading and sealing a partition, until it is assigned again, and
+// gives its memory back: what it held is still in Kafka. Needs mu.
+func (a *Archiver) giveUp(p *partition, by dependency, err error) {
+	a.held -= p.discard(p.head)
+	p.seek, p.stopped, p.stoppedBy = false, err.Error(), by
+	p.pause, p.resume = true, false
+	a.clear(causeOfSealing(p))
+	a.log.Error("partition is not archived any further", "topic", p.stream.Topic, "partition", p.stream.Partition,
+		"offset", p.head.Next, "err", err)
+}
+
+// openFor is how long the oldest undecided record of any partition has waited
+// for the end of its transaction.
+func (a *Archiver) openFor() float64 {
+	var longest time.Duration
+	for _, p := range a.partitions {
+		if !p.blockedSince.IsZero() {
+			longest = max(longest, time.Since(p.blockedSince))
+		}
+	}
+	return longest.Seconds()
+}
