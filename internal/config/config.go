@@ -175,7 +175,7 @@ func Default() Config {
 				Bytes: 64 * MiB, MinBytes: 4 * MiB,
 				Age: Duration(time.Minute), MaxAge: Duration(15 * time.Minute),
 			},
-			Memory: Memory{Bytes: 96 * MiB},
+			Memory: Memory{Bytes: 80 * MiB},
 		},
 		Index: Index{
 			Retention: Duration(400 * day), Partition: "months",
