@@ -82,14 +82,16 @@ type Archiver struct {
 	catchup *catchup
 	topics  *topics
 
-	mu         sync.Mutex
-	changed    *sync.Cond // on mu: heads, verdicts or health changed
-	consumer   *kafka.Consumer
-	partitions map[kafka.TopicPartition]*partition
-	held       int64 // bytes of all buffers
-	troubles   map[string]string
-	jobs       chan *job
-	backlog    []*job // cuts that no sealer has taken yet
+	mu          sync.Mutex
+	changed     *sync.Cond // on mu: heads, verdicts or health changed
+	consumer    *kafka.Consumer
+	partitions  map[kafka.TopicPartition]*partition
+	held        int64 // bytes of all buffers
+	askedBounds time.Time
+	troubles    map[cause]string
+	jobs        chan *job
+	rollups     sync.WaitGroup
+	backlog     []*job // cuts that no sealer has taken yet
 }
 
 // sealers is how many segments are encoded and stored at once.
@@ -113,7 +115,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a := &Archiver{
 		options: options, cutAt: options.Cut.orDefault(), store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
-		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[string]string{},
+		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{},
 		jobs: make(chan *job),
 	}
 	a.changed = sync.NewCond(&a.mu)
@@ -161,6 +163,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	if workErr := work.Wait(); err == nil {
 		err = workErr
 	}
+	a.rollups.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -203,19 +206,20 @@ func (a *Archiver) tail(ctx context.Context) error {
 		cancel()
 		a.mu.Lock()
 		if err == nil {
-			a.clear("kafka")
+			a.clear(cause{onKafka, "poll"})
 		} else if ctx.Err() == nil {
-			a.trouble("kafka", err)
+			a.trouble(cause{onKafka, "poll"}, err)
 		}
 		now := time.Now()
 		for i := range batches {
-			a.takeIn(ctx, &batches[i], now)
+			a.takeIn(&batches[i], now)
 		}
-		a.reposition()
 		a.feedFresh(now)
 		a.cutDue(now)
 		a.changed.Broadcast()
 		a.mu.Unlock()
+		a.askBounds(ctx)
+		a.reposition()
 		a.consumer.Allow()
 		if err != nil {
 			pause(ctx, time.Second)
@@ -229,7 +233,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 func (a *Archiver) waitForRoom(ctx context.Context) {
 	for ctx.Err() == nil {
 		a.mu.Lock()
-		full := a.held >= a.options.Memory
+		full := a.held-a.exempt() >= a.options.Memory
 		a.mu.Unlock()
 		if !full && !a.feed.behind() {
 			return
@@ -244,9 +248,9 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 }
 
 // takeIn adds one fetch's part of a partition to its buffer.
-func (a *Archiver) takeIn(ctx context.Context, b *kafka.Batch, now time.Time) {
+func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	p := a.partitions[b.TopicPartition]
-	if p == nil || p.stopped != "" || p.seek {
+	if p == nil || p.stopped != "" || p.aside || p.seek {
 		return // a batch from before a seek would look like a jump
 	}
 	if !b.TopicID.IsZero() && b.TopicID != p.stream.TopicID {
@@ -258,51 +262,28 @@ func (a *Archiver) takeIn(ctx context.Context, b *kafka.Batch, now time.Time) {
 		a.metrics.took(b)
 	}
 	if b.Err != nil {
-		a.fetchFailed(ctx, p, b, now)
+		a.fetchFailed(p, b)
 	}
 }
 
-// reposition performs the seeks that became necessary.
+// reposition performs the pauses, resumptions and seeks that became necessary.
 func (a *Archiver) reposition() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for key, p := range a.partitions {
-		if p.seek && p.stopped == "" {
+		if p.pause {
+			a.consumer.Pause(key)
+			p.pause = false
+		}
+		if p.resume {
+			a.consumer.Resume(key)
+			p.resume = false
+		}
+		if p.seek && p.stopped == "" && !p.aside {
 			a.consumer.Seek(key, kafka.Start{Offset: p.expected, LeaderEpoch: -1})
 			p.seek = false
 		}
 	}
-}
-
-// trouble and clear keep what Health says. Both need mu.
-func (a *Archiver) trouble(what string, err error) {
-	if a.troubles[what] == "" {
-		a.log.Error("trouble", "with", what, "err", err)
-	}
-	a.troubles[what] = err.Error()
-}
-
-func (a *Archiver) clear(what string) {
-	if a.troubles[what] != "" {
-		a.log.Info("recovered", "with", what)
-		delete(a.troubles, what)
-	}
-}
-
-// Health returns what stands in the way now, by dependency; empty when nothing
-// does. A trouble is retried until it passes.
-func (a *Archiver) Health() map[string]string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := make(map[string]string, len(a.troubles))
-	for k, v := range a.troubles {
-		out[k] = v
-	}
-	if err := a.feed.trouble(); err != nil {
-		out["index"] = err.Error()
-	}
-	if err := a.catchup.damage(); err != nil {
-		out["archive"] = err.Error()
-	}
-	return out
 }
 
 // Sealed says what a Seal did.
@@ -314,7 +295,7 @@ type Sealed struct {
 // Seal asks for a cut of everything that is held and decided now. With wait it
 // returns when all of it is in the ledger, or when ctx ends.
 func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
-	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	stop := a.wakeAt(ctx)
 	defer stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -341,7 +322,7 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 // CatchUp returns when everything that Kafka held at the call, of the
 // partitions that this process reads, has been taken in.
 func (a *Archiver) CatchUp(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	stop := a.wakeAt(ctx)
 	defer stop()
 	// The brokers are asked, not the last listing: a topic made since counts.
 	cluster, err := a.admin.Cluster(ctx)
@@ -402,6 +383,16 @@ func (a *Archiver) reached(targets map[*partition]int64) bool {
 		}
 	}
 	return true
+}
+
+// wakeAt wakes everybody who waits for changed when ctx ends. It takes the
+// mutex, or a wake-up between a check and its Wait would be lost.
+func (a *Archiver) wakeAt(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.changed.Broadcast()
+	})
 }
 
 // pause sleeps, or returns early when ctx ends.
