@@ -47,6 +47,7 @@ type feed struct {
 	oldest   time.Time
 	pending  int // items in the queue or in hand
 	failed   error
+	lost     bool // rows were not inserted, and wait to be handed over again
 	retryAt  time.Time
 	wait     time.Duration
 }
@@ -122,6 +123,11 @@ func newFeed(pace Feed, x Index, rules Rules, c *catchup, m *metrics, log *slog.
 // waited long enough. It needs the Archiver's mutex and does not wait.
 func (a *Archiver) feedFresh(now time.Time) {
 	f := a.feed
+	if f.again(now) {
+		for _, p := range a.partitions {
+			p.fed = 0
+		}
+	}
 	waiting := 0
 	for _, p := range a.partitions {
 		waiting += p.decided - p.fed
@@ -149,9 +155,11 @@ func (a *Archiver) feedFresh(now time.Time) {
 		p.fed = to
 		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
 	}
-	if !skip {
-		f.submit(next)
+	if skip {
+		f.skipped()
+		return
 	}
+	f.submit(next)
 }
 
 // fedTo is the offset up to which the index was given what there is.
@@ -178,6 +186,26 @@ func (f *feed) ready(waiting int, now time.Time) bool {
 		return false
 	}
 	f.oldest = time.Time{}
+	return true
+}
+
+// skipped notes that rows were not handed over.
+func (f *feed) skipped() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = true
+}
+
+// again tells whether everything that is still buffered should be handed over
+// once more: the index failed some of it, and it is time to try. Without this,
+// rows of a quiet topic would stay unfound until their segment is sealed.
+func (f *feed) again(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.lost || f.failed != nil && now.Before(f.retryAt) {
+		return false
+	}
+	f.lost = false
 	return true
 }
 
@@ -360,7 +388,7 @@ func (f *feed) outcome(ctx context.Context, err error) {
 		if f.failed == nil {
 			f.log.Error("index does not take records; archiving goes on, search is behind", "err", err)
 		}
-		f.failed = err
+		f.failed, f.lost = err, true
 		f.wait = min(max(2*f.wait, 500*time.Millisecond), 15*time.Second)
 		f.retryAt = time.Now().Add(f.wait)
 	}

@@ -118,6 +118,7 @@ func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Durat
 	level, broken := slog.LevelDebug, (*brokenError)(nil)
 	switch {
 	case status == 499:
+	case c.err == nil && status == http.StatusServiceUnavailable: // a probe's plain answer, asked every few seconds
 	case errors.As(c.err, &broken), status >= http.StatusInternalServerError:
 		level = slog.LevelError
 		attributes = append(attributes, "error", c.err)

@@ -120,15 +120,19 @@ func (c *upCommand) historyLoaded(ctx context.Context, in *invocation, address s
 	if c.DataDir != "" {
 		from = "--data-dir " + c.DataDir + " "
 	}
+	crisis, autumn := "--from 2008-10-01 --to 2008-11-01", "--from 2008-09-15 --to 2008-10-15"
+	if c.DemoYears > 0 {
+		crisis, autumn = "--from 2023-01-01 --to 2024-01-01", "--from 2023-09-15 --to 2023-10-15"
+	}
 	fmt.Fprintf(in.err, `
 history loaded, indexed and sealed
 The explorer: %s
 Three things to try, each in another terminal:
-  bin/annals search %s--topic fx.risk.alerts --from 2008-10-01 --to 2008-11-01
-  bin/annals trace %s$(bin/annals search %s--topic fx.risk.alerts --from 2008-10-01 --to 2008-11-01 --limit 1 --json | sed -n 's/.*"trace_id": "\(.*\)".*/\1/p')
-  bin/annals replay plan %s--topic fx.rates.enriched --from 2008-09-15 --to 2008-10-15
+  bin/annals search %s--topic fx.risk.alerts %s
+  bin/annals trace %s$(bin/annals search %s--topic fx.risk.alerts %s --limit 1 --json | sed -n 's/.*"trace_id": "\(.*\)".*/\1/p')
+  bin/annals replay plan %s--topic fx.rates.enriched %s
 
-`, address, from, from, from, from)
+`, address, from, crisis, from, from, crisis, from, autumn)
 }
 
 // besides finds a program beside this one, or in PATH.

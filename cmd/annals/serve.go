@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -154,8 +155,17 @@ func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
 // sealer is the archiver as the web API asks it.
 type sealer struct{ a *archiver.Archiver }
 
-// Seal implements web.Sealer.
+// indexPatience bounds how long a seal waits for the index too.
+const indexPatience = 10 * time.Second
+
+// Seal implements web.Sealer. With wait it lets the index follow, so that a
+// search right after it says sealed; an index that is away keeps nobody.
 func (s sealer) Seal(ctx context.Context, wait bool) (int, int64, error) {
 	sealed, err := s.a.Seal(ctx, wait)
+	if err == nil && wait {
+		bounded, cancel := context.WithTimeout(ctx, indexPatience)
+		defer cancel()
+		_ = s.a.Indexed(bounded) // the ledger has it, which is what was asked for
+	}
 	return sealed.Partitions, sealed.Records, err
 }
