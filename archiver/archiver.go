@@ -310,7 +310,11 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 		}
 	}
 	a.cutDue(time.Now())
-	for wait && ctx.Err() == nil && !a.reached(targets) {
+	for wait && ctx.Err() == nil {
+		done, err := a.reached(targets)
+		if done || err != nil {
+			return asked, err
+		}
 		a.changed.Wait()
 	}
 	if wait && ctx.Err() != nil {
@@ -320,7 +324,8 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 }
 
 // CatchUp returns when everything that Kafka held at the call, of the
-// partitions that this process reads, has been taken in.
+// archived topics, has been taken in by this process: it is for the only
+// archiver of a group.
 func (a *Archiver) CatchUp(ctx context.Context) error {
 	stop := a.wakeAt(ctx)
 	defer stop()
@@ -373,16 +378,24 @@ func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	return true
 }
 
-// reached tells whether every partition that is still ours has been sealed so
-// far as was asked.
-func (a *Archiver) reached(targets map[*partition]int64) bool {
+// reached tells whether every partition has been sealed so far as was asked. A
+// partition that was given up, or taken away, before that is an error.
+func (a *Archiver) reached(targets map[*partition]int64) (bool, error) {
+	done := true
 	for p, target := range targets {
-		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
-		if ours && p.stopped == "" && p.head.Next < target {
-			return false
+		if p.head.Next >= target {
+			continue
 		}
+		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
+		switch {
+		case !ours:
+			return false, schema.Errorf(schema.Unavailable, "%s went to another archiver before it was sealed; ask again", p.stream)
+		case p.stopped != "":
+			return false, schema.Errorf(schema.Unavailable, "%s is not archived any further: %s", p.stream, p.stopped)
+		}
+		done = false
 	}
-	return true
+	return done, nil
 }
 
 // wakeAt wakes everybody who waits for changed when ctx ends. It takes the

@@ -464,3 +464,26 @@ func TestTransactionLargerThanTheBudget(t *testing.T) {
 		t.Errorf("all is well, and yet: %v", trouble)
 	}
 }
+
+// Only what was there when a cluster was first archived begins at its end.
+func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
+	r := newRig(t)
+	id := r.topic(t, "grows", 1)
+	r.produce(t, "grows", 0, 10)
+	a, _ := r.archive(t, func(o *archiver.Options) { o.StartLatest = true })
+	eventually(t, 10*time.Second, func() error { _, err := r.book.Head(t.Context(), r.stream("grows", id, 0)); return err })
+	_, err := kadm.NewClient(r.client).CreatePartitions(t.Context(), 1, "grows")
+	must(t, err)
+	r.client.ForceMetadataRefresh()
+	eventually(t, 10*time.Second, func() error {
+		return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: "grows", Partition: 1, Value: []byte("first")}).FirstErr()
+	})
+	added := r.stream("grows", id, 1)
+	r.sealed(t, a, added, 1)
+	if rows := r.rows(t, added); len(rows) == 0 {
+		t.Error("what was produced before the partition was found is not archived")
+	}
+	if rows := r.rows(t, r.stream("grows", id, 0)); len(rows) != 0 {
+		t.Errorf("%d rows of before the start are archived", len(rows))
+	}
+}

@@ -111,7 +111,7 @@ func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topi
 		return ledger.Head{}, schema.Errorf(schema.Unavailable, "ask for the offsets of %s: %w", stream, errors.Join(bounds.Err, errors.New("no answer for this partition")))
 	}
 	policy, at := "earliest", bounds.LogStart
-	if topic.startLatest {
+	if stream.Partition < topic.latestBelow {
 		policy, at = "latest", bounds.HighWatermark
 	}
 	c := a.commit(schema.KindGenesis, stream, ledger.Head{})
@@ -122,6 +122,7 @@ func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topi
 	head, err := a.ledger.Append(ctx, ledger.Head{}, c)
 	var lost *ledger.LostError
 	if errors.As(err, &lost) {
+		a.catchup.compare(stream)
 		return a.ledger.Head(ctx, stream)
 	}
 	if err == nil {

@@ -16,6 +16,8 @@ func (a *Archiver) fetchFailed(p *partition, b *kafka.Batch) {
 	switch {
 	case errors.Is(b.Err, kafka.ErrTopicGone):
 		a.topics.look()
+	case errors.Is(b.Err, kafka.ErrTruncated):
+		a.giveUp(p, onKafka, b.Err)
 	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
 		p.ask, p.pause = true, true // the client would repeat the error as fast as it can
 	default:
@@ -52,7 +54,7 @@ func (a *Archiver) askBounds(ctx context.Context) {
 			p.ask = false
 			a.overtaken(p, bounds, now)
 		case bounds.LastStable > p.expected:
-			a.takeBack(p)
+			a.takeBack(p, bounds.LastStable)
 		}
 	}
 }
@@ -122,9 +124,9 @@ func (a *Archiver) setAside() {
 }
 
 // takeBack reads a partition on that was set aside. Its transaction has ended,
-// so it is let through even if it is larger than the budget.
-func (a *Archiver) takeBack(p *partition) {
-	p.aside, p.exempt = false, true
+// so it is let through even if it is larger than the budget: up to stable.
+func (a *Archiver) takeBack(p *partition, stable int64) {
+	p.aside, p.exempt, p.exemptTo = false, true, stable
 	p.resume, p.seek = true, true
 	a.log.Info("partition is read on", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected)
 }

@@ -58,6 +58,12 @@ func (a *Archiver) Health() map[string]string {
 			found[p.stoppedBy] = append(found[p.stoppedBy], fmt.Sprintf("%s is not archived any further: %s", p.stream, p.stopped))
 		}
 	}
+	for _, p := range a.partitions {
+		if p.aside {
+			found[onKafka] = append(found[onKafka], fmt.Sprintf("%s waits at offset %d for the end of an open transaction, since %s",
+				p.stream, p.expected, p.blockedSince.UTC().Format(time.RFC3339)))
+		}
+	}
 	a.mu.Unlock()
 	if err := a.feed.trouble(); err != nil {
 		found[onIndex] = append(found[onIndex], err.Error())

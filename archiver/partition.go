@@ -55,9 +55,10 @@ type partition struct {
 
 	// What the loop is to do about the fetch.
 	seek, pause, resume bool
-	ask                 bool // where does the log start and end?
-	aside               bool // paused until the last stable offset has passed expected
-	exempt              bool // read on after that: does not count in the budget until all is decided
+	ask                 bool  // where does the log start and end?
+	aside               bool  // paused until the last stable offset has passed expected
+	exempt              bool  // read on after that: does not count in the budget …
+	exemptTo            int64 // … until everything below this offset is decided
 
 	blocked      int64     // the first undecided offset
 	blockedSince time.Time // zero: nothing is undecided
@@ -133,9 +134,12 @@ func (p *partition) settle(now time.Time) {
 	}
 	switch {
 	case p.decided == len(p.rows):
-		p.exempt, p.blockedSince = false, time.Time{}
+		p.blockedSince = time.Time{}
 	case p.blockedSince.IsZero() || p.blocked != p.rows[p.decided].Offset:
 		p.blocked, p.blockedSince = p.rows[p.decided].Offset, now
+	}
+	if p.exempt && p.expected >= p.exemptTo && (p.decided == len(p.rows) || p.rows[p.decided].Offset >= p.exemptTo) {
+		p.exempt = false
 	}
 }
 
@@ -148,7 +152,6 @@ func (p *partition) truncate() int64 {
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
 	p.open = map[int64][]int64{}
 	p.bytes = p.decidedBytes
-	p.blockedSince = time.Time{}
 	return freed
 }
 
@@ -201,7 +204,7 @@ func (p *partition) discard(head ledger.Head) int64 {
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
-	fresh.seek = true
+	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held
 }
@@ -220,6 +223,9 @@ func (p *partition) release(n int, head ledger.Head) int64 {
 	p.bytes -= freed
 	p.decidedBytes -= freed
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.To <= head.Next })
+	for i := range p.gaps { // one may have grown while its beginning was sealed
+		p.gaps[i].From = max(p.gaps[i].From, head.Next)
+	}
 	p.head, p.sealing, p.since = head, false, p.cutAt
 	return freed
 }

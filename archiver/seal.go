@@ -243,6 +243,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 		a.log.Warn("another archiver committed first; starting again from its commit", "topic", p.stream.Topic,
 			"partition", p.stream.Partition, "offset", j.base, "writer", lost.Winner.Commit.Writer)
 		a.feed.restart(p.stream, head.Next)
+		a.catchup.compare(p.stream) // the winner may have died before it told the index
 		a.held -= p.discard(head)
 	default:
 		a.giveUp(p, onStore, err)

@@ -23,7 +23,9 @@ type topic struct {
 	compacted   bool
 	config      *schema.Digest
 	configKnown bool
-	startLatest bool // its streams without a chain begin at the high watermark
+	// latestBelow: its partitions below this one begin, without a chain, at
+	// the high watermark. Partitions added later begin at log start.
+	latestBelow int32
 }
 
 // TopicState says whether a topic is archived and, if not, why.
@@ -162,7 +164,11 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 		} else {
 			t.a.log.Info("topic found", "topic", listed.Name, "topic_id", listed.ID.String(), "partitions", len(listed.Partitions))
 		}
-		t.known[listed.Name] = topic{id: listed.ID, startLatest: t.first && t.a.options.StartLatest}
+		found := topic{id: listed.ID}
+		if t.first && t.a.options.StartLatest {
+			found.latestBelow = int32(len(listed.Partitions))
+		}
+		t.known[listed.Name] = found
 		added = append(added, listed.Name)
 	}
 	for name := range t.known {

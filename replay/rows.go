@@ -78,7 +78,7 @@ func (s *Service) each(ctx context.Context, l *lane, selected *selection, from i
 		if p.Next <= from {
 			continue
 		}
-		if verify && p.Offsets == nil {
+		if verify {
 			if err := s.verify(ctx, p); err != nil {
 				return err
 			}

@@ -123,8 +123,8 @@ func (a *assignments) adjust(ctx context.Context, offsets map[string]map[int32]k
 		if !ok {
 			return nil, fmt.Errorf("open partition %s: the owner gave no start", p)
 		}
-		// The epoch is left out: the guard of the commit protocol asks for it
-		// itself, and with it the client would move the cursor on its own.
+		// The epoch is left out: with it the client would move the cursor on its
+		// own when the log was truncated, and say so once.
 		offsets[p.Topic][p.Partition] = kgo.NewOffset().At(start.Offset).WithEpoch(-1)
 	}
 	return offsets, nil
@@ -172,6 +172,11 @@ type Batch struct {
 // asked for: retention or DeleteRecords was faster. The partition stays silent
 // until Seek.
 var ErrOffsetOutOfRange = errors.New("offset out of range")
+
+// ErrTruncated tells that the log no longer holds what was read from it: an
+// unclean leader election took it away (KIP-320). The client has moved on by
+// itself; what it brings next may be another history.
+var ErrTruncated = errors.New("log truncated")
 
 // ErrTopicGone tells that the topic was deleted, or deleted and created again.
 var ErrTopicGone = errors.New("topic deleted or recreated")
@@ -224,9 +229,12 @@ func headersOf(records []*kgo.Record) []schema.Header {
 }
 
 func classify(err error) error {
+	var loss *kgo.ErrDataLoss
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &loss):
+		return fmt.Errorf("%w: %w", ErrTruncated, err)
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return fmt.Errorf("%w: %w", ErrOffsetOutOfRange, err)
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):

@@ -1,0 +1,144 @@
+package archiver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// These tests put the loop's state by hand into the interleavings that engines
+// produce once in a year.
+
+var zero = kafka.TopicPartition{Topic: "t"}
+
+// looping is an archiver without engines, with one partition and a budget of
+// 1 MiB.
+func looping(next int64) (*Archiver, *partition) {
+	log := slog.New(slog.DiscardHandler)
+	p := opened(next)
+	a := &Archiver{
+		cutAt: DefaultCut, log: log, options: Options{Memory: 1 << 20},
+		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{},
+	}
+	a.changed = sync.NewCond(&a.mu)
+	a.metrics = newMetrics(a, prometheus.NewRegistry())
+	a.catchup = newCatchup(nil, nil, nil, nil, log)
+	a.feed = newFeed(Feed{}, nil, nil, a.catchup, nil, log)
+	return a, p
+}
+
+// arrive brings n records of 256 KiB.
+func (a *Archiver) arrive(status schema.Status, producerID int64, n int) {
+	for range n {
+		r := schema.Record{Offset: a.partitions[zero].expected, ProducerID: producerID, Status: status, Value: make([]byte, 256<<10)}
+		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
+	}
+}
+
+func (a *Archiver) arriveMarker(producerID int64) {
+	r := schema.Record{Offset: a.partitions[zero].expected, ProducerID: producerID, Status: schema.Control, Key: marker(1)}
+	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
+}
+
+func TestExemptionEndsWithItsTransaction(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Undecided, 1, 8)
+	a.cutDue(time.Now())
+	if !p.aside {
+		t.Fatal("a full buffer of undecided records was not set aside")
+	}
+	a.takeBack(p, 4) // the broker says: stable below 4
+	p.seek, p.resume = false, false
+	a.arrive(schema.Undecided, 1, 3)
+	if a.exempt() == 0 {
+		t.Error("the ended transaction counts in the budget: it could never be read")
+	}
+	a.arriveMarker(1)
+	a.arrive(schema.Undecided, 2, 20) // another one, that hangs
+	if a.exempt() != 0 {
+		t.Errorf("%d bytes of another transaction are exempt", a.exempt())
+	}
+}
+
+func TestLostWhileSetAsideIsReadAgain(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Committed, 0, 1)
+	a.arrive(schema.Undecided, 1, 8)
+	a.setAside()
+	p.pause = false // the loop has paused it
+	p.fed = 1
+	a.cutDue(time.Now().Add(time.Hour))
+	winner := ledger.Head{Commit: &schema.Commit{Seq: 1}, Next: 1}
+	a.settle(a.backlog[0], winner, index.SegmentRow{}, &ledger.LostError{Winner: winner}, 0)
+	if !p.resume || !p.seek {
+		t.Errorf("resume %t, seek %t: nobody would ever read the partition again", p.resume, p.seek)
+	}
+	if len(a.catchup.dirty) == 0 {
+		t.Error("the winner's commit is not compared with the index; it may have died before telling it")
+	}
+}
+
+func TestSetAsideIsSaid(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Undecided, 1, 8)
+	p.blockedSince = time.Now().Add(-time.Hour)
+	a.setAside()
+	if a.openFor() < 3599 {
+		t.Errorf("the transaction is open for %.0f s, the metric says", a.openFor())
+	}
+	if said := a.Health()["kafka"]; !strings.Contains(said, "open transaction") {
+		t.Errorf("Health says %q", said)
+	}
+}
+
+func TestTruncatedLogStopsThePartition(t *testing.T) {
+	a, p := looping(100)
+	a.takeIn(&kafka.Batch{TopicPartition: zero, Err: fmt.Errorf("%w: reset to 50", kafka.ErrTruncated)}, time.Now())
+	a.arrive(schema.Committed, 0, 1)
+	if len(p.rows) > 0 || a.held != 0 {
+		t.Error("what came after the truncation was taken in: another history")
+	}
+	if said := a.Health()["kafka"]; !strings.Contains(said, "truncated") {
+		t.Errorf("Health says %q", said)
+	}
+}
+
+func TestGapThatGrowsWhileItIsSealed(t *testing.T) {
+	p := opened(0)
+	now := time.Now()
+	p.gap(100, schema.GapBeforeLogStart, now)
+	first := p.cut(cutAsked, 0, now)
+	p.gap(200, schema.GapBeforeLogStart, now) // overtaken again before the commit is there
+	p.release(0, ledger.Head{Commit: &schema.Commit{}, Next: first.next})
+	second := p.cut(cutAsked, 0, now)
+	if len(second.gaps) != 1 || second.gaps[0].From != 100 || second.gaps[0].To != 200 || second.base != 100 {
+		t.Errorf("second cut from %d: %+v", second.base, second.gaps)
+	}
+}
+
+func TestSealSaysWhatItCouldNotSeal(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Committed, 0, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	time.AfterFunc(50*time.Millisecond, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.giveUp(p, onStore, fmt.Errorf("the bucket is gone"))
+		a.changed.Broadcast()
+	})
+	if _, err := a.Seal(ctx, true); err == nil || !strings.Contains(err.Error(), "bucket is gone") {
+		t.Errorf("a seal of what was given up: %v", err)
+	}
+}
