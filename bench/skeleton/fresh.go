@@ -85,12 +85,14 @@ func (b *bench) fresh(ctx context.Context, s *stack) error {
 	if len(failed) > 0 {
 		return errors.Join(failed[:min(3, len(failed))]...)
 	}
-	unique, err := count(ctx, s.up.ClickHouse, "SELECT uniqExact(event_id) FROM records WHERE topic = '"+freshTopic+"'")
-	if err != nil {
-		return err
-	}
-	if unique != produced.Load() {
-		return fmt.Errorf("%d records were produced, %d can be found", produced.Load(), unique)
+	var unique int64
+	err = await(ctx, freshGiveUp, freshAskEvery, func() (bool, error) {
+		var err error
+		unique, err = count(ctx, s.up.ClickHouse, "SELECT uniqExact(event_id) FROM records WHERE topic = '"+freshTopic+"'")
+		return unique >= produced.Load(), err
+	})
+	if err != nil || unique != produced.Load() {
+		return errors.Join(fmt.Errorf("%d records were produced, %d can be found", produced.Load(), unique), err)
 	}
 	b.figures.add("fresh_rate", float64(produced.Load())/took.Seconds(), "records/s")
 	b.figures.add("fresh_asked", float64(len(latencies)), "records")
