@@ -258,6 +258,7 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		return
 	}
 	if len(b.Records) > 0 {
+		a.clear(causeOfReading(b.TopicPartition))
 		a.held += p.take(b, now)
 		a.metrics.took(b)
 	}

@@ -47,9 +47,12 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 		if old := a.partitions[key]; old != nil {
 			a.held -= old.bytes
 		}
-		opened[i].resume = true // it may have been given up when it was ours before
+		opened[i].resume = opened[i].stopped == "" // it may have been given up when it was ours before
 		a.partitions[key] = opened[i]
 		starts[key] = kafka.Start{Offset: opened[i].expected, LeaderEpoch: -1}
+		if opened[i].stopped != "" {
+			continue
+		}
 		a.catchup.compare(opened[i].stream)
 		a.log.Info("partition opened", "topic", key.Topic, "partition", key.Partition,
 			"topic_id", opened[i].stream.TopicID.String(), "offset", opened[i].expected)
@@ -76,10 +79,22 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		if err == nil {
 			return p, nil
 		}
+		if schema.KindOf(err) == schema.Corrupt {
+			return a.unopened(key, err), nil // the others must not wait for it
+		}
 		if pause(ctx, wait); ctx.Err() != nil {
 			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ctx.Err(), err))
 		}
 	}
+}
+
+// unopened is a partition whose chain does not hold: it is not read, and stays
+// in Health until it is assigned again.
+func (a *Archiver) unopened(key kafka.TopicPartition, err error) *partition {
+	p := newPartition(schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, Partition: key.Partition}, ledger.Head{Commit: &schema.Commit{}})
+	p.stopped, p.stoppedBy, p.pause = err.Error(), onStore, true
+	a.log.Error("partition is not archived: its chain does not hold", "topic", key.Topic, "partition", key.Partition, "err", err)
+	return p
 }
 
 func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partition, error) {
@@ -193,6 +208,7 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 		if p := a.partitions[key]; p != nil {
 			a.held -= p.bytes
 			a.clear(causeOfSealing(p))
+			a.clear(causeOfReading(key))
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
 		}

@@ -20,9 +20,9 @@ func (a *Archiver) fetchFailed(p *partition, b *kafka.Batch) {
 		a.giveUp(p, onKafka, b.Err)
 	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
 		p.ask, p.pause = true, true // the client would repeat the error as fast as it can
-	default:
-		a.log.Warn("fetch failed", "topic", key.Topic, "partition", key.Partition, "offset", p.expected, "err", b.Err)
-		p.seek = true
+	default: // a batch that cannot be decoded, for one: tried again every second, and said
+		a.trouble(causeOfReading(key), b.Err)
+		p.ask, p.pause = true, true
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
 )
 
 // dependency names what a trouble comes from, as the readiness probe does.
@@ -40,9 +42,11 @@ func (a *Archiver) clear(c cause) {
 	}
 }
 
-// causeOfSealing and causeOfOpening are a partition's own: they pass when it is
+// causeOfSealing and causeOfReading are a partition's own: they pass when it is
 // dropped.
 func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.stream.String()} }
+
+func causeOfReading(key kafka.TopicPartition) cause { return cause{onKafka, "reading " + key.String()} }
 
 // Health returns what stands in the way now, by dependency (kafka, store,
 // index); empty when nothing does. What can pass is retried until it does. A
