@@ -16,6 +16,7 @@
 //	gaps.go        the bytes of a gap list that is too long for its commit
 //	key.go         object keys below the archive's prefix
 //	error.go       kinds of error, mapped once to HTTP status and exit code
+//	answer/        what is asked of the archive and what it answers
 //	openapi.yaml   the web API, source of server types and client
 //
 // The normative description of the formats is in docs/formats.

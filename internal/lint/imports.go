@@ -86,6 +86,8 @@ func wrongWay(p Package, path string) string {
 	}
 	top, _, _ := strings.Cut(p.Path, "/")
 	switch {
+	case within(target, "schema/answer") && (p.Path == "schema" || top == "internal"):
+		return "answers are for who asks; formats and clients know nothing of them"
 	case within(target, "cmd"):
 		return "nothing imports a command"
 	case within(target, "demo") && top != "demo" && p.Path != "cmd/annals-demo":

@@ -1,0 +1,51 @@
+package answer
+
+import (
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// SearchRequest filters records; empty fields filter nothing. Package query
+// binds a cursor to the encoding of all fields but Limit and Cursor: one that is
+// renamed or moved here makes the cursors that are out there void.
+type SearchRequest struct {
+	From, To  time.Time // record times; To is exclusive
+	Topics    []string
+	EventType string
+	Service   string
+	Stage     string
+	Statuses  []schema.Status // empty: committed
+	ID        string          // of any role, in any encoding
+	Limit     int             // 1 to 1,000; 0: as many as whoever answers sees fit
+	Cursor    string          // NextCursor of the page before
+}
+
+// Page is a page of records, newest first.
+type Page struct {
+	Records    []Hit
+	NextCursor string // "" on the last page
+	Note       string // what a limit cut
+	Searched   Searched
+}
+
+// Identification is every role an id plays.
+type Identification struct {
+	ID        string
+	Tried     []string // spellings looked up
+	Matches   []Match
+	Truncated bool
+	Searched  Searched
+}
+
+// RoleTrace is Match.Role of an id that is a trace's.
+const RoleTrace = "trace"
+
+// Match is one role of an id: schema.IDKind's word, or RoleTrace. Records are
+// the newest of Count.
+type Match struct {
+	Role    string
+	TraceID string // the one trace that all of them are in, if it is one
+	Count   int64
+	Records []Hit
+}
