@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fx-risk-ai/annals/internal/index"
-	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // TestInsertingAgainChangesNoAnswer sends any part of what is indexed again,
@@ -32,7 +32,7 @@ func TestInsertingAgainChangesNoAnswer(t *testing.T) {
 	answers := func() []any {
 		var all []any
 		for _, trace := range traces {
-			all = append(all, a.trace(everybody(), trace, query.TraceOptions{Diffs: true}))
+			all = append(all, a.trace(everybody(), trace, answer.TraceRequest{Diffs: true}))
 		}
 		for _, id := range ids {
 			found, err := a.Identify(t.Context(), everybody(), id)
@@ -41,7 +41,7 @@ func TestInsertingAgainChangesNoAnswer(t *testing.T) {
 			}
 			all = append(all, found)
 		}
-		all = append(all, a.searchAll(everybody(), query.SearchRequest{Limit: 5}))
+		all = append(all, a.searchAll(everybody(), answer.SearchRequest{Limit: 5}))
 		topics, err := a.Topics(t.Context(), everybody())
 		if err != nil {
 			t.Fatal(err)

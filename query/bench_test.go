@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/index"
-	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // TestTraceRate prints how long a fixing day's trace takes over 26 years of
@@ -30,16 +30,16 @@ func TestTraceRate(t *testing.T) {
 	took := map[string][]time.Duration{}
 	used, usedEngine := map[string]time.Duration{}, map[string]time.Duration{}
 	for n := range 100 {
-		for name, o := range map[string]query.TraceOptions{"structure": {}, "with all diffs": {Diffs: true}} {
+		for name, o := range map[string]answer.TraceRequest{"structure": {}, "with all diffs": {Diffs: true}} {
 			began := time.Now()
 			ours, engine := cpuTime()
-			answer := a.trace(everybody(), traces[n*64+30], o)
+			found := a.trace(everybody(), traces[n*64+30], o)
 			took[name] = append(took[name], time.Since(began))
 			oursNow, engineNow := cpuTime()
 			used[name] += oursNow - ours
 			usedEngine[name] += engineNow - engine
-			if len(answer.Hops) != 95 || answer.OutsideParents != 19*31 {
-				t.Fatalf("%d hops, %d parents outside", len(answer.Hops), answer.OutsideParents)
+			if len(found.Hops) != 95 || found.OutsideParents != 19*31 {
+				t.Fatalf("%d hops, %d parents outside", len(found.Hops), found.OutsideParents)
 			}
 		}
 		began := time.Now()

@@ -9,6 +9,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // catalog is what the index knew at one moment of every stream. It does not
@@ -101,8 +102,8 @@ func (c *catalog) scope(who policy.Principal) index.Scope {
 }
 
 // searched sums up what a principal's look-up covers.
-func (c *catalog) searched(who policy.Principal) Searched {
-	var s Searched
+func (c *catalog) searched(who policy.Principal) answer.Searched {
+	var s answer.Searched
 	topics := map[schema.TopicID]bool{}
 	for i := range c.branches {
 		b := &c.branches[i]
@@ -149,9 +150,9 @@ func (c *catalog) isSealed(p schema.Position) (sealed, counts bool) {
 }
 
 // hit makes an answer's hit of an index's.
-func (c *catalog) hit(h *index.Hit) Hit {
+func (c *catalog) hit(h *index.Hit) answer.Hit {
 	sealed, _ := c.isSealed(h.Position)
-	return Hit{
+	return answer.Hit{
 		Topic: h.Topic, TopicID: h.TopicID, Partition: h.Partition, Branch: h.Branch, Offset: h.Offset,
 		Timestamp: h.Timestamp, EventTime: h.EventTime, HasEventTime: h.HasEventTime, Status: h.Status, Sealed: sealed,
 		Stage: h.Stage, EventType: h.EventType, EventVersion: h.EventVersion, Service: h.Service,

@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // compare gives every hop with a parent in the trace the difference between
 // the two.
 func (g *graph) compare() {
-	g.diffs = make([]*Diff, len(g.hits))
+	g.diffs = make([]*answer.Diff, len(g.hits))
 	for i := range g.edges {
 		if edge := &g.edges[i]; edge.Primary {
 			g.diffs[edge.Child] = g.diff(edge.Parent, edge.Child)
@@ -17,8 +18,8 @@ func (g *graph) compare() {
 	}
 }
 
-func (g *graph) diff(parent, child int) *Diff {
-	d := &Diff{Parent: parent}
+func (g *graph) diff(parent, child int) *answer.Diff {
+	d := &answer.Diff{Parent: parent}
 	from, to := g.bytes[g.hits[parent].Position], g.bytes[g.hits[child].Position]
 	for _, side := range []struct {
 		whose string
@@ -39,9 +40,9 @@ func (g *graph) diff(parent, child int) *Diff {
 		return d
 	}
 	d.Comparable, d.Note, d.Truncated = result.Comparable, result.Note, result.Truncated
-	d.Changes = make([]Change, len(result.Changes))
+	d.Changes = make([]answer.Change, len(result.Changes))
 	for i, c := range result.Changes {
-		d.Changes[i] = Change{Op: c.Op, Path: c.Path, From: c.From, To: c.To, MovedFrom: c.MovedFrom, Envelope: c.Envelope}
+		d.Changes[i] = answer.Change{Op: c.Op, Path: c.Path, From: c.From, To: c.To, MovedFrom: c.MovedFrom, Envelope: c.Envelope}
 	}
 	return d
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Bounds of coverage.
@@ -101,7 +102,7 @@ func (e *Engine) viewsOf(ctx context.Context, f func(schema.Stream) bool) ([]*le
 // index is ahead of it; and how far Kafka is. topic "" is every topic. A
 // partition that was indexed and has no commit yet is not in it. Without the
 // index FreshTo is ArchivedTo; without Kafka the high watermark is unknown.
-func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic string) ([]PartitionCoverage, error) {
+func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic string) ([]answer.PartitionCoverage, error) {
 	views, err := e.viewsOf(ctx, func(s schema.Stream) bool {
 		return who.Topics.Allows(s.Topic) && (topic == "" || s.Topic == topic)
 	})
@@ -117,7 +118,7 @@ func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic strin
 		c = newCatalog(time.Now(), nil)
 	}
 	bounds := e.bounds(ctx, views, c)
-	list := make([]PartitionCoverage, len(views))
+	list := make([]answer.PartitionCoverage, len(views))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelism)
 	for i, v := range views {
@@ -129,7 +130,7 @@ func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic strin
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b PartitionCoverage) int {
+	slices.SortFunc(list, func(a, b answer.PartitionCoverage) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]), cmp.Compare(a.Partition, b.Partition))
 	})
 	return list, nil
@@ -182,9 +183,9 @@ func (e *Engine) watermarks(ctx context.Context, topics []string) watermarks {
 	return marks
 }
 
-func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks watermarks) (PartitionCoverage, error) {
+func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks watermarks) (answer.PartitionCoverage, error) {
 	s := v.Stream
-	p := PartitionCoverage{
+	p := answer.PartitionCoverage{
 		Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
 		ArchivedFrom: v.Genesis.Next, ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
 		Commits: v.Head.Commit.Seq + 1, LastSealed: clockOf(v.Head.Commit),
@@ -217,7 +218,8 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 			}
 			p.GapOffsets += to - gap.From
 			if len(p.Gaps) < maxGapsOf {
-				p.Gaps = append(p.Gaps, Gap{Class: string(gap.Class), From: gap.From, To: to})
+				gap.To = to
+				p.Gaps = append(p.Gaps, gap)
 			}
 		}
 	}
@@ -226,7 +228,7 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 
 // Segments gives the current segments of a topic's newest incarnation: what an
 // SQL user should read, since data/ also holds what was replaced.
-func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic string) (*Segments, error) {
+func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error) {
 	views, err := e.viewsOf(ctx, func(s schema.Stream) bool { return s.Topic == topic && who.Topics.Allows(topic) })
 	if err != nil {
 		return nil, err
@@ -235,21 +237,21 @@ func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic strin
 		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
 	}
 	newest := slices.MaxFunc(views, func(a, b *ledger.View) int { return clockOf(a.Genesis).Compare(clockOf(b.Genesis)) })
-	answer := &Segments{Topic: topic, Bucket: e.options.Bucket}
+	list := &answer.Segments{Topic: topic, Bucket: e.options.Bucket}
 	for _, v := range views {
 		if v.Stream.TopicID != newest.Stream.TopicID {
 			continue
 		}
 		for _, s := range v.Current() {
-			answer.Segments = append(answer.Segments, Segment{
+			list.Segments = append(list.Segments, answer.Segment{
 				Key: e.options.Prefix + s.Ref.Key, SHA256: s.Ref.SHA256, Bytes: s.Ref.Bytes, TopicID: v.Stream.TopicID,
 				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Rows: s.Records.Rows(),
 				MinTimestamp: time.UnixMilli(s.Ref.MinTimestamp), MaxTimestamp: time.UnixMilli(s.Ref.MaxTimestamp),
 			})
 		}
 	}
-	slices.SortFunc(answer.Segments, func(a, b Segment) int {
+	slices.SortFunc(list.Segments, func(a, b answer.Segment) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Base, b.Base))
 	})
-	return answer, nil
+	return list, nil
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 func TestCoverageSegmentsAndTopics(t *testing.T) {
@@ -32,13 +32,13 @@ func TestCoverageSegmentsAndTopics(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	b := list[1]
-	want := query.PartitionCoverage{
+	want := answer.PartitionCoverage{
 		Topic: "b", TopicID: topicID("b"), Partition: marker.Partition, ArchivedTo: 10, FreshTo: 11, HighWatermark: -1,
 		Committed: 4, Marker: 1, GapOffsets: 5, Segments: 2, Commits: 3, LastSealed: b.LastSealed,
 	}
 	gaps := b.Gaps
 	b.Gaps = nil
-	if !slices.Equal(gaps, []query.Gap{{Class: "cleaned", From: 4, To: 9}}) || b.LastSealed.IsZero() || !equal(b, want) {
+	if !slices.Equal(gaps, []schema.Gap{{Class: schema.GapCleaned, From: 4, To: 9}}) || b.LastSealed.IsZero() || !equal(b, want) {
 		t.Errorf("got %+v with gaps %+v, want %+v", b, gaps, want)
 	}
 	if list, err := a.Coverage(t.Context(), only(t, "a"), ""); err != nil || len(list) != 1 {
@@ -64,7 +64,7 @@ func TestCoverageSegmentsAndTopics(t *testing.T) {
 	}
 }
 
-func equal(a, b query.PartitionCoverage) bool {
+func equal(a, b answer.PartitionCoverage) bool {
 	return a.Topic == b.Topic && a.TopicID == b.TopicID && a.Partition == b.Partition && a.Branch == b.Branch &&
 		a.ArchivedFrom == b.ArchivedFrom && a.ArchivedTo == b.ArchivedTo && a.FreshTo == b.FreshTo &&
 		a.HighWatermark == b.HighWatermark && a.Lag == b.Lag && a.Committed == b.Committed && a.Aborted == b.Aborted &&

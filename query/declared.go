@@ -6,6 +6,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // How sure a declared edge is: coordinates name one record, an event id should,
@@ -53,18 +54,18 @@ func (g *graph) declare() {
 	m := g.members()
 	for child := range g.hits {
 		for _, cause := range g.hits[child].Causes {
-			edge := Edge{Child: child, Parent: -1, Declared: true, Evidence: cause.String()}
+			edge := answer.Edge{Child: child, Parent: -1, Declared: true, Evidence: cause.String()}
 			var named []int
 			id := index.ID{Text: cause.ID}
 			switch cause.Kind {
 			case schema.CauseEvent:
-				edge.Kind, edge.Rule, edge.Confidence = CausedBy, "causation id", sureEvent
+				edge.Kind, edge.Rule, edge.Confidence = answer.CausedBy, "causation id", sureEvent
 				named, id.Kind = m.events[cause.ID], schema.IDEvent
 			case schema.CauseSpan:
-				edge.Kind, edge.Rule, edge.Confidence = CausedBy, "parent span id", sureSpan
+				edge.Kind, edge.Rule, edge.Confidence = answer.CausedBy, "parent span id", sureSpan
 				named = m.spans[cause.ID]
 			case schema.CauseRecord:
-				edge.Kind, edge.Rule, edge.Confidence = DerivedFrom, "input coordinates", sureCoordinates
+				edge.Kind, edge.Rule, edge.Confidence = answer.DerivedFrom, "input coordinates", sureCoordinates
 				named, id.Kind = m.coordinates[cause.ID], schema.IDRecord
 			case schema.CauseCopy:
 				edge.Kind, edge.Rule, edge.Confidence = copyKind(g.hits[child].Stage), "original's coordinates", sureCoordinates
@@ -75,7 +76,7 @@ func (g *graph) declare() {
 				continue
 			}
 			if edge.Parent < 0 {
-				edge.Outside = &Outside{Ghost: true, ID: cause.ID}
+				edge.Outside = &answer.Outside{Ghost: true, ID: cause.ID}
 				if len(g.outside) < maxOutside {
 					g.outside = append(g.outside, outsideCause{edge: len(g.edges), id: id})
 				} else {
@@ -90,11 +91,11 @@ func (g *graph) declare() {
 func copyKind(stage schema.Stage) string {
 	switch stage {
 	case schema.StageDeadLetter:
-		return DeadLetter
+		return answer.DeadLetter
 	case schema.StageReplay:
-		return ReplayOf
+		return answer.ReplayOf
 	default:
-		return CopyOf
+		return answer.CopyOf
 	}
 }
 
@@ -183,9 +184,9 @@ func (g *graph) settle(causes []outsideCause, found []index.Found) (missing []ou
 			missing = append(missing, cause)
 			continue
 		}
-		g.edges[cause.edge].Outside = &Outside{
+		g.edges[cause.edge].Outside = &answer.Outside{
 			ID: cause.id.Text, Timestamp: h.Timestamp, TraceID: h.TraceID, EventType: h.EventType,
-			Coordinates: &Place{Topic: h.Topic, TopicID: h.TopicID, Partition: h.Partition, Branch: h.Branch, Offset: h.Offset},
+			Coordinates: &answer.Place{Topic: h.Topic, TopicID: h.TopicID, Partition: h.Partition, Branch: h.Branch, Offset: h.Offset},
 		}
 	}
 	return missing
@@ -212,8 +213,8 @@ func (g *graph) choosePrimary() {
 	}
 }
 
-func (g *graph) closer(a, b *Edge) bool {
-	copies := []string{DeadLetter, ReplayOf, CopyOf}
+func (g *graph) closer(a, b *answer.Edge) bool {
+	copies := []string{answer.DeadLetter, answer.ReplayOf, answer.CopyOf}
 	if slices.Contains(copies, a.Kind) != slices.Contains(copies, b.Kind) {
 		return slices.Contains(copies, a.Kind)
 	}

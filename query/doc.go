@@ -14,6 +14,8 @@
 // that do not count (of other extraction rules than their segment names, or
 // never sealed on a branch that ended) are left out.
 //
+// Requests and answers have the shapes of package schema/answer.
+//
 // What it does not: it proves nothing (package custody does), and an edge that
 // it inferred is a guess, however likely.
 //
@@ -23,7 +25,6 @@
 // Where to look:
 //
 //	engine.go    options, the interfaces it needs, New
-//	types.go     shapes of the answers
 //	catalog.go   which streams there are, how far; scope of a principal
 //	trace.go     Trace: from rows to an answer
 //	declared.go  edges that producers declared, in and across traces

@@ -20,6 +20,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 func TestMain(m *testing.M) {
@@ -365,13 +366,14 @@ func only(t testing.TB, patterns ...string) policy.Principal {
 }
 
 // trace reads a trace, which must be there.
-func (a *archive) trace(who policy.Principal, id string, o query.TraceOptions) *query.Trace {
+func (a *archive) trace(who policy.Principal, id string, o answer.TraceRequest) *answer.Trace {
 	a.t.Helper()
-	answer, err := a.Trace(a.t.Context(), who, id, o)
+	o.TraceID = id
+	found, err := a.Trace(a.t.Context(), who, o)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return answer
+	return found
 }
 
 func position(r *schema.Record) string {
@@ -379,10 +381,10 @@ func position(r *schema.Record) string {
 }
 
 // at finds a record's place in an answer.
-func place(t testing.TB, answer *query.Trace, r *schema.Record) int {
+func place(t testing.TB, found *answer.Trace, r *schema.Record) int {
 	t.Helper()
-	for i := range answer.Hops {
-		if answer.Hops[i].Coordinates().String() == position(r) {
+	for i := range found.Hops {
+		if found.Hops[i].Coordinates().String() == position(r) {
 			return i
 		}
 	}

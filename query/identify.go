@@ -10,17 +10,15 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // matchRecords bounds the records shown of one role.
 const matchRecords = 20
 
-// RoleTrace is Match.Role of an id that is a trace's.
-const RoleTrace = "trace"
-
 // Identify finds every role that an id plays: what it is, and what names it.
 // Nothing found is an answer without matches.
-func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) (*Identification, error) {
+func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error) {
 	spellings := extract.NormalizeID(id)
 	if len(spellings) == 0 {
 		return nil, schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", id, extract.MaxIDBytes)
@@ -47,8 +45,8 @@ func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	answer := &Identification{ID: id, Tried: spellings, Truncated: more || moreT, Searched: c.searched(who)}
-	if err := e.match(ctx, c, answer, RoleTrace, trace); err != nil {
+	out := &answer.Identification{ID: id, Tried: spellings, Truncated: more || moreT, Searched: c.searched(who)}
+	if err := e.match(ctx, c, out, answer.RoleTrace, trace); err != nil {
 		return nil, err
 	}
 	byKind := map[schema.IDKind][]index.Hit{}
@@ -62,21 +60,21 @@ func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) 
 	}
 	slices.Sort(kinds)
 	for _, kind := range kinds {
-		if err := e.match(ctx, c, answer, kind.String(), byKind[kind]); err != nil {
+		if err := e.match(ctx, c, out, kind.String(), byKind[kind]); err != nil {
 			return nil, err
 		}
 	}
-	return answer, nil
+	return out, nil
 }
 
 // match adds one role, if committed records that count play it.
-func (e *Engine) match(ctx context.Context, c *catalog, answer *Identification, role string, hits []index.Hit) error {
+func (e *Engine) match(ctx context.Context, c *catalog, out *answer.Identification, role string, hits []index.Hit) error {
 	hits, err := e.counting(ctx, c, slices.DeleteFunc(hits, func(h index.Hit) bool { return h.Status != schema.Committed }))
 	if err != nil || len(hits) == 0 {
 		return err
 	}
 	slices.SortFunc(hits, func(a, b index.Hit) int { return newestFirst(a.Mark(), b.Mark()) })
-	m := Match{Role: role, TraceID: hits[0].TraceID, Count: int64(len(hits))}
+	m := answer.Match{Role: role, TraceID: hits[0].TraceID, Count: int64(len(hits))}
 	for i := range hits {
 		if hits[i].TraceID != m.TraceID {
 			m.TraceID = ""
@@ -87,6 +85,6 @@ func (e *Engine) match(ctx context.Context, c *catalog, answer *Identification, 
 			m.Records = append(m.Records, hit)
 		}
 	}
-	answer.Matches = append(answer.Matches, m)
+	out.Matches = append(out.Matches, m)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // How sure an inferred edge is. None reaches a declared one; fed raises those
@@ -130,7 +131,7 @@ func (g *graph) infer(known *feeds) {
 	}
 	f := known.with(g)
 	lanes := g.lanes()
-	var inferred []Edge
+	var inferred []answer.Edge
 	for child := range g.hits {
 		h := &g.hits[child]
 		if declared[child] || isAside(h) || h.Stage == schema.StageIngestion {
@@ -228,13 +229,13 @@ func (g *graph) lanes() map[lane][]int {
 	return lanes
 }
 
-func (g *graph) likeliest(child int, topics [][]int, feeding bool, lanes map[lane][]int) (Edge, bool) {
+func (g *graph) likeliest(child int, topics [][]int, feeding bool, lanes map[lane][]int) (answer.Edge, bool) {
 	if len(topics) == 0 {
-		return Edge{}, false
+		return answer.Edge{}, false
 	}
 	latest := topics[0]
-	edge := Edge{
-		Child: child, Kind: Inferred, Parent: latest[len(latest)-1],
+	edge := answer.Edge{
+		Child: child, Kind: answer.Inferred, Parent: latest[len(latest)-1],
 		Rule: "latest earlier event of the trace", Confidence: likeOrder,
 	}
 	for _, candidates := range topics {

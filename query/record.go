@@ -10,20 +10,13 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
-
-// RecordRequest names one record. TopicID nil is the name's newest incarnation,
-// Branch nil the newest branch that holds the offset.
-type RecordRequest struct {
-	schema.Coordinates
-	TopicID *schema.TopicID
-	Branch  *int32
-}
 
 // Record reads one record's exact bytes: from its segment if it is sealed, else
 // from Kafka. Without the index it asks the ledger, which takes longer and
 // knows sealed records only. NotFound says what of the partition is archived.
-func (e *Engine) Record(ctx context.Context, who policy.Principal, request RecordRequest) (*Record, error) {
+func (e *Engine) Record(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error) {
 	if request.Topic == "" || request.Partition < 0 || request.Offset < 0 {
 		return nil, schema.InvalidField("offset", "record %s: want a topic, a partition and an offset from 0", request.Coordinates)
 	}
@@ -57,15 +50,15 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request Recor
 	if entry.err != nil {
 		return nil, entry.err
 	}
-	return e.answerRecord(entry, sealed), nil
+	return e.recordOf(entry, sealed), nil
 }
 
 func (e *Engine) missing(c *catalog, who policy.Principal, format string, args ...any) error {
-	return &NotFoundError{Searched: c.searched(who), Err: schema.Errorf(schema.NotFound, format, args...)}
+	return &answer.NotFoundError{Searched: c.searched(who), Err: schema.Errorf(schema.NotFound, format, args...)}
 }
 
 // positionOf finds the branch that holds the offset.
-func (e *Engine) positionOf(c *catalog, who policy.Principal, at index.Incarnation, request RecordRequest) (schema.Position, error) {
+func (e *Engine) positionOf(c *catalog, who policy.Principal, at index.Incarnation, request answer.RecordRequest) (schema.Position, error) {
 	p := schema.Position{TopicID: at.TopicID, Partition: request.Partition, Offset: request.Offset}
 	branches := c.streams[streamKey{at.TopicID, request.Partition}]
 	if len(branches) == 0 {
@@ -101,9 +94,9 @@ func (e *Engine) freshHit(ctx context.Context, c *catalog, who policy.Principal,
 	return index.Hit{}, e.missing(c, who, "%s is not archived yet", at)
 }
 
-// answerRecord makes the answer from the bytes alone, so that it says what they
+// recordOf makes the answer from the bytes alone, so that it says what they
 // say, not what the index kept of them.
-func (e *Engine) answerRecord(entry *content, sealed bool) *Record {
+func (e *Engine) recordOf(entry *content, sealed bool) *answer.Record {
 	r := entry.record
 	x := &schema.Extraction{}
 	e.options.Extract.Extract(r, x)
@@ -112,18 +105,18 @@ func (e *Engine) answerRecord(entry *content, sealed bool) *Record {
 		x = entry.x
 		x.Identifiers = ids
 	}
-	hit := Hit{
+	hit := answer.Hit{
 		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Branch: r.Branch, Offset: r.Offset,
 		Timestamp: r.Timestamp, EventTime: x.EventTime, HasEventTime: x.HasEventTime, Status: r.Status, Sealed: sealed,
 		Stage: x.Stage, EventType: x.EventType, EventVersion: x.EventVersion, Service: x.SourceService,
 		TraceID: x.TraceID, EventID: x.EventID, SpanID: x.SpanID, Errors: x.Errors, Bytes: r.Bytes(),
 	}
 	e.name(&hit)
-	return &Record{Hit: hit, Record: r, Extraction: x, Source: entry.source}
+	return &answer.Record{Hit: hit, Record: r, Extraction: x, Source: entry.source}
 }
 
 // recordByLedger finds a record without the index.
-func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, request RecordRequest) (*Record, error) {
+func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error) {
 	if !who.Topics.Allows(request.Topic) {
 		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", request.Topic)
 	}
@@ -160,12 +153,12 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 	if err != nil {
 		return nil, err
 	}
-	return e.answerRecord(&content{record: &row.Record, x: &row.X, source: s.Ref.Key}, true), nil
+	return e.recordOf(&content{record: &row.Record, x: &row.X, source: s.Ref.Key}, true), nil
 }
 
 // holding gives the segment that holds the offset, on the newest branch unless
 // another was asked for.
-func holding(v *ledger.View, request RecordRequest) (ledger.Segment, bool) {
+func holding(v *ledger.View, request answer.RecordRequest) (ledger.Segment, bool) {
 	var best ledger.Segment
 	found := false
 	for _, s := range v.All() {

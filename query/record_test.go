@@ -14,10 +14,11 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-func request(r *schema.Record) query.RecordRequest {
-	return query.RecordRequest{Coordinates: schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
+func request(r *schema.Record) answer.RecordRequest {
+	return answer.RecordRequest{Coordinates: schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
 }
 
 func TestRecord(t *testing.T) {
@@ -49,8 +50,8 @@ func TestRecord(t *testing.T) {
 	wrongID.TopicID = &schema.TopicID{1}
 	one := int32(1)
 	branch.Branch = &one
-	for _, r := range []query.RecordRequest{beyond, wrongID, branch, {Coordinates: schema.Coordinates{Topic: "nobody's"}}} {
-		var missing *query.NotFoundError
+	for _, r := range []answer.RecordRequest{beyond, wrongID, branch, {Coordinates: schema.Coordinates{Topic: "nobody's"}}} {
+		var missing *answer.NotFoundError
 		if _, err := a.Record(t.Context(), everybody(), r); !errors.As(err, &missing) || missing.Searched.Topics == 0 {
 			t.Errorf("%+v: %v", r, err)
 		}
@@ -91,7 +92,7 @@ func TestRecordInAGapAndOnBranches(t *testing.T) {
 	a.sealAll()
 	gap := request(second)
 	gap.Offset++
-	var missing *query.NotFoundError
+	var missing *answer.NotFoundError
 	if _, err := a.Record(t.Context(), everybody(), gap); !errors.As(err, &missing) {
 		t.Errorf("in a gap: %v", err)
 	}
@@ -150,7 +151,7 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 	if _, err := engine.Record(t.Context(), only(t, "other"), request(events[0].Record)); schema.KindOf(err) != schema.NotFound {
 		t.Errorf("a hidden record: %v", err)
 	}
-	if _, err := engine.Trace(t.Context(), everybody(), "x", query.TraceOptions{}); schema.KindOf(err) != schema.Unavailable {
+	if _, err := engine.Trace(t.Context(), everybody(), answer.TraceRequest{TraceID: "x"}); schema.KindOf(err) != schema.Unavailable {
 		t.Errorf("a trace: %v", err)
 	}
 	coverage, err := engine.Coverage(t.Context(), everybody(), "")
@@ -200,12 +201,12 @@ func TestFreshRecords(t *testing.T) {
 		}
 	}
 	a.indexAll()
-	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
-	if len(answer.Hops) != len(events) || answer.Sealed != 0 {
-		t.Fatalf("%d hops, %d sealed", len(answer.Hops), answer.Sealed)
+	found := a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
+	if len(found.Hops) != len(events) || found.Sealed != 0 {
+		t.Fatalf("%d hops, %d sealed", len(found.Hops), found.Sealed)
 	}
-	for i := range answer.Hops {
-		if h := &answer.Hops[i]; h.Topic == "fx.rates.enriched" && (h.Diff == nil || !h.Diff.Comparable || h.Stage != schema.StageEnrichment) {
+	for i := range found.Hops {
+		if h := &found.Hops[i]; h.Topic == "fx.rates.enriched" && (h.Diff == nil || !h.Diff.Comparable || h.Stage != schema.StageEnrichment) {
 			t.Errorf("%s: %s, diff %+v", h.Coordinates(), h.Stage, h.Diff)
 		}
 	}

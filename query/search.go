@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Bounds of a search.
@@ -24,30 +25,18 @@ const (
 	maxByID     = 5000 // records that a search by id sorts
 )
 
-// SearchRequest filters records; empty fields filter nothing.
-type SearchRequest struct {
-	From, To  time.Time // record times; To is exclusive
-	Topics    []string
-	EventType string
-	Service   string
-	Stage     string
-	Statuses  []schema.Status // empty: committed
-	ID        string          // of any role, in any encoding
-	Limit     int             // 0: DefaultPage, at most MaxPage
-	Cursor    string          // NextCursor of the page before
-}
-
-// Search gives a page of records, newest first by record time. An unknown topic
-// has no records. A filter so wide that the index gives up is Exhausted.
-func (e *Engine) Search(ctx context.Context, who policy.Principal, request SearchRequest) (*Page, error) {
+// Search gives a page of records, newest first by record time; a limit of 0 is
+// DefaultPage. An unknown topic has no records. A filter so wide that the index
+// gives up is Exhausted.
+func (e *Engine) Search(ctx context.Context, who policy.Principal, request answer.SearchRequest) (*answer.Page, error) {
 	if request.Limit == 0 {
 		request.Limit = DefaultPage
 	}
-	filter, err := request.filter()
+	filter, err := filterOf(&request)
 	if err != nil {
 		return nil, err
 	}
-	digest, err := request.digest()
+	digest, err := digestOf(&request)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +47,7 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request Searc
 	if err != nil {
 		return nil, err
 	}
-	page := &Page{Searched: c.searched(who)}
+	page := &answer.Page{Searched: c.searched(who)}
 	for _, topic := range request.Topics {
 		if at, ok := c.incarnation(who, topic, nil); ok {
 			filter.Topics = append(filter.Topics, at)
@@ -90,7 +79,7 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request Searc
 	return page, e.fill(ctx, c, page, hits)
 }
 
-func (e *Engine) fill(ctx context.Context, c *catalog, page *Page, hits []index.Hit) error {
+func (e *Engine) fill(ctx context.Context, c *catalog, page *answer.Page, hits []index.Hit) error {
 	hits, err := e.counting(ctx, c, hits)
 	for i := range hits {
 		hit := c.hit(&hits[i])
@@ -100,8 +89,8 @@ func (e *Engine) fill(ctx context.Context, c *catalog, page *Page, hits []index.
 	return err
 }
 
-// filter checks the request; topics are resolved later.
-func (r *SearchRequest) filter() (index.Filter, error) {
+// filterOf checks a request; topics are resolved later.
+func filterOf(r *answer.SearchRequest) (index.Filter, error) {
 	f := index.Filter{EventType: r.EventType, Service: r.Service, Statuses: r.Statuses}
 	if r.Limit < 1 || r.Limit > MaxPage {
 		return f, schema.InvalidField("limit", "limit %d: want 1 to %d", r.Limit, MaxPage)
@@ -138,8 +127,8 @@ func (r *SearchRequest) filter() (index.Filter, error) {
 	return f, nil
 }
 
-// digest binds a cursor to everything but the place and the page's size.
-func (r *SearchRequest) digest() (uint64, error) {
+// digestOf binds a cursor to everything but the place and the page's size.
+func digestOf(r *answer.SearchRequest) (uint64, error) {
 	own := *r
 	own.Cursor, own.Limit = "", 0
 	own.From, own.To = own.From.UTC(), own.To.UTC()
@@ -152,7 +141,7 @@ func (r *SearchRequest) digest() (uint64, error) {
 
 // searchID finds records by an id of any role, filters them here and gives one
 // page. An id that thousands of records share is cut, and said so.
-func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r SearchRequest, f index.Filter) (hits []index.Hit, more bool, note string, err error) {
+func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, f index.Filter) (hits []index.Hit, more bool, note string, err error) {
 	spellings := extract.NormalizeID(r.ID)
 	if len(spellings) == 0 {
 		return nil, false, "", schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", r.ID, extract.MaxIDBytes)
@@ -224,7 +213,7 @@ func (e *Engine) passes(h *index.Hit, f *index.Filter) bool {
 	if f.Stage == nil {
 		return true
 	}
-	hit := Hit{Topic: h.Topic, EventType: h.EventType, Stage: h.Stage}
+	hit := answer.Hit{Topic: h.Topic, EventType: h.EventType, Stage: h.Stage}
 	e.name(&hit)
 	return hit.Stage == f.Stage.Stage
 }

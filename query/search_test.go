@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
-	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // searchAll reads a search to its end and gives the coordinates found.
-func (a *archive) searchAll(who policy.Principal, r query.SearchRequest) []string {
+func (a *archive) searchAll(who policy.Principal, r answer.SearchRequest) []string {
 	a.t.Helper()
 	var all []string
 	for {
@@ -44,7 +44,7 @@ func TestSearch(t *testing.T) {
 		a.sealAll()
 	}
 	today := traces[last]
-	all := a.searchAll(everybody(), query.SearchRequest{})
+	all := a.searchAll(everybody(), answer.SearchRequest{})
 	if len(all) != 33 {
 		t.Fatalf("%d records, want 33", len(all))
 	}
@@ -59,26 +59,26 @@ func TestSearch(t *testing.T) {
 	}
 	enriched := today[3]
 	for name, c := range map[string]struct {
-		r    query.SearchRequest
+		r    answer.SearchRequest
 		who  policy.Principal
 		want []string
 	}{
-		"one day":       {query.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1)}, everybody(), of(func(*event) bool { return true })},
-		"until its 2nd": {query.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1), To: p.at(0, 1).AddDate(0, 0, -1)}, everybody(), of(func(e *event) bool { return e == today[0] })},
-		"by trace":      {query.SearchRequest{ID: last}, everybody(), of(func(*event) bool { return true })},
-		"by trace and type": {query.SearchRequest{ID: last, EventType: "FxRateEnriched"}, everybody(), of(func(e *event) bool {
+		"one day":       {answer.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1)}, everybody(), of(func(*event) bool { return true })},
+		"until its 2nd": {answer.SearchRequest{From: p.at(0, 0).AddDate(0, 0, -1), To: p.at(0, 1).AddDate(0, 0, -1)}, everybody(), of(func(e *event) bool { return e == today[0] })},
+		"by trace":      {answer.SearchRequest{ID: last}, everybody(), of(func(*event) bool { return true })},
+		"by trace and type": {answer.SearchRequest{ID: last, EventType: "FxRateEnriched"}, everybody(), of(func(e *event) bool {
 			return e.Topic == "fx.rates.enriched"
 		})},
-		"by event, itself and who names it": {query.SearchRequest{ID: enriched.id}, everybody(), of(func(e *event) bool {
+		"by event, itself and who names it": {answer.SearchRequest{ID: enriched.id}, everybody(), of(func(e *event) bool {
 			return e == enriched || slices.Contains(e.parents, enriched)
 		})},
-		"by coordinates": {query.SearchRequest{ID: position(today[6].Record)}, everybody(), of(func(e *event) bool {
+		"by coordinates": {answer.SearchRequest{ID: position(today[6].Record)}, everybody(), of(func(e *event) bool {
 			return e == today[6] || e.Topic == "fx.risk.alerts"
 		})},
-		"by id, of a viewer of alerts": {query.SearchRequest{ID: last}, only(t, "*alerts"), of(func(e *event) bool { return e.Topic == "fx.risk.alerts" })},
-		"hidden topic":                 {query.SearchRequest{Topics: []string{"fx.rates.received"}}, only(t, "*alerts"), nil},
-		"unknown topic":                {query.SearchRequest{Topics: []string{"no' OR 1"}}, everybody(), nil},
-		"unknown id":                   {query.SearchRequest{ID: "nobody's"}, everybody(), nil},
+		"by id, of a viewer of alerts": {answer.SearchRequest{ID: last}, only(t, "*alerts"), of(func(e *event) bool { return e.Topic == "fx.risk.alerts" })},
+		"hidden topic":                 {answer.SearchRequest{Topics: []string{"fx.rates.received"}}, only(t, "*alerts"), nil},
+		"unknown topic":                {answer.SearchRequest{Topics: []string{"no' OR 1"}}, everybody(), nil},
+		"unknown id":                   {answer.SearchRequest{ID: "nobody's"}, everybody(), nil},
 	} {
 		for _, limit := range []int{1, 2, 100} {
 			c.r.Limit = limit
@@ -90,7 +90,7 @@ func TestSearch(t *testing.T) {
 			}
 		}
 	}
-	if got := a.searchAll(only(t, "fx.risk.*"), query.SearchRequest{}); len(got) != 15 || strings.Contains(strings.Join(got, " "), "fx.rates") {
+	if got := a.searchAll(only(t, "fx.risk.*"), answer.SearchRequest{}); len(got) != 15 || strings.Contains(strings.Join(got, " "), "fx.rates") {
 		t.Errorf("a viewer of fx.risk.* finds %v", got)
 	}
 }
@@ -101,15 +101,15 @@ func TestSearchByStageThatWasComputed(t *testing.T) {
 	p.rejects = true
 	trace, _ := p.day()
 	a.sealAll()
-	dead := a.searchAll(everybody(), query.SearchRequest{Stage: "dead-letter"})
+	dead := a.searchAll(everybody(), answer.SearchRequest{Stage: "dead-letter"})
 	if len(dead) != 1 || !strings.HasPrefix(dead[0], "fx.rates.received.dlq/") {
 		t.Errorf("dead letters: %v", dead)
 	}
-	stage := query.SearchRequest{Stage: "enrichment"}
+	stage := answer.SearchRequest{Stage: "enrichment"}
 	if got := a.searchAll(everybody(), stage); len(got) != 0 {
 		t.Errorf("nothing was compared yet, and %v are enrichments", got)
 	}
-	a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
 	if got := a.searchAll(everybody(), stage); len(got) != 3 || !strings.HasPrefix(got[0], "fx.rates.enriched") {
 		t.Errorf("enrichments: %v", got)
 	}
@@ -123,14 +123,14 @@ func TestSearchRefusesBadRequests(t *testing.T) {
 	a := newArchive(t, nil)
 	newPipeline(a, 3).day()
 	a.sealAll()
-	page, err := a.Search(t.Context(), everybody(), query.SearchRequest{Limit: 2})
+	page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Limit: 2})
 	if err != nil || page.NextCursor == "" {
 		t.Fatalf("%+v, %v", page, err)
 	}
 	raw, _ := base64.RawURLEncoding.DecodeString(page.NextCursor)
 	raw[0] = 9
 	now := time.Now()
-	for field, r := range map[string]query.SearchRequest{
+	for field, r := range map[string]answer.SearchRequest{
 		"cursor, of another search": {Limit: 2, Cursor: page.NextCursor, EventType: "x"},
 		"cursor, garbage":           {Cursor: "';DROP TABLE records"},
 		"cursor, cut":               {Cursor: page.NextCursor[1:]},
@@ -164,12 +164,12 @@ func TestIdentify(t *testing.T) {
 	enriched, volatility := events[3], events[6]
 	roles := func(who policy.Principal, id string) string {
 		t.Helper()
-		answer, err := a.Identify(t.Context(), who, id)
+		found, err := a.Identify(t.Context(), who, id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var list []string
-		for _, m := range answer.Matches {
+		for _, m := range found.Matches {
 			list = append(list, fmt.Sprintf("%s:%d", m.Role, m.Count))
 			if int(m.Count) != len(m.Records) {
 				t.Errorf("%s: %d records of %d", m.Role, len(m.Records), m.Count)

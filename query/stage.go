@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/payload"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // stageOf is a hop's stage and the rule that decided it.
@@ -82,7 +83,7 @@ func (k *knownStages) pairs(stage schema.Stage) (topics, types []string) {
 
 // name gives a hit outside a trace its stage: declared, else by the topic's
 // name, else known.
-func (e *Engine) name(h *Hit) {
+func (e *Engine) name(h *answer.Hit) {
 	switch {
 	case h.Stage != schema.StageUnknown:
 	case isDeadLetterTopic(h.Topic):

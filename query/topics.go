@@ -10,16 +10,17 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Topics lists every topic that is archived or in Kafka, each incarnation by
 // itself, by name.
-func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]Topic, error) {
+func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]answer.Topic, error) {
 	c, err := e.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	byID := map[schema.TopicID]*Topic{}
+	byID := map[schema.TopicID]*answer.Topic{}
 	var names []string
 	for i := range c.branches {
 		b := &c.branches[i]
@@ -28,7 +29,7 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]Topic, err
 		}
 		t := byID[b.Stream.TopicID]
 		if t == nil {
-			t = &Topic{
+			t = &answer.Topic{
 				Topic: b.Stream.Topic, TopicID: b.Stream.TopicID, Archived: true,
 				Partitions: int(c.parts[b.Stream.TopicID]),
 			}
@@ -39,21 +40,21 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]Topic, err
 				t.Detail = "an older topic of this name"
 			}
 		}
-		t.add(b)
+		addBranch(t, b)
 	}
 	e.addRates(c, byID)
 	e.addKafka(ctx, who, c, byID, names)
-	list := make([]Topic, 0, len(byID))
+	list := make([]answer.Topic, 0, len(byID))
 	for _, t := range byID {
 		list = append(list, *t)
 	}
-	slices.SortFunc(list, func(a, b Topic) int {
+	slices.SortFunc(list, func(a, b answer.Topic) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]))
 	})
 	return list, nil
 }
 
-func (t *Topic) add(b *index.Branch) {
+func addBranch(t *answer.Topic, b *index.Branch) {
 	t.SealedRecords += b.Records.Committed
 	t.FreshRecords += b.FreshNext - b.Next
 	t.Bytes += b.Bytes
@@ -71,7 +72,7 @@ func (t *Topic) add(b *index.Branch) {
 }
 
 // addRates compares the catalog with an earlier one.
-func (e *Engine) addRates(c *catalog, byID map[schema.TopicID]*Topic) {
+func (e *Engine) addRates(c *catalog, byID map[schema.TopicID]*answer.Topic) {
 	e.catalogs.mu.Lock()
 	before := e.catalogs.before
 	e.catalogs.mu.Unlock()
@@ -97,7 +98,7 @@ func (e *Engine) addRates(c *catalog, byID map[schema.TopicID]*Topic) {
 }
 
 // addKafka adds lag, and topics that are not archived.
-func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog, byID map[schema.TopicID]*Topic, names []string) {
+func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog, byID map[schema.TopicID]*answer.Topic, names []string) {
 	if e.options.Broker == nil {
 		return
 	}
@@ -125,7 +126,7 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 		if k.Err != nil {
 			detail = "cannot be read: " + k.Err.Error()
 		}
-		byID[k.ID] = &Topic{Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
+		byID[k.ID] = &answer.Topic{Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
 	}
 	for id, t := range byID {
 		if !there[id] && t.Detail == "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Bounds of a trace's answer.
@@ -20,56 +21,49 @@ const (
 	MaxTraceHops     = 5000
 )
 
-// TraceOptions say what a trace's answer holds.
-type TraceOptions struct {
-	Diffs     bool // compare each step with its parent, which reads payloads
-	FactsOnly bool // leave inferred edges out
-	Limit     int  // hops, the earliest first; 0: DefaultTraceHops, at most MaxTraceHops
-}
-
 // graph is a trace while it is put together. Edges name hops by their place in
 // hits; the answer's order comes last.
 type graph struct {
 	catalog  *catalog
 	who      policy.Principal
 	hits     []index.Hit
-	edges    []Edge
+	edges    []answer.Edge
 	bytes    map[schema.Position]*content // nil: payloads were not asked for
 	stages   []stageOf
-	diffs    []*Diff
+	diffs    []*answer.Diff
 	outside  []outsideCause
 	truncate bool
 }
 
 // Trace gives every committed record of a trace that the principal may see,
-// with the edges between them. The id may be written in any usual encoding. A
-// *NotFoundError says what was searched if there is none.
-func (e *Engine) Trace(ctx context.Context, who policy.Principal, traceID string, o TraceOptions) (*Trace, error) {
-	spellings := extract.NormalizeID(traceID)
+// with the edges between them; a limit of 0 is DefaultTraceHops. An
+// *answer.NotFoundError says what was searched if there is none.
+func (e *Engine) Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error) {
+	spellings := extract.NormalizeID(request.TraceID)
 	if len(spellings) == 0 {
-		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", traceID, extract.MaxIDBytes)
+		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", request.TraceID, extract.MaxIDBytes)
 	}
-	if o.Limit < 0 || o.Limit > MaxTraceHops {
-		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", o.Limit, MaxTraceHops)
+	if request.Limit < 0 || request.Limit > MaxTraceHops {
+		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxTraceHops)
 	}
-	if o.Limit == 0 {
-		o.Limit = DefaultTraceHops
+	if request.Limit == 0 {
+		request.Limit = DefaultTraceHops
 	}
-	g, err := e.hitsOf(ctx, who, spellings, o.Limit)
+	g, err := e.hitsOf(ctx, who, spellings, request.Limit)
 	if err != nil {
 		return nil, err
 	}
 	if len(g.hits) == 0 {
 		searched := g.catalog.searched(who)
-		return nil, &NotFoundError{Searched: searched, Err: schema.Errorf(schema.NotFound,
+		return nil, &answer.NotFoundError{Searched: searched, Err: schema.Errorf(schema.NotFound,
 			"no record of trace %q in %d topics with %d records, searched up to what was read at %s",
-			traceID, searched.Topics, searched.Records, clock(searched.FreshTo))}
+			request.TraceID, searched.Topics, searched.Records, clock(searched.FreshTo))}
 	}
-	if err := e.connect(ctx, g, o); err != nil {
+	if err := e.connect(ctx, g, request); err != nil {
 		return nil, err
 	}
 	e.decideStages(ctx, g)
-	return g.answer(who), nil
+	return g.trace(who), nil
 }
 
 func clock(t time.Time) string {
@@ -113,18 +107,18 @@ func (e *Engine) hitsOf(ctx context.Context, who policy.Principal, spellings []s
 }
 
 // connect finds the edges, and with diffs what they changed.
-func (e *Engine) connect(ctx context.Context, g *graph, o TraceOptions) error {
+func (e *Engine) connect(ctx context.Context, g *graph, request answer.TraceRequest) error {
 	g.declare()
 	group, all := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.resolveOutside(all, g) })
 	var feeds *feeds
-	if !o.FactsOnly {
+	if !request.FactsOnly {
 		group.Go(func() (err error) {
 			feeds, err = e.topology(all)
 			return err
 		})
 	}
-	if o.Diffs {
+	if request.Diffs {
 		group.Go(func() error {
 			g.bytes = e.contents(all, g.catalog, g.hits, segment.Payload)
 			return nil
@@ -133,29 +127,29 @@ func (e *Engine) connect(ctx context.Context, g *graph, o TraceOptions) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if !o.FactsOnly {
+	if !request.FactsOnly {
 		g.infer(feeds)
 	}
 	g.choosePrimary()
-	if o.Diffs {
+	if request.Diffs {
 		g.compare()
 	}
 	return nil
 }
 
-// answer puts hops into causal order and sums up.
-func (g *graph) answer(who policy.Principal) *Trace {
+// trace puts hops into causal order and sums up.
+func (g *graph) trace(who policy.Principal) *answer.Trace {
 	order, depth := g.causalOrder()
 	place := make([]int, len(order))
 	for to, from := range order {
 		place[from] = to
 	}
-	t := &Trace{
-		TraceID: g.hits[order[0]].TraceID, Hops: make([]Hop, len(order)), Edges: g.edges,
+	t := &answer.Trace{
+		TraceID: g.hits[order[0]].TraceID, Hops: make([]answer.Hop, len(order)), Edges: g.edges,
 		Truncated: g.truncate, Searched: g.catalog.searched(who),
 	}
 	for to, from := range order {
-		hop := Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}
+		hop := answer.Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}
 		hop.Stage, hop.StageRule = g.stages[from].stage, g.stages[from].rule
 		if c := g.bytes[hop.Position()]; c != nil && c.err == nil {
 			hop.Key, hop.HasKey = c.record.Key, true
@@ -165,7 +159,7 @@ func (g *graph) answer(who policy.Principal) *Trace {
 			hop.Diff.Parent = place[hop.Diff.Parent]
 		}
 		t.Hops[to] = hop
-		t.add(&hop.Hit)
+		addHit(t, &hop.Hit)
 	}
 	for i := range t.Edges {
 		edge := &t.Edges[i]
@@ -179,13 +173,13 @@ func (g *graph) answer(who policy.Principal) *Trace {
 			t.OutsideParents++
 		}
 	}
-	slices.SortStableFunc(t.Edges, func(a, b Edge) int { return a.Child - b.Child })
+	slices.SortStableFunc(t.Edges, func(a, b answer.Edge) int { return a.Child - b.Child })
 	slices.Sort(t.Topics)
 	slices.Sort(t.Services)
 	return t
 }
 
-func (t *Trace) add(h *Hit) {
+func addHit(t *answer.Trace, h *answer.Hit) {
 	if !slices.Contains(t.Topics, h.Topic) {
 		t.Topics = append(t.Topics, h.Topic)
 	}

@@ -10,16 +10,17 @@ import (
 
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // parentsOf lists a hop's parents in the answer, as coordinates or, outside, as
 // ids.
-func parentsOf(answer *query.Trace, hop int) (inside, outside []string) {
-	for _, e := range answer.Edges {
+func parentsOf(found *answer.Trace, hop int) (inside, outside []string) {
+	for _, e := range found.Edges {
 		switch {
 		case e.Child != hop:
 		case e.Parent >= 0:
-			inside = append(inside, answer.Hops[e.Parent].Coordinates().String())
+			inside = append(inside, found.Hops[e.Parent].Coordinates().String())
 		default:
 			outside = append(outside, e.Outside.ID)
 		}
@@ -42,17 +43,17 @@ func TestTraceOfThePipeline(t *testing.T) {
 }
 
 func checkPipelineTrace(t *testing.T, a *archive, trace string, events []*event, diffs bool) {
-	answer := a.trace(everybody(), strings.ToUpper(trace), query.TraceOptions{Diffs: diffs})
-	if len(answer.Hops) != len(events) || answer.Sealed != len(events) || answer.Truncated || answer.Ghosts != 0 {
-		t.Fatalf("%d hops of %d, %d sealed, %d ghosts, truncated %v", len(answer.Hops), len(events), answer.Sealed, answer.Ghosts, answer.Truncated)
+	found := a.trace(everybody(), strings.ToUpper(trace), answer.TraceRequest{Diffs: diffs})
+	if len(found.Hops) != len(events) || found.Sealed != len(events) || found.Truncated || found.Ghosts != 0 {
+		t.Fatalf("%d hops of %d, %d sealed, %d ghosts, truncated %v", len(found.Hops), len(events), found.Sealed, found.Ghosts, found.Truncated)
 	}
-	if answer.OutsideParents != 31*19 {
-		t.Errorf("%d parents outside, want %d", answer.OutsideParents, 31*19)
+	if found.OutsideParents != 31*19 {
+		t.Errorf("%d parents outside, want %d", found.OutsideParents, 31*19)
 	}
 	inferred, right := 0, 0
 	for _, e := range events {
-		at := place(t, answer, e.Record)
-		inside, outside := parentsOf(answer, at)
+		at := place(t, found, e.Record)
+		inside, outside := parentsOf(found, at)
 		var wantIn, wantOut []string
 		for _, parent := range e.parents {
 			if parent.trace == trace {
@@ -76,23 +77,23 @@ func checkPipelineTrace(t *testing.T, a *archive, trace string, events []*event,
 	if right != inferred {
 		t.Errorf("only %d of %d inferred edges are right", right, inferred)
 	}
-	checkEdges(t, answer)
-	checkStages(t, answer, diffs)
+	checkEdges(t, found)
+	checkStages(t, found, diffs)
 }
 
 // checkEdges holds what every answer must: parents first, one primary a hop,
 // inferred edges never as sure as declared ones.
-func checkEdges(t *testing.T, answer *query.Trace) {
+func checkEdges(t *testing.T, found *answer.Trace) {
 	t.Helper()
 	primary := map[int]int{}
-	for _, e := range answer.Edges {
+	for _, e := range found.Edges {
 		if e.Parent >= e.Child {
 			t.Errorf("hop %d comes before its parent %d", e.Child, e.Parent)
 		}
-		if e.Parent >= 0 && answer.Hops[e.Parent].Depth >= answer.Hops[e.Child].Depth {
-			t.Errorf("depth %d leads to depth %d", answer.Hops[e.Parent].Depth, answer.Hops[e.Child].Depth)
+		if e.Parent >= 0 && found.Hops[e.Parent].Depth >= found.Hops[e.Child].Depth {
+			t.Errorf("depth %d leads to depth %d", found.Hops[e.Parent].Depth, found.Hops[e.Child].Depth)
 		}
-		if e.Declared == (e.Kind == query.Inferred) || e.Declared != (e.Confidence >= 0.9) || e.Rule == "" {
+		if e.Declared == (e.Kind == answer.Inferred) || e.Declared != (e.Confidence >= 0.9) || e.Rule == "" {
 			t.Errorf("edge %+v", e)
 		}
 		if e.Primary {
@@ -106,15 +107,15 @@ func checkEdges(t *testing.T, answer *query.Trace) {
 	}
 }
 
-func checkStages(t *testing.T, answer *query.Trace, diffs bool) {
+func checkStages(t *testing.T, found *answer.Trace, diffs bool) {
 	t.Helper()
 	want := map[string]schema.Stage{
 		"fx.rates.received": schema.StageIngestion, "fx.rates.enriched": schema.StageEnrichment,
 		"fx.risk.volatility": schema.StageTransformation, "fx.risk.exposure": schema.StageTransformation, "fx.risk.alerts": schema.StageTransformation,
 		"fx.rates.received.dlq": schema.StageDeadLetter,
 	}
-	for i := range answer.Hops {
-		h := &answer.Hops[i]
+	for i := range found.Hops {
+		h := &found.Hops[i]
 		if h.Stage != want[h.Topic] {
 			t.Errorf("%s is %s by %q", h.Coordinates(), h.Stage, h.StageRule)
 		}
@@ -143,9 +144,9 @@ func TestTraceInferredWhereServicesPassTimesOn(t *testing.T) {
 	a.sealAll()
 	trace, events := p.day()
 	a.sealAll()
-	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
+	found := a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
 	for _, e := range events {
-		inside, _ := parentsOf(answer, place(t, answer, e.Record))
+		inside, _ := parentsOf(found, place(t, found, e.Record))
 		// All times are equal, and nothing declares that received feeds enriched:
 		// there is nothing to go by, so nothing may be claimed.
 		if e.Topic == "fx.rates.enriched" && len(inside) != 0 {
@@ -162,18 +163,18 @@ func TestTraceShowsOnlyWhatThePrincipalSees(t *testing.T) {
 	trace, _ := p.day()
 	a.sealAll()
 	who := only(t, "fx.risk.*")
-	answer := a.trace(who, trace, query.TraceOptions{Diffs: true})
-	if got := strings.Join(answer.Topics, " "); got != "fx.risk.alerts fx.risk.exposure fx.risk.volatility" || len(answer.Hops) != 5 {
-		t.Errorf("%d hops of %s", len(answer.Hops), got)
+	found := a.trace(who, trace, answer.TraceRequest{Diffs: true})
+	if got := strings.Join(found.Topics, " "); got != "fx.risk.alerts fx.risk.exposure fx.risk.volatility" || len(found.Hops) != 5 {
+		t.Errorf("%d hops of %s", len(found.Hops), got)
 	}
-	if answer.Ghosts != 3*2+3 || answer.OutsideParents != 0 {
-		t.Errorf("%d ghosts, %d outside parents: hidden parents must look as if they had never been archived", answer.Ghosts, answer.OutsideParents)
+	if found.Ghosts != 3*2+3 || found.OutsideParents != 0 {
+		t.Errorf("%d ghosts, %d outside parents: hidden parents must look as if they had never been archived", found.Ghosts, found.OutsideParents)
 	}
-	if answer.Searched.Topics != 3 || answer.Searched.Records != 10 {
-		t.Errorf("searched %+v counts hidden topics", answer.Searched)
+	if found.Searched.Topics != 3 || found.Searched.Records != 10 {
+		t.Errorf("searched %+v counts hidden topics", found.Searched)
 	}
-	_, err := a.Trace(t.Context(), only(t, "other.*"), trace, query.TraceOptions{})
-	var missing *query.NotFoundError
+	_, err := a.Trace(t.Context(), only(t, "other.*"), answer.TraceRequest{TraceID: trace})
+	var missing *answer.NotFoundError
 	if !errors.As(err, &missing) || schema.KindOf(err) != schema.NotFound || missing.Searched.Topics != 0 || missing.Searched.Records != 0 {
 		t.Errorf("who sees no topic gets %v", err)
 	}
@@ -186,18 +187,18 @@ func TestTraceNotFoundSaysWhatWasSearched(t *testing.T) {
 	a.sealAll()
 	p.day()
 	a.indexAll()
-	_, err := a.Trace(t.Context(), everybody(), hexID(16), query.TraceOptions{})
-	var missing *query.NotFoundError
+	_, err := a.Trace(t.Context(), everybody(), answer.TraceRequest{TraceID: hexID(16)})
+	var missing *answer.NotFoundError
 	if !errors.As(err, &missing) || missing.Searched.Topics != 5 || missing.Searched.Records != 16 ||
 		!missing.Searched.FreshTo.Equal(indexedAt) || missing.Searched.SealedTo.IsZero() {
 		t.Fatalf("%v, searched %+v", err, missing)
 	}
 	for _, bad := range []string{"", "  ", "a\x00b", strings.Repeat("x", 600)} {
-		if _, err := a.Trace(t.Context(), everybody(), bad, query.TraceOptions{}); schema.KindOf(err) != schema.Invalid {
+		if _, err := a.Trace(t.Context(), everybody(), answer.TraceRequest{TraceID: bad}); schema.KindOf(err) != schema.Invalid {
 			t.Errorf("trace id %.20q: %v", bad, err)
 		}
 	}
-	if _, err := a.Trace(t.Context(), everybody(), "x", query.TraceOptions{Limit: 5001}); schema.KindOf(err) != schema.Invalid {
+	if _, err := a.Trace(t.Context(), everybody(), answer.TraceRequest{TraceID: "x", Limit: 5001}); schema.KindOf(err) != schema.Invalid {
 		t.Errorf("limit 5001: %v", err)
 	}
 }
@@ -212,12 +213,12 @@ func TestTraceWithHostileCauses(t *testing.T) {
 	a.produce("c", "k", `not json`, at, "traceId", trace, "eventId", third, "causationId", third, "causationId", "nobody's'; --")
 	a.produce("c", "k", ``, at, "traceId", trace)
 	a.sealAll()
-	answer := a.trace(everybody(), trace, query.TraceOptions{Diffs: true})
-	if len(answer.Hops) != 4 || answer.Ghosts != 1 {
-		t.Errorf("%d hops, %d ghosts: %+v", len(answer.Hops), answer.Ghosts, answer.Edges)
+	found := a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
+	if len(found.Hops) != 4 || found.Ghosts != 1 {
+		t.Errorf("%d hops, %d ghosts: %+v", len(found.Hops), found.Ghosts, found.Edges)
 	}
-	for i := range answer.Hops {
-		if d := answer.Hops[i].Diff; d != nil && (d.Parent < 0 || d.Parent >= 4) {
+	for i := range found.Hops {
+		if d := found.Hops[i].Diff; d != nil && (d.Parent < 0 || d.Parent >= 4) {
 			t.Errorf("diff against hop %d", d.Parent)
 		}
 	}
@@ -228,15 +229,15 @@ func TestTraceCutByItsLimit(t *testing.T) {
 	p := newPipeline(a, 4)
 	trace, events := p.day()
 	a.sealAll()
-	answer := a.trace(everybody(), trace, query.TraceOptions{Limit: 3})
-	if len(answer.Hops) != 3 || !answer.Truncated {
-		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	found := a.trace(everybody(), trace, answer.TraceRequest{Limit: 3})
+	if len(found.Hops) != 3 || !found.Truncated {
+		t.Errorf("%d hops, truncated %v", len(found.Hops), found.Truncated)
 	}
-	answer = a.trace(everybody(), trace, query.TraceOptions{Limit: len(events), FactsOnly: true})
-	if len(answer.Hops) != len(events) || answer.Truncated {
-		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	found = a.trace(everybody(), trace, answer.TraceRequest{Limit: len(events), FactsOnly: true})
+	if len(found.Hops) != len(events) || found.Truncated {
+		t.Errorf("%d hops, truncated %v", len(found.Hops), found.Truncated)
 	}
-	for _, e := range answer.Edges {
+	for _, e := range found.Edges {
 		if !e.Declared {
 			t.Errorf("facts only, and %+v", e)
 		}
@@ -253,9 +254,9 @@ func TestTraceOfThousands(t *testing.T) {
 		a.produce([]string{"a", "b", "c"}[n%3], fmt.Sprintf("k%d", n%7), `{"n":1}`, at, "traceId", trace, "eventType", "T")
 	}
 	a.sealAll()
-	answer := a.trace(everybody(), trace, query.TraceOptions{Limit: query.MaxTraceHops, Diffs: true})
-	if len(answer.Hops) != query.MaxTraceHops || !answer.Truncated {
-		t.Errorf("%d hops, truncated %v", len(answer.Hops), answer.Truncated)
+	found := a.trace(everybody(), trace, answer.TraceRequest{Limit: query.MaxTraceHops, Diffs: true})
+	if len(found.Hops) != query.MaxTraceHops || !found.Truncated {
+		t.Errorf("%d hops, truncated %v", len(found.Hops), found.Truncated)
 	}
-	checkEdges(t, answer)
+	checkEdges(t, found)
 }

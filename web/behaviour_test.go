@@ -18,6 +18,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
 	"github.com/fx-risk-ai/annals/web/api"
 	"github.com/fx-risk-ai/annals/web/client"
@@ -41,7 +42,7 @@ func TestIDsArriveAsTheyWereSent(t *testing.T) {
 		if _, err := c.Trace(t.Context(), id, api.GetTraceParams{}); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("trace %q: %v", id, err)
 		}
-		if got := s.archive.last(); !reflect.DeepEqual(got, web.TraceRequest{TraceID: id, Limit: 2000}) {
+		if got := s.archive.last(); !reflect.DeepEqual(got, answer.TraceRequest{TraceID: id, Limit: 2000}) {
 			t.Errorf("trace %q arrived as %+v", id, got)
 		}
 		if _, err := c.Identify(t.Context(), id); err != nil || s.archive.last() != id {
@@ -62,12 +63,12 @@ func TestSearchArrives(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	got := s.archive.last().(web.SearchRequest)
+	got := s.archive.last().(answer.SearchRequest)
 	if !got.From.Equal(from) || !got.To.Equal(to) {
 		t.Errorf("times arrived as %s and %s", got.From, got.To)
 	}
 	got.From, got.To = time.Time{}, time.Time{}
-	want := web.SearchRequest{
+	want := answer.SearchRequest{
 		Topics: topics, EventType: "x", Service: "x", Stage: "enrichment", ID: "x", Limit: 7,
 		Statuses: []schema.Status{schema.Committed, schema.Aborted, schema.Control},
 	}
@@ -77,7 +78,7 @@ func TestSearchArrives(t *testing.T) {
 	if _, err := c.Search(t.Context(), api.SearchRecordsParams{}); err != nil {
 		t.Fatal(err)
 	}
-	defaults := web.SearchRequest{Statuses: []schema.Status{schema.Committed}, Limit: 100}
+	defaults := answer.SearchRequest{Statuses: []schema.Status{schema.Committed}, Limit: 100}
 	if got := s.archive.last(); !reflect.DeepEqual(got, defaults) {
 		t.Errorf("defaults arrived as %+v", got)
 	}

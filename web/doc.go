@@ -32,11 +32,12 @@
 //
 // # Files
 //
-// services.go, lineage.go and jobs.go (what is asked of the process, in shapes
-// of this package's own), server.go (options, listening, shutting down),
-// boundary.go (Host, Origin, headers, principal), observe.go (log, metrics,
-// panics), validate.go (requests against the document), problem.go (errors),
-// handlers.go (the operations), hits.go, traces.go, coverage.go and replays.go
-// (shapes to API types), bytes.go (payloads for people), stream.go (answers
-// without a known end), explorer.go (the embedded pages), probes.go.
+// services.go (what is asked of the process: about the archive in the shapes of
+// package schema/answer), jobs.go (the same for replays), server.go (options,
+// listening, shutting down), boundary.go (Host, Origin, headers, principal),
+// observe.go (log, metrics, panics), validate.go (requests against the
+// document), problem.go (errors), handlers.go (the operations), hits.go,
+// traces.go, coverage.go and replays.go (shapes to API types), bytes.go
+// (payloads for people), stream.go (answers without a known end), explorer.go
+// (the embedded pages), probes.go.
 package web

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -71,7 +72,7 @@ func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	trace, err := o.services.Queries.Trace(ctx, callOf(ctx).who, TraceRequest{
+	trace, err := o.services.Queries.Trace(ctx, callOf(ctx).who, answer.TraceRequest{
 		TraceID: id, Diffs: value(r.Params.Diffs), FactsOnly: value(r.Params.FactsOnly), Limit: value(r.Params.Limit),
 	})
 	if err != nil {
@@ -82,7 +83,7 @@ func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) 
 
 // SearchRecords implements [api.StrictServerInterface].
 func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsRequestObject) (api.SearchRecordsResponseObject, error) {
-	request := SearchRequest{
+	request := answer.SearchRequest{
 		From: value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
 		EventType: value(r.Params.EventType), Service: value(r.Params.Service), Stage: value(r.Params.Stage),
 		ID: strings.TrimSpace(value(r.Params.Id)), Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
@@ -110,8 +111,8 @@ func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsReque
 }
 
 // record reads the record that a path and its parameters name.
-func (o *operations) record(ctx context.Context, at schema.Coordinates, topicID *string, branch *int32) (*Record, error) {
-	request := RecordRequest{Coordinates: at, Branch: branch}
+func (o *operations) record(ctx context.Context, at schema.Coordinates, topicID *string, branch *int32) (*answer.Record, error) {
+	request := answer.RecordRequest{Coordinates: at, Branch: branch}
 	if topicID != nil {
 		id, err := schema.ParseTopicID(*topicID)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -55,7 +56,7 @@ func writable(t time.Time) time.Time {
 	return t
 }
 
-func searchedOf(s Searched) api.Searched {
+func searchedOf(s answer.Searched) api.Searched {
 	return api.Searched{Topics: s.Topics, Records: s.Records, FreshTo: moment(s.FreshTo), SealedTo: moment(s.SealedTo)}
 }
 
@@ -66,7 +67,7 @@ func topicIDOf(id schema.TopicID) string {
 	return id.String()
 }
 
-func hitOf(h *Hit) api.Hit {
+func hitOf(h *answer.Hit) api.Hit {
 	out := api.Hit{
 		Coordinates: api.Coordinates{
 			Topic: h.Topic, TopicId: topicIDOf(h.TopicID), Partition: h.Partition, Branch: h.Branch, Offset: h.Offset,
@@ -82,22 +83,22 @@ func hitOf(h *Hit) api.Hit {
 	return out
 }
 
-func pageOf(p *Page) api.RecordPage {
+func pageOf(p *answer.Page) api.RecordPage {
 	return api.RecordPage{
 		Records: each(p.Records, hitOf), NextCursor: optional(p.NextCursor), Note: optional(p.Note), Searched: searchedOf(p.Searched),
 	}
 }
 
-func identificationOf(id *Identification) api.Identification {
+func identificationOf(id *answer.Identification) api.Identification {
 	searched := searchedOf(id.Searched)
 	out := api.Identification{Id: id.ID, Tried: list(id.Tried), Truncated: id.Truncated, Searched: &searched}
-	out.Matches = each(id.Matches, func(m *Match) api.Match {
+	out.Matches = each(id.Matches, func(m *answer.Match) api.Match {
 		return api.Match{Role: m.Role, Count: m.Count, TraceId: optional(m.TraceID), Records: some(each(m.Records, hitOf))}
 	})
 	return out
 }
 
-func recordOf(r *Record) api.Record {
+func recordOf(r *answer.Record) api.Record {
 	h, raw := hitOf(&r.Hit), r.Record
 	out := api.Record{
 		Coordinates: h.Coordinates, Timestamp: h.Timestamp, EventTime: h.EventTime, Status: api.RecordStatus(h.Status),

@@ -9,20 +9,9 @@ import (
 	"github.com/labstack/echo/v5"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
-
-// NotFound is an error that says what was searched in vain. Its kind is Err's.
-type NotFound struct {
-	Searched Searched
-	Err      error
-}
-
-// Error returns the wrapped message.
-func (e *NotFound) Error() string { return e.Err.Error() }
-
-// Unwrap returns the wrapped error.
-func (e *NotFound) Unwrap() error { return e.Err }
 
 // statuses is the one table from kinds to HTTP.
 var statuses = map[schema.Kind]struct {
@@ -77,7 +66,7 @@ func problemOf(err error, id string) api.Problem {
 	}
 	field, hint := fieldAndHint(err)
 	p.Field, p.Hint = optional(field), optional(hint)
-	var missing *NotFound
+	var missing *answer.NotFoundError
 	if errors.As(err, &missing) {
 		searched := searchedOf(missing.Searched)
 		p.Searched = &searched

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
 )
 
@@ -47,14 +48,14 @@ func (a *archive) last() any {
 
 var noon = time.Date(2026, 4, 13, 12, 0, 0, 0, time.UTC)
 
-func hit(offset int64) web.Hit {
-	return web.Hit{
+func hit(offset int64) answer.Hit {
+	return answer.Hit{
 		Topic: "fx.rates", TopicID: topicID, Partition: 1, Offset: offset, Timestamp: noon.UnixMilli(),
 		Status: schema.Committed, Sealed: true, Stage: schema.StageIngestion, TraceID: "known",
 	}
 }
 
-func (a *archive) Trace(_ context.Context, who policy.Principal, r web.TraceRequest) (*web.Trace, error) {
+func (a *archive) Trace(_ context.Context, who policy.Principal, r answer.TraceRequest) (*answer.Trace, error) {
 	a.note(r)
 	switch {
 	case !who.Topics.Allows("fx.rates"):
@@ -62,46 +63,46 @@ func (a *archive) Trace(_ context.Context, who policy.Principal, r web.TraceRequ
 	case r.TraceID == "panic":
 		panic("a bug")
 	case r.TraceID != "known":
-		return nil, &web.NotFound{
-			Searched: web.Searched{Topics: 5, Records: 1234, FreshTo: noon},
+		return nil, &answer.NotFoundError{
+			Searched: answer.Searched{Topics: 5, Records: 1234, FreshTo: noon},
 			Err:      schema.WithHint(schema.Errorf(schema.NotFound, "no record names %s", r.TraceID), "look at the time range"),
 		}
 	}
-	return &web.Trace{TraceID: "known", Hops: []web.Hop{
+	return &answer.Trace{TraceID: "known", Hops: []answer.Hop{
 		{Hit: hit(1)},
-		{Hit: hit(2), Depth: 1, Diff: &web.Diff{Comparable: true, Changes: []web.Change{
+		{Hit: hit(2), Depth: 1, Diff: &answer.Diff{Comparable: true, Changes: []answer.Change{
 			{Op: "add", Path: "/n", To: []byte("12345678901234567890.10")},
 			{Op: "change", Path: "/m", From: []byte("null"), To: []byte("1")},
 		}}},
-	}, Edges: []web.Edge{
+	}, Edges: []answer.Edge{
 		{Child: 1, Parent: 0, Kind: "caused_by", Declared: true, Confidence: 1, Primary: true},
-		{Child: 1, Kind: "derived_from", Outside: &web.Outside{Ghost: true, ID: "gone"}},
+		{Child: 1, Kind: "derived_from", Outside: &answer.Outside{Ghost: true, ID: "gone"}},
 	}}, nil
 }
 
-func (a *archive) Identify(_ context.Context, _ policy.Principal, id string) (*web.Identification, error) {
+func (a *archive) Identify(_ context.Context, _ policy.Principal, id string) (*answer.Identification, error) {
 	a.note(id)
-	return &web.Identification{ID: id}, nil
+	return &answer.Identification{ID: id}, nil
 }
 
-func (a *archive) Search(_ context.Context, _ policy.Principal, r web.SearchRequest) (*web.Page, error) {
+func (a *archive) Search(_ context.Context, _ policy.Principal, r answer.SearchRequest) (*answer.Page, error) {
 	a.note(r)
 	if r.Cursor != "" {
 		return nil, schema.InvalidField("cursor", "this cursor is from another search")
 	}
 	far := hit(3)
 	far.Timestamp, far.HasEventTime, far.EventTime = 1<<62, true, -1<<62
-	return &web.Page{Records: []web.Hit{far}}, nil
+	return &answer.Page{Records: []answer.Hit{far}}, nil
 }
 
 // Record has values of every kind, by offset.
-func (a *archive) Record(_ context.Context, _ policy.Principal, r web.RecordRequest) (*web.Record, error) {
+func (a *archive) Record(_ context.Context, _ policy.Principal, r answer.RecordRequest) (*answer.Record, error) {
 	a.note(r)
 	values := [][]byte{nil, {}, []byte(`{"rate": 1.10, "n": 12345678901234567890}`), {0, 0xff}, []byte("<script>alert(1)</script>"), append([]byte("x"), bytes.Repeat([]byte("ä"), 1<<20)...)}
 	if r.Offset >= int64(len(values)) {
 		return nil, schema.Errorf(schema.Corrupt, "segment x: hash differs")
 	}
-	return &web.Record{Hit: hit(r.Offset), Source: "kafka", Record: &schema.Record{
+	return &answer.Record{Hit: hit(r.Offset), Source: "kafka", Record: &schema.Record{
 		Value: values[r.Offset], Key: []byte("4711"), ProducerID: -1, Timestamp: noon.UnixMilli(),
 		Headers: []schema.Header{
 			{Name: "a", Value: nil},
@@ -112,15 +113,15 @@ func (a *archive) Record(_ context.Context, _ policy.Principal, r web.RecordRequ
 	}}, nil
 }
 
-func (a *archive) Topics(context.Context, policy.Principal) ([]web.Topic, error) {
+func (a *archive) Topics(context.Context, policy.Principal) ([]answer.Topic, error) {
 	return nil, schema.Errorf(schema.Unavailable, "ask the index: connection refused")
 }
 
-func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) ([]web.PartitionCoverage, error) {
-	return []web.PartitionCoverage{{Topic: topic, HighWatermark: -1}}, nil
+func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) ([]answer.PartitionCoverage, error) {
+	return []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}, nil
 }
 
-func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*web.Segments, error) {
+func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*answer.Segments, error) {
 	return nil, errors.New("secret detail of " + topic)
 }
 

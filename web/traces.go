@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
-func traceOf(t *Trace) api.Trace {
+func traceOf(t *answer.Trace) api.Trace {
 	return api.Trace{
 		TraceId: t.TraceID, From: moment(t.From), To: moment(t.To),
 		Hops: each(t.Hops, hopOf), Edges: each(t.Edges, edgeOf), Topics: list(t.Topics), Services: list(t.Services),
@@ -16,7 +17,7 @@ func traceOf(t *Trace) api.Trace {
 	}
 }
 
-func hopOf(h *Hop) api.Hop {
+func hopOf(h *answer.Hop) api.Hop {
 	hit := hitOf(&h.Hit)
 	out := api.Hop{
 		Coordinates: hit.Coordinates, Timestamp: hit.Timestamp, EventTime: hit.EventTime, Status: api.HopStatus(hit.Status),
@@ -37,7 +38,7 @@ func hopOf(h *Hop) api.Hop {
 	return out
 }
 
-func changeOf(c *Change) api.Change {
+func changeOf(c *answer.Change) api.Change {
 	out := api.Change{Op: api.ChangeOp(c.Op), Path: c.Path, MovedFrom: optional(c.MovedFrom), Envelope: optional(c.Envelope)}
 	out.From, out.To = present(c.From), present(c.To)
 	return out
@@ -52,7 +53,7 @@ func present(raw json.RawMessage) any {
 	return raw
 }
 
-func edgeOf(e *Edge) api.Edge {
+func edgeOf(e *answer.Edge) api.Edge {
 	out := api.Edge{
 		Child: e.Child, Kind: api.EdgeKind(e.Kind), Declared: e.Declared, Rule: e.Rule, Evidence: optional(e.Evidence),
 		Confidence: e.Confidence, Primary: optional(e.Primary),
@@ -65,7 +66,7 @@ func edgeOf(e *Edge) api.Edge {
 	return out
 }
 
-func outsideOf(o *Outside) *api.Outside {
+func outsideOf(o *answer.Outside) *api.Outside {
 	out := &api.Outside{Ghost: o.Ghost, Id: o.ID, TraceId: optional(o.TraceID), EventType: optional(o.EventType)}
 	if c := o.Coordinates; c != nil {
 		out.Coordinates = &api.Coordinates{

@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
 )
 
@@ -18,7 +19,7 @@ type exports struct{ exporter *custody.Exporter }
 
 // Export implements web.Exports.
 func (e exports) Export(ctx context.Context, who policy.Principal, request web.ExportRequest, w io.Writer) error {
-	return missing(e.exporter.Export(ctx, who, custody.Request(request), w))
+	return e.exporter.Export(ctx, who, custody.Request(request), w)
 }
 
 // exportTraces and lineages are the query engine as the exporter asks it.
@@ -44,11 +45,11 @@ func (t exportTraces) TraceRecords(ctx context.Context, who policy.Principal, id
 
 // Lineage implements custody.Lineages.
 func (l lineages) Lineage(ctx context.Context, who policy.Principal, id string) (*custody.Lineage, error) {
-	trace, err := l.engine.Trace(ctx, who, id, query.TraceOptions{Diffs: true, Limit: mostTraceHops})
+	trace, err := l.engine.Trace(ctx, who, answer.TraceRequest{TraceID: id, Diffs: true, Limit: mostTraceHops})
 	if err != nil {
 		return nil, err
 	}
-	out := &custody.Lineage{Truncated: trace.Truncated, Steps: each(trace.Hops, func(h query.Hop) custody.Step {
+	out := &custody.Lineage{Truncated: trace.Truncated, Steps: each(trace.Hops, func(h answer.Hop) custody.Step {
 		return custody.Step{
 			Record: h.Coordinates(), Timestamp: time.UnixMilli(h.Timestamp), Depth: h.Depth, Service: h.Service,
 			EventType: h.EventType, EventVersion: h.EventVersion, EventID: h.EventID, Stage: h.Stage, StageRule: h.StageRule,
@@ -67,7 +68,7 @@ func (l lineages) Lineage(ctx context.Context, who policy.Principal, id string) 
 		if h.Diff.Comparable {
 			at := trace.Hops[h.Diff.Parent].Coordinates()
 			step.Compared = &at
-			step.Changes = each(h.Diff.Changes, func(c query.Change) payload.Change {
+			step.Changes = each(h.Diff.Changes, func(c answer.Change) payload.Change {
 				return payload.Change{Op: c.Op, Path: c.Path, From: c.From, To: c.To, MovedFrom: c.MovedFrom, Envelope: c.Envelope}
 			})
 		}
@@ -75,7 +76,7 @@ func (l lineages) Lineage(ctx context.Context, who policy.Principal, id string) 
 	return out, nil
 }
 
-func parentOf(trace *query.Trace, e query.Edge) custody.Parent {
+func parentOf(trace *answer.Trace, e answer.Edge) custody.Parent {
 	p := custody.Parent{
 		Kind: e.Kind, Declared: e.Declared, Rule: e.Rule, Evidence: e.Evidence, Confidence: e.Confidence, Archived: true,
 	}

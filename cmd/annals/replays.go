@@ -7,17 +7,27 @@ import (
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
 )
 
 // replays are the replay service as the web API asks it.
 type replays struct{ service *replay.Service }
 
+// each converts a list.
+func each[F, T any](from []F, convert func(F) T) []T {
+	to := make([]T, len(from))
+	for i, f := range from {
+		to[i] = convert(f)
+	}
+	return to
+}
+
 // Plan implements web.Replays.
 func (r replays) Plan(ctx context.Context, who policy.Principal, request web.ReplayRequest) (*web.Plan, error) {
 	plan, err := r.service.Plan(ctx, who, replay.Request(request))
 	if err != nil {
-		return nil, missing(err)
+		return nil, err
 	}
 	out := planOf(*plan)
 	return &out, nil
@@ -85,15 +95,15 @@ type traces struct{ engine *query.Engine }
 // mostTraceHops is the most that the query engine gives at once.
 const mostTraceHops = query.MaxTraceHops
 
-func (t traces) hops(ctx context.Context, who policy.Principal, id string, limit int) (*query.Trace, error) {
-	return t.engine.Trace(ctx, who, id, query.TraceOptions{FactsOnly: true, Limit: min(limit, mostTraceHops)})
+func (t traces) hops(ctx context.Context, who policy.Principal, id string, limit int) (*answer.Trace, error) {
+	return t.engine.Trace(ctx, who, answer.TraceRequest{TraceID: id, FactsOnly: true, Limit: min(limit, mostTraceHops)})
 }
 
 // TraceRecords implements replay.Traces.
 func (t traces) TraceRecords(ctx context.Context, who policy.Principal, id string, limit int) ([]replay.TraceRecord, bool, error) {
 	trace, err := t.hops(ctx, who, id, limit)
 	if err != nil {
-		return nil, false, missing(err)
+		return nil, false, err
 	}
 	var records []replay.TraceRecord
 	for _, h := range trace.Hops {

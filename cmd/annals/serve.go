@@ -127,7 +127,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	}
 	state := newHealth(p, admin, a)
 	services := web.Services{
-		Queries: queries{engine}, Replays: replays{jobs}, Exports: exports{exporter}, Health: state.now,
+		Queries: engine, Replays: replays{jobs}, Exports: exports{exporter}, Health: state.now,
 	}
 	if a != nil {
 		services.Sealer = sealer{a}
