@@ -128,15 +128,12 @@ type forgery struct {
 
 func forgeries(t *testing.T, a *archive, all []*schema.Record, dir string) map[string]forgery {
 	const lines, scope = "data/records/records.jsonl", "data/scope.json"
-	var file string // of orders/0, whose segments are whole
+	var file, commit string // the first of orders/0, whose segments are whole
 	for _, name := range filesOf(t, dir) {
-		if strings.Contains(name, "records/orders/") && strings.HasSuffix(name, "00000.parquet") {
+		switch {
+		case strings.Contains(name, "records/orders/") && strings.HasSuffix(name, "00000.parquet"):
 			file = name
-		}
-	}
-	var commit string
-	for _, name := range filesOf(t, dir) {
-		if strings.HasPrefix(name, "data/commits/") {
+		case strings.HasPrefix(name, "data/commits/"):
 			commit = name
 		}
 	}

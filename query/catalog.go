@@ -42,11 +42,17 @@ type catalogs struct {
 
 // catalog gives one that is at most catalogAge old.
 func (e *Engine) catalog(ctx context.Context) (*catalog, error) {
+	return e.catalogSince(ctx, time.Now().Add(-catalogAge))
+}
+
+// catalogSince is a catalog that is not older than a time: a record that was
+// indexed a moment ago may be of a partition that the last one does not know.
+func (e *Engine) catalogSince(ctx context.Context, oldest time.Time) (*catalog, error) {
 	c := &e.catalogs
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if c.current != nil && now.Sub(c.current.at) < catalogAge {
+	if c.current != nil && !c.current.at.Before(oldest) {
 		return c.current, nil
 	}
 	branches, err := e.options.Index.Branches(ctx)

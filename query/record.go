@@ -20,6 +20,7 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request answe
 	if request.Topic == "" || request.Partition < 0 || request.Offset < 0 {
 		return nil, schema.InvalidField("offset", "record %s: want a topic, a partition and an offset from 0", request.Coordinates)
 	}
+	began := time.Now()
 	c, err := e.catalog(ctx)
 	if schema.KindOf(err) == schema.Unavailable {
 		e.logger.Warn("the index does not answer: a record is looked for in the ledger", "error", err)
@@ -28,11 +29,12 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request answe
 	if err != nil {
 		return nil, err
 	}
-	at, ok := c.incarnation(who, request.Topic, request.TopicID)
-	if !ok {
-		return nil, e.missing(c, who, "no topic %q is archived", request.Topic)
+	at, p, err := e.resolve(c, who, request)
+	if schema.KindOf(err) == schema.NotFound {
+		if c, err = e.catalogSince(ctx, began); err == nil {
+			at, p, err = e.resolve(c, who, request)
+		}
 	}
-	p, err := e.positionOf(c, who, at, request)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +57,16 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request answe
 
 func (e *Engine) missing(c *catalog, who policy.Principal, format string, args ...any) error {
 	return &answer.NotFoundError{Searched: c.searched(who), Err: schema.Errorf(schema.NotFound, format, args...)}
+}
+
+// resolve finds the incarnation and the position that a request names.
+func (e *Engine) resolve(c *catalog, who policy.Principal, request answer.RecordRequest) (index.Incarnation, schema.Position, error) {
+	at, ok := c.incarnation(who, request.Topic, request.TopicID)
+	if !ok {
+		return at, schema.Position{}, e.missing(c, who, "no topic %q is archived", request.Topic)
+	}
+	p, err := e.positionOf(c, who, at, request)
+	return at, p, err
 }
 
 // positionOf finds the branch that holds the offset.

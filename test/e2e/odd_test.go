@@ -107,15 +107,7 @@ func checkOdd(t testing.TB, i *instance.Instance, records []*kgo.Record, state s
 		if !slices.ContainsFunc(page.Records, func(h api.Hit) bool { return where(h.Coordinates) == at(r) }) {
 			t.Errorf("%s: search does not find %s", state, at(r))
 		}
-		var said instance.Said
-		// What a record is looked up in may be a second older than what a
-		// search sees.
-		instance.Eventually(t, 10*time.Second, func() error {
-			if said = i.Annals(t, "get", at(r), "--raw"); said.Code != 0 {
-				return fmt.Errorf("%s: annals get %s: %s", state, at(r), said.Err)
-			}
-			return nil
-		})
+		said := i.Annals(t, "get", at(r), "--raw")
 		if said.Code != 0 || !bytes.Equal(said.Out, r.Value) || strings.Contains(said.Err, "null") != (r.Value == nil) {
 			t.Errorf("%s: annals get %s --raw: code %d, %.100q, %s; produced was %.100q", state, at(r), said.Code, said.Out, said.Err, r.Value)
 		}
