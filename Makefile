@@ -65,7 +65,7 @@ engines: ## Fetch the embedded ClickHouse into the cache folder, once
 ##@ Check
 
 .PHONY: test
-test: need-go lint gen-check test-ui engines $(TOOLS)/gotestsum ## All checks and tests; ends with what was skipped, and why
+test: need-go lint gen-check test-ui explorer engines $(TOOLS)/gotestsum ## All checks and tests; ends with what was skipped, and why
 	@$(TOOLS)/gotestsum --format standard-quiet -- \
 		-count=1 -timeout 8m $(TESTFLAGS) $(PKG)
 	@$(said-ui)

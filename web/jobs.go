@@ -37,16 +37,15 @@ type ReplayRequest struct {
 
 // Plan is exactly what a replay would produce. Zero times are unknown.
 type Plan struct {
-	ID               string // SHA-256, 64 hex digits
-	Created          time.Time
-	Request          ReplayRequest
-	Topics           []PlanTopic
-	Records          int64
-	Bytes            int64
-	Segments         int
-	From, To         time.Time
-	EstimatedSeconds float64 // 0: unknown
-	Warnings         []string
+	ID       string // SHA-256, 64 hex digits
+	Created  time.Time
+	Request  ReplayRequest
+	Topics   []PlanTopic
+	Records  int64
+	Bytes    int64
+	Segments int
+	From, To time.Time
+	Warnings []string
 }
 
 // PlanTopic is a plan's share of one topic.
@@ -76,6 +75,8 @@ type Job struct {
 type Receipt struct {
 	Planned, Produced, ReadBack int64
 	Matches                     bool
+	Exclusive                   bool // nobody else wrote into the ranges that were read back
+	Notes                       []string
 	Partitions                  []ReceiptPartition
 }
 
@@ -86,4 +87,6 @@ type ReceiptPartition struct {
 	Planned, ReadBack         int64
 	PlannedHash, ReadBackHash string
 	Matches                   bool
+	Foreign                   int64  // records of other producers in the range
+	Difference                string // the first one, in words
 }

@@ -54,7 +54,7 @@ func planOf(p *Plan) api.ReplayPlan {
 	r := p.Request
 	out := api.ReplayPlan{
 		Id: p.ID, Created: p.Created.UTC(), Records: p.Records, Bytes: p.Bytes, Segments: p.Segments,
-		From: moment(p.From), To: moment(p.To), EstimatedSeconds: optional(p.EstimatedSeconds), Warnings: list(p.Warnings),
+		From: moment(p.From), To: moment(p.To), Warnings: list(p.Warnings),
 		Request: api.ReplayRequest{
 			TraceId: optional(r.TraceID), Topics: some(r.Topics), From: moment(r.From), To: moment(r.To),
 			TargetPrefix: optional(r.TargetPrefix), AllowExisting: optional(r.AllowExisting),
@@ -82,10 +82,12 @@ func jobOf(j *Job) api.ReplayJob {
 	if r := j.Receipt; r != nil {
 		out.Receipt = &api.Receipt{
 			Planned: r.Planned, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
+			Exclusive: r.Exclusive, Notes: list(r.Notes),
 			Partitions: each(r.Partitions, func(p *ReceiptPartition) api.ReceiptPartition {
 				return api.ReceiptPartition{
 					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, ReadBack: p.ReadBack,
 					PlannedHash: p.PlannedHash, ReadBackHash: p.ReadBackHash, Matches: p.Matches,
+					Foreign: optional(p.Foreign), Difference: optional(p.Difference),
 				}
 			}),
 		}

@@ -172,9 +172,22 @@ func showJob(w io.Writer, job *api.ReplayJob) {
 			if !p.Matches {
 				same = fmt.Sprintf("DIFFERS: read back %d, %s", p.ReadBack, cutHash(p.ReadBackHash))
 			}
+			if p.Difference != nil {
+				same += "; " + *p.Difference
+			}
 			row(p.Source, p.Target, p.Partition, p.Planned, cutHash(p.PlannedHash), same)
 		}
 	})
+	showNotes(w, r)
+}
+
+func showNotes(w io.Writer, r *api.Receipt) {
+	if !r.Exclusive {
+		fmt.Fprintln(w, "note: others wrote into the ranges that were read back")
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, "note: "+note)
+	}
 }
 
 func cutHash(h string) string { return strings.TrimSpace(h[:min(len(h), 16)]) }

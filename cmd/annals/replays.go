@@ -70,10 +70,12 @@ func convertJob(j replay.Job) web.Job {
 	if r := j.Receipt; r != nil {
 		out.Receipt = &web.Receipt{
 			Planned: r.Planned, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
+			Exclusive: r.Exclusive, Notes: r.Notes,
 			Partitions: each(r.Partitions, func(p replay.ReceiptPartition) web.ReceiptPartition {
 				return web.ReceiptPartition{
 					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, ReadBack: p.ReadBack,
 					PlannedHash: p.PlannedHash, ReadBackHash: p.ReadBackHash, Matches: p.Matches,
+					Foreign: p.Foreign, Difference: p.Difference,
 				}
 			}),
 		}

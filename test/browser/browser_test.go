@@ -12,10 +12,13 @@ import (
 	"github.com/fx-risk-ai/annals/test/browser"
 )
 
-// The walk against the explorer's fixtures: that of a real archive is part of
-// the end-to-end test. Here the explorer itself is held to it, without waiting
-// for engines. ANNALS_BROWSER_OUT keeps the pictures.
+// The walk against the explorer's fixtures, which have states that the demo's
+// archive does not. The walk over a real archive is test/e2e's and runs always;
+// this one is a long case. ANNALS_BROWSER_OUT keeps the pictures.
 func TestExplorerOnFixtures(t *testing.T) {
+	if os.Getenv("ANNALS_TEST_LONG") == "" {
+		t.Skip("a long case: make test-long")
+	}
 	if missing := browser.Missing(); missing != "" {
 		t.Skip(missing)
 	}

@@ -538,7 +538,10 @@ type Problem struct {
 
 // Receipt defines model for Receipt.
 type Receipt struct {
+	// Exclusive Nobody else wrote into the ranges that were read back
+	Exclusive  bool               `json:"exclusive"`
 	Matches    bool               `json:"matches"`
+	Notes      []string           `json:"notes"`
 	Partitions []ReceiptPartition `json:"partitions"`
 	Planned    int64              `json:"planned"`
 	Produced   int64              `json:"produced"`
@@ -547,6 +550,11 @@ type Receipt struct {
 
 // ReceiptPartition A receipt's line
 type ReceiptPartition struct {
+	// Difference The first difference, in words
+	Difference *string `json:"difference,omitempty"`
+
+	// Foreign Records of other producers in the range
+	Foreign      *int64 `json:"foreign,omitempty"`
 	Matches      bool   `json:"matches"`
 	Partition    int32  `json:"partition"`
 	Planned      int64  `json:"planned"`
@@ -640,10 +648,9 @@ type ReplayList struct {
 
 // ReplayPlan defines model for ReplayPlan.
 type ReplayPlan struct {
-	Bytes            int64      `json:"bytes"`
-	Created          time.Time  `json:"created"`
-	EstimatedSeconds *float64   `json:"estimated_seconds,omitempty"`
-	From             *time.Time `json:"from,omitempty"`
+	Bytes   int64      `json:"bytes"`
+	Created time.Time  `json:"created"`
+	From    *time.Time `json:"from,omitempty"`
 
 	// Id SHA-256 of the plan
 	Id      string `json:"id"`
@@ -2559,92 +2566,93 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Hxbd+O2tfBfweLXtdyscnyby9fRPE3mJM30TJs5tts+TKZaELklIqYABgAt63j5v58FbBAERVAifUnz",
-	"kDfZJIGNfb/iLsnEuhIcuFbJ7C6RoCrBFdg/PkuxKGFtfmaCa+Da/KRVVbKMaib4SYVv/OlnJbh5prIC",
-	"1tT8+oOEZTJL/t9Ju/4JPlUnzbr39/dpkoPKJKvMcsks+VdBNdkA12QjBV+RP158/4G8ffX6/3+TmJfd",
-	"CmaDb7caoewu8N0tzTRZmIdkKSShpAKpBD8mvC5LwhThQhNYV3qbpEklRQVSM1xpQRW8edVf818FcLPY",
-	"mmqzwIJxKs3XeltBMkuUloyvkvs0wXfMAsDrdTL7kljEpImGW52kif/SwJKkCYLxNbISU3P7zuyuebYQ",
-	"ogTKzcMG210orwogN7SsgVBFmCZKU56rlGy60JuPCeW5wUPB+Mr8L6u1A4ouSkhmWtZgsM3+F8w+zbES",
-	"xvWbV+3BGdewAmlAsgc8hDi7tZDEvDwzUCrDUpHTa1nzjGrI+0t+qDWhmpyRv7Fv3xHtzww8rwTjmqzY",
-	"DSgCNyC39nzt+h6D92ki4ZeaSbPBF49rd2BPxhCOlkZi8TNk2kD5oaB8ZRHUZSPgN1CKCvrAvydGjqTh",
-	"0CWDMifasLuFlRSiIhI2khm2TiNUX0qxjlO9ohK4PlKIinee0yn+IyV0YTCNzM8hRuq1uIF83mzRI4io",
-	"QqameZ4YFJqPkjTJEA+4SJSbK6qLPuh/vfzx7+SzIRpIFPQ3b0/PvokyhIifPCtYmT/i4DucIKrEARul",
-	"txAyZ5w6vbOjOyTlWbErLS/Po9IilksFeqRoVVRqhmcetbgWFcuiVLRP5iyPPNxBBK4RfBGCkTaH9QeJ",
-	"Y+sGJI3Jh1/J/sU0rNVBi9F84le991tSKem2d4Jgkxh0/wUV8Bx4tu3Dl4OmrIxpM1RjaJk2TBeERdUX",
-	"p2sI5eWaLq+pUS9aSMOEjOdwGxUUCTTfxpT+zunsDs3raQNx9KBsuewfEUV2PP6dqushPbXuA5UoUjFb",
-	"xYWGGCq3xkRloi6tISILILgS5MZCbAyqKSnZ2rxVR7GMWq+/9keDXcK4FkanKiKW1kzg6+0uhn5x+QmN",
-	"zwE6OBg6aEg9dg8ZkO/ymHhYnXbwWFHQM8GXzHB112znokbA1vSWrQ1PnqXJmnH8fepX4vV6gQvlkJVU",
-	"xuzve7I05svYKQ2cLLaIXCnyOgP5jghdgNwwBYTxJUizRsyYwU0LZ1+tF0BzkIYRAjOp6FYRJWKscM14",
-	"HgpcRmsF+XyBsiGZt21pkpe/zMXSyk5V0i3+zkTlfnmgY9Ipaq1YDoeE5Uf32ngefdcYKuexIqu67SyC",
-	"jdMAcfMg2do4lXs8A8SfWUZpqKzDF5eCgECy7kj0gJ1AXnUECNjGfd/hyKgE3FZC6gv4pQaFwUWeW61N",
-	"y8+BUCxpqSDtcaJFSmo9SmOnFOpkSjRbA5HOKdkRLqpifhknBkjNlsyw3ZJsRS0xfjBYW9AVCs8n4Cvj",
-	"yZyfnsa8f+c9tXJHNbwwwAy7NGPfNcfraOsQmldvI9+s6e1HfDmE1uttizvnCwRrvT47TyM07xHuL7Tq",
-	"o/FH6w0oZLf/NkaP5Az1uwJ5E6FGSZWKuio9XO4JPUQsCszKWrGbwJsfXmKXpy1QDgS7fIxzf7Aq6nuj",
-	"nmIeRCbymPb8XkhyzcWGuyDSaTo1s3yG+tcYxkKUudrnWkQfzPcGsHYHuoYmBv7H1fcv/hzbw/rOh5Qc",
-	"ht8DfgmuEEUb0wOOlQHPOkYWQdZsUyIhEzLvB+pN7D+CPbKu177XywleNTZKSiG7UteXzB2xghvgOu5i",
-	"Nw+tkMejGRccHimrwpSm6ypk4L06wi2+rWDP3jcglYskem8ooCVEHQ9LmxLyVdfALyWoYkYUUJkVxvVJ",
-	"LV9twYS0TunHTIsStcxgblQCy+LQqoryISwq7aKK2BNdq44jINZr46gYFqILIfGXxbMooza+RXwPEVaj",
-	"HSnHlC2JUnINlbbGhyGutkClImdEC/L27du37zwnh5Sdr5URRbilmR5N5VBtHzDNATOHx/Jo8hRvUNrh",
-	"oV2O6ZEtgCVg+9TJZlT2MYtAy/LHZTL7sl8WjaK4T/uKtYplEj4J429rsqFbYtS2wbcQOrUWvKRbEUYQ",
-	"gW7IXXC0DxAbQBkfE7YjdaLD57xxoXaVHcsKYp6RHDKWQ+48MyTBfqIGC6cOGX1Mf71Pk4/OncE8bd9C",
-	"DcjWmuqsmBAX/s28H9ODqBRQnexb4LJ5z/I2i+mfywrKkvGVIqUQ15CT2jDxeJU8JZ6zHIxwtMg4FMZ9",
-	"9K7jgGdJlqLmORHc64G0SR8oIkXZd4wGyGPfPSj5bkUWhxZJ1vfdOFhQrN01QPedNVHzsTkrPOV4PkJp",
-	"75GuOW8XVOf2W52TEmMqUpIJKaG0zJ4SWjKqUmKiQPcfFwfhu6jIPCW8j/EIZetQjiiKYf3HNnTcjWIc",
-	"bIwTyq1xDeIaSlaFUC6AM34bXUNOFrW2ltaIjoltI6R6sM+z34uw0MQTPQMs27GnT23jEJxBVu9nDXt6",
-	"sEHhfELA4b/ZG3nMAq/pSBGOFaARy0/KJKODM94Xrl2db69Otv7BB3zXxmKgikOHdbYsRR/e/Gh8Qe9l",
-	"jABwRas55pTHHmlFq/FqxkStETVTsFUx31ANck3l9ciNS7oa/abS89a7HicEU7P+Clbrpoj7n60JdEWq",
-	"Ky4BMyEGPU86SnZZIDhWy+pRSS8pv2rO2FOwJeVHiqiCSmveBAfSHObhcWW3irHXBI5YDW1SnEJUrkA/",
-	"knhu/Q713MKdo7Rw7/Pkg8aAodJJP6PTpEr6ca/E/J9L9lJNlrQuozn/gvHB/IEguWjUbCy4neyPtuFk",
-	"RKCYLmGP+7kLYi35jHJOSzWzaYXZT/Xp6cvsmvHc/jrs+ruoDDcOgrg9tZ8LyIBVuk+mwM3vG/IHlOfc",
-	"Rt7expSskUK+owH3SBcWFPLR/ibN5wuajVPeu0UcB1mwa7hiGAgcqCr28BDRRhLfOVKkZLzv+Y8jzUij",
-	"MBHn+Pa8oKqIhx+TsBy8P7zkQ/TeoGrr6bMkDYgbUrRz1B6gLcUHiGzihUdmMmyJamJy0SWLx0dVQY46",
-	"slxb8hi/ZBDrRlackiMpLXBzqMRoZ7epMrYf7XlnKHvoGa6XIpdYasPesY350/AF+vHODzlS5Bq2NjRr",
-	"ivrDEc98iKz+hcE46xEpeEODZoGWZXbwvQNlD6YuHnuYTxv27TKRx248J4WC8zkahxm7Pc9qqUQsiYLF",
-	"UeES0VRpUkWzZcPtBofbCZ4oZTHd0dhNJXj/yy8V10JVSbd/FYtI/5lxMOJFAE3nCjLBd/xS3yDQawRY",
-	"Ms5UMSVwGZA7o3EPuxHmTMaX/405DJY7GldqhCPkvEeppyDOeHSdtqHAdNWcYyuj4Q6esRL/yrGpbUkZ",
-	"RtgZ5RmU5UD7Ql3ldAJEsdQowuiomcY9p2abYa79xFTEKf1ZLKZ4nA37H2oEs8sOw/LZ8eUjCowS6CRC",
-	"g9JsbT6ZKouT+gtYLJX+w/sX56/f+JYopOI+VThKNHz3xmGKNa0eIzIWj2qP2NtM6JMFEf29odKI2iTP",
-	"LCYpDVe0+PFw9mPsTp7DQzDMtL9iwwwtS7GZwy1T2pzdshSG5/FNPqMiwN4mtwt2OZslCC2bnsV+dINb",
-	"hQ7a+I2Mi4ZpfbsnYVpBuXxHOECuSPcQRAsxocP6olfuZTzSXbI/myfFDXCjneeBE7//gO/zvGkPQQza",
-	"5g1zUiHZinFa9koXwVkwGJpXEpbsNpJ2sY8bAlEJBN8kf3J4fEewQe4YExV/JjlbMe27KZlLWxyTmpeg",
-	"lG2752O6pBxgrczGOXhEh9OObgvJb1giOGESkaRYPrtParidSurfXq/WRc3HKoydRu3Sd2EE2755ZZtH",
-	"wz8rqjVIg8F/fzl98Za+WH69e/Pq/g8HnYpmh5iquwRaXoCyArK/hXxHMfhnKDYFlDlRYg074yAPztVu",
-	"KBvdHRzLq7rvB87so4fYYJSdmcFXUjvEU1eG1zcF2LomHvgnEwVhzfmnhKyBctU5fxeVw9Wd95i4J1kp",
-	"sutG8DlsQOmmytNqoKhwdKctHu1pYA1lvsc1OLhhK50HkoIRW+0xFaecNeARV9J1nD515W+Ki+ryMjG9",
-	"M39AgXbN+EM+49EZsUmtmtNToFJsRrNXQc9fv3lkoQXTL26p1r+LVsosazi8OEj3sFY8alrU2fVAdSh0",
-	"sEc5xg0Px5poBgqIAzVCB1UAQ/RgvsCyW0VaD8x7mSdHKnRbCpDxLsO8mfBhE/qZgrGgCBK42Izn9sFR",
-	"HmxrmZj6HW7c3KFA26/XDgcFiMBDDBPjg+8QiLd2L7bEV552AgXXXjm2E6FpzBz7PrZsPqC8M7YHtEWF",
-	"DQ7j4jYx1LQrXdZrO6FxKG50aw9C1Kwz2MQS57ZFfFDaZo+NVTdefRB+jiDG8ICcnepy/eUNVNjIxHEa",
-	"l2yE1AVRdNvxxcIysVT6IdYFrfM0h8L1cAywOugNuL75gq0K4jtErOdl/u2OeKSwF5pUQjVKfmxfyANO",
-	"erDzgGqYVyBdemlkdsk5V1M9sv9k10nbwzzf9dL6GRbsNtnFTduesr+UfmXnr/qp9nzKFKWd94so92mJ",
-	"Pdv0NoBxOxk4uoIhot1Qbuxsjn2JAxsNDQv8ICoXdhnjzMLRgSGXfnpfBnagT7Sgj0wojmgzHuxanNaD",
-	"HLTVu0FP5LIgf+gxEK68t2BkNmF8OeBW0Tpn2mo1TPo0is32z9uxh2bMwzgAlG8Jy1OiAHBQF2hW4Ghh",
-	"znITj1LedOdKWNSszO03qmSZbcAqmNJCbo/Jd3bCxrJKc88HcVeKEBRGdUyujIb077x8+fJtSv5x9eGY",
-	"NIraPEI9plIcTyFvXr1YMN38FxlyTbekBHoD5Pzfr1/ar5BA6tj31cyS97ZJJwk8ruQMb0AATiuWzJKX",
-	"x6fHL909AZY1TrKgvdS1LBglYXuPP+bJLPkLaN+CavUXXYO2ScAvdwkze/xSA14MYue7vNZr71M5kEO6",
-	"/5p27245Pz3dc2/LtPta2qH7/oUtOLfUDuX7nGZ8SQ9jcAlMmqjGs0k+g8tNv/BaPvWehJvtMMZXpM7k",
-	"ml8lXWE2ROx6qfa/K1oRHOoze52AnTnFsMN1M3ephUOpbeb+W4GO/JPgsjvxet8VfncZxwRC3r7QVHZ3",
-	"9ypu6J6aOBEXdPUE9HtPvqWrj9qshhN8VpsZD1AsfdjG807NISVUmX9QaQQSKK554joLtoNS9bF5YZRI",
-	"saYW06J6QL5sXjXIcJ79utK2M7oTIdd39sIYO62BuXhilLZqzK0TlyegJvZN2BEWplDENk0lQhGmkVCB",
-	"yxilE9ruC++R7RBrd9qwTQfFyOiaiiPsvreUvS/rFFfAD9pknC5/SGHg9Wk/eozv1xniG2bwkdC3436P",
-	"X8qNuEUXenk+gmo+lG+qTlRdQ96OpA4Qsx149Dt7weikB8aNjdpKZaTDog/vVWxSqZlKMkoxGFuyLpUd",
-	"AtoS4JnIMUAeVGWPJofthooj5ez0NLws5NT+2dwXchbLuPQG3Y2lxmtXVkAWsGxuvunD4bq+Bk50dnr+",
-	"6tfVv0GbWkT3vsfWs8frVqcP7Q0qbA0pWseUmKOmxImdS51Y3nCVF5sg6Sjekzv76f3JnfeZ7k/u0Be6",
-	"3+eTXvjp+oj5tNdg9ZTYKAMadVDT6LphXnx47V6eP3J5TYcZIzu5q6rGbmMTHoe26c16ijIHSRjPqORO",
-	"yLFsZvH3Lqyg7dTNBy3HfFjaz7t+yvkYFXrVQoDVUVHmCrsKLILGwOULGA+l0POL75CX6+qVjxdfOy/r",
-	"J0ipi02CXOp4ET3x3b77BfWfrqf3d2n9XVp/u9IqMg36hQvkniQwbSYGzk9f7bv1lCm8//GPlGixXigt",
-	"OHzzBJLudzhyl3U0EKF829BrUHg/MaUv3DvPqvR8X+0AFm0b7NMgw+UIzYq7Xkk6kFKxLUjmq2fKqgQt",
-	"TqNSKudPjHnbiBxxFrMMKg1PYW8uak6o7dg9Jo6eRwoDc9/Le6RIQVXxjrh+ccI00RvjRrqXFF3bLzu8",
-	"e2I+3ZMO+1zSZyZetzP4sSmxh2yOMwdxyUGc/729LbnpdSdb0E8SCChR3gChREEJmbVDdEUZVzqonmCf",
-	"K+qfpuoW5jzdjSI4TW0f9LXUyR3LDwQEjsyHXYzx6bTH9Qt+fXbaD8iuE7InyYn+LBap9Q0rKVbSJi54",
-	"nhJ36xmY3/YqmGZ6ZJdmJzjYMSyjH+zz38n3HOS71KIi1Cxmy2ErIXBo60QB3UOSS/P0QLLzPVcbkETw",
-	"covXtGP3hL8xI+bObehQ1sb18PbKi89Jg6BJd/A2f+pP9ASypK7DHLckWtjFMS/d3JxIuNg0NGobFAYd",
-	"tMu2+2VCbe7hwdXzEqRtFhwQC4+Tp3EHs1ri5UqNVcK6D2azjMRc/s8nUiuDUiSJ7/obMkOXTb72+bCE",
-	"OwwhyE65PR47/8QSMiYIGDd6XyyxWu6b8rZBWSVgbHcDqEVY240wyMFXbbfyM2Gs7YkbQJqD8vFYw+qW",
-	"4x/r1Gzc7Ve+Dmy71lJSiA1ZUoWdC/iHJAsoGHca2hYf1cld01Kx1/m5clcsj0ivtB0aT1VQTPujKDR3",
-	"CfRtKWiOPp27tznouPD3yPmryGM6K2fLpZpmNXoQfbK9E80F2cQ2pRC8WTFaqKOZVnNj2ibvO7FacX7a",
-	"KVe8PlyueE4FjGw0JCT48IlkpBBVUGS31SNbXSqJkDlIJz1IKMM9yAUWNHsfs+PwWpbJLDmhFTu5OUvu",
-	"v97/XwAAAP//",
+	"7D1bc9y2uX8Fw9MZNVPauvhyavnJ8Uka97iJj6y2D4m7gyW/XSLiAgwAarVHo//eAT4QBJcgl9QlzUPe",
+	"1iIJfPjuV/g2ycSmEhy4Vsn5bSJBVYIrsP/4JMWyhI35mQmugWvzk1ZVyTKqmeDHFb7xp5+V4OaZygrY",
+	"UPPrDxJWyXnyX8ft+sf4VB03697d3aVJDiqTrDLLJefJPwuqyRa4Jlsp+Jr88eLb9+TNy1f//VViXnYr",
+	"mA2+3mmEsrvANzc002RpHpKVkISSCqQS/DnhdVkSpggXmsCm0rskTSopKpCa4UpLquD1y/6a/yyAm8U2",
+	"VJsFloxTab7WuwqS80Rpyfg6uUsTfMcsALzeJOc/JhYxaaLhRidp4r80sCRpgmB8iazE1MK+c37bPFsK",
+	"UQLl5mGD7S6UlwWQa1rWQKgiTBOlKc9VSrZd6M3HhPLc4KFgfG3+ltXaAUWXJSTnWtZgsM3+H8w+zbES",
+	"xvXrl+3BGdewBmlAsgc8hDi7tZDEvHxuoFSGpSKn17LmGdWQ95d8X2tCNTklf2NfvyXanxl4XgnGNVmz",
+	"a1AErkHu7Pna9T0G79JEwi81k2aDHz2u3YE9GUM4WhqJ5c+QaQPl+4LytUVQl42AX0MpKugD/44YOZKG",
+	"Q1cMypxow+4WVlKIikjYSmbYOo1QfSXFJk71ikrg+kghKt56Tqf4h5TQpcE0Mj+HGKk34hryRbNFjyCi",
+	"Cpma5nliUGg+StIkQzzgIlFurqgu+qD/9fMP35NPhmggUdBfvzk5/SrKECJ+8qxgZf6Ag+9xgqgSB2yU",
+	"3kLInHHq9M6e7pCUZ8W+tLw4i0qLWK0U6ImiVVGpGZ550uJaVCyLUtE+WbA88nAPEbhG8EUIRtoc1h8k",
+	"jq1rkDQmH34l+y+mYaMOWozmE7/qnd+SSkl3vRMEm8Sg+x+ogOfAs10fvhw0ZWVMm6EaQ8u0ZbogLKq+",
+	"ON1AKC9XdHVFjXrRQhomZDyHm6igSKD5Lqb0905nd2heTxuIowdlq1X/iCiy0/HvVF0P6al1H6hEkYrZ",
+	"Ki40xFC5MyYqE3VpDRFZAsGVIDcWYmtQTUnJNuatOopl1Hr9tT8Y7BLGtTA6VRGxsmYCX293MfSLy09o",
+	"fA7QwcHQQUPqsXvIgHyTx8TD6rSDx4qCngm+Yoaru2Y7FzUCtqE3bGN48jRNNozj7xO/Eq83S1woh6yk",
+	"MmZ/35GVMV/GTmngZLlD5EqR1xnIt0ToAuSWKSCMr0CaNWLGDK5bOPtqvQCagzSMEJhJRXeKKBFjhSvG",
+	"81DgMloryBdLlA3JvG1Lk7z8ZSFWVnaqku7wdyYq98sDHZNOUWvFcjgkLD+416bz6NvGUDmPFVnVbWcR",
+	"bJwGiJsHyTbGqRzxDBB/ZhmlobIOX1wKAgLJuiPRA3YCedURIGAb932HI6MScFMJqS/glxoUBhd5brU2",
+	"LT8FQrGipYK0x4kWKan1KI2dUqiTKdFsA0Q6p2RPuKiK+WWcGCA1WzHDdiuyE7XE+MFgbUnXKDwfga+N",
+	"J3N2chLz/p331Mod1fDMADPs0kx91xyvo61DaF6+iXyzoTcf8OUQWq+3Le6cLxCs9er0LI3QvEe4v9Cq",
+	"j8YfrDegkN3+1xg9kjPU7wrkdYQaJVUq6qr0cDkSeohYFJiVtWLXgTc/vMQ+T1ugHAh2+RjnfmdV1LdG",
+	"PcU8iEzkMe35rZDkiostd0Gk03Tq3PIZ6l9jGAtR5mrMtYg+WIwGsHYHuoEmBv775bfP/hzbw/rOh5Qc",
+	"ht8DfgmuEEUb0wOOlQHPOkYWQdZsUyIhEzLvB+pN7D+BPbKu1z7q5QSvGhslpZBdqetL5p5YwTVwHXex",
+	"m4dWyOPRjAsOj5RVYUrTTRUy8KiOcIvvKhjZ+xqkcpFE7w0FtISo42FpU0K+7hr4lQRVnBMFVGaFcX1S",
+	"y1c7MCGtU/ox06JELTNYGJXAsji0qqJ8CItKu6gi9kTXquMIiM3GOCqGhehSSPxl8SzKqI1vEd9DhNVo",
+	"R8oxZUuilFxBpa3xYYirHVCpyCnRgrx58+bNW8/JIWUXG2VEEW5opidTOVTbB0xzwMzhsTyaPMUblHZ4",
+	"aJ9jemQLYAnYPnWyGZV9zCLQsvxhlZz/OC6LRlHcpX3FWsUyCR+F8bc12dIdMWrb4FsInVoLXtKdCCOI",
+	"QDfkLjgaA8QGUMbHhN1EnejwuWhcqH1lx7KCmGckh4zlkDvPDEkwTtRg4dQho4/pL3dp8sG5M5in7Vuo",
+	"AdnaUJ0VM+LCv5n3Y3oQlQKqk7EFPjfvWd5mMf3zuYKyZHytSCnEFeSkNkw8XSXPiecsByMcLTIOhXEf",
+	"vOs44FmSlah5TgT3eiBt0geKSFH2HaMB8th3D0q+W5HFoUWS9X03DhYUa3cN0H1nTdR8as4KTzmdj1Da",
+	"e6RrztsF1bn9VuekxJiKlGRCSigts6eEloyqlJgo0P3FxUH4LioyTwnvYzxA2TqUI4piWP+hDR33oxgH",
+	"G+OEcmtcg7iGknUhlAvgjN9GN5CTZa2tpTWiY2LbCKnu7fOMexEWmniiZ4BlO/b0sW0cgjPI6v2sYU8P",
+	"NihczAg4/Dejkcd54DUdKcKxAjRh+VmZZHRwpvvCtavzjepk6x+8x3dtLAaqOHRYZ8tS9OHNj8YX9F7G",
+	"BADXtFpgTnnqkda0mq5mTNQaUTMFWxeLLdUgN1ReTdy4pOvJbyq9aL3raUIwN+uvYL1pirj/2ZpAV6S6",
+	"4hIwE2LQ86SjZJcFgmO1rB6V9JLyy+aMPQVbUn6kiCqotOZNcCDNYe4fV3arGKMmcMJqaJPiFKJyDfqB",
+	"xHPrd6jnFu4cpYV7zJMPGgOGSif9jE6TKunHvRLzfy7ZSzVZ0bqM5vwLxgfzB4LkolGzseB2tj/ahpMR",
+	"gWK6hBH3cx/EWvJzyjkt1blNK5z/VJ+cvMiuGM/tr8Ouv4vKcOMgiBup/VxABqzSkQq1T4/1AP1eLEW+",
+	"I1AqIFspNGCW2tgym1F12b0tSEM3mpMlza6iYX4QS8TLQjNTK/coGzoEeD8gumxJOd/TzCNSj4WOfLIf",
+	"TPOFxdCU9/eLSw6yYNdwxTBAgSDfiahND1VAe7iJaE6J7xwpUjLej1JM+AxyuIyzYlJp0r5lnAOyddol",
+	"1jwDbB2B4wI1klXd1j9uqk2KuHxLk+ufQJFRrpxrdGfyDr69KKgq4uHdLG4J3h9e8j52ZdB09OxFkgZM",
+	"GnJm56g9QFsqDDCmiccemCmyJcCZGsYl46dHrUENILJcW1KavmSQS4isOCcHVVrgFlCJycFEI1ftRyPv",
+	"DGVnPcP1ShASS5nYm+cNCMZJzs87UuQKdjb0bZomhiPKxRBZ/QuDcewDShyGBs0CLcvs4XsPyh5MXTz2",
+	"MJ827NtlIo/deM4PBedTNM41ftEiq6USsSQVFp+FS/RTpUkVzUYOt3Mcbtd4pJTQfEduP1Xj/Vu/VFwL",
+	"VSXd/VUsI96TceDiRRZNFwoywff8ft+A0Wu0WDHOVDEnMByQO6NxD7tD5kwmVvqNOT6WOxpXdYJD57xz",
+	"qecgznjMnbaswHTVnGOrqOEOnrES/5Vj0+CKMsxgZJRnUJYD7SF1ldMZEMVSzwijo2Ya9wCbbYa59iNT",
+	"Eaf/Z7Gc4zk37H+o0c4uOwzLJ8eXDyjgSqCzCD2vD4PFSg7fvXt29uq1bx1DaoyptEks7rtcDmO+aYmZ",
+	"kNl5UBvJaNOlT6pE9PCWSiMyszysGMc31G3x4+Hs5yI6+SAPwTDz/YqNRbQsxXYBN0xpc3bLUpjGiG/y",
+	"CQXaRde4C3aDmyUILZvezn6UgluFjtb0jYyrheUPuydhWkG5eks4QK5I9xBECzGjE/2iVxZnPNKFM571",
+	"lOIauNGyi8AZHz/guzxv2mgQg7bJxZxUSLZmnJa9Ek9wFgxqFpWEFbuJhLH2cUMgKoHgm+RPDo9vCTYS",
+	"PseEzp9JztZM+65T5tI7z0nNS1DKjifwKd1kDrBWZuMcPKETbE+3heQ3LBGcMIlIUizv3yc13Mwl9W+v",
+	"p+2i5lMVxl5De+m7VYJtX7+0TbbhPyuqNUiDwX/9ePLsDX22+nL7+uXdHw46B80OMVX3GWh5AcoKyHir",
+	"/Z5i8M9QbAooc6LEBvbGZu6d095SNrmLOpZ/dt8PnNlHAbEBMjtbhK+kdtiprgyvbwuw9V888E8mmsHa",
+	"/E8J2QDlqnP+LiqHq2DvsMBBslJkV43gc9iC0k01rNVAUeHoTqU82NPAWtNixDU4uGErnQeSlBFb7TEV",
+	"p5w14BGX0HXmPnaFdI6r6fIrMb2zuEche8P4fT7j0Vm6WS2t81OZUmwns1dBz169fmBBCtMobqnWv4tW",
+	"FC1rOLw4SEdYKx79LOvsaqCKFjrYkxzjhodjzUYDhdaBWqqDKoAhejBfiNqvtm0G5uLMkyMVui0FyHg3",
+	"Zt5MQrEZfV/B+FQECVxsp3P74MgTtv/MTOEON7juUaDta2yHqAJE4CGGifHed1LEW+CXO+IrdHuBgmtD",
+	"ndqx0TSwTn0fW1vvUW6a2ivbosIGh3Fxmxlq2pU+1xs7yXIobnRrD0LUrDPY7BPntmV8oNxmgY1VN159",
+	"EH5OIMbwIKGdfnN9+A1U2PDFcWqZbIXUBVF01/HFwnK6VPo+1gWt8zyHwvW6DLA66C24+YKCrQviO2ms",
+	"52X+7I54pLBnnFRCNUp+av/MPU56sEODalhUIF3KdmLG1jlXcz2y/2R3Ttvrvdj30voZFuzK2cdN28Yz",
+	"3nJwaefU+inzfM60qZ2LjCj3eYk92xw4gHE7QTm5EiGiXWNuPG+B/ZsDGw0NVXwnKhd2GePMwhGLIZd+",
+	"fv8KdurPtKAPTChOaMce7O6c16sdjB+4gVjksiB/6DEQrjxa+DGbML4acKtonTNttRomfRrFZucM7HhI",
+	"Mw5jHADKd4TlKVEAONAMNCtwBDNnuYlHKW+6mCUsa1bm9htVssw2qhVMaSF3z8k3dhLJskpzHwpxV68Q",
+	"FEb1nFwaDenfefHixZuU/P3y/XPSKGrzCPWYSl0nxeuXz5ZMN39FhtzQHSmBXgM5+9erF/YrJJB67vuP",
+	"zpN3tpkpCTyu5BRvigBOK5acJy+enzx/4e5TsKxxnAVtuK71wCgJ26P9IU/Ok7+A9q26Vn/RDWibBPzx",
+	"NmFmj19qwAtU7Byc13rtvTMHckh3X9LuHTdnJycj99vMu9emvZygf7ENzne1lxf4nGZ8SQ9jcFlOmqjG",
+	"s0k+gctNP/NaPvWehJuBMcZXpM7kml8lXWM2ROx7qfava1oRHH40ex2Dnc3FsMN1fXephcO7beb+a4GO",
+	"/KPgsjsZfNcVfndpyQxC3jzTVHZ39ypu6D6fOBGXdP0I9HtHvqbrD9qshpOOVpsZD1CsfNjG807NISVU",
+	"mT9QaQQSKK557DoEdoNS9aF5YZJIsaYW06J6QL5sXjXIcJ7+utK2N+IUIdc39mIdO9WCuXhilLbvGnPi",
+	"8gjUxP4HO+rDFIrYtqlEKMI0EipwGaN0Qtt94T2yPWLtT2W26aAYGV3zdYTdR0vSY1mnuAK+1ybTdPl9",
+	"CgOvTvrRY3y/zrDjMINPhL4di3z4Um4UMLrQi7MJVPOhfFN1ouoK8nZ0d4CY7WCo39kLRic9MG281lYq",
+	"I50SfXgvYxNdzfSWUYrBeJd1qeyw1I4Az0SOAfKgKnswOWxXUxwppycn4aUqJ/afzb0qp7GMS+9CAGOp",
+	"8XqaNZAlrJobgvpwuO6tgROdnpy9/HX1b9BuFtG977CF7OG6ten+Xe6sKUzROqbEHDUlTuxc6sTyhqu8",
+	"2ARJR/Ee39pP745vvc90d3yLvtDdmE964W8hiJhPe11YT4lNMqBRBzWNrhvmxYfX7uX5I5f8dJgxspO7",
+	"0mvqNjbhcWib3kysKHOQhPGMSu6EHMtmFn9vwwraXt180HIshqX9rOunnE1RoZctBFgdFWWusKvAImgK",
+	"XL6AcV8KPb34Dnm5rl75cPG1c8V+0pa62CTIpU4X0WPftTsuqP9wvbm/S+vv0vrblVaRadDPXCD3KIFp",
+	"0/l/dvJy7HZYpvCezD9SosVmqbTg8NUjSLrf4chdatJAhPJtQ69B4f3IlL5w7zyp0vP9sQNYtO2sj4MM",
+	"lyM0K+57JelASsW2IJmvniirErQ4TUqpnD0y5m1DccRZzDKoNDyGvbmoOaG2Y/c5cfQ8UhiY+17eI0UK",
+	"qoq3xPV9E6aJ3ho30r2k6MZ+2eHdY/PpSDrsU0mfmHjdzuCHpsTusznODsQlB3H+fXurdNOzTnagHyUQ",
+	"UKK8BkKJghIya4fomjKudFA9wT5X1D9N1S3MebqbV3Dq3D7oa6njW5YfCAgcmQ+7GNPTaQ/rF/zy5LQf",
+	"kF0nZI+SE/1ZLFPrG1ZSrKVNXPA8Je52ODC/7ZU5zRTIPs2OcUBjWEbf2+e/k+8pyPdZi4pQs5gth62F",
+	"wOGrYwV0hCSfzdMDyc53XG1BEsHLHV5nj90T/maRmDu3pUNZG9fD2ysvPiUNgibdwf/1gPoTPYIsqasw",
+	"xy2JFnZxzEs3N0wSLrYNjdoGhUEH7XPb/TKjNnf/4OppCdI2Cw6IhcfJ47iDWS3xEqrGKmHdB7NZRmI+",
+	"/99HUiuDUiSJ7/obMkOfm3zt02EJdxhCkJ1Wezh2/oElZEwQMG70vlhhtdw35e2CskrA2O6mVIuwthth",
+	"kIMv227lJ8JY2xM3gDQH5cOxhtUtxz/Wqdm6W8J8Hdh2raWkEFuyogo7F/AfkiyhYNxpaFt8VMe3TUvF",
+	"qPNz6a6inpBeaTs0HqugmPZHUWjuEui7UtAcfTp3v3XQceHv2/NXtsd0Vs5WKzXPavQg+mh7J5qLxIlt",
+	"SiF4A2W0UEczrRbGtM3ed2a14uykU654dbhc8ZQKGNloSEjw4SPJSCGqoMhuq0e2ulQSIXOQTnqQUIZ7",
+	"kAssaPbeasfhtSyT8+SYVuz4+jS5+3L37wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -218,7 +218,7 @@ function job(id) {
   if (state === "done") {
     out.finished = iso(j.started + 5500);
     const hash = (s) => Buffer.from(s.padEnd(32, "*").slice(0, 32)).toString("hex");
-    out.receipt = { planned: p.records, produced: p.records, read_back: p.records, matches: true, partitions: p.topics.flatMap((t) => [0, 1, 2].map((partition) => ({ source: t.source, target: t.target, partition, planned: Math.floor(t.records / 3), read_back: Math.floor(t.records / 3), planned_hash: hash(`${partition}${t.source}`), read_back_hash: hash(`${partition}${t.source}`), matches: true }))) };
+    out.receipt = { planned: p.records, produced: p.records, read_back: p.records, matches: true, exclusive: true, notes: [], partitions: p.topics.flatMap((t) => [0, 1, 2].map((partition) => ({ source: t.source, target: t.target, partition, planned: Math.floor(t.records / 3), read_back: Math.floor(t.records / 3), planned_hash: hash(`${partition}${t.source}`), read_back_hash: hash(`${partition}${t.source}`), matches: true }))) };
   }
   return out;
 }

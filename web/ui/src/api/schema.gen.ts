@@ -295,14 +295,16 @@ export interface components {
             now: string;
             ready: boolean;
             roles?: string[];
-            dependencies: {
-                /** @enum {string} */
-                name: "kafka" | "store" | "index";
-                ready: boolean;
-                detail: string;
-            }[];
+            dependencies: components["schemas"]["Dependency"][];
             /** @description The demo's topics are here */
             demo?: boolean;
+        };
+        Dependency: {
+            /** @enum {string} */
+            name: "kafka" | "store" | "index";
+            ready: boolean;
+            /** @description What is wrong with it */
+            detail: string;
         };
         Coordinates: {
             topic: string;
@@ -319,7 +321,7 @@ export interface components {
             coordinates: components["schemas"]["Coordinates"];
             /**
              * Format: date-time
-             * @description Kafka's record timestamp
+             * @description Kafka's record timestamp, kept within the years 1 to 9999; a record's timestamp_ms is exact
              */
             timestamp: string;
             /**
@@ -347,15 +349,17 @@ export interface components {
             /** @description Spellings looked up */
             tried: string[];
             truncated: boolean;
-            matches: {
-                /** @description trace, event, span, correlation, alias, causation, parent span, source record, record */
-                role: string;
-                trace_id?: string;
-                /** Format: int64 */
-                count: number;
-                records?: components["schemas"]["Hit"][];
-            }[];
+            matches: components["schemas"]["Match"][];
             searched?: components["schemas"]["Searched"];
+        };
+        /** @description One role of an id */
+        Match: {
+            /** @description trace, event, span, correlation, alias, causation, parent span, source record, record */
+            role: string;
+            trace_id?: string;
+            /** Format: int64 */
+            count: number;
+            records?: components["schemas"]["Hit"][];
         };
         Edge: {
             /** @description Index into hops */
@@ -390,9 +394,9 @@ export interface components {
             op: "add" | "remove" | "change" | "move";
             /** @description JSON Pointer (RFC 6901) */
             path: string;
-            /** @description The parent's value */
+            /** @description The parent's value; null is a value, absent is none */
             from?: unknown;
-            /** @description The child's value */
+            /** @description The child's value; null is a value, absent is none */
             to?: unknown;
             moved_from?: string;
             /** @description A contract field that every hop rewrites */
@@ -447,7 +451,7 @@ export interface components {
             size: number;
             /** @enum {string} */
             format: "json" | "text" | "binary" | "null" | "empty";
-            /** @description The parsed value, when format is json */
+            /** @description The value as it stands, when format is json and nothing is cut */
             json?: unknown;
             /** @description When format is json or text: as sent */
             text?: string;
@@ -475,12 +479,14 @@ export interface components {
             producer_id: string;
             producer_epoch: number;
             causes: string[];
-            identifiers: {
-                role: string;
-                id: string;
-            }[];
+            identifiers: components["schemas"]["Identifier"][];
             /** @description Where the bytes were read: the segment's key, or kafka */
             source: string;
+        };
+        /** @description An id found on a record, with its role */
+        Identifier: {
+            role: string;
+            id: string;
         };
         TopicSummary: {
             topic: string;
@@ -537,28 +543,35 @@ export interface components {
             high_watermark?: number;
             /** Format: int64 */
             lag: number;
-            counts: {
-                /** Format: int64 */
-                committed: number;
-                /** Format: int64 */
-                aborted: number;
-                /** Format: int64 */
-                control: number;
-            };
+            counts: components["schemas"]["StatusCounts"];
             /** Format: int64 */
             gap_offsets: number;
-            gaps: {
-                class: string;
-                /** Format: int64 */
-                from: number;
-                /** Format: int64 */
-                to: number;
-            }[];
+            gaps: components["schemas"]["Gap"][];
             segments: number;
             /** Format: int64 */
             commits: number;
             /** Format: date-time */
             last_sealed?: string;
+        };
+        /** @description Offsets by status */
+        StatusCounts: {
+            /** Format: int64 */
+            committed: number;
+            /** Format: int64 */
+            aborted: number;
+            /** Format: int64 */
+            control: number;
+        };
+        /** @description Offsets that Kafka did not serve */
+        Gap: {
+            class: string;
+            /** Format: int64 */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
         };
         Coverage: {
             partitions: components["schemas"]["PartitionCoverage"][];
@@ -566,27 +579,31 @@ export interface components {
         SegmentList: {
             topic: string;
             bucket: string;
-            segments: {
-                key: string;
-                sha256: string;
-                /** Format: int64 */
-                bytes: number;
-                topic_id?: string;
-                /** Format: int32 */
-                partition: number;
-                /** Format: int32 */
-                branch: number;
-                /** Format: int64 */
-                base: number;
-                /** Format: int64 */
-                next: number;
-                /** Format: int64 */
-                rows: number;
-                /** Format: date-time */
-                min_timestamp?: string;
-                /** Format: date-time */
-                max_timestamp?: string;
-            }[];
+            segments: components["schemas"]["Segment"][];
+        };
+        Segment: {
+            key: string;
+            sha256: string;
+            /** Format: int64 */
+            bytes: number;
+            topic_id?: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int32 */
+            branch: number;
+            /** Format: int64 */
+            base: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            next: number;
+            /** Format: int64 */
+            rows: number;
+            /** Format: date-time */
+            min_timestamp?: string;
+            /** Format: date-time */
+            max_timestamp?: string;
         };
         SealResult: {
             /** @description Partitions that held something */
@@ -646,19 +663,22 @@ export interface components {
             from?: string;
             /** Format: date-time */
             to?: string;
-            /** Format: double */
-            estimated_seconds?: number;
             warnings: string[];
-            topics: {
-                source: string;
-                topic_id: string;
-                target: string;
-                partitions: number;
-                /** Format: int64 */
-                records: number;
-                /** Format: int64 */
-                bytes: number;
-            }[];
+            topics: components["schemas"]["PlanTopic"][];
+        };
+        /** @description A plan's share of one topic */
+        PlanTopic: {
+            source: string;
+            topic_id: string;
+            target: string;
+            partitions: number;
+            /** Format: int64 */
+            records: number;
+            /** Format: int64 */
+            bytes: number;
+        };
+        RunRequest: {
+            plan_id: string;
         };
         ReplayJob: {
             id: string;
@@ -693,19 +713,31 @@ export interface components {
             /** Format: int64 */
             read_back: number;
             matches: boolean;
-            partitions: {
-                source: string;
-                target: string;
-                /** Format: int32 */
-                partition: number;
-                /** Format: int64 */
-                planned: number;
-                /** Format: int64 */
-                read_back: number;
-                planned_hash: string;
-                read_back_hash: string;
-                matches: boolean;
-            }[];
+            /** @description Nobody else wrote into the ranges that were read back */
+            exclusive: boolean;
+            notes: string[];
+            partitions: components["schemas"]["ReceiptPartition"][];
+        };
+        /** @description A receipt's line */
+        ReceiptPartition: {
+            source: string;
+            target: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            planned: number;
+            /** Format: int64 */
+            read_back: number;
+            planned_hash: string;
+            read_back_hash: string;
+            matches: boolean;
+            /**
+             * Format: int64
+             * @description Records of other producers in the range
+             */
+            foreign?: number;
+            /** @description The first difference, in words */
+            difference?: string;
         };
         /** @description A trace, or topics with a time range */
         ExportRequest: {
@@ -1060,9 +1092,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    plan_id: string;
-                };
+                "application/json": components["schemas"]["RunRequest"];
             };
         };
         responses: {

@@ -152,6 +152,8 @@ function ReceiptView(props: { receipt: Receipt }): JSX.Element {
           ? <><b>Everything matches.</b> {plural(r.planned, "record")} planned, {count(r.produced)} produced, {count(r.read_back)} read back: same keys, values, headers and timestamps, in the same order.</>
           : <><b>Planned and read back differ.</b> {count(r.planned)} planned, {count(r.produced)} produced, {count(r.read_back)} read back. The partitions marked below do not hold what was planned.</>}
       </p>
+      {!r.exclusive && <p class="note">Others wrote into the ranges that were read back.</p>}
+      {r.notes.map((note) => <p class="note" key={note}>{note}</p>)}
       <div class="tablewrap">
         <table aria-label="Receipt by partition">
           <thead><tr><th scope="col">Source</th><th scope="col">Target</th><th scope="col" class="num">Partition</th><th scope="col" class="num">Planned</th><th scope="col" class="num">Read back</th><th scope="col">Hash</th><th scope="col">Result</th></tr></thead>
@@ -160,7 +162,7 @@ function ReceiptView(props: { receipt: Receipt }): JSX.Element {
               <tr key={`${p.target}/${p.partition}`}>
                 <td class="topic">{p.source}</td><td class="topic">{p.target}</td><td class="num">{p.partition}</td><td class="num">{count(p.planned)}</td><td class="num">{count(p.read_back)}</td>
                 <td class="mono" title={`planned ${p.planned_hash}\nread back ${p.read_back_hash}`}>{shortID(p.read_back_hash)}</td>
-                <td>{p.matches ? <span class="state s-done"><span class="statemark" aria-hidden="true">✓</span>equal</span> : <span class="state s-failed"><span class="statemark" aria-hidden="true">✕</span>differs</span>}</td>
+                <td>{p.matches ? <span class="state s-done"><span class="statemark" aria-hidden="true">✓</span>equal</span> : <span class="state s-failed"><span class="statemark" aria-hidden="true">✕</span>differs</span>}{p.difference && <small> {p.difference}</small>}</td>
               </tr>
             ))}
           </tbody>
@@ -179,7 +181,6 @@ export function PlanView(props: { plan: ReplayPlan }): JSX.Element {
         <div><dt>Records</dt><dd>{count(p.records)}<small>sealed and committed</small></dd></div>
         <div><dt>Bytes</dt><dd>{bytes(p.bytes)}<small>{plural(p.segments, "segment")} to read</small></dd></div>
         <div><dt>Topics</dt><dd>{count(p.topics.length)}<small>{plural(p.topics.reduce((n, t) => n + t.partitions, 0), "partition")}</small></dd></div>
-        {p.estimated_seconds !== undefined && <div><dt>Time</dt><dd>{duration(p.estimated_seconds * 1000)}<small>estimated</small></dd></div>}
       </dl>
       {p.warnings.length > 0 && <ul class="warnings" aria-label="Warnings">{p.warnings.map((w) => <li key={w}>{w}</li>)}</ul>}
       <div class="tablewrap">
