@@ -10,13 +10,11 @@ import (
 // offsets and seqs twenty: as text they sort as numbers, so one LIST finds the
 // newest.
 const (
-	DataPrefix    = "data/"
-	LedgerPrefix  = "ledger/"
-	RollupPrefix  = "rollup/"
-	TopicsPrefix  = "topics/"
-	SchemasPrefix = "schemas/"
-	ReplayPrefix  = "jobs/replay/"
-	ExportPrefix  = "jobs/export/"
+	DataPrefix   = "data/"
+	LedgerPrefix = "ledger/"
+	RollupPrefix = "rollup/"
+	TopicsPrefix = "topics/"
+	ReplayPrefix = "jobs/replay/"
 )
 
 // SegmentKey names a segment by its content: a late writer can never overwrite
