@@ -61,6 +61,7 @@ func Packages(dir string, patterns ...string) ([]Package, error) {
 	args := append([]string{"list", "-e", "-json=ImportPath,Doc,GoFiles,CgoFiles,Imports,Deps,Standard,Error"}, patterns...)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the programs are built, whatever the caller's shell says
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
