@@ -100,7 +100,7 @@ func openIndex(c config.ClickHouse, x config.Index, logger *slog.Logger) (*index
 	}
 	o := index.Options{
 		Addr: address.Host, Database: c.Database, User: c.User, Password: c.Password.Reveal(),
-		Partition: x.Partition, Retention: x.Retention.Std(), Logger: logger,
+		Partition: x.Partition, Retention: x.Retention.Std(), MergeIdle: x.MergeIdle.Std(), Logger: logger,
 	}
 	if address.Scheme == "https" {
 		if o.TLS, err = tlsConfig(c.TLS); err != nil {

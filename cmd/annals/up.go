@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
@@ -100,7 +101,8 @@ func (c *upCommand) override(cfg *config.Config) {
 			cfg.Log.Level = "warn" // the demo's own lines are what a person watches
 		}
 		// 27 years of history would make hundreds of monthly partitions, and a
-		// retention of 400 days would drop all of it.
-		cfg.Index.Partition, cfg.Index.Retention = "years", 0
+		// retention of 400 days would drop all of it. Its past years take no
+		// more records once they are loaded.
+		cfg.Index.Partition, cfg.Index.Retention, cfg.Index.MergeIdle = "years", 0, config.Duration(15*time.Second)
 	}
 }

@@ -116,6 +116,7 @@ type Memory struct {
 type Index struct {
 	Retention Duration   `yaml:"retention" min:"0s" max:"36500d" doc:"How long records stay in the index, by their timestamps. 0: for ever. Older records stay in the archive and are found there, slower." change:"Raise it when people search further back; the index grows in proportion."`
 	Partition string     `yaml:"partition" enum:"months,years" doc:"How the tables are divided by record time. Fixed when the tables are created." change:"To years when records spread over decades: a look-up opens every division."`
+	MergeIdle Duration   `yaml:"merge_idle" min:"0s" max:"30d" doc:"A table division that has taken no records for this long is merged into one part, which is what look-ups by id are quickest in. 0: ClickHouse merges by its own measure." change:"Lower it after loading history; raise it where late records keep trickling into old divisions, since each merge writes the division anew."`
 	Batch     IndexBatch `yaml:"batch" doc:"How rows are grouped for insertion, whichever limit is met first."`
 }
 
@@ -178,7 +179,7 @@ func Default() Config {
 			Memory: Memory{Bytes: 80 * MiB},
 		},
 		Index: Index{
-			Retention: Duration(400 * day), Partition: "months",
+			Retention: Duration(400 * day), Partition: "months", MergeIdle: Duration(6 * time.Hour),
 			Batch: IndexBatch{Rows: 5000, Interval: Duration(time.Second)},
 		},
 		Replay: Replay{PositionTopic: "__annals_replay_positions", PositionReplication: -1},

@@ -33,6 +33,11 @@ type Options struct {
 	Partition string
 	// Retention is how long rows stay, by record time; 0: for ever.
 	Retention time.Duration
+	// MergeIdle is how long a table partition must have taken no rows until
+	// its parts are merged into one; 0: ClickHouse merges by its own measure,
+	// which leaves several. A look-up by id opens every part, so this halves
+	// what it costs, for one more writing of the partition each time.
+	MergeIdle time.Duration
 
 	// DialContext replaces the network, for simulations; nil: the real one.
 	DialContext func(ctx context.Context, addr string) (net.Conn, error)
@@ -77,6 +82,9 @@ func Open(options Options) (*Index, error) {
 	}
 	if options.Retention < 0 || options.Retention > MaxRetention || options.Retention%time.Second != 0 {
 		return nil, schema.Errorf(schema.Invalid, "open index: retention %v: want whole seconds, 0 (for ever) to %v", options.Retention, MaxRetention)
+	}
+	if options.MergeIdle < 0 || options.MergeIdle%time.Second != 0 {
+		return nil, schema.Errorf(schema.Invalid, "open index: merge idle %v: want whole seconds, 0 for ClickHouse's own measure", options.MergeIdle)
 	}
 	logger := options.Logger
 	if logger == nil {

@@ -148,6 +148,26 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// A division that takes no more rows becomes one part; look-ups open all parts.
+func TestIdlePartitionsAreMerged(t *testing.T) {
+	x := open(t, nil)
+	for n := range int64(3) {
+		insert(t, x, row("a", 0, n))
+	}
+	parts := "SELECT count() FROM system.parts WHERE active AND database = '" + x.options.Database + "' AND table = 'id_index'"
+	if got := x.ask(parts); got != "3" {
+		t.Fatalf("%s parts after three inserts: nothing is left to merge", got)
+	}
+	other := x.options
+	other.MergeIdle = time.Second
+	x.reopen(other)
+	for deadline := time.Now().Add(30 * time.Second); x.ask(parts) != "1"; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s parts, half a minute after the last insert", x.ask(parts))
+		}
+	}
+}
+
 func TestPartitionsOfHostileTimes(t *testing.T) {
 	x := open(t, nil)
 	var rows []index.Row

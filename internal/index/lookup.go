@@ -125,7 +125,7 @@ func (x *Index) lookUpOwn(ctx context.Context, asked map[uint64][]ID, within *Wi
 			return nil, false, err
 		}
 		more = more || cut
-		hits, err := x.ownRows(ctx, traces, chunk, scope, row)
+		hits, err := x.ownRows(ctx, traces, chunk, kinds, scope, row)
 		if err != nil {
 			return nil, false, err
 		}
@@ -179,8 +179,8 @@ func (x *Index) tracesOf(ctx context.Context, hashes []uint64, kinds []uint16, w
 	var traces []Locator
 	err := x.query(ctx, "look up ids", `
 		SELECT trace_h, min(timestamp), max(timestamp) FROM id_index
-		PREWHERE id_h IN {hashes:Array(UInt64)}
-		WHERE kind IN {kinds:Array(UInt8)} AND timestamp BETWEEN {from:Int64} AND {to:Int64}
+		PREWHERE kind IN {kinds:Array(UInt8)} AND id_h IN {hashes:Array(UInt64)}
+		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64}
 		GROUP BY trace_h ORDER BY max(timestamp) DESC LIMIT {limit:UInt64}`, []any{
 		clickhouse.Named("hashes", hashes), clickhouse.Named("kinds", kinds),
 		clickhouse.Named("from", within.From), clickhouse.Named("to", within.To),
@@ -198,9 +198,28 @@ func (x *Index) tracesOf(ctx context.Context, hashes []uint64, kinds []uint16, w
 	return traces, false, err
 }
 
+// The conditions on a row that bears an id of its own.
+const (
+	eventCondition  = "sipHash64(event_id) IN {hashes:Array(UInt64)}"
+	recordCondition = "sipHash64(concat(topic, '/', toString(partition), '/', toString(offset))) IN {hashes:Array(UInt64)}"
+)
+
+// ownCondition asks for no more than the roles looked up: writing coordinates
+// out costs more than everything else that is done to a row.
+func ownCondition(kinds []uint16) string {
+	switch {
+	case !slices.Contains(kinds, uint16(schema.IDRecord)):
+		return eventCondition
+	case !slices.Contains(kinds, uint16(schema.IDEvent)):
+		return recordCondition
+	default:
+		return "(" + eventCondition + " OR " + recordCondition + ")"
+	}
+}
+
 // ownRows gives the rows of some traces whose event id or coordinates have one
 // of the hashes, without their causes.
-func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, scope Scope, row rowShape) ([]Hit, error) {
+func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, kinds []uint16, scope Scope, row rowShape) ([]Hit, error) {
 	if len(traces) == 0 {
 		return nil, nil
 	}
@@ -224,8 +243,7 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 	var hits []Hit
 	err = x.query(ctx, "read records by id", `
 		SELECT `+row.columns+` FROM records_by_trace
-		PREWHERE trace_h IN {keys:Array(UInt64)} AND (sipHash64(event_id) IN {hashes:Array(UInt64)}
-			OR sipHash64(concat(topic, '/', toString(partition), '/', toString(offset))) IN {hashes:Array(UInt64)})
+		PREWHERE trace_h IN {keys:Array(UInt64)} AND `+ownCondition(kinds)+`
 		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64} AND `+scopeCondition, arguments, func(rows scanner) error {
 		var h Hit
 		if err := row.scan(rows, &h); err != nil {
@@ -305,9 +323,8 @@ func (x *Index) locateSome(ctx context.Context, hashes []uint64, kinds []uint16,
 	var locators []Locator
 	err = x.query(ctx, "look up ids", `
 		SELECT DISTINCT id_h, kind, trace_h, topic_id, partition, branch, offset, timestamp FROM id_index
-		PREWHERE id_h IN {hashes:Array(UInt64)}
-		WHERE kind IN {kinds:Array(UInt8)}
-		  AND timestamp BETWEEN {from:Int64} AND {to:Int64} AND `+scopeCondition+`
+		PREWHERE kind IN {kinds:Array(UInt8)} AND id_h IN {hashes:Array(UInt64)}
+		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64} AND `+scopeCondition+`
 		ORDER BY timestamp DESC
 		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
 		var l Locator

@@ -92,7 +92,10 @@ func (x *Index) Migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	return x.settleRetention(ctx)
+	if err := x.settleRetention(ctx); err != nil {
+		return err
+	}
+	return x.settleMergeIdle(ctx)
 }
 
 func (x *Index) createDatabase(ctx context.Context) error {
@@ -145,6 +148,25 @@ func (x *Index) tableSettings(ctx context.Context) (string, error) {
 		return "", fault("ask for table settings", err)
 	}
 	return ", auto_statistics_types = ''", nil
+}
+
+// settleMergeIdle applies a changed MergeIdle. A partition that would not fit
+// ClickHouse's own bound for one merge is left as it is.
+func (x *Index) settleMergeIdle(ctx context.Context) error {
+	want := x.options.MergeIdle.String()
+	kept, err := x.setting(ctx, "merge_idle")
+	if err != nil || kept == want || kept == "" && x.options.MergeIdle == 0 {
+		return err
+	}
+	for _, table := range append([]string{"segments"}, expiring...) {
+		err := x.writes.Exec(ctx, fmt.Sprintf(`ALTER TABLE %s MODIFY SETTING min_age_to_force_merge_seconds = %d,
+			min_age_to_force_merge_on_partition_only = 1, enable_max_bytes_limit_for_min_age_to_force_merge = 1`,
+			table, int64(x.options.MergeIdle/time.Second)))
+		if err != nil {
+			return fault("change when partitions of "+table+" are merged", err)
+		}
+	}
+	return x.set(ctx, "merge_idle", want)
 }
 
 // settlePeriod keeps the period that the tables were made with.

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS id_index (
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY {{partition}}
-ORDER BY (id_h, kind, topic_id, partition, branch, offset, extract_version)
-PRIMARY KEY id_h
+ORDER BY (kind, id_h, topic_id, partition, branch, offset, extract_version)
+PRIMARY KEY (kind, id_h)
 {{ttl}}
 SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1{{settings}}

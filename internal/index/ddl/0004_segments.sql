@@ -24,6 +24,5 @@ CREATE TABLE IF NOT EXISTS segments (
     topic_id_text   String ALIAS base64URLEncode(topic_id)
 )
 ENGINE = ReplacingMergeTree
-PARTITION BY {{partition}}
 ORDER BY (topic_id, partition, branch, base, seq)
 SETTINGS index_granularity = 1024{{settings}}
