@@ -233,7 +233,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 func (a *Archiver) waitForRoom(ctx context.Context) {
 	for ctx.Err() == nil {
 		a.mu.Lock()
-		full := a.held-a.exempt() >= a.options.Memory
+		full := a.held >= a.options.Memory
 		a.mu.Unlock()
 		if !full && !a.feed.behind() {
 			return
@@ -257,7 +257,12 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		a.topics.look() // recreated: discovery will purge and add it
 		return
 	}
-	if len(b.Records) > 0 {
+	switch {
+	case len(b.Records) == 0:
+	case p.skim != nil:
+		a.clear(causeOfReading(b.TopicPartition))
+		a.skimmed(p, b)
+	default:
 		a.clear(causeOfReading(b.TopicPartition))
 		a.held += p.take(b, now)
 		a.metrics.took(b)

@@ -85,7 +85,7 @@ func (a *Archiver) waitingForBounds() []string {
 // log was truncated below what is archived; reading on would mix two
 // histories, so the partition stops, loudly.
 func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) {
-	p.resume = true
+	p.resume, p.skim = true, nil
 	switch {
 	case bounds.LogStart > p.expected:
 		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
@@ -106,10 +106,10 @@ func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) 
 func (a *Archiver) setAside() {
 	var largest *partition
 	for _, p := range a.partitions {
-		if p.sealing {
+		if p.sealing || p.decided > p.fed && a.feed.trouble() == nil {
 			return // room is on its way
 		}
-		if undecided := p.bytes - p.decidedBytes; undecided > 0 && !p.exempt && (largest == nil || undecided > largest.bytes-largest.decidedBytes) {
+		if undecided := p.bytes - p.decidedBytes; undecided > 0 && (largest == nil || undecided > largest.bytes-largest.decidedBytes) {
 			largest = p
 		}
 	}
@@ -124,21 +124,18 @@ func (a *Archiver) setAside() {
 }
 
 // takeBack reads a partition on that was set aside. Its transaction has ended,
-// so it is let through even if it is larger than the budget: up to stable.
+// as stable says, and may be larger than the budget: so the markers first.
 func (a *Archiver) takeBack(p *partition, stable int64) {
-	p.aside, p.exempt, p.exemptTo = false, true, stable
+	p.aside, p.skim, p.known = false, newSkim(p.expected, stable), nil
 	p.resume, p.seek = true, true
 	a.log.Info("partition is read on", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected)
 }
 
-// exempt is how much of what is held does not count: the ended transactions of
-// partitions that were set aside.
-func (a *Archiver) exempt() int64 {
-	var n int64
-	for _, p := range a.partitions {
-		if p.exempt {
-			n += p.bytes
-		}
+// skimmed takes what a skimming fetch brought. When it has seen enough the
+// partition is read from where it was set aside.
+func (a *Archiver) skimmed(p *partition, b *kafka.Batch) {
+	if !p.skim.take(b) {
+		return
 	}
-	return n
+	p.known, p.skim, p.seek = &p.skim.endings, nil, true
 }

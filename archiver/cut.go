@@ -108,7 +108,7 @@ func (a *Archiver) cutDue(now time.Time) {
 		}
 	}
 	limit := int64(budgetShare * float64(a.options.Memory))
-	for a.held-a.exempt()-a.sealingBytes() > limit {
+	for a.held-a.sealingBytes() > limit {
 		var largest *partition
 		for _, p := range a.partitions {
 			if !p.sealing && p.ready(away) > 0 && (largest == nil || p.decidedBytes > largest.decidedBytes) {
@@ -116,7 +116,7 @@ func (a *Archiver) cutDue(now time.Time) {
 			}
 		}
 		if largest == nil {
-			if a.held-a.exempt() >= a.options.Memory {
+			if a.held >= a.options.Memory {
 				a.setAside()
 			}
 			return
@@ -137,7 +137,7 @@ func (p *partition) ready(indexAway bool) int {
 func (a *Archiver) sealingBytes() int64 {
 	var n int64
 	for _, p := range a.partitions {
-		if p.sealing && !p.exempt {
+		if p.sealing {
 			n += p.decidedBytes
 		}
 	}

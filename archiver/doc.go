@@ -16,6 +16,7 @@
 //	assign.go     what the group gives and takes; head, genesis, start
 //	partition.go  one partition's buffer: gaps, verdicts, bytes
 //	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
+//	skim.go       a transaction larger than the budget: the markers first
 //	cut.go        when a buffer becomes a segment, and the byte budget
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit

@@ -51,23 +51,48 @@ func (a *Archiver) arriveMarker(producerID int64) {
 	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
 }
 
-func TestExemptionEndsWithItsTransaction(t *testing.T) {
+func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
 	a, p := looping(0)
 	a.arrive(schema.Undecided, 1, 8)
 	a.cutDue(time.Now())
 	if !p.aside {
 		t.Fatal("a full buffer of undecided records was not set aside")
 	}
-	a.takeBack(p, 4) // the broker says: stable below 4
-	p.seek, p.resume = false, false
-	a.arrive(schema.Undecided, 1, 3)
-	if a.exempt() == 0 {
-		t.Error("the ended transaction counts in the budget: it could never be read")
+	a.takeBack(p, 8) // the broker says: stable below 8
+	first := p.expected
+	p.seek, p.resume = false, false // the loop has done it
+	for offset := first; offset < 8; offset++ {
+		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{
+			{Offset: offset, ProducerID: 1, Status: schema.Undecided, Value: make([]byte, 256<<10)},
+		}}, time.Now())
 	}
-	a.arriveMarker(1)
-	a.arrive(schema.Undecided, 2, 20) // another one, that hangs
-	if a.exempt() != 0 {
-		t.Errorf("%d bytes of another transaction are exempt", a.exempt())
+	if a.held != 0 || p.seek {
+		t.Fatalf("skimming holds %d bytes, seek %t before the marker was seen", a.held, p.seek)
+	}
+	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{
+		{Offset: 8, ProducerID: 1, Status: schema.Control, Key: marker(1)},
+	}}, time.Now())
+	if !p.seek || p.expected != first {
+		t.Fatalf("seek %t to %d: the transaction is not read again from %d", p.seek, p.expected, first)
+	}
+	p.seek = false
+	a.arrive(schema.Undecided, 1, 3)
+	if p.decided != 3 || p.rows[0].Status != schema.Committed {
+		t.Errorf("%d of 3 records are decided as they come, the first %s", p.decided, p.rows[0].Status)
+	}
+	a.arrive(schema.Undecided, 2, 1) // another one, that hangs
+	if p.decided != 3 {
+		t.Error("a record of an open transaction was decided")
+	}
+}
+
+func TestWhatTheIndexWillTakeIsNotSetAside(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Committed, 0, 2)
+	a.arrive(schema.Undecided, 1, 4)
+	a.cutDue(time.Now())
+	if p.aside {
+		t.Error("set aside, though two records only wait for the index and can be cut then")
 	}
 }
 
@@ -75,9 +100,9 @@ func TestLostWhileSetAsideIsReadAgain(t *testing.T) {
 	a, p := looping(0)
 	a.arrive(schema.Committed, 0, 1)
 	a.arrive(schema.Undecided, 1, 8)
+	p.fed = 1
 	a.setAside()
 	p.pause = false // the loop has paused it
-	p.fed = 1
 	a.cutDue(time.Now().Add(time.Hour))
 	winner := ledger.Head{Commit: &schema.Commit{Seq: 1}, Next: 1}
 	a.settle(a.backlog[0], winner, index.SegmentRow{}, &ledger.LostError{Winner: winner}, 0)

@@ -55,10 +55,10 @@ type partition struct {
 
 	// What the loop is to do about the fetch.
 	seek, pause, resume bool
-	ask                 bool  // where does the log start and end?
-	aside               bool  // paused until the last stable offset has passed expected
-	exempt              bool  // read on after that: does not count in the budget …
-	exemptTo            int64 // … until everything below this offset is decided
+	ask                 bool     // where does the log start and end?
+	aside               bool     // paused until the last stable offset has passed expected
+	skim                *skim    // after that: reading ahead for the markers
+	known               *endings // after that: what they were; nil: nothing is known ahead
 
 	blocked      int64     // the first undecided offset
 	blockedSince time.Time // zero: nothing is undecided
@@ -100,7 +100,7 @@ func (p *partition) add(record *schema.Record, now time.Time) {
 	number := p.first + int64(len(p.rows))
 	switch record.Status {
 	case schema.Undecided:
-		p.open[record.ProducerID] = append(p.open[record.ProducerID], number)
+		p.judge(record, number)
 	case schema.Control:
 		// A marker's epoch can be the producer's + 1 (KIP-360): the producer
 		// ID alone tells whose transaction it ends.
@@ -111,13 +111,25 @@ func (p *partition) add(record *schema.Record, now time.Time) {
 	p.expected = record.Offset + 1
 }
 
+// judge gives a transactional row its verdict if the log was skimmed for it,
+// and otherwise has it wait for its marker.
+func (p *partition) judge(record *schema.Record, number int64) {
+	if p.known != nil && (record.Offset >= p.known.to || record.LeaderEpoch > p.known.epoch) {
+		p.known = nil
+	}
+	if p.known != nil {
+		if verdict, ok := p.known.verdict(record); ok {
+			record.Status = verdict
+			return
+		}
+	}
+	p.open[record.ProducerID] = append(p.open[record.ProducerID], number)
+}
+
 // decide gives the producer's open rows their verdict.
 func (p *partition) decide(producerID int64, marker kafka.Marker) {
-	verdict := schema.Committed
-	switch marker {
-	case kafka.MarkerAbort:
-		verdict = schema.Aborted
-	case kafka.MarkerOther:
+	verdict, ok := verdictOf(marker)
+	if !ok {
 		return
 	}
 	for _, number := range p.open[producerID] {
@@ -137,9 +149,6 @@ func (p *partition) settle(now time.Time) {
 		p.blockedSince = time.Time{}
 	case p.blockedSince.IsZero() || p.blocked != p.rows[p.decided].Offset:
 		p.blocked, p.blockedSince = p.rows[p.decided].Offset, now
-	}
-	if p.exempt && p.expected >= p.exemptTo && (p.decided == len(p.rows) || p.rows[p.decided].Offset >= p.exemptTo) {
-		p.exempt = false
 	}
 }
 

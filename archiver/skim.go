@@ -1,0 +1,103 @@
+package archiver
+
+import (
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// A transaction can be larger than the budget, and its verdict comes behind
+// its last record. So its partition is read twice: skimmed for the markers
+// while nothing is kept, then read with every verdict known, so that it can be
+// cut as it comes. The markers are the same both times: who recomputes the
+// verdicts from the archived rows gets the same ones.
+
+// ending is where a producer's transaction ended, and how.
+type ending struct {
+	offset  int64
+	verdict schema.Status
+}
+
+// mostEndings bounds what one skim keeps: 16 bytes each. What is beyond is
+// skimmed again when it fills the budget.
+const mostEndings = 1 << 18
+
+// endings are the ends of the transactions in a range of the log, by producer
+// ID, ascending.
+type endings struct {
+	of    map[int64][]ending
+	count int
+	to    int64 // behind the last one
+	epoch int32 // the greatest leader epoch seen: a later one may hold another history
+}
+
+// verdict gives that of a producer's transactional record.
+func (e *endings) verdict(r *schema.Record) (schema.Status, bool) {
+	list := e.of[r.ProducerID]
+	for len(list) > 0 && list[0].offset < r.Offset {
+		list = list[1:]
+	}
+	e.of[r.ProducerID] = list
+	if len(list) == 0 {
+		return schema.Undecided, false
+	}
+	return list[0].verdict, true
+}
+
+// skim is the first of the two readings.
+type skim struct {
+	endings
+	next   int64 // the offset that should come next
+	stable int64 // everything below has ended, as the broker said
+	open   map[int64]bool
+}
+
+func newSkim(from, stable int64) *skim {
+	return &skim{endings: endings{of: map[int64][]ending{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]bool{}}
+}
+
+// take looks at what a fetch brought, and tells whether every transaction with
+// a record below stable has shown its end.
+func (s *skim) take(b *kafka.Batch) (done bool) {
+	for i := range b.Records {
+		r := &b.Records[i]
+		if r.Offset < s.next {
+			continue
+		}
+		s.next, s.epoch = r.Offset+1, max(s.epoch, r.LeaderEpoch)
+		switch r.Status {
+		case schema.Undecided:
+			if r.Offset < s.stable {
+				s.open[r.ProducerID] = true
+			}
+		case schema.Control:
+			s.end(r)
+		}
+		if s.next >= s.stable && len(s.open) == 0 || s.count >= mostEndings {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *skim) end(r *schema.Record) {
+	verdict, ok := verdictOf(kafka.MarkerOf(r.Key))
+	if !ok {
+		return
+	}
+	s.of[r.ProducerID] = append(s.of[r.ProducerID], ending{r.Offset, verdict})
+	s.count++
+	s.to = r.Offset + 1
+	delete(s.open, r.ProducerID)
+}
+
+// verdictOf is what a marker decides; false for one that ends no transaction.
+func verdictOf(m kafka.Marker) (schema.Status, bool) {
+	switch m {
+	case kafka.MarkerAbort:
+		return schema.Aborted, true
+	case kafka.MarkerCommit:
+		return schema.Committed, true
+	default:
+		return schema.Undecided, false
+	}
+}
