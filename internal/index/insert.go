@@ -23,7 +23,7 @@ type Row struct {
 const (
 	maxBlockPartitions = 50
 	maxBlockRecords    = 50_000
-	maxBlockIDs        = 300_000
+	maxBlockIDs        = 150_000
 )
 
 var blocks = sync.Pool{New: func() any { return new(block) }}
