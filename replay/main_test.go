@@ -21,6 +21,7 @@ import (
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
@@ -109,7 +110,7 @@ func work(t *testing.T, s *replay.Service) (stop func()) {
 var everybody = policy.Everything()
 
 // until waits for a job to end.
-func until(t *testing.T, s *replay.Service, id string, states ...string) *replay.Job {
+func until(t *testing.T, s *replay.Service, id string, states ...string) *answer.ReplayJob {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -120,7 +121,7 @@ func until(t *testing.T, s *replay.Service, id string, states ...string) *replay
 				return job
 			}
 		}
-		if time.Now().After(deadline) || job.State == replay.Failed || job.State == replay.Cancelled {
+		if time.Now().After(deadline) || job.State == answer.JobFailed || job.State == answer.JobCancelled {
 			t.Fatalf("replay is %s, %d of %d: %s; wanted %v", job.State, job.Produced, job.Planned, job.Error, states)
 		}
 		time.Sleep(20 * time.Millisecond)

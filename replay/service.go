@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Store is where segments are read and where plans and jobs stand.
@@ -35,19 +36,11 @@ type Ledger interface {
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 }
 
-// Traces finds a trace's records.
+// Traces finds a trace's records. query.Engine is one.
 type Traces interface {
-	// TraceRecords gives the committed records of a trace that the principal may
-	// see, at most limit; more tells that there are others. A trace that nobody
-	// knows is NotFound.
-	TraceRecords(ctx context.Context, who policy.Principal, traceID string, limit int) (records []TraceRecord, more bool, err error)
-}
-
-// TraceRecord is one record of a trace.
-type TraceRecord struct {
-	Topic string
-	schema.Position
-	Sealed bool // in the ledger
+	// Trace gives the hops of a trace that the principal may see, sealed or not.
+	// A trace that nobody knows is NotFound.
+	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
 }
 
 // Brokers are the Kafka cluster that is written to. Connect makes one.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Why a worker lets go of a job.
@@ -245,7 +246,7 @@ func (s *Service) persist(ctx context.Context, c *claim) error {
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
-		if c.state().State == Reconciling {
+		if c.state().State == answer.JobReconciling {
 			if reconciles++; reconciles == mostReconciles {
 				return fmt.Errorf("gave up after %d attempts: %w", reconciles, err)
 			}
@@ -285,11 +286,11 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		s.log.Warn("replay is somebody else's now", "replay", c.id)
 		return
 	case errors.Is(cause, errCancelled) || errors.Is(err, errCancelled):
-		end = func(st *state) { st.State, st.Error = Cancelled, "" }
+		end = func(st *state) { st.State, st.Error = answer.JobCancelled, "" }
 	case ctx.Err() != nil:
 	default:
 		said := err.Error()
-		end = func(st *state) { st.State, st.Error = Failed, said }
+		end = func(st *state) { st.State, st.Error = answer.JobFailed, said }
 	}
 	err = c.update(writing, func(st *state) {
 		c.progressed(st)

@@ -119,7 +119,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	exporter, err := custody.New(custody.Options{
-		Store: p.store, Ledger: p.book, Traces: exportTraces{traces{engine}}, Lineages: lineages{engine},
+		Store: p.store, Ledger: p.book, Traces: engine,
 		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log,
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	}
 	state := newHealth(p, admin, a)
 	services := web.Services{
-		Queries: engine, Replays: replays{jobs}, Exports: exports{exporter}, Health: state.now,
+		Queries: engine, Replays: jobs, Exports: exporter, Health: state.now,
 	}
 	if a != nil {
 		services.Sealer = sealer{a}
@@ -149,7 +149,7 @@ func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
 	return replay.New(replay.Options{
 		PositionTopic: p.cfg.Replay.PositionTopic, PositionReplication: int16(p.cfg.Replay.PositionReplication),
 		Worker: p.writer, Logger: p.log, Registerer: p.registry,
-	}, connection, p.store, p.book, traces{engine})
+	}, connection, p.store, p.book, engine)
 }
 
 // sealer is the archiver as the web API asks it.

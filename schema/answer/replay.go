@@ -1,4 +1,4 @@
-package replay
+package answer
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// Request is a trace, or topics with a time range, and where to. The zero time
-// is no bound.
-type Request struct {
+// ReplayRequest is a trace, or topics with a time range, and where to. The zero
+// time is no bound.
+type ReplayRequest struct {
 	TraceID string    `json:"trace_id"`
 	Topics  []string  `json:"topics"`
 	From    time.Time `json:"from"` // record timestamps, inclusive
@@ -23,15 +23,15 @@ type Request struct {
 	ProvenanceHeaders bool              `json:"provenance_headers"` // headers that name the original record are added
 }
 
-// Plan is exactly what a replay would produce.
-type Plan struct {
-	ID       string      `json:"id"` // SHA-256, 64 hex digits
-	Created  time.Time   `json:"created"`
-	Request  Request     `json:"request"`
-	Topics   []PlanTopic `json:"topics"`
-	Records  int64       `json:"records,string"`
-	Bytes    int64       `json:"bytes,string"` // of keys, values and headers
-	Segments int         `json:"segments"`
+// ReplayPlan is exactly what a replay would produce.
+type ReplayPlan struct {
+	ID       string        `json:"id"` // SHA-256, 64 hex digits
+	Created  time.Time     `json:"created"`
+	Request  ReplayRequest `json:"request"`
+	Topics   []ReplayTopic `json:"topics"`
+	Records  int64         `json:"records,string"`
+	Bytes    int64         `json:"bytes,string"` // of keys, values and headers
+	Segments int           `json:"segments"`
 	// From and To are the first and the last record's time; zero if the
 	// records were not read for the plan.
 	From     time.Time `json:"from"`
@@ -39,8 +39,8 @@ type Plan struct {
 	Warnings []string  `json:"warnings"`
 }
 
-// PlanTopic is a plan's share of one topic.
-type PlanTopic struct {
+// ReplayTopic is a plan's share of one topic.
+type ReplayTopic struct {
 	Source     string         `json:"source"`
 	TopicID    schema.TopicID `json:"topic_id"`
 	Target     string         `json:"target"`
@@ -49,23 +49,24 @@ type PlanTopic struct {
 	Bytes      int64          `json:"bytes,string"`
 }
 
-// The states of a job.
+// The states of a ReplayJob, in the API's words.
 const (
-	Planned     = "planned"     // accepted; no record is produced yet
-	Running     = "running"     // records are being produced
-	Reconciling = "reconciling" // everything is produced, the target is read back
-	Done        = "done"        // the target is what was planned
-	Failed      = "failed"      // it cannot go on by itself; Error says why
-	Cancelled   = "cancelled"   // stopped for good
+	JobPlanned     = "planned"     // accepted; no record is produced yet
+	JobRunning     = "running"     // records are being produced
+	JobReconciling = "reconciling" // everything is produced, the target is read back
+	JobDone        = "done"        // the target is what was planned
+	JobFailed      = "failed"      // it cannot go on by itself; Error says why
+	JobCancelled   = "cancelled"   // stopped for good
 )
 
-// Job is a replay's state. Zero times have not come yet.
-type Job struct {
+// ReplayJob is a replay's state. Its ID is its plan's. Zero times have not come
+// yet.
+type ReplayJob struct {
 	ID                         string
-	State                      string
-	Plan                       Plan
+	State                      string // JobPlanned, …
+	Plan                       ReplayPlan
 	Planned, Produced          int64
-	ReadBack                   int64 // from Reconciling on
+	ReadBack                   int64 // from JobReconciling on
 	Started, Updated, Finished time.Time
 	ETASeconds                 float64 // 0: unknown
 	// Error is why the job failed, or what it is waiting for while it runs.
