@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
@@ -43,18 +43,9 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	if testing.Verbose() {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
+	log := embeddedtest.Log()
 	broker := embeddedtest.Kafka(t)
-	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
-		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
-		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
-	must(t, err)
-	t.Cleanup(store.Close)
+	store := objstoretest.Embedded(t)
 	addr, user, password := embeddedtest.ClickHouse(t)
 	database := embeddedtest.Database(t)
 	x, err := index.Open(index.Options{Addr: addr, Database: database, User: user, Password: password, Partition: "years", Logger: log})
@@ -81,10 +72,9 @@ func must(t *testing.T, err error) {
 }
 
 func (r *rig) kafka() kafka.Options {
-	return kafka.Options{
-		Brokers: []string{r.broker.Addr()}, ClientID: "annals-test", MetadataMaxAge: time.Second, Logger: r.log,
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: r.broker.User(), Password: r.broker.Password()},
-	}
+	options := embeddedtest.KafkaOptions(r.broker)
+	options.Logger = r.log
+	return options
 }
 
 // archive runs an archiver until stop is called, or the test ends.

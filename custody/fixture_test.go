@@ -20,6 +20,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -58,17 +59,11 @@ type stream struct {
 
 func newArchive(t testing.TB) *archive {
 	t.Helper()
-	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
-		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
-		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
-	must(t, err)
-	t.Cleanup(store.Close)
+	store, folder := objstoretest.EmbeddedIn(t)
 	rules, err := extract.New(extract.Options{})
 	must(t, err)
 	return &archive{
-		t: t, dir: filepath.Join(at.Dir, at.Prefix), store: store, book: ledger.New(store, nil), rules: rules,
+		t: t, dir: folder, store: store, book: ledger.New(store, nil), rules: rules,
 		streams: map[string]*stream{}, clock: time.Date(2024, 6, 1, 0, 0, 0, 0, time.UTC),
 	}
 }

@@ -164,10 +164,7 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 func TestFreshRecords(t *testing.T) {
 	broker := embeddedtest.Kafka(t)
 	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	options := kafka.Options{
-		Brokers: []string{broker.Addr()}, ClientID: "test",
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: broker.User(), Password: broker.Password()},
-	}
+	options := embeddedtest.KafkaOptions(broker)
 	reader, err := kafka.NewReader(options)
 	if err != nil {
 		t.Fatal(err)

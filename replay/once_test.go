@@ -161,7 +161,7 @@ func TestDamagedSegment(t *testing.T) {
 	archived := r.topic(t, "orders", 1, 300, 100)
 	s := r.service(t, nil, nil, nil)
 	plan := planned(t, s, "orders")
-	files, err := filepath.Glob(filepath.Join(r.at.Dir, r.at.Prefix, "data", "orders", "*", "00000", "*.parquet"))
+	files, err := filepath.Glob(filepath.Join(r.folder, "data", "orders", "*", "00000", "*.parquet"))
 	must(t, err)
 	if len(files) != 3 {
 		t.Fatalf("%v", files)

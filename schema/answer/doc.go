@@ -8,8 +8,8 @@
 // The shapes are plain values without behaviour beyond naming a record. They
 // are the process's own, not a wire format: schema/openapi.yaml describes what
 // leaves it. The one exception has tags: package replay keeps a plan and its
-// receipt in the job's state object. Slices
-// may be nil where there is nothing.
+// receipt in the job's state object. Slices may be nil where there is
+// nothing.
 //
 // # What it does not
 //

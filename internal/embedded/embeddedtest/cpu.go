@@ -1,4 +1,4 @@
-package index_test
+package embeddedtest
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// cpuTime is what this process has used so far, and what its children (the
+// CPUTime is what this process has used so far, and what its children (the
 // engine) have.
-func cpuTime() (ours, engine time.Duration) {
+func CPUTime() (ours, engine time.Duration) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0, 0
