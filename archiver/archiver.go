@@ -13,6 +13,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -414,12 +415,5 @@ func (a *Archiver) wakeAt(ctx context.Context) (stop func() bool) {
 	})
 }
 
-// pause sleeps, or returns early when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
+// pause sleeps; whoever calls it looks at ctx next.
+func pause(ctx context.Context, d time.Duration) { _ = retry.Sleep(ctx, d) }

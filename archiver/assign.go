@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -67,7 +68,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		defer a.mu.Unlock()
 		a.clear(opening) // opened, or no longer ours to open
 	}()
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		p, err := a.open(ctx, key)
 		a.mu.Lock()
 		if err == nil {
@@ -82,8 +83,8 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		if schema.KindOf(err) == schema.Corrupt {
 			return a.unopened(key, err), nil // the others must not wait for it
 		}
-		if pause(ctx, wait); ctx.Err() != nil {
-			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ctx.Err(), err))
+		if ended := pauses.Wait(ctx); ended != nil {
+			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ended, err))
 		}
 	}
 }

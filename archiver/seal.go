@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -154,7 +155,7 @@ func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) 
 // patiently repeats what can pass, with growing pauses, and says so in Health.
 func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
 	what := causeOfSealing(j.p)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 15*time.Second); ; pause(ctx, pauses.Next()) {
 		err := do()
 		kind := schema.KindOf(err)
 		passing := err != nil && (kind == schema.Unavailable || kind == schema.Exhausted || kind == schema.Permission)
@@ -171,7 +172,6 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 		if !passing || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, wait/2+time.Duration(time.Now().UnixNano())%(wait/2+1))
 	}
 }
 

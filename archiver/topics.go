@@ -14,6 +14,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -63,7 +64,7 @@ func (t *topics) look() {
 
 // connect learns the cluster's ID, patiently.
 func (t *topics) connect(ctx context.Context) error {
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		err := t.identify(ctx)
 		if err == nil || schema.KindOf(err) == schema.Invalid {
 			return err
@@ -71,7 +72,7 @@ func (t *topics) connect(ctx context.Context) error {
 		t.a.mu.Lock()
 		t.a.trouble(cause{onKafka, "start"}, err)
 		t.a.mu.Unlock()
-		if pause(ctx, wait); ctx.Err() != nil {
+		if pauses.Wait(ctx) != nil {
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -185,7 +186,7 @@ func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (
 	s.wake()
 	deadline := time.Now().Add(cancelWait)
 	for !st.isEnded() && time.Now().Before(deadline) {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 50*time.Millisecond); err != nil {
 			break // the job is asked to stop all the same
 		}
 		if st, err = s.loadState(ctx, id); err != nil {

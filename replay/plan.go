@@ -10,6 +10,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -78,6 +79,7 @@ func (s *Service) keepPlan(ctx context.Context, object *planObject) (*planObject
 	if err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
 	}
+	pauses := retry.Between(200*time.Millisecond, 2*time.Second)
 	for attempt := 1; ; attempt++ {
 		_, err := s.store.PutIfAbsent(ctx, planKey(object.ID), body)
 		switch {
@@ -95,7 +97,7 @@ func (s *Service) keepPlan(ctx context.Context, object *planObject) (*planObject
 		case attempt == 5 || !errors.Is(err, objstore.ErrBusy) && !errors.Is(err, objstore.ErrUncertain):
 			return nil, err
 		}
-		if err := pause(ctx, 100*time.Millisecond<<attempt); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -139,16 +141,4 @@ func summary(o *planObject, d *document, targets []target) (*answer.ReplayPlan, 
 		p.From, p.To = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
 	}
 	return p, nil
-}
-
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -104,6 +105,7 @@ func (s *Service) save(ctx context.Context, st *state) error {
 	if err != nil {
 		return fmt.Errorf("encode state of replay %s: %w", st.ID, err)
 	}
+	pauses := retry.Between(100*time.Millisecond, time.Second)
 	for attempt := 1; ; attempt++ {
 		var object objstore.Object
 		if st.etag == "" {
@@ -127,7 +129,7 @@ func (s *Service) save(ctx context.Context, st *state) error {
 		if attempt == 5 || !unclear && !errors.Is(err, objstore.ErrBusy) {
 			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond<<attempt); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return err
 		}
 	}

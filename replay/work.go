@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -240,7 +241,7 @@ const mostReconciles = 20
 // be mended by another.
 func (s *Service) persist(ctx context.Context, c *claim) error {
 	reconciles := 0
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 30*time.Second); ; {
 		before := c.produced.Load()
 		err := s.attempt(ctx, c)
 		if err == nil || ctx.Err() != nil || !passes(err) {
@@ -252,14 +253,15 @@ func (s *Service) persist(ctx context.Context, c *claim) error {
 			}
 		}
 		if c.produced.Load() > before {
-			wait = 250 * time.Millisecond
+			pauses.Reset()
 		}
+		wait := pauses.Next()
 		s.log.Warn("replay is held up", "replay", c.id, "err", err, "again_in", wait)
 		said := err.Error()
 		if err := c.update(ctx, func(st *state) { st.Error = "waiting: " + said }); err != nil && ctx.Err() == nil {
 			s.log.Warn("the state of a replay is not written", "replay", c.id, "err", err)
 		}
-		if pause(ctx, wait) != nil {
+		if retry.Sleep(ctx, wait) != nil {
 			return err
 		}
 	}

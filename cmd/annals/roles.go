@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fx-risk-ai/annals/archiver"
@@ -19,6 +18,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 )
 
@@ -86,15 +86,17 @@ func (p *parts) tables(ctx context.Context) {
 // migrate makes the index's tables, and waits for an index that is away: the
 // archive does not need it, search does.
 func (p *parts) migrate(ctx context.Context) error {
-	notify := func(err error, wait time.Duration) {
+	for pauses := retry.Between(500*time.Millisecond, time.Minute); ; {
+		err := p.index.Migrate(ctx)
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		wait := pauses.Next()
 		p.log.Warn("the index is not ready; archiving goes on", "component", "index", "err", err, "retry_in", wait.Round(time.Millisecond).String())
+		if retry.Sleep(ctx, wait) != nil {
+			return nil
+		}
 	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, p.index.Migrate(ctx) },
-		backoff.WithNotify(notify), backoff.WithMaxElapsedTime(0))
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("prepare the index: %w", err)
-	}
-	return nil
 }
 
 // archiver makes the archiver of this process. instance makes its group

@@ -30,6 +30,7 @@ var clients = []client{
 	{"github.com/labstack/echo", []string{"web"}},
 	{"github.com/ebitengine/purego", []string{"cmd/annals-chdb"}},
 	{"github.com/goccy/go-yaml", []string{"internal/config"}},
+	{"github.com/cenkalti/backoff", []string{"internal/retry"}},
 	// The independent reader is worth something only while nothing we ship
 	// relies on it.
 	{"github.com/parquet-go/parquet-go", nil},
