@@ -103,6 +103,8 @@ func kindOfAnswer(answer minio.ErrorResponse) schema.Kind {
 		return schema.Invalid
 	case "RequestTimeout", "SlowDown", "RequestTimeTooSkewed":
 		return schema.Unavailable
+	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+		return schema.Permission // Amazon says 400, though what is wrong is who asks
 	}
 	switch status := answer.StatusCode; {
 	case status == http.StatusNotFound:
