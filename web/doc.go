@@ -38,5 +38,5 @@
 // document), problem.go (errors), handlers.go (the operations), hits.go,
 // traces.go, coverage.go and replays.go (shapes to API types), bytes.go
 // (payloads for people), stream.go (answers without a known end), explorer.go
-// (the embedded pages), probes.go.
+// (the embedded pages), probes.go, health.go (what /readyz answers from).
 package web

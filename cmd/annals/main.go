@@ -48,6 +48,16 @@ type invocation struct {
 	environ  []string
 }
 
+// isTerminal tells whether a person watches.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
 // run is the program with its exit code: 0 done, 1 failed or tampered,
 // 2 incomplete, 3 unverifiable, 4 usage.
 func run(args []string, out, errs io.Writer) int {

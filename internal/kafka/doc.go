@@ -15,6 +15,7 @@
 // Where to look:
 //
 //	options.go   brokers, TLS and SASL, turned into client options
+//	token.go     where OAUTHBEARER's tokens come from
 //	admin.go     cluster, topics with their IDs, offsets, configurations
 //	consumer.go  the tail: a group member that starts where the ledger says
 //	record.go    the client's records turned into schema records; markers

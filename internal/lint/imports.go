@@ -26,6 +26,7 @@ var clients = []client{
 	{"github.com/ClickHouse", []string{"internal/index"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"internal/embedded"}},
 	{"github.com/twmb/franz-go", []string{"internal/kafka", "internal/embedded", "demo"}},
+	{"golang.org/x/oauth2", []string{"internal/kafka"}},
 	{"github.com/versity/versitygw", []string{"internal/embedded"}},
 	{"github.com/labstack/echo", []string{"web"}},
 	{"github.com/ebitengine/purego", []string{"cmd/annals-chdb"}},

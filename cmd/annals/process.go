@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/config"
@@ -103,7 +104,7 @@ func (p *parts) migrate(ctx context.Context) error {
 // membership static, if it is not empty; recheck says that the engines were not
 // stopped cleanly.
 func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, error) {
-	topics, err := topicFilter(p.cfg.Kafka.Topics)
+	topics, err := p.cfg.Kafka.Topics.Filter()
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +119,46 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		Writer: p.writer, Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry,
 	}, p.store, p.book, p.index, p.rules)
+}
+
+// runRole runs one role on the user's own engines; archive makes the archiver,
+// if the role has one.
+func runRole(ctx context.Context, in *invocation, s settings, role string, archive func(*parts) (*archiver.Archiver, error)) (err error) {
+	cfg, log, err := s.load(in)
+	if err != nil {
+		return err
+	}
+	if err := cfg.RequireEngines(); err != nil {
+		return err
+	}
+	limitMemory(cfg.Archive.Memory.Bytes, 0)
+	p, err := connect(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer both(&err, p.close)
+	var a *archiver.Archiver
+	if archive != nil {
+		if a, err = archive(p); err != nil {
+			return err
+		}
+	}
+	roles := []string{role}
+	server, err := p.server(roles, a, false)
+	if err != nil {
+		return err
+	}
+	if _, err := server.Listen(); err != nil {
+		return err
+	}
+	p.tables(ctx)
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.migrate(running) })
+	group.Go(func() error { return server.run(running, roles) })
+	if a != nil {
+		group.Go(func() error { return a.Run(running) })
+	}
+	return group.Wait()
 }
 
 // both joins what two stops say.

@@ -1,0 +1,43 @@
+package config
+
+import (
+	"regexp"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Filter tells which topics the patterns choose: those whose whole name one of
+// Include matches and none of Exclude.
+func (t Topics) Filter() (func(topic string) bool, error) {
+	include, err := whole(t.Include)
+	if err != nil {
+		return nil, err
+	}
+	exclude, err := whole(t.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	return func(topic string) bool { return matches(include, topic) && !matches(exclude, topic) }, nil
+}
+
+// whole compiles patterns that have to match a whole name.
+func whole(patterns []string) ([]*regexp.Regexp, error) {
+	var list []*regexp.Regexp
+	for _, pattern := range patterns {
+		re, err := regexp.Compile("^(?:" + pattern + ")$")
+		if err != nil {
+			return nil, schema.InvalidField("kafka.topics", "pattern %q: %w", pattern, err)
+		}
+		list = append(list, re)
+	}
+	return list, nil
+}
+
+func matches(list []*regexp.Regexp, topic string) bool {
+	for _, re := range list {
+		if re.MatchString(topic) {
+			return true
+		}
+	}
+	return false
+}
