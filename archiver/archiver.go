@@ -19,30 +19,59 @@ import (
 
 // Store is where segments go. objstore.Store is one.
 type Store interface {
+	// Put writes body, whatever was under key. After nil it is durable and seen
+	// by every reader. The store repeats what passes a bounded number of times;
+	// after Unavailable, Exhausted (full) or Permission the archiver sends the
+	// same bytes again, for as long as it takes. Concurrent calls are fine.
 	Put(ctx context.Context, key string, body []byte) (objstore.Object, error)
+	// PutIfAbsent is sent once: Conflict when something is under key,
+	// Unavailable when that is not known.
 	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	Segments
 }
 
 // Ledger is where a segment becomes archived. ledger.Ledger is one.
 type Ledger interface {
+	// Head is the newest commit of a stream, or an older one: an append to that
+	// is lost, never wrong. NotFound without a chain; Corrupt stops the
+	// partition; what passes the archiver retries.
 	Head(ctx context.Context, s schema.Stream) (ledger.Head, error)
+	// Append puts c behind head: after nil it is durable and archived. Conflict
+	// is a *ledger.LostError: c will never be in the chain. Unavailable with
+	// ledger.ErrUncertain: it may be, so only the same c is sent again. Any
+	// number of processes may append to a stream; one of them wins.
 	Append(ctx context.Context, head ledger.Head, c *schema.Commit) (ledger.Head, error)
+	// PlaceGaps sets c's gaps and writes a list that is too long for it beside
+	// it, durably, before it is named. It may be repeated.
 	PlaceGaps(ctx context.Context, c *schema.Commit, gaps []schema.Gap) error
+	// WriteRollup repeats a full thousand of commits in one object; Invalid if it
+	// is not full. Readers do without one that is missing, so nobody retries.
 	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
+	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
 	Chains
 }
 
-// Index is where records are found. index.Index is one.
+// Index is where records are found. index.Index is one. It may lose everything
+// without a loss to the archive: after Unavailable or Exhausted the feed hands
+// rows over again, and the catch-up reads them from S3. Both inserts are
+// idempotent, and may be called from many goroutines.
 type Index interface {
+	// InsertRecords makes rows findable. An error may leave some of them in.
 	InsertRecords(ctx context.Context, rows []index.Row, archivedAt time.Time) error
+	// InsertSegment makes the rows of a commit count as sealed; it is called
+	// when the ledger has the commit and the index all of its rows.
 	InsertSegment(ctx context.Context, row index.SegmentRow) error
+	// FirstMissing is the lowest seq whose commit is not in the index under this
+	// version of the rules; everything below is complete.
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
 }
 
 // Rules read contract fields from a record. extract.Rules are some.
 type Rules interface {
+	// Extract fills into, which the caller has reset, and never fails: what is
+	// malformed is among its errors. It keeps nothing of record, and may be
+	// called from many goroutines.
 	Extract(record *schema.Record, into *schema.Extraction)
 }
 

@@ -19,13 +19,17 @@ import (
 // DefaultSpoolBytes is the room for one export's temporary files.
 const DefaultSpoolBytes = 32 << 30
 
-// Store is where segments and commits are read. *objstore.Store is one.
+// Store is where segments and commits are read. *objstore.Store is one. NotFound
+// and Corrupt end an export, for the ledger names what is read; what passes the
+// store repeats itself. Calls may be concurrent.
 type Store interface {
 	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
 	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
 }
 
-// Ledger says what is archived. *ledger.Ledger is one.
+// Ledger says what is archived. *ledger.Ledger is one. Corrupt is a chain that does
+// not hold. Nothing is retried: an export that failed is asked for again. Calls
+// may be concurrent.
 type Ledger interface {
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
