@@ -174,7 +174,11 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 	}
 	for name := range t.known {
 		if !seen[name] {
-			t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
+			if reason, ok := t.refused[name]; ok {
+				t.a.log.Warn("topic is not archived any further", "topic", name, "topic_id", t.known[name].id.String(), "why", reason)
+			} else {
+				t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
+			}
 			delete(t.known, name)
 			gone = append(gone, name)
 		}
@@ -190,6 +194,8 @@ func (t *topics) refusal(listed kafka.Topic) string {
 		return "internal to Kafka"
 	case t.a.options.Topics != nil && !t.a.options.Topics(listed.Name):
 		return "excluded by the configuration"
+	case listed.NoRead:
+		return "not archived: no Read permission; grant it on the topic"
 	case listed.Err != nil:
 		return fmt.Sprintf("not archived: no Describe or Read (%v)", listed.Err)
 	case listed.ID.IsZero():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -35,13 +36,17 @@ func (a *Admin) Close() { a.client.Close() }
 
 // Topic is one incarnation of a topic as the cluster describes it. Err is the
 // broker's reason why it cannot be read, such as a missing permission; then
-// Partitions may be empty.
+// Partitions may be empty. A topic without Describe is left out by the
+// brokers.
 type Topic struct {
 	Name       string
 	ID         schema.TopicID
 	Internal   bool
 	Partitions []int32
 	Err        error
+	// NoRead: the principal may describe the topic and not read it, says the
+	// broker (KIP-430). One that does not say leaves it false.
+	NoRead bool
 }
 
 // Cluster is what a metadata request answers now.
@@ -55,6 +60,7 @@ type Cluster struct {
 func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = nil
+	request.IncludeTopicAuthorizedOperations = true
 	response, err := request.RequestWith(ctx, a.client)
 	if err != nil {
 		return Cluster{}, unavailable("list topics", err)
@@ -68,6 +74,7 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 			continue
 		}
 		topic := Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Err: kerr.ErrorForCode(t.ErrorCode)}
+		topic.NoRead = topic.Err == nil && !mayRead(t.AuthorizedOperations)
 		for _, p := range t.Partitions {
 			topic.Partitions = append(topic.Partitions, p.Partition)
 		}
@@ -76,6 +83,13 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	}
 	slices.SortFunc(cluster.Topics, func(x, y Topic) int { return strings.Compare(x.Name, y.Name) })
 	return cluster, nil
+}
+
+// mayRead reads a broker's answer of what the principal may do: a bit for each
+// operation, by its number. One that does not say, or is too old to be asked,
+// answers the lowest number there is.
+func mayRead(operations int32) bool {
+	return operations == math.MinInt32 || operations&(1<<int(kmsg.ACLOperationRead)) != 0
 }
 
 // Ping tells whether a broker answers.
