@@ -11,7 +11,8 @@
 //
 // The data's way through the files:
 //
-//	topics.go     discovery: which topics, under which ID, with which configuration
+//	topics.go     discovery: which topics, under which ID
+//	config.go     the topics' configurations, and what they explain
 //	archiver.go   Options, Run, and the loop: poll, take in, feed, cut; Seal
 //	assign.go     what the group gives and takes; head, genesis, start
 //	partition.go  one partition's buffer: gaps, verdicts, bytes

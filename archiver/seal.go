@@ -73,6 +73,7 @@ func (a *Archiver) sealer(ctx context.Context) {
 // the chain no longer stands where the buffer begins; any other error means
 // that these rows cannot be sealed by this process.
 func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, index.SegmentRow, error) {
+	a.explain(ctx, j)
 	a.mu.Lock()
 	head, p := j.p.head, j.p
 	c := a.commit(schema.KindGap, p.stream, head)

@@ -1,11 +1,7 @@
 package archiver
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,7 +9,6 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
-	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -103,6 +98,7 @@ func (t *topics) identify(ctx context.Context) error {
 func (t *topics) watch(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	listings := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,6 +115,9 @@ func (t *topics) watch(ctx context.Context) error {
 			t.a.trouble(cause{onKafka, "listing topics"}, err)
 		}
 		t.a.mu.Unlock()
+		if listings++; err == nil && listings%configEvery == 0 {
+			t.lookAtConfigs(ctx)
+		}
 		timer.Reset(t.a.options.Discovery)
 	}
 }
@@ -242,16 +241,6 @@ func (t *topics) get(ctx context.Context, name string) (topic, error) {
 	return known, nil
 }
 
-// recordedConfig is what stands under topics/: what it takes to read the
-// topic's records in ten years.
-type recordedConfig struct {
-	Cluster string              `json:"cluster"`
-	Topic   string              `json:"topic"`
-	TopicID schema.TopicID      `json:"topic_id"`
-	Seen    string              `json:"seen"`
-	Configs []kafka.ConfigEntry `json:"configs"`
-}
-
 // describe reads a topic's configuration and puts it into the archive. Without
 // the permission the digest stays unknown, which commits say as null.
 func (t *topics) describe(ctx context.Context, name string, known *topic) error {
@@ -262,27 +251,7 @@ func (t *topics) describe(ctx context.Context, name string, known *topic) error 
 		known.configKnown = true
 		return nil
 	}
-	raw, err := json.Marshal(entries)
-	if err != nil {
-		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
-	}
-	digest := schema.Digest(sha256.Sum256(raw))
-	now := time.Now().UTC()
-	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}); err != nil {
-		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
-	}
-	_, err = t.a.store.PutIfAbsent(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), body.Bytes())
-	if err != nil && !errors.Is(err, objstore.ErrExists) {
-		return err
-	}
-	known.config, known.configKnown = &digest, true
-	for _, entry := range entries {
-		if entry.Key == "cleanup.policy" {
-			known.compacted = strings.Contains(entry.Value, "compact")
-		}
-	}
-	return nil
+	return t.record(ctx, name, known, entries)
 }
 
 // Topics returns every topic of the last listing and whether it is archived.

@@ -161,6 +161,24 @@ func (a *Admin) Config(ctx context.Context, topic string) ([]ConfigEntry, error)
 	return nil, unavailable("describe configuration of topic "+topic, err)
 }
 
+// Configs is Config of many topics at once. A topic whose configuration may not
+// be read, or that is gone, is left out.
+func (a *Admin) Configs(ctx context.Context, topics ...string) (map[string][]ConfigEntry, error) {
+	all := make(map[string][]ConfigEntry, len(topics))
+	for some := range slices.Chunk(topics, 500) {
+		described, err := a.admin.DescribeTopicConfigs(ctx, some...)
+		if err != nil {
+			return all, unavailable("describe configurations", err)
+		}
+		for _, one := range described {
+			if one.Err == nil {
+				all[one.Name] = entries(one)
+			}
+		}
+	}
+	return all, nil
+}
+
 // ConfigEntry is one configuration key in force.
 type ConfigEntry struct {
 	Key     string `json:"key"`

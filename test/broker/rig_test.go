@@ -34,6 +34,7 @@ type rig struct {
 	admin   *kadm.Client
 	id      string // of the cluster
 	store   *objstore.Store
+	into    archiver.Store // what archivers write to: the store, or something before it
 	book    *ledger.Ledger
 	index   *index.Index
 	rules   *extract.Rules
@@ -71,7 +72,7 @@ func newRig(t *testing.T, c *broker.Cluster) *rig {
 	must(t, err)
 	return &rig{
 		name: fmt.Sprintf("%s-%d", strings.ToLower(strings.ReplaceAll(t.Name(), "/", ".")), rigs.Add(1)), cluster: c, client: client, admin: admin, id: metadata.Cluster,
-		store: store, book: ledger.New(store, log), index: x, rules: rules, log: log,
+		store: store, into: store, book: ledger.New(store, log), index: x, rules: rules, log: log,
 		sql: func(statement string) string {
 			return strings.TrimSpace(embeddedtest.Exec(t, addr, user, password, strings.ReplaceAll(statement, "DB", database)))
 		},
@@ -115,7 +116,7 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if change != nil {
 		change(&options)
 	}
-	a, err := archiver.New(options, r.store, r.book, r.index, r.rules)
+	a, err := archiver.New(options, r.into, r.book, r.index, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
