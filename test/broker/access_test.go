@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -65,11 +66,17 @@ func TestPermissions(t *testing.T) {
 	for _, s := range []schema.Stream{open, closed, hidden} {
 		r.produce(t, s, 10)
 	}
-	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpRead})
 	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpRead, kadm.OpDescribe}, open.Topic)
 	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpDescribe}, closed.Topic)
 
 	a, _ := r.archive(t, as("annals", "secret"))
+	eventually(t, 20*time.Second, func() error {
+		if said := a.Health()["kafka"]; !strings.Contains(said, "GROUP_AUTHORIZATION_FAILED") {
+			return fmt.Errorf("without Read on the group Health says %q", said)
+		}
+		return nil
+	})
+	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpRead}) // on the group
 	if h := r.archived(t, a, open); len(h.rows) != 10 {
 		t.Errorf("%d rows", len(h.rows))
 	}
@@ -95,7 +102,7 @@ func TestWrongPassword(t *testing.T) {
 	eventually(t, 20*time.Second, func() error {
 		said := strings.ToLower(a.Health()["kafka"])
 		if !strings.Contains(said, "authentication") {
-			return schema.Errorf(schema.Invalid, "Health says %q", said)
+			return fmt.Errorf("Health says %q", said)
 		}
 		return nil
 	})

@@ -8,7 +8,8 @@
 //
 // A test that needs Kafka is skipped where Java 17 or Maven is missing, and the
 // reason says which. The jars are fetched once, by Maven with whatever settings
-// and mirrors it has, into the user's cache folder. A restarted node has the
+// and mirrors it has, into the user's cache folder; ANNALS_TEST_KAFKA_JARS names
+// a folder that holds them already. A restarted node has the
 // address that it had. No server outlives the test binary, and a test that fails
 // shows what the servers said.
 //

@@ -48,7 +48,7 @@ var jars = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	if dir := os.Getenv(jarsVariable); dir != "" {
-		return dir, complete(dir)
+		return dir, complete(dir) // asked for, so not a reason to skip
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -66,7 +66,7 @@ var jars = sync.OnceValues(func() (string, error) {
 // cache appears whole or not at all.
 func complete(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, "kafka_2.13-"+Version+".jar")); err != nil {
-		return fmt.Errorf("%w: its jars are not in %s: %w", ErrMissing, dir, err)
+		return fmt.Errorf("look for Kafka's jars: %w", err)
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func fetch(dir string) error {
 	defer cancel()
 	libs := filepath.Join(work, "libs")
 	// -C: a jar that does not match the repository's checksum is an error.
-	mvn := exec.CommandContext(ctx, "mvn", "-B", "-q", "-C", copyJars, "-DincludeScope=runtime", "-DoutputDirectory="+libs)
+	mvn := exec.CommandContext(ctx, "mvn", "-B", "-q", "-C", "-Dstyle.color=never", copyJars, "-DincludeScope=runtime", "-DoutputDirectory="+libs)
 	mvn.Dir = work
 	if said, err := mvn.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: Maven could not fetch its jars: %w: %s", ErrMissing, err, firstLines(string(said), 3))

@@ -52,6 +52,9 @@ func (s *shared) of(t *testing.T) *broker.Cluster {
 		if s.dir, s.err = os.MkdirTemp("", "annals-broker-"); s.err == nil {
 			s.cluster, s.err = broker.Launch(s.dir, s.options)
 		}
+		if s.err != nil {
+			return
+		}
 		t.Logf("%d nodes started in %s", max(1, s.options.Nodes), time.Since(started).Round(time.Millisecond))
 	})
 	broker.Need(t, s.err)

@@ -78,6 +78,9 @@ func (n *Node) Said(lines int) string {
 	all := strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
 	var warned []string
 	for _, line := range all {
+		if strings.Contains(line, "Connection to node") { // while others are down, four a second
+			continue
+		}
 		if strings.Contains(line, " WARN ") || strings.Contains(line, " ERROR ") || strings.Contains(line, " FATAL ") {
 			warned = append(warned, line)
 		}

@@ -17,7 +17,7 @@ const (
 // (KRaft, combined, static voters). Options.Properties win.
 func (n *Node) properties() string {
 	o := n.cluster.options
-	replicas, insync, session, heartbeat := min(o.Nodes, 3), 1, 1000, 200
+	replicas, insync, session, heartbeat := min(o.Nodes, 3), 1, 2000, 200
 	if o.Nodes > 1 {
 		insync, session, heartbeat = 2, 3000, 500
 	}

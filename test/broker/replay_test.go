@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // counted is a cluster that tells of every transaction before it is committed.
@@ -69,14 +70,14 @@ func TestReplay(t *testing.T) {
 	t.Cleanup(cluster.Close)
 	planner := r.replayer(t, cluster, "planner")
 	everybody := policy.Everything()
-	plan, err := planner.Plan(t.Context(), everybody, replay.Request{Topics: []string{s.Topic}, TargetPrefix: "replayed."})
+	plan, err := planner.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{s.Topic}, TargetPrefix: "replayed."})
 	must(t, err)
 	_, err = planner.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	stops, job := 0, &replay.Job{}
+	stops, job := 0, &answer.ReplayJob{}
 	deadline := time.Now().Add(time.Minute)
-	for job.State != replay.Done {
-		if job.State == replay.Failed || time.Now().After(deadline) {
+	for job.State != answer.JobDone {
+		if job.State == answer.JobFailed || time.Now().After(deadline) {
 			t.Fatalf("the replay is %s, %d of %d: %s", job.State, job.Produced, job.Planned, job.Error)
 		}
 		var commits atomic.Int64
@@ -91,7 +92,7 @@ func TestReplay(t *testing.T) {
 		for {
 			job, err = planner.Get(t.Context(), everybody, plan.ID)
 			must(t, err)
-			if ctx.Err() != nil || job.State == replay.Done || job.State == replay.Failed || time.Now().After(deadline) {
+			if ctx.Err() != nil || job.State == answer.JobDone || job.State == answer.JobFailed || time.Now().After(deadline) {
 				break
 			}
 			time.Sleep(20 * time.Millisecond)

@@ -25,9 +25,9 @@ func TestPartitionsAdded(t *testing.T) {
 	added, err := r.admin.CreatePartitions(t.Context(), 2, s.Topic)
 	must(t, err)
 	must(t, added[s.Topic].Err)
-	r.client.ForceMetadataRefresh()
 	for partition := range int32(2) {
 		eventually(t, 20*time.Second, func() error {
+			r.client.ForceMetadataRefresh()
 			return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.Topic, Partition: 1 + partition, Value: []byte("first")}).FirstErr()
 		})
 		r.produce(t, at(s, 1+partition), 10)

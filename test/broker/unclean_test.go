@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/instance"
 )
 
 // uncleanly makes a partition's log lose what was acknowledged last: the
@@ -71,8 +72,11 @@ func TestTruncatedLog(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			needsGuard(t)
+			if c.name != "longer" {
+				instance.Long(t)
+			}
 			r := newRig(t, three.of(t))
-			s := r.unclean(t, fmt.Sprint("t", c.after, c.running))
+			s := r.unclean(t, "log")
 			a, stop := r.archive(t, nil)
 			r.produce(t, s, 10)
 			r.archived(t, a, s)
