@@ -34,5 +34,6 @@
 //	search.go    records by time, topic, type, service, stage
 //	stream.go    what is sealed and indexed of each stream; covering segments
 //	known.go     which commits of a chain are indexed
+//	examine.go   whether a ClickHouse can be relied on, for annals doctor
 //	fault.go     ClickHouse's errors and their kinds
 package index

@@ -21,4 +21,5 @@
 //	record.go    the client's records turned into schema records; markers
 //	read.go      a bounded range of offsets, once (fresh payloads, read-back)
 //	producer.go  the replay's transactional producer
+//	examine….go  whether a cluster can be archived, for annals doctor
 package kafka
