@@ -19,6 +19,10 @@ import (
 
 // Store is where segments go. objstore.Store is one.
 type Store interface {
+	// Preflight tries, once at the start, whether the conditional writes can be
+	// relied on. objstore.ErrNotAtomic says no, and ends the archiver; after any
+	// other error it asks again, for as long as it takes.
+	Preflight(ctx context.Context) error
 	// Put writes body, whatever was under key. After nil it is durable and seen
 	// by every reader. The store repeats what passes a bounded number of times;
 	// after Unavailable, Exhausted (full) or Permission the archiver sends the
@@ -163,6 +167,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 // it cannot go on.
 func (a *Archiver) Run(ctx context.Context) error {
 	defer a.admin.Close()
+	if err := a.tryStore(ctx); err != nil {
+		return err
+	}
 	if err := a.topics.connect(ctx); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@
 //	topics.go     discovery: which topics, under which ID
 //	config.go     the topics' configurations, and what they explain
 //	archiver.go   Options, Run, and the loop: poll, take in, feed, cut; Seal
+//	preflight.go  what a store must pass before anything is archived in it
 //	assign.go     what the group gives and takes; head, genesis, start
 //	partition.go  one partition's buffer: gaps, verdicts, bytes
 //	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
