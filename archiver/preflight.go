@@ -13,7 +13,7 @@ import (
 // tryStore refuses a store on which two archivers could both believe to have
 // made the same commit. One that does not answer, or may not be written yet,
 // is waited for, and said to be in the way. It runs once, before anything is
-// read: 0.1 s on the embedded store, about twelve requests one after another
+// read: 0.1 s on the embedded store, fourteen requests one after another
 // (objstore.Store.Preflight).
 func (a *Archiver) tryStore(ctx context.Context) error {
 	start := cause{onStore, "start"}

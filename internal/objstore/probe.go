@@ -75,11 +75,12 @@ func (s *Store) Examine(ctx context.Context, rounds int) []doctor.Check {
 	return append(checks, lock, p.clock.Check(doctor.ClockS3, "the Date of its answers"), p.cleanup(ctx, kept))
 }
 
-// Preflight is what an archiver asks of a store before it writes: a few rounds
-// of each race, without the rest of Examine. About 70 requests; 10 ms on the
-// embedded store, below a second where a request takes 50 ms. The error wraps
-// ErrNotAtomic where the store fails; any other error means that it could not
-// be asked.
+// Preflight is what an archiver asks of a store before it writes: three rounds
+// of each race with eight writers, the two races side by side, without the rest
+// of Examine. About 70 requests, of which 14 wait for one another: measured,
+// 0.1 s on the embedded store and 0.9 s where each request takes 50 ms longer.
+// The error wraps ErrNotAtomic where the store fails; any other error means
+// that it could not be asked.
 func (s *Store) Preflight(ctx context.Context) error {
 	p := s.newProbe()
 	if err := s.Ping(ctx); err != nil {
@@ -90,18 +91,28 @@ func (s *Store) Preflight(ctx context.Context) error {
 			s.logger.WarnContext(ctx, "what the store was tried with could not be deleted", "component", "objstore", "keys", s.name(p.folder), "err", err)
 		}
 	}()
-	for _, try := range []func(context.Context, int, int) (races, string){p.creations, p.replacements} {
-		rounds, unsafe := try(ctx, quickRounds, quickWriters)
-		if unsafe != "" {
-			return schema.WithHint(schema.Errorf(schema.Conflict, "%s: %w: %s (%s)", s.name(""), ErrNotAtomic, unsafe, rounds.String()),
-				"run annals doctor, which says more, and keep the archive in a store that passes it")
-		}
-		if rounds.err != nil {
-			return rounds.err
-		}
-		if rounds.undecided == rounds.rounds {
-			return schema.Errorf(schema.Unavailable, "try conditional writes in %s: no round was decided (%s)", s.name(""), rounds.String())
-		}
+	var created, replaced error
+	var group sync.WaitGroup
+	group.Go(func() { created = p.quick(ctx, p.creations) })
+	group.Go(func() { replaced = p.quick(ctx, p.replacements) })
+	group.Wait()
+	if errors.Is(replaced, ErrNotAtomic) || created == nil {
+		return replaced // that the store fails weighs more than that it was not to be asked
+	}
+	return created
+}
+
+// quick runs a race's few rounds.
+func (p *probe) quick(ctx context.Context, race func(context.Context, int, int) (races, string)) error {
+	rounds, unsafe := race(ctx, quickRounds, quickWriters)
+	switch {
+	case unsafe != "":
+		return schema.WithHint(schema.Errorf(schema.Conflict, "%s: %w: %s (%s)", p.store.name(""), ErrNotAtomic, unsafe, rounds.String()),
+			"run annals doctor, which says more, and keep the archive in a store that passes it")
+	case rounds.err != nil:
+		return rounds.err
+	case rounds.undecided == rounds.rounds:
+		return schema.Errorf(schema.Unavailable, "try conditional writes in %s: no round was decided (%s)", p.store.name(""), rounds.String())
 	}
 	return nil
 }
@@ -120,7 +131,7 @@ func (p *probe) unreachable(err error) []doctor.Check {
 	}
 }
 
-const todoAtomic = "do not keep an archive here: two archivers could overwrite each other's commits, and the archiver refuses to start. Known: SeaweedFS up to 4.16, RustFS before 2026-02 behind several addresses, Garage; update the store, or use another one"
+const todoAtomic = "do not keep an archive here: two archivers could overwrite each other's commits, and the archiver refuses to start. Known: SeaweedFS up to 4.16, RustFS before the fix of its #1659 behind several addresses; update the store, or use another one"
 
 // create races to create objects.
 func (p *probe) create(ctx context.Context, rounds int) doctor.Check {

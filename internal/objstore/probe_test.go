@@ -2,6 +2,7 @@ package objstore_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,21 @@ func TestExamineOutOfReach(t *testing.T) {
 	}
 }
 
+// distant is a transport over a long way.
+type distant struct {
+	http.RoundTripper
+	trip time.Duration
+}
+
+func (d distant) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(d.trip)
+	return d.RoundTripper.RoundTrip(r)
+}
+
+func (d distant) CloseIdleConnections() {
+	d.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+}
+
 func TestPreflight(t *testing.T) {
 	sound := objstoretest.Embedded(t)
 	begin := time.Now()
@@ -111,6 +127,12 @@ func TestPreflight(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("a sound store takes %s", time.Since(begin))
+	far := objstoretest.Embedded(t, func(o *objstore.Options) { o.Transport = distant{o.Transport, 50 * time.Millisecond} })
+	begin = time.Now()
+	if err := far.Preflight(t.Context()); err != nil {
+		t.Error(err)
+	}
+	t.Logf("one 50 ms away takes %s", time.Since(begin))
 	for o, err := range sound.List(t.Context(), "", "") {
 		t.Errorf("remains: %s, %v", o.Key, err)
 	}
