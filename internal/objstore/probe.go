@@ -180,10 +180,7 @@ func (p *probe) creations(ctx context.Context, rounds, writers int) (t races, un
 			break
 		}
 	}
-	if unsafe == "" && len(t.unfair) > 0 {
-		unsafe = t.unfair[0]
-	}
-	return t, unsafe
+	return t, t.unsafe(unsafe)
 }
 
 // replacements is creations for If-Match.
@@ -209,10 +206,22 @@ func (p *probe) replacements(ctx context.Context, rounds, writers int) (t races,
 			break
 		}
 	}
-	if unsafe == "" && len(t.unfair) > 0 {
-		unsafe = t.unfair[0]
+	return t, t.unsafe(unsafe)
+}
+
+// unsafe is what shows that a store cannot be relied on: what was found beside
+// the races, else in them, or "".
+func (t *races) unsafe(beside string) string {
+	var answer minio.ErrorResponse
+	switch {
+	case beside != "":
+		return beside
+	case len(t.unfair) > 0:
+		return t.unfair[0]
+	case errors.As(t.err, &answer) && answer.StatusCode == http.StatusNotImplemented:
+		return "the store says that it has no conditional writes (501)"
 	}
-	return t, unsafe
+	return ""
 }
 
 // swapAbsent says how the store answers If-Match for what is not there: Amazon

@@ -55,6 +55,7 @@ func TestExamineFindsFlaws(t *testing.T) {
 		"no If-Match":       {objstoretest.NoIfMatch, doctor.S3Swap, doctor.Failed, "If-Match is ignored", nil},
 		"never creates":     {objstoretest.NeverCreates, doctor.S3Create, doctor.Failed, "nobody had won", []string{doctor.ClockS3}},
 		"busy":              {objstoretest.Busy, doctor.S3Create, doctor.Indeterminate, "3 of 3 rounds were not decided", []string{doctor.S3Swap, doctor.ClockS3}},
+		"not implemented":   {objstoretest.NotImplemented, doctor.S3Create, doctor.Failed, "no conditional writes (501)", []string{doctor.S3Swap, doctor.ClockS3}},
 		"stale reads":       {objstoretest.StaleReads, doctor.S3Read, doctor.Failed, `"the second one" was written and "first" read`, []string{doctor.ClockS3}},
 		"stale heads":       {objstoretest.StaleHeads, doctor.S3Read, doctor.Failed, "HEAD says", nil},
 		"stale lists":       {objstoretest.StaleLists, doctor.S3List, doctor.Failed, "after 2 writes the listing has 1 objects", nil},
@@ -140,13 +141,14 @@ func TestPreflight(t *testing.T) {
 		refused bool
 		kind    schema.Kind
 	}{
-		objstoretest.CheckThenPut: {true, schema.Conflict},
-		objstoretest.NoConditions: {true, schema.Conflict},
-		objstoretest.NoIfMatch:    {true, schema.Conflict},
-		objstoretest.NeverCreates: {true, schema.Conflict},
-		objstoretest.Busy:         {false, schema.Unavailable},
-		objstoretest.ReadOnly:     {false, schema.Permission},
-		objstoretest.Skewed:       {false, schema.Unavailable},
+		objstoretest.CheckThenPut:   {true, schema.Conflict},
+		objstoretest.NoConditions:   {true, schema.Conflict},
+		objstoretest.NoIfMatch:      {true, schema.Conflict},
+		objstoretest.NeverCreates:   {true, schema.Conflict},
+		objstoretest.NotImplemented: {true, schema.Conflict},
+		objstoretest.Busy:           {false, schema.Unavailable},
+		objstoretest.ReadOnly:       {false, schema.Permission},
+		objstoretest.Skewed:         {false, schema.Unavailable},
 	} {
 		err := objstoretest.Embedded(t, objstoretest.Flaws(flaw)).Preflight(t.Context())
 		if errors.Is(err, objstore.ErrNotAtomic) != want.refused || schema.KindOf(err) != want.kind {

@@ -40,6 +40,7 @@ const (
 	Skewed               // 403 RequestTimeTooSkewed to everything
 	Busy                 // 503 to every conditional write
 	ReadOnly             // 403 to every PUT
+	NotImplemented       // 501 to every conditional write
 )
 
 // Flawed is a transport that makes the store behind it one with a flaw. It
@@ -107,6 +108,8 @@ func (f *Flawed) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer(r, http.StatusPreconditionFailed, "PreconditionFailed"), nil
 	case f.Flaw == Busy && conditional:
 		return answer(r, http.StatusServiceUnavailable, "SlowDown"), nil
+	case f.Flaw == NotImplemented && conditional:
+		return answer(r, http.StatusNotImplemented, "NotImplemented"), nil
 	case f.Flaw == StaleReads && r.Method == http.MethodGet && len(query) == 0 && r.Header.Get("Range") == "", f.Flaw == StaleHeads && r.Method == http.MethodHead,
 		f.Flaw == StaleLists && list:
 		return f.remember(r)
