@@ -85,6 +85,9 @@ type Options struct {
 	Tail  kafka.ConsumerOptions
 	// Topics tells which topics are archived; nil: all but internal ones.
 	Topics func(name string) bool
+	// Named are topics that the configuration names outright: one of them that
+	// the brokers do not list is asked for by name, and reported.
+	Named []string
 	// StartLatest begins at the high watermark of the topics that exist when
 	// a cluster is archived for the first time, instead of at log start.
 	StartLatest bool

@@ -303,8 +303,9 @@ func TestRecordsWhatKafkaDeletedFirst(t *testing.T) {
 		must(t, err)
 		gaps = append(gaps, entry.Commit.Gaps...)
 	}
-	if len(gaps) != 1 || gaps[0].Class != schema.GapBeforeLogStart || gaps[0].From != 10 || gaps[0].To != 25 {
-		t.Fatalf("gaps: %+v, want before_log_start 10–25", gaps)
+	if len(gaps) != 1 || gaps[0].Class != schema.GapBeforeLogStart || gaps[0].From != 10 || gaps[0].To != 25 ||
+		gaps[0].Evidence == nil || !strings.Contains(*gaps[0].Evidence, "log start 25") {
+		t.Fatalf("gaps: %+v, want before_log_start 10–25 with the broker's log start", gaps)
 	}
 }
 

@@ -142,9 +142,9 @@ func TestTruncatedLogStopsThePartition(t *testing.T) {
 func TestGapThatGrowsWhileItIsSealed(t *testing.T) {
 	p := opened(0)
 	now := time.Now()
-	p.gap(100, schema.GapBeforeLogStart, now)
+	p.gap(100, schema.GapBeforeLogStart, "log start 100", now)
 	first := p.cut(cutAsked, 0, now)
-	p.gap(200, schema.GapBeforeLogStart, now) // overtaken again before the commit is there
+	p.gap(200, schema.GapBeforeLogStart, "log start 200", now) // overtaken again before the commit is there
 	p.release(0, ledger.Head{Commit: &schema.Commit{}, Next: first.next})
 	second := p.cut(cutAsked, 0, now)
 	if len(second.gaps) != 1 || second.gaps[0].From != 100 || second.gaps[0].To != 200 || second.base != 100 {

@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -86,7 +87,8 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 			continue
 		}
 		if record.Offset > p.expected {
-			p.gap(record.Offset, p.classOf(record.Offset), now)
+			class, evidence := p.classOf(record.Offset)
+			p.gap(record.Offset, class, evidence, now)
 		}
 		p.add(record, now)
 	}
@@ -165,25 +167,28 @@ func (p *partition) truncate() int64 {
 }
 
 // classOf says what can be known of the offsets between the expected one and
-// the one that came.
-func (p *partition) classOf(came int64) schema.GapClass {
+// the one that came, and from which answers it follows.
+func (p *partition) classOf(came int64) (class schema.GapClass, evidence string) {
 	switch {
 	case p.logStart >= came:
-		return schema.GapBeforeLogStart
+		return schema.GapBeforeLogStart, fmt.Sprintf("fetch: log start %d", p.logStart)
 	case p.compacted:
-		return schema.GapCleaned
+		return schema.GapCleaned, "fetch: skipped; cleanup.policy has compact"
+	case p.config == nil:
+		return schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy unknown", p.logStart)
 	default:
-		return schema.GapUnexplained
+		return schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy has no compact", p.logStart)
 	}
 }
 
-// gap records that [expected, to) was not served.
-func (p *partition) gap(to int64, class schema.GapClass, now time.Time) {
+// gap records that [expected, to) was not served. Of a gap that grows, the last
+// answer is the evidence: it speaks of the log as it is now.
+func (p *partition) gap(to int64, class schema.GapClass, evidence string, now time.Time) {
 	p.touch(now)
 	if n := len(p.gaps); n > 0 && p.gaps[n-1].To == p.expected && p.gaps[n-1].Class == class {
-		p.gaps[n-1].To = to
+		p.gaps[n-1].To, p.gaps[n-1].Evidence = to, &evidence
 	} else {
-		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to})
+		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to, Evidence: &evidence})
 	}
 	p.expected = to
 }

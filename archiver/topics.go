@@ -2,7 +2,7 @@ package archiver
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +11,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // topic is one archived incarnation.
@@ -24,14 +25,6 @@ type topic struct {
 	latestBelow int32
 }
 
-// TopicState says whether a topic is archived and, if not, why.
-type TopicState struct {
-	Name     string
-	ID       schema.TopicID
-	Archived bool
-	Reason   string
-}
-
 // topics finds topics, notices when one is recreated, and keeps their
 // configuration in the archive.
 type topics struct {
@@ -43,6 +36,7 @@ type topics struct {
 	known   map[string]topic
 	refused map[string]string
 	first   bool // no stream of this cluster is archived yet, and this is the first listing
+	hidden  hidden
 }
 
 func newTopics(a *Archiver) *topics {
@@ -133,7 +127,8 @@ func (t *topics) list(ctx context.Context) error {
 	if cluster.ID != t.cluster {
 		return schema.Errorf(schema.Unavailable, "the brokers now belong to cluster %s, this process archives %s: restart it", cluster.ID, t.cluster)
 	}
-	added, gone := t.changes(cluster)
+	unlisted := t.unlisted(asking, cluster)
+	added, gone := t.changes(cluster, unlisted)
 	if len(gone) > 0 {
 		t.forget(gone)
 	}
@@ -143,11 +138,14 @@ func (t *topics) list(ctx context.Context) error {
 	return nil
 }
 
-func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
+// changes notes what is new and what is gone. unlisted are topics that the
+// listing leaves out, with the reason.
+func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (added, gone []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen := map[string]bool{}
 	clear(t.refused)
+	maps.Copy(t.refused, unlisted)
 	for _, listed := range cluster.Topics {
 		if reason := t.refusal(listed); reason != "" {
 			t.refused[listed.Name] = reason
@@ -179,6 +177,7 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 				t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
 			}
 			delete(t.known, name)
+			t.hidden.vanished(name)
 			gone = append(gone, name)
 		}
 	}
@@ -189,16 +188,18 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 // refusal says why a topic is not archived, or "".
 func (t *topics) refusal(listed kafka.Topic) string {
 	switch {
-	case listed.Internal:
+	case listed.Internal, listed.Name == "__consumer_offsets", listed.Name == "__transaction_state":
 		return "internal to Kafka"
 	case t.a.options.Topics != nil && !t.a.options.Topics(listed.Name):
 		return "excluded by the configuration"
-	case listed.NoRead:
-		return "not archived: no Read permission; grant it on the topic"
+	case listed.Access == kafka.NoDescribe:
+		return "no Describe: the archiver's Kafka user may not see it"
+	case listed.Access == kafka.NoRead:
+		return "no Read: the archiver's Kafka user may see it, but not read it"
 	case listed.Err != nil:
-		return fmt.Sprintf("not archived: no Describe or Read (%v)", listed.Err)
+		return "the brokers answer: " + listed.Err.Error()
 	case listed.ID.IsZero():
-		return "not archived: the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
+		return "the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
 	default:
 		return ""
 	}
@@ -254,17 +255,18 @@ func (t *topics) describe(ctx context.Context, name string, known *topic) error 
 	return t.record(ctx, name, known, entries)
 }
 
-// Topics returns every topic of the last listing and whether it is archived.
-func (a *Archiver) Topics() []TopicState {
+// Topics returns every topic of the last listing, and those that are known to
+// be missing in it, and whether each is archived.
+func (a *Archiver) Topics() answer.Listing {
 	a.topics.mu.Lock()
 	defer a.topics.mu.Unlock()
-	var list []TopicState
+	list := answer.Listing{Hidden: a.topics.hidden.blind}
 	for name, known := range a.topics.known {
-		list = append(list, TopicState{Name: name, ID: known.id, Archived: true})
+		list.Topics = append(list.Topics, answer.TopicState{Topic: name, TopicID: known.id, Archived: true})
 	}
 	for name, reason := range a.topics.refused {
-		list = append(list, TopicState{Name: name, Reason: reason})
+		list.Topics = append(list.Topics, answer.TopicState{Topic: name, Reason: reason})
 	}
-	slices.SortFunc(list, func(x, y TopicState) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(list.Topics, func(x, y answer.TopicState) int { return strings.Compare(x.Topic, y.Topic) })
 	return list
 }

@@ -155,7 +155,7 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 		t.Errorf("a trace: %v", err)
 	}
 	coverage, err := engine.Coverage(t.Context(), everybody(), "")
-	if err != nil || len(coverage) == 0 || coverage[0].ArchivedTo == 0 {
+	if err != nil || len(coverage.Partitions) == 0 || coverage.Partitions[0].ArchivedTo == 0 {
 		t.Errorf("coverage: %+v, %v", coverage, err)
 	}
 }
@@ -211,8 +211,12 @@ func TestFreshRecords(t *testing.T) {
 	if err != nil || !sameBytes(got.Record, events[0].Record) || got.Hit.Sealed || got.Source != "kafka" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	topics, err := a.Topics(t.Context(), everybody())
-	if err != nil || len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
+	listed, err := a.Topics(t.Context(), everybody())
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics := listed.Topics
+	if len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
 		t.Errorf("topics %+v, %v", topics, err)
 	}
 }

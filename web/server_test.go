@@ -113,12 +113,17 @@ func (a *archive) Record(_ context.Context, _ policy.Principal, r answer.RecordR
 	}}, nil
 }
 
-func (a *archive) Topics(context.Context, policy.Principal) ([]answer.Topic, error) {
+func (a *archive) Topics(context.Context, policy.Principal) (*answer.Topics, error) {
 	return nil, schema.Errorf(schema.Unavailable, "ask the index: connection refused")
 }
 
-func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) ([]answer.PartitionCoverage, error) {
-	return []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}, nil
+func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) (*answer.Coverage, error) {
+	return &answer.Coverage{Partitions: []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}}, nil
+}
+
+func (a *archive) Gaps(_ context.Context, _ policy.Principal, request answer.GapRequest) (*answer.GapPage, error) {
+	a.note(request)
+	return &answer.GapPage{}, nil
 }
 
 func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*answer.Segments, error) {

@@ -36,10 +36,12 @@ type Queries interface {
 	// Record reads one record's bytes.
 	Record(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error)
 	// Topics lists every topic, archived or not.
-	Topics(ctx context.Context, who policy.Principal) ([]answer.Topic, error)
-	// Coverage is what is archived of each partition; of every topic if topic
-	// is "".
-	Coverage(ctx context.Context, who policy.Principal, topic string) ([]answer.PartitionCoverage, error)
+	Topics(ctx context.Context, who policy.Principal) (*answer.Topics, error)
+	// Coverage is what is archived of each partition, and which topics are not;
+	// of every topic if topic is "".
+	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)
+	// Gaps lists gaps, the newest found first.
+	Gaps(ctx context.Context, who policy.Principal, request answer.GapRequest) (*answer.GapPage, error)
 	// Segments are the current segments of a topic.
 	Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error)
 }

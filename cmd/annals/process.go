@@ -111,7 +111,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 	cut := p.cfg.Archive.Cut
 	return archiver.New(archiver.Options{
 		Kafka: p.kafka, Tail: kafka.ConsumerOptions{Group: p.cfg.Archive.Group, InstanceID: instance},
-		Topics: topics, StartLatest: p.cfg.Archive.Start == "latest", Discovery: p.cfg.Kafka.MetadataMaxAge.Std(),
+		Topics: topics, Named: p.cfg.Kafka.Topics.Named(), StartLatest: p.cfg.Archive.Start == "latest", Discovery: p.cfg.Kafka.MetadataMaxAge.Std(),
 		Cut: archiver.Cut{
 			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(),
 		},

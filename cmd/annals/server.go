@@ -48,10 +48,14 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	if err != nil {
 		return nil, err
 	}
-	engine, err := query.New(query.Options{
+	options := query.Options{
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
-	})
+	}
+	if a != nil {
+		options.Archiver = a.Topics
+	}
+	engine, err := query.New(options)
 	if err != nil {
 		return nil, err
 	}

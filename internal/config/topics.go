@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -18,6 +19,18 @@ func (t Topics) Filter() (func(topic string) bool, error) {
 		return nil, err
 	}
 	return func(topic string) bool { return matches(include, topic) && !matches(exclude, topic) }, nil
+}
+
+// Named are the topics that are included outright, each by a pattern that is
+// its name. (A dot that is not escaped stands for itself too.)
+func (t Topics) Named() []string {
+	var names []string
+	for _, pattern := range t.Include {
+		if name := strings.ReplaceAll(pattern, `\.`, "."); topicName.MatchString(name) && name[0] != '.' {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // whole compiles patterns that have to match a whole name.

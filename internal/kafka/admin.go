@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -43,10 +44,32 @@ type Topic struct {
 	ID         schema.TopicID
 	Internal   bool
 	Partitions []int32
+	Access     Access
 	Err        error
-	// NoRead: the principal may describe the topic and not read it, says the
-	// broker (KIP-430). One that does not say leaves it false.
-	NoRead bool
+}
+
+// Access is what the principal may do with a topic.
+type Access uint8
+
+// What a principal may do. A broker that does not say is taken to allow Read:
+// the fetch will tell.
+const (
+	MayRead    Access = iota
+	NoRead            // it may be seen, not read
+	NoDescribe        // asked for by name; the broker does not even say that it exists
+)
+
+// accessOf reads KIP-430's bits: 1 << operation, of which All is 2 and Read 3.
+func accessOf(t *kmsg.MetadataResponseTopic) Access {
+	const unknown, mayRead = math.MinInt32, 1<<kmsg.ACLOperationAll | 1<<kmsg.ACLOperationRead
+	switch {
+	case t.ErrorCode == kerr.TopicAuthorizationFailed.Code:
+		return NoDescribe
+	case t.ErrorCode == 0 && t.AuthorizedOperations != unknown && t.AuthorizedOperations&mayRead == 0:
+		return NoRead
+	default:
+		return MayRead
+	}
 }
 
 // Cluster is what a metadata request answers now.
@@ -55,12 +78,33 @@ type Cluster struct {
 	Topics []Topic // by name
 }
 
-// Cluster asks for every topic the principal may see. It sends the request
+// Cluster asks for every topic that the principal may Describe: brokers leave
+// the others out, without a word. See Describe and OnDisk. It sends the request
 // itself, since kadm answers from a cache that can hold a deleted topic's ID.
 func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
+	return a.metadata(ctx, nil)
+}
+
+// Describe asks for topics by name: only so does a broker tell a topic that
+// the principal may not Describe (NoDescribe, which it also answers for one
+// that does not exist) from one that is gone, which is left out.
+func (a *Admin) Describe(ctx context.Context, names ...string) ([]Topic, error) {
+	asked := make([]kmsg.MetadataRequestTopic, len(names))
+	for i, name := range names {
+		asked[i] = kmsg.NewMetadataRequestTopic()
+		asked[i].Topic = &name
+	}
+	cluster, err := a.metadata(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(cluster.Topics, func(t Topic) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }), nil
+}
+
+// metadata asks for topics; nil: for all.
+func (a *Admin) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic) (Cluster, error) {
 	request := kmsg.NewPtrMetadataRequest()
-	request.Topics = nil
-	request.IncludeTopicAuthorizedOperations = true
+	request.Topics, request.AllowAutoTopicCreation, request.IncludeTopicAuthorizedOperations = topics, false, true
 	response, err := request.RequestWith(ctx, a.client)
 	if err != nil {
 		return Cluster{}, unavailable("list topics", err)
@@ -69,12 +113,14 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	if response.ClusterID != nil {
 		cluster.ID = *response.ClusterID
 	}
-	for _, t := range response.Topics {
+	for i := range response.Topics {
+		t := &response.Topics[i]
 		if t.Topic == nil {
 			continue
 		}
-		topic := Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Err: kerr.ErrorForCode(t.ErrorCode)}
-		topic.NoRead = topic.Err == nil && !mayRead(t.AuthorizedOperations)
+		topic := Topic{
+			Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Access: accessOf(t), Err: kerr.ErrorForCode(t.ErrorCode),
+		}
 		for _, p := range t.Partitions {
 			topic.Partitions = append(topic.Partitions, p.Partition)
 		}
@@ -85,11 +131,27 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	return cluster, nil
 }
 
-// mayRead reads a broker's answer of what the principal may do: a bit for each
-// operation, by its number. One that does not say, or is too old to be asked,
-// answers the lowest number there is.
-func mayRead(operations int32) bool {
-	return operations == math.MinInt32 || operations&(1<<int(kmsg.ACLOperationRead)) != 0
+// OnDisk names every topic that the brokers keep on disk, whether or not the
+// principal may Describe it. It takes Describe on the cluster, else it is a
+// Permission error. The answer is as long as the cluster has replicas: it is
+// for now and then.
+func (a *Admin) OnDisk(ctx context.Context) ([]string, error) {
+	brokers, err := a.admin.DescribeAllLogDirs(ctx, nil)
+	switch {
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return nil, schema.Errorf(schema.Permission, "list the topics on disk: %w", err)
+	case err != nil:
+		return nil, unavailable("list the topics on disk", err)
+	}
+	names := map[string]bool{}
+	for _, dirs := range brokers {
+		for _, dir := range dirs {
+			for topic := range dir.Topics {
+				names[topic] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
 }
 
 // Ping tells whether a broker answers.

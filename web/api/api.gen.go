@@ -217,6 +217,33 @@ func (e ReplayJobState) Valid() bool {
 	}
 }
 
+// Defines values for ListGapsParamsClass.
+const (
+	BeforeGenesis  ListGapsParamsClass = "before_genesis"
+	BeforeLogStart ListGapsParamsClass = "before_log_start"
+	Cleaned        ListGapsParamsClass = "cleaned"
+	Unexplained    ListGapsParamsClass = "unexplained"
+	Unreadable     ListGapsParamsClass = "unreadable"
+)
+
+// Valid indicates whether the value is a known member of the ListGapsParamsClass enum.
+func (e ListGapsParamsClass) Valid() bool {
+	switch e {
+	case BeforeGenesis:
+		return true
+	case BeforeLogStart:
+		return true
+	case Cleaned:
+		return true
+	case Unexplained:
+		return true
+	case Unreadable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SearchRecordsParamsStatus.
 const (
 	SearchRecordsParamsStatusAborted   SearchRecordsParamsStatus = "aborted"
@@ -239,6 +266,51 @@ func (e SearchRecordsParamsStatus) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Account defines model for Account.
+type Account struct {
+	// Counts Offsets by status
+	Counts     StatusCounts `json:"counts"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets int64 `json:"offsets"`
+
+	// Purged Rows that a purge took away
+	Purged int64 `json:"purged"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
+}
+
+// BranchCoverage What was archived on one branch of a log that diverged
+type BranchCoverage struct {
+	Branch int32 `json:"branch"`
+
+	// Counts Offsets by status
+	Counts     StatusCounts `json:"counts"`
+	From       int64        `json:"from"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets int64 `json:"offsets"`
+
+	// Purged Rows that a purge took away
+	Purged int64 `json:"purged"`
+
+	// To Exclusive
+	To int64 `json:"to"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
+
+	// Until Exclusive. Offsets from here on are not in the latest view: a later branch took their place
+	Until int64 `json:"until"`
 }
 
 // Bytes Exact bytes for a person. null is not empty
@@ -282,6 +354,13 @@ type Change struct {
 // ChangeOp defines model for Change.Op.
 type ChangeOp string
 
+// ClassCount The gaps of one class
+type ClassCount struct {
+	Class   string `json:"class"`
+	Offsets int64  `json:"offsets"`
+	Ranges  int64  `json:"ranges"`
+}
+
 // Coordinates defines model for Coordinates.
 type Coordinates struct {
 	Branch    int32  `json:"branch"`
@@ -293,6 +372,10 @@ type Coordinates struct {
 
 // Coverage defines model for Coverage.
 type Coverage struct {
+	NotArchived []NotArchived `json:"not_archived"`
+
+	// Notes What cannot be known here, and why
+	Notes      []string            `json:"notes"`
 	Partitions []PartitionCoverage `json:"partitions"`
 }
 
@@ -359,11 +442,32 @@ type ExportRequest struct {
 
 // Gap Offsets that Kafka did not serve
 type Gap struct {
-	Class string `json:"class"`
-	From  int64  `json:"from"`
+	Branch int32  `json:"branch"`
+	Class  string `json:"class"`
+
+	// Commit The seq of the commit that found it
+	Commit int64 `json:"commit"`
+
+	// Evidence The broker's answers from which the class follows
+	Evidence *string `json:"evidence,omitempty"`
+
+	// Found The archiver's clock at that commit
+	Found time.Time `json:"found"`
+	From  int64     `json:"from"`
+
+	// Object Where the raw batch of an unreadable one is kept
+	Object *string `json:"object,omitempty"`
 
 	// To Exclusive
 	To int64 `json:"to"`
+}
+
+// GapPage defines model for GapPage.
+type GapPage struct {
+	Gaps []TopicGap `json:"gaps"`
+
+	// NextCursor Absent on the last page
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // HeaderField defines model for HeaderField.
@@ -472,6 +576,12 @@ type Match struct {
 	TraceId *string `json:"trace_id,omitempty"`
 }
 
+// NotArchived A topic that is not archived, and why
+type NotArchived struct {
+	Reason string `json:"reason"`
+	Topic  string `json:"topic"`
+}
+
 // Outside A parent in another trace, or a ghost that is named but not archived
 type Outside struct {
 	Coordinates *Coordinates `json:"coordinates,omitempty"`
@@ -482,29 +592,55 @@ type Outside struct {
 	TraceId     *string      `json:"trace_id,omitempty"`
 }
 
-// PartitionCoverage defines model for PartitionCoverage.
+// PartitionCoverage What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted
 type PartitionCoverage struct {
+	// ArchivedFrom What is below is out of scope, before_genesis, by the start policy
 	ArchivedFrom int64 `json:"archived_from"`
 
 	// ArchivedTo Exclusive: the ledger's next
 	ArchivedTo int64 `json:"archived_to"`
 	Branch     int32 `json:"branch"`
-	Commits    int64 `json:"commits"`
+
+	// Branches Where the log diverged: what was archived on each branch. Empty where there is only one
+	Branches []BranchCoverage `json:"branches"`
+	Commits  int64            `json:"commits"`
 
 	// Counts Offsets by status
 	Counts StatusCounts `json:"counts"`
 
+	// Ended The topic was deleted: no more will come
+	Ended bool `json:"ended"`
+
 	// FreshTo Exclusive: decided, indexed, not yet sealed
-	FreshTo       int64      `json:"fresh_to"`
-	GapOffsets    int64      `json:"gap_offsets"`
+	FreshTo    int64        `json:"fresh_to"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Gaps The newest found, at most 50 of gap_ranges; /coverage/gaps has all
 	Gaps          []Gap      `json:"gaps"`
 	HighWatermark *int64     `json:"high_watermark,omitempty"`
 	Lag           int64      `json:"lag"`
 	LastSealed    *time.Time `json:"last_sealed,omitempty"`
-	Partition     int32      `json:"partition"`
-	Segments      int        `json:"segments"`
-	Topic         string     `json:"topic"`
-	TopicId       string     `json:"topic_id"`
+
+	// LogStartAtGenesis Where Kafka's log began when the archive did
+	LogStartAtGenesis int64 `json:"log_start_at_genesis"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets   int64 `json:"offsets"`
+	Partition int32 `json:"partition"`
+
+	// Purged Rows that a purge took away
+	Purged   int64 `json:"purged"`
+	Segments int   `json:"segments"`
+
+	// StartPolicy earliest, latest or offset
+	StartPolicy string `json:"start_policy"`
+	Topic       string `json:"topic"`
+	TopicId     string `json:"topic_id"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
 }
 
 // PlanTopic A plan's share of one topic
@@ -754,8 +890,35 @@ type StatusCounts struct {
 	Control   int64 `json:"control"`
 }
 
+// TopicGap A gap and where it is
+type TopicGap struct {
+	Branch int32  `json:"branch"`
+	Class  string `json:"class"`
+
+	// Commit The seq of the commit that found it
+	Commit int64 `json:"commit"`
+
+	// Evidence The broker's answers from which the class follows
+	Evidence *string `json:"evidence,omitempty"`
+
+	// Found The archiver's clock at that commit
+	Found time.Time `json:"found"`
+	From  int64     `json:"from"`
+
+	// Object Where the raw batch of an unreadable one is kept
+	Object    *string `json:"object,omitempty"`
+	Partition int32   `json:"partition"`
+
+	// To Exclusive
+	To      int64  `json:"to"`
+	Topic   string `json:"topic"`
+	TopicId string `json:"topic_id"`
+}
+
 // TopicList defines model for TopicList.
 type TopicList struct {
+	// Notes What cannot be known here, and why
+	Notes  []string       `json:"notes"`
 	Topics []TopicSummary `json:"topics"`
 }
 
@@ -806,6 +969,20 @@ type Trace struct {
 type GetCoverageParams struct {
 	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
 }
+
+// ListGapsParams defines parameters for ListGaps.
+type ListGapsParams struct {
+	Topic     *string              `form:"topic,omitempty" json:"topic,omitempty"`
+	Partition *int32               `form:"partition,omitempty" json:"partition,omitempty"`
+	Class     *ListGapsParamsClass `form:"class,omitempty" json:"class,omitempty"`
+	Limit     *int                 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListGapsParamsClass defines parameters for ListGaps.
+type ListGapsParamsClass string
 
 // IdentifyParams defines parameters for Identify.
 type IdentifyParams struct {
@@ -888,9 +1065,12 @@ type PlanReplayJSONRequestBody = ReplayRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx *echo.Context, params GetCoverageParams) error
+	// ListGaps Gaps, the newest found first
+	// (GET /coverage/gaps)
+	ListGaps(ctx *echo.Context, params ListGapsParams) error
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx *echo.Context) error
@@ -958,6 +1138,52 @@ func (w *ServerInterfaceWrapper) GetCoverage(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetCoverage(ctx, params)
+	return err
+}
+
+// ListGaps converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGaps(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGapsParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", ctx.QueryParams(), &params.Partition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter partition: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGaps(ctx, params)
 	return err
 }
 
@@ -1372,6 +1598,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset/value", wrapper.GetRecordValue, options.OperationMiddlewares["getRecordValue"]...)
 	router.GET(options.BaseURL+"/topics", wrapper.ListTopics, options.OperationMiddlewares["listTopics"]...)
 	router.GET(options.BaseURL+"/coverage", wrapper.GetCoverage, options.OperationMiddlewares["getCoverage"]...)
+	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
 	router.GET(options.BaseURL+"/segments", wrapper.ListSegments, options.OperationMiddlewares["listSegments"]...)
 	router.POST(options.BaseURL+"/seal", wrapper.Seal, options.OperationMiddlewares["seal"]...)
 	router.POST(options.BaseURL+"/replays/plans", wrapper.PlanReplay, options.OperationMiddlewares["planReplay"]...)
@@ -1413,6 +1640,45 @@ type GetCoveragedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCoveragedefaultApplicationProblemPlusJSONResponse) VisitGetCoverageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGapsRequestObject struct {
+	Params ListGapsParams
+}
+
+type ListGapsResponseObject interface {
+	VisitListGapsResponse(w http.ResponseWriter) error
+}
+
+type ListGaps200JSONResponse GapPage
+
+func (response ListGaps200JSONResponse) VisitListGapsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGapsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGapsdefaultApplicationProblemPlusJSONResponse) VisitListGapsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2035,9 +2301,12 @@ func (response GetTracedefaultApplicationProblemPlusJSONResponse) VisitGetTraceR
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx context.Context, request GetCoverageRequestObject) (GetCoverageResponseObject, error)
+	// ListGaps Gaps, the newest found first
+	// (GET /coverage/gaps)
+	ListGaps(ctx context.Context, request ListGapsRequestObject) (ListGapsResponseObject, error)
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx context.Context, request ExportRequestObject) (ExportResponseObject, error)
@@ -2116,6 +2385,31 @@ func (sh *strictHandler) GetCoverage(ctx *echo.Context, params GetCoverageParams
 		return err
 	} else if validResponse, ok := response.(GetCoverageResponseObject); ok {
 		return validResponse.VisitGetCoverageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListGaps operation middleware
+func (sh *strictHandler) ListGaps(ctx *echo.Context, params ListGapsParams) error {
+	var request ListGapsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGaps(ctx.Request().Context(), request.(ListGapsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGaps")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListGapsResponseObject); ok {
+		return validResponse.VisitListGapsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2566,93 +2860,107 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1bc9y2uX8Fw9MZNVPauvhyavnJ8Uka97iJj6y2D4m7gyW/XSLiAgwAarVHo//eAT4QBJcgl9QlzUPe",
-	"1iIJfPjuV/g2ycSmEhy4Vsn5bSJBVYIrsP/4JMWyhI35mQmugWvzk1ZVyTKqmeDHFb7xp5+V4OaZygrY",
-	"UPPrDxJWyXnyX8ft+sf4VB03697d3aVJDiqTrDLLJefJPwuqyRa4Jlsp+Jr88eLb9+TNy1f//VViXnYr",
-	"mA2+3mmEsrvANzc002RpHpKVkISSCqQS/DnhdVkSpggXmsCm0rskTSopKpCa4UpLquD1y/6a/yyAm8U2",
-	"VJsFloxTab7WuwqS80Rpyfg6uUsTfMcsALzeJOc/JhYxaaLhRidp4r80sCRpgmB8iazE1MK+c37bPFsK",
-	"UQLl5mGD7S6UlwWQa1rWQKgiTBOlKc9VSrZd6M3HhPLc4KFgfG3+ltXaAUWXJSTnWtZgsM3+H8w+zbES",
-	"xvXrl+3BGdewBmlAsgc8hDi7tZDEvHxuoFSGpSKn17LmGdWQ95d8X2tCNTklf2NfvyXanxl4XgnGNVmz",
-	"a1AErkHu7Pna9T0G79JEwi81k2aDHz2u3YE9GUM4WhqJ5c+QaQPl+4LytUVQl42AX0MpKugD/44YOZKG",
-	"Q1cMypxow+4WVlKIikjYSmbYOo1QfSXFJk71ikrg+kghKt56Tqf4h5TQpcE0Mj+HGKk34hryRbNFjyCi",
-	"Cpma5nliUGg+StIkQzzgIlFurqgu+qD/9fMP35NPhmggUdBfvzk5/SrKECJ+8qxgZf6Ag+9xgqgSB2yU",
-	"3kLInHHq9M6e7pCUZ8W+tLw4i0qLWK0U6ImiVVGpGZ550uJaVCyLUtE+WbA88nAPEbhG8EUIRtoc1h8k",
-	"jq1rkDQmH34l+y+mYaMOWozmE7/qnd+SSkl3vRMEm8Sg+x+ogOfAs10fvhw0ZWVMm6EaQ8u0ZbogLKq+",
-	"ON1AKC9XdHVFjXrRQhomZDyHm6igSKD5Lqb0905nd2heTxuIowdlq1X/iCiy0/HvVF0P6al1H6hEkYrZ",
-	"Ki40xFC5MyYqE3VpDRFZAsGVIDcWYmtQTUnJNuatOopl1Hr9tT8Y7BLGtTA6VRGxsmYCX293MfSLy09o",
-	"fA7QwcHQQUPqsXvIgHyTx8TD6rSDx4qCngm+Yoaru2Y7FzUCtqE3bGN48jRNNozj7xO/Eq83S1woh6yk",
-	"MmZ/35GVMV/GTmngZLlD5EqR1xnIt0ToAuSWKSCMr0CaNWLGDK5bOPtqvQCagzSMEJhJRXeKKBFjhSvG",
-	"81DgMloryBdLlA3JvG1Lk7z8ZSFWVnaqku7wdyYq98sDHZNOUWvFcjgkLD+416bz6NvGUDmPFVnVbWcR",
-	"bJwGiJsHyTbGqRzxDBB/ZhmlobIOX1wKAgLJuiPRA3YCedURIGAb932HI6MScFMJqS/glxoUBhd5brU2",
-	"LT8FQrGipYK0x4kWKan1KI2dUqiTKdFsA0Q6p2RPuKiK+WWcGCA1WzHDdiuyE7XE+MFgbUnXKDwfga+N",
-	"J3N2chLz/p331Mod1fDMADPs0kx91xyvo61DaF6+iXyzoTcf8OUQWq+3Le6cLxCs9er0LI3QvEe4v9Cq",
-	"j8YfrDegkN3+1xg9kjPU7wrkdYQaJVUq6qr0cDkSeohYFJiVtWLXgTc/vMQ+T1ugHAh2+RjnfmdV1LdG",
-	"PcU8iEzkMe35rZDkiostd0Gk03Tq3PIZ6l9jGAtR5mrMtYg+WIwGsHYHuoEmBv775bfP/hzbw/rOh5Qc",
-	"ht8DfgmuEEUb0wOOlQHPOkYWQdZsUyIhEzLvB+pN7D+BPbKu1z7q5QSvGhslpZBdqetL5p5YwTVwHXex",
-	"m4dWyOPRjAsOj5RVYUrTTRUy8KiOcIvvKhjZ+xqkcpFE7w0FtISo42FpU0K+7hr4lQRVnBMFVGaFcX1S",
-	"y1c7MCGtU/ox06JELTNYGJXAsji0qqJ8CItKu6gi9kTXquMIiM3GOCqGhehSSPxl8SzKqI1vEd9DhNVo",
-	"R8oxZUuilFxBpa3xYYirHVCpyCnRgrx58+bNW8/JIWUXG2VEEW5opidTOVTbB0xzwMzhsTyaPMUblHZ4",
-	"aJ9jemQLYAnYPnWyGZV9zCLQsvxhlZz/OC6LRlHcpX3FWsUyCR+F8bc12dIdMWrb4FsInVoLXtKdCCOI",
-	"QDfkLjgaA8QGUMbHhN1EnejwuWhcqH1lx7KCmGckh4zlkDvPDEkwTtRg4dQho4/pL3dp8sG5M5in7Vuo",
-	"AdnaUJ0VM+LCv5n3Y3oQlQKqk7EFPjfvWd5mMf3zuYKyZHytSCnEFeSkNkw8XSXPiecsByMcLTIOhXEf",
-	"vOs44FmSlah5TgT3eiBt0geKSFH2HaMB8th3D0q+W5HFoUWS9X03DhYUa3cN0H1nTdR8as4KTzmdj1Da",
-	"e6RrztsF1bn9VuekxJiKlGRCSigts6eEloyqlJgo0P3FxUH4LioyTwnvYzxA2TqUI4piWP+hDR33oxgH",
-	"G+OEcmtcg7iGknUhlAvgjN9GN5CTZa2tpTWiY2LbCKnu7fOMexEWmniiZ4BlO/b0sW0cgjPI6v2sYU8P",
-	"NihczAg4/Dejkcd54DUdKcKxAjRh+VmZZHRwpvvCtavzjepk6x+8x3dtLAaqOHRYZ8tS9OHNj8YX9F7G",
-	"BADXtFpgTnnqkda0mq5mTNQaUTMFWxeLLdUgN1ReTdy4pOvJbyq9aL3raUIwN+uvYL1pirj/2ZpAV6S6",
-	"4hIwE2LQ86SjZJcFgmO1rB6V9JLyy+aMPQVbUn6kiCqotOZNcCDNYe4fV3arGKMmcMJqaJPiFKJyDfqB",
-	"xHPrd6jnFu4cpYV7zJMPGgOGSif9jE6TKunHvRLzfy7ZSzVZ0bqM5vwLxgfzB4LkolGzseB2tj/ahpMR",
-	"gWK6hBH3cx/EWvJzyjkt1blNK5z/VJ+cvMiuGM/tr8Ouv4vKcOMgiBup/VxABqzSkQq1T4/1AP1eLEW+",
-	"I1AqIFspNGCW2tgym1F12b0tSEM3mpMlza6iYX4QS8TLQjNTK/coGzoEeD8gumxJOd/TzCNSj4WOfLIf",
-	"TPOFxdCU9/eLSw6yYNdwxTBAgSDfiahND1VAe7iJaE6J7xwpUjLej1JM+AxyuIyzYlJp0r5lnAOyddol",
-	"1jwDbB2B4wI1klXd1j9uqk2KuHxLk+ufQJFRrpxrdGfyDr69KKgq4uHdLG4J3h9e8j52ZdB09OxFkgZM",
-	"GnJm56g9QFsqDDCmiccemCmyJcCZGsYl46dHrUENILJcW1KavmSQS4isOCcHVVrgFlCJycFEI1ftRyPv",
-	"DGVnPcP1ShASS5nYm+cNCMZJzs87UuQKdjb0bZomhiPKxRBZ/QuDcewDShyGBs0CLcvs4XsPyh5MXTz2",
-	"MJ827NtlIo/deM4PBedTNM41ftEiq6USsSQVFp+FS/RTpUkVzUYOt3Mcbtd4pJTQfEduP1Xj/Vu/VFwL",
-	"VSXd/VUsI96TceDiRRZNFwoywff8ft+A0Wu0WDHOVDEnMByQO6NxD7tD5kwmVvqNOT6WOxpXdYJD57xz",
-	"qecgznjMnbaswHTVnGOrqOEOnrES/5Vj0+CKMsxgZJRnUJYD7SF1ldMZEMVSzwijo2Ya9wCbbYa59iNT",
-	"Eaf/Z7Gc4zk37H+o0c4uOwzLJ8eXDyjgSqCzCD2vD4PFSg7fvXt29uq1bx1DaoyptEks7rtcDmO+aYmZ",
-	"kNl5UBvJaNOlT6pE9PCWSiMyszysGMc31G3x4+Hs5yI6+SAPwTDz/YqNRbQsxXYBN0xpc3bLUpjGiG/y",
-	"CQXaRde4C3aDmyUILZvezn6UgluFjtb0jYyrheUPuydhWkG5eks4QK5I9xBECzGjE/2iVxZnPNKFM571",
-	"lOIauNGyi8AZHz/guzxv2mgQg7bJxZxUSLZmnJa9Ek9wFgxqFpWEFbuJhLH2cUMgKoHgm+RPDo9vCTYS",
-	"PseEzp9JztZM+65T5tI7z0nNS1DKjifwKd1kDrBWZuMcPKETbE+3heQ3LBGcMIlIUizv3yc13Mwl9W+v",
-	"p+2i5lMVxl5De+m7VYJtX7+0TbbhPyuqNUiDwX/9ePLsDX22+nL7+uXdHw46B80OMVX3GWh5AcoKyHir",
-	"/Z5i8M9QbAooc6LEBvbGZu6d095SNrmLOpZ/dt8PnNlHAbEBMjtbhK+kdtiprgyvbwuw9V888E8mmsHa",
-	"/E8J2QDlqnP+LiqHq2DvsMBBslJkV43gc9iC0k01rNVAUeHoTqU82NPAWtNixDU4uGErnQeSlBFb7TEV",
-	"p5w14BGX0HXmPnaFdI6r6fIrMb2zuEche8P4fT7j0Vm6WS2t81OZUmwns1dBz169fmBBCtMobqnWv4tW",
-	"FC1rOLw4SEdYKx79LOvsaqCKFjrYkxzjhodjzUYDhdaBWqqDKoAhejBfiNqvtm0G5uLMkyMVui0FyHg3",
-	"Zt5MQrEZfV/B+FQECVxsp3P74MgTtv/MTOEON7juUaDta2yHqAJE4CGGifHed1LEW+CXO+IrdHuBgmtD",
-	"ndqx0TSwTn0fW1vvUW6a2ivbosIGh3Fxmxlq2pU+1xs7yXIobnRrD0LUrDPY7BPntmV8oNxmgY1VN159",
-	"EH5OIMbwIKGdfnN9+A1U2PDFcWqZbIXUBVF01/HFwnK6VPo+1gWt8zyHwvW6DLA66C24+YKCrQviO2ms",
-	"52X+7I54pLBnnFRCNUp+av/MPU56sEODalhUIF3KdmLG1jlXcz2y/2R3Ttvrvdj30voZFuzK2cdN28Yz",
-	"3nJwaefU+inzfM60qZ2LjCj3eYk92xw4gHE7QTm5EiGiXWNuPG+B/ZsDGw0NVXwnKhd2GePMwhGLIZd+",
-	"fv8KdurPtKAPTChOaMce7O6c16sdjB+4gVjksiB/6DEQrjxa+DGbML4acKtonTNttRomfRrFZucM7HhI",
-	"Mw5jHADKd4TlKVEAONAMNCtwBDNnuYlHKW+6mCUsa1bm9htVssw2qhVMaSF3z8k3dhLJskpzHwpxV68Q",
-	"FEb1nFwaDenfefHixZuU/P3y/XPSKGrzCPWYSl0nxeuXz5ZMN39FhtzQHSmBXgM5+9erF/YrJJB67vuP",
-	"zpN3tpkpCTyu5BRvigBOK5acJy+enzx/4e5TsKxxnAVtuK71wCgJ26P9IU/Ok7+A9q26Vn/RDWibBPzx",
-	"NmFmj19qwAtU7Byc13rtvTMHckh3X9LuHTdnJycj99vMu9emvZygf7ENzne1lxf4nGZ8SQ9jcFlOmqjG",
-	"s0k+gctNP/NaPvWehJuBMcZXpM7kml8lXWM2ROx7qfava1oRHH40ex2Dnc3FsMN1fXephcO7beb+a4GO",
-	"/KPgsjsZfNcVfndpyQxC3jzTVHZ39ypu6D6fOBGXdP0I9HtHvqbrD9qshpOOVpsZD1CsfNjG807NISVU",
-	"mT9QaQQSKK557DoEdoNS9aF5YZJIsaYW06J6QL5sXjXIcJ7+utK2N+IUIdc39mIdO9WCuXhilLbvGnPi",
-	"8gjUxP4HO+rDFIrYtqlEKMI0EipwGaN0Qtt94T2yPWLtT2W26aAYGV3zdYTdR0vSY1mnuAK+1ybTdPl9",
-	"CgOvTvrRY3y/zrDjMINPhL4di3z4Um4UMLrQi7MJVPOhfFN1ouoK8nZ0d4CY7WCo39kLRic9MG281lYq",
-	"I50SfXgvYxNdzfSWUYrBeJd1qeyw1I4Az0SOAfKgKnswOWxXUxwppycn4aUqJ/afzb0qp7GMS+9CAGOp",
-	"8XqaNZAlrJobgvpwuO6tgROdnpy9/HX1b9BuFtG977CF7OG6ten+Xe6sKUzROqbEHDUlTuxc6sTyhqu8",
-	"2ARJR/Ee39pP745vvc90d3yLvtDdmE964W8hiJhPe11YT4lNMqBRBzWNrhvmxYfX7uX5I5f8dJgxspO7",
-	"0mvqNjbhcWib3kysKHOQhPGMSu6EHMtmFn9vwwraXt180HIshqX9rOunnE1RoZctBFgdFWWusKvAImgK",
-	"XL6AcV8KPb34Dnm5rl75cPG1c8V+0pa62CTIpU4X0WPftTsuqP9wvbm/S+vv0vrblVaRadDPXCD3KIFp",
-	"0/l/dvJy7HZYpvCezD9SosVmqbTg8NUjSLrf4chdatJAhPJtQ69B4f3IlL5w7zyp0vP9sQNYtO2sj4MM",
-	"lyM0K+57JelASsW2IJmvniirErQ4TUqpnD0y5m1DccRZzDKoNDyGvbmoOaG2Y/c5cfQ8UhiY+17eI0UK",
-	"qoq3xPV9E6aJ3ho30r2k6MZ+2eHdY/PpSDrsU0mfmHjdzuCHpsTusznODsQlB3H+fXurdNOzTnagHyUQ",
-	"UKK8BkKJghIya4fomjKudFA9wT5X1D9N1S3MebqbV3Dq3D7oa6njW5YfCAgcmQ+7GNPTaQ/rF/zy5LQf",
-	"kF0nZI+SE/1ZLFPrG1ZSrKVNXPA8Je52ODC/7ZU5zRTIPs2OcUBjWEbf2+e/k+8pyPdZi4pQs5gth62F",
-	"wOGrYwV0hCSfzdMDyc53XG1BEsHLHV5nj90T/maRmDu3pUNZG9fD2ysvPiUNgibdwf/1gPoTPYIsqasw",
-	"xy2JFnZxzEs3N0wSLrYNjdoGhUEH7XPb/TKjNnf/4OppCdI2Cw6IhcfJ47iDWS3xEqrGKmHdB7NZRmI+",
-	"/99HUiuDUiSJ7/obMkOfm3zt02EJdxhCkJ1Wezh2/oElZEwQMG70vlhhtdw35e2CskrA2O6mVIuwthth",
-	"kIMv227lJ8JY2xM3gDQH5cOxhtUtxz/Wqdm6W8J8Hdh2raWkEFuyogo7F/AfkiyhYNxpaFt8VMe3TUvF",
-	"qPNz6a6inpBeaTs0HqugmPZHUWjuEui7UtAcfTp3v3XQceHv2/NXtsd0Vs5WKzXPavQg+mh7J5qLxIlt",
-	"SiF4A2W0UEczrRbGtM3ed2a14uykU654dbhc8ZQKGNloSEjw4SPJSCGqoMhuq0e2ulQSIXOQTnqQUIZ7",
-	"kAssaPbeasfhtSyT8+SYVuz4+jS5+3L37wAAAP//",
+	"7H1bk9s2lvBfQfGbKs9UaHe7ffnGcu2D400mns0kXtsz+5B4VBB5JCJNAQwAtlrr6v++BRwABEVQIvuS",
+	"ykPe1BIJHJz7Ff0lK8S2ERy4VtniSyZBNYIrsH+8l2JVw9Z8LATXwLX5SJumZgXVTPCzBp/46hcluPlN",
+	"FRVsqfn0JwnrbJH9v7Nu/TP8VZ35dW9ubvKsBFVI1pjlskX2PxXVZAdck50UfEP+/OHbt+TV8xf//y+Z",
+	"editYDZ4UxSiRYgaKRqQmiHU9mt1CoaPmupWvcVnb/JsQ5tlUVPljs40bE+u8dY8b5cwK+h9A9kio1LS",
+	"vV9RrNcKEJi1kFuqs0XGuH75PAvPM65hA9K/ISnfwNQXouX7aPxUAamBb3RFxJroCohdNye7ihWV/ULo",
+	"CqQi21Zpotot0SLLp+zZtHID5XDLD2KniDbko8Q+Q7QQl4Tu6H7awi2nSNLU6pYvmCI1rDURVyBfE8r3",
+	"umJ8Q1atJufmR8oJrancTtnvJs8k/NoyaXb7KWAy9+zT54gebfqkDRjpn+Bz2FKsfoHCcsjXkvKiemvA",
+	"pxuwslTXP66zxU/H+cyz+k1+yOsru+Ihtzy7SCJ4LcV2ImNpMSTBN9dF3Sp2BVPJqVl9ZJUn5EfEIDFw",
+	"kQokEMEJlUC40IRxy6U11aA0uWKwWxBq/5QET438pStgkjQ1LeAWZHf4c7jxQNvzDwn4Oa2sqCJUFhW7",
+	"gtIcQHDwAIq1AVlsUCxKdgWWUQwn7DWoFHJoocnK/EjWQhpJAqkEf0J4W9eGxQ1qYNtoI1MHrEAVvHye",
+	"khzgBPFiFlgxTuW+w4zSkvGNZQ+Huy8Z8HZrsGO1ep5puNZZnoU3DSxZniEYnxMrMbW0zyy++N9WQtRA",
+	"ufnRm4qhwrqidQuEKsI0UZryUhl91YPevEwoLw0erOwzRYpWO6DoqoZsoWULxlSw/4Wp3G4OeApxdmsh",
+	"iXl4YaBUxh4mTq9lywua1GJvW02oJk/JP9jXry1/45mBl41gXJMNuwJF4Aok6rZu/YDBAw72uHYHDmSM",
+	"4UjporeVUWZD6wn8CmrRwBD4N8Q4AdJw6JpBXSJXW1hJJRoiYSeZtvpxSHWve4ZUb6gErh8pRMXrwOkU",
+	"v8gJXRlMI/NzSJF6K66gXPotBgQRTczUtDSqWoJ5yah7xAMukuTmhupqCPrfP/74A3lviAYSvZSXr86f",
+	"/iXJECJ98qJidXmHgx+asCZzwCbp3fkqSWA2tFFGYRn1Za3eQMHgt0kEz/JyZng4Byf0cAU77DdOHlgI",
+	"WTJOnaK9g93EXSaerqFSM8TrpMW1aFiRxKr9ZcnKxI8HeME1ojdiMPLOyLmDpLHVOSV9VHGhl96+TfaM",
+	"fxD6jX8n4RpzkTR/1p4WlBsjtwJyycWOW8cgtzp/VxnrE/YfIuxgl4CD6R79e/9KwMdg3QPcR5vkfVz5",
+	"Y6bQ/Z/QAC+BF/shwkvQNOU5eRcYA6Md0xVhSQPE6RZijXdJ15fUGAgtpFEjjJdwnVR1Emi5T5ntg0Pb",
+	"HfzjuYc4eVC2XidCtCrogGmBFirpBI3Nw1SiUkx5G4YEKVTujZNRiLa2roThNlzJ+HCS7DCMqdnWPNUm",
+	"sYx2a7j2O4NdwrgWxioqH3/h490uhn5phRC7Dyfo4GDooSEP2D3lAnxTpuTdWqWTx0qCXgi+Zoar+45X",
+	"KVoEbEuv2dbw5NM82zKOn8/DSrzdrnChEoqaypQH9YasjQNiPA0NnKz2iFwpyrYwQaGNandMAWF8DVJa",
+	"ORyyBVx1cA5tYQW0BGkYIXJ0FN0rokSKFS4ZL2OBK2iroFyuUDYkC95JnpX1r0uxtrLT1HSPnwvRuE8B",
+	"6JR0ilYrVsIpYfnRPTadR197V8PFHMiqbjuLYOP2QdreSbY1YcER3w7xZ5ZRGhrrsqelICKQbHsSPWL4",
+	"kFcdASK2ce/3ODIpAdeNkPoD/NqCwtxWWVplTuv3kVCsaa0gH3CiRUpuYwJjeBXqZEo027p8y9CHoirl",
+	"WXNigNRszQzbrcletBIjQIO1Fd2g8HxvMzrZ4uL8PBW/HYb3JdXw2AAz7pROfdYcr6etY2iev0q8s6XX",
+	"7/DhGNqgty3unHMTrfXi6UWeoPmAcH+jzRCNPp9g2e2/jNEjJUP9rkBeDakxywscd38Lsd2yEbdawa/e",
+	"AuBjCN1atLxE8z3BpzyurVZSXIJ8pAjlagfS5VO6RJ8FnKxFXYudSgf+LS/Taztnxqxe1KK4JNQdwJ05",
+	"n8hBM1JPjsipcFyCS2XuyIpql2DhpOXGETHGz0YvTJFLaPTUSGxWWmskIHHK3aZQg7cdocjg93Oajd8n",
+	"nW4TjU32jj4Z8TQSkfK04Vovi1YqIRN6B7W+8Kk2pUlDNwkCHhzbQpc6z3fWcH5rjGbKry1EmbLp3wrp",
+	"fH1MMTn7qxYWLPQKjLtWibpUxxze5A/Lo4kxuwPdgs+t/fPTt4//mtrDxuSnKIFpvRFvGVdIoo3pEXff",
+	"gGfddYsghRlFCYWQ5VCb+ZziBCEr+sHxUd87etToIimF7PPmyUAMroDrdCTrf7SKI50lcUmnR8oaVqXp",
+	"tpmsd9zi+waO7H0FUrmAffCEAlpD0h1GmYFy03c71xJUtSAKjOo0Oim3fLUHTYIaTzk8SrSygKUxVKxI",
+	"Q6saysewqLTTI6lfdKt67qlVTNr6SXQlJH6yeBZ10vPsED9AhLWzj5Rjyo5EuVXC1iVyqfw9UKnIU6IF",
+	"efXq1avXgZNjyi63yogiXNNiunWJnYkTDmPEzPGxApoCxT1Kezx0yDEDskWwRGyfO9lMyj5mJ6cVgoyi",
+	"GBaBSmhSGcrvhYkCNdnRPboElEghdG79ypruRRzXRrqhdCH7MUBsWG8iH9hP1IkOn0vv2B8qO+OtmN9I",
+	"CQUroXTxwhRzFC2cO2Qkijc3efbOOdlYvB5aqBHZ2hpfY0a24h/m+ZQeRKWA6uRobdo/Z3mbpfTPxwbq",
+	"mvGNIrUQl1CStpmVG5uTZbAcjHB0yDiVXHgXApqReMf5wIIHPZD7pJYiUtRDd32EPPbZk5LvVmRpaJFk",
+	"w4iCgwXFOZpsaHRDD8KUxLc95XQ+QmkfkM6ftw+qC0atzsmJMRU5KYSUUFtmzwmtGVU5KWir3DcuOsdn",
+	"UZEFSgQf4w7K1qEcUZTCepwlTmR6bNiJ4YbzznxuNc4H9+khgaoRUz6WaR9JpruVUnD/2CViDmF2OGWc",
+	"UG6dgihLQMmmEkp3J6JbKG33Qny2BIvd2lc77v1YaNJp0xFR6/kB922bEZxRER2m5u+hf8IjfZmuT/qU",
+	"+wpqsTMfRKuNLlCFaCAnK1gLCcsNcFBM5T4bqTSVmjSiZsXE1pcAxtEAdRG5nI8U4ViWn7D8rDwHPpwu",
+	"z/gIvBab0M6wwGz5YRsE0KJyfRBPyDfbRu/Jzr8vbbgleL0nWNicpA4PumfSxYAtm1yHBJ6MRk3MgZrH",
+	"HKmEGrQ5JBdkKySQHatrUogtjJS5QVWnqOg8nBwjO/PBRwjB95zWLDbS+MVhZ/w+a19zQjXZGq3z4txw",
+	"btfG9JqcFQ6XZ7b4WxkK2k6CSeQYSThUbFMtd1SD3FJ5OZEUNd1MflLpZReUTdNBtdgsrVAuqfbSOsbe",
+	"Pp4xLL6CDeXYgqK7ZBgp2UQSza0FK9hsfSNm4ld7AqdWBtADlTUDpXPfMiUkcfXefLotfIiqc1/H9pVd",
+	"JDHIBQfHHKGd4/5IWUXI6/SAl/GprVwrKOjWOnvY1YL4w6RLONrCfa3IfxDsFSRfkaghkHyF7Y8l+YrE",
+	"DYHGhNWUf/KYH3gONeWPFFEVleAbMTyKb5/o6dfAj/qkE1ZDJzHNN1RuQN+Rpdz6PZ5yC+f9SruH+1ho",
+	"HbUvj1XYh4lqn7scqlWJZSJXE6SarGlbJ6WrYnw0oSdIKbzpTmWbZgeIXX4nUUtmuoYj8eAhiK3kC8o5",
+	"rdXC5vkWP7fn58+KS8ZL++l0LO7SJLhxlFU50iLwAQpgTaKRG0JmfgDoD2Ilyj2BWgHZSaEBi5mh0dkV",
+	"gXZGo0ugJVnR4jJpsaPgPt09MDPXeYumE4eA4OAml60p5wc274jUYz28nByY0nJpMXSLpiwPWbRrvGKc",
+	"MYCo1IKo7eHrCHO8jy3poeaU+Iwx2owP0wYlW69BjtfP1kwqTbqnjF9Gdk67pLpkgW0ScHxAjWRVtw38",
+	"fFOC8r3MviQ8gSJHuXKuWzGTd/DpZUVVlc63zOKW6PnxJW9jV0ZNx8BeZHnEpDFn9o46ALSjwghjClne",
+	"NXVrO0VmahhXHZueRoqKconlus6D6UtGyb3EinOSwrUFbgmNmBygernqXjryzFi5JDDcWIiLTfjBgGDs",
+	"7XzMR4pcwt7mdHxv3XiqZDlG1vDAaILmDjVHQwO/QMcyB/g+gHIAUx+PA8znnn37TBSwm07Co+Cky973",
+	"U60e7/o73dV3Tzna+Y7cYe40+LdhqbQWamq6/7tYJbwn48Clq56aLhUUgh/4/aFPb9CPt2acqWpOyD0i",
+	"d0bjnnaHzJlMrPQ7c3wsd3hXdYJDF4L2OYgzHnOvezcyXS3nOBNiuIMXrMa/SkyirSnD5FFBeQF1PdJF",
+	"2DYlnQFRqhaEMDpq5mkP0G8zzrXfM5Vw+n8Rqzmes2f/U23adtlxWN47vrxDR4UEOovQ89r1WKoG+N2b",
+	"xxcvXoYOY6TGMZU2icVDM+RpzPvOyZO5qzt2Gx5t2Q9JlYQe3lFpRGaWh5XieE/dDj8BzmEuopeLChCM",
+	"M99v2H9K61rslnDNlDZntyyFaYz0Ju9RoF10jbvg2JdZgtDajwAMoxTcKna0pm9kXC2sR2ImnmkF9fo1",
+	"4QClTVJHhyBaiBkjZx8GfSqMJxoAj3JoI8UVcKNll5EzfvyAb8rS97UhBm3XmR3ElmzDOK0HNdfoLBjU",
+	"LBsJa3adCGPtz55AVALBJ8lXDo+vCfabP8GEzl9JyTZMh+EE5tI7T0jLa1DKziHyKU3HDrBOZtMcPKFh",
+	"+EC3xeQ3LBGdMEtIUqrkMiQ1XM8l9e+v9flDy6cqjL7sG/sw3PblczuLEf/ZUK1BGgz++6fzx6/o4/Xn",
+	"Ly+f3/zppHPgd0ipuo9A6w+grIAc2tl+zuxAMYTfUGwqqEuixBYO5mNvndPeUTZ52CaVf3bvj5w5RAEj",
+	"k+Peu8eOhrYxvL6rwDZk4IF/NtEMFvN+zsgWKFe98/dROV6AdJ0Wro/bCb4rFbpCZKeBksLRHz+9s6eB",
+	"VbzlEdfg5IaddJ5IUiZsdcBUmnLWgCdcQjfAce9V9xmupsuvpPTO8hYdGlvGb/MaTw7Nz7wkYm4qU4rd",
+	"ZPaq6MWLl3csSGEaxS3V+XfJOqdlDYcXB+kR1kpHP6u2uByposUO9iTH2PNwqvtvXiuUgyqCIXmwUIg6",
+	"rLZtRwbgzS+PVOy2VCDTjRWlH5hlMxoxoynb5BDybjq3j07GYj/ezBTueMf5AQW6RuNu1jZCBB5inBhv",
+	"w1VI6Ump1Z6ECt1BoOD6wqeOE/iO8qnPY6/5be4AmNi83qEijMdMztVja8uol/J7meyf0Nbwhmxo45ol",
+	"bduVJkwFpKR10G8znD8zyrfwfmy3dtb0VMgerP34AH5vvcVYW2Ba4Ffpy3tsIt44ViawijIAE+RhfOR/",
+	"jyQ76H4Vsrv9aiekroii+547HHc0SKVvY+DRQZrn07lGrhFtA3oHrpeqYpuKhDYxy0FRi9UjhXM0pBHK",
+	"29mpzWG3OOnJJhmqYdmAdFnziUlz59/OdYqPp9EeVqV08y/LQ0d5mOTCdq1D3HT9Xce7Pj7ZifJh1aKc",
+	"cy+EvcEgoVzm5VZt4/EIxu1dB5OLQSLZEukG6ZfYGz7W3TcyaPadaPy1ekZ/x2NnY1HV/BYinF6a6cTc",
+	"Mac7YURltHN83vxKNJLlrq5ALotSuAED8cpHa29mE8bXI54tbUumrVbDvFvoHV0LiS2mfkTQ+GCU7wkr",
+	"c6IAsJnaNk/byxJKVhItCOV+skPCqmV1ad9RNStsr2DFlBZy/4R8Y6czLav4izOJu6OToDCqJ+ST0ZDh",
+	"mWfPnr3KyT8/ve0u5LN38Fk9pnLXzPLy+eMV0/5bZMgt3ZMa6BWQi3+/eGbfQgKpJ6EFbJG9sf1kWeT0",
+	"Zk/xVi7gtGHZInv25PzJM3d3lWWN0JhsR6ExHjJKws6tvCuzRfY30KER3OovugVt87A/fcmY2ePXFvCy",
+	"OjsbHLRed0HpiTSe8aV6l6FenJ8fuQh13gWoXRP78AZUnHntmtxDWjm9ZIAxulU1z5T3bLL34MoDj4OW",
+	"z7tGfZwLNMZX5M7kmk813XivbrQt9nUw2nFdwF/fGIyAgabfaD5KVOOO/g37eh+Eonl6oTiY7xYbOPiJ",
+	"C2uiGCW9tL8foFvWV3X7oyPGquIXod3ZBDVGm7mLRf0NB/YPuG5qyniywDsGiu166IESGOvp+Xl8N8+5",
+	"/dOf9mn6tAcT/IaN8JajDbixGHubTQIl2N0xQren5xfPf1tR9FcwJCTxDfaX3F0GDVPncb4VRx+tZ44C",
+	"AvYiGgwz3VBWXzbwppqu/vi1wHTEveCgfw3OTd9+ujsWZxDg+rGmsr97kKax60fTenBFN/eA/jfka7p5",
+	"p81q2MtvHQIckAjJJ172Kqc5ocp8QaWxaUBxzTPX57Qf1WHv/AOTdBjzFeUO1SOCYatDUZ3m6W8rJQeT",
+	"0wlyfWNNgx2WxYoiMX5P6H119uAeqIldXHaCmKnIShmUKsKcQEVRV5JO6P5+CEHNAbEOL3voktopMrrB",
+	"lgS7H22sOZY7T1u8W20yzXjeprz54nyYiEnv17tDYZzBJ0Lf3bZw96XcDQPJhZ5dTKBaSEj62jlVl1B2",
+	"N4KMELO7b2JokHtJzmm3dth+ixF34ECvpgbF/VC4UYrR1LiNSuws854AL0SJOaZRVXZncvzhpYx2FPqm",
+	"2Yd0VPwMw2pvTWGO1jEn5qg5cWLnso+WN7w/03kyTvGefbGv3px9Ce71zdkXjBxujoV1H8LlRgnzaW83",
+	"HiixSQb0aETQXzcOCMbXvl2A0N8pDGhO28bmDE9tM7hqQ9QlSMJ4QSV3Qr7u4rbXsV960P0zajmW49J+",
+	"0fdTLqao0GhoGXs8RF0q7I3CCcwJcIUy7G0p9PDiO+bluq6Lu4uvva4kXOBBXXgflSOmi+hZmD04Lqj/",
+	"chMGf0jrH9L6+5VWUWjQj10gdy+BqZ9fujh/fuyfWTCF1/r/mRIttiulBYe/3IOkhx0eubvSPEQo3zb0",
+	"Oppn++CeeVClF7r8R7Bom/LvBxkuzW5WPPRK8pGUim2kNG89UFYlatSclFK5uGfM27GIhLNYFNC4Cwnu",
+	"6i62nFA7d/CEOHo+UhiYh4mER/Zikeo1cdMrhGmid8aNdA8purVv9nj3zLx6JB32vqYPTLz+fMNdU2K3",
+	"2RwnoNKSgzj/ofsnOH7yhuxB30sgoER9BYQSBTUU1g7RDWVc6agAid36qH984domZNxVGO5CN3dLhvlh",
+	"qKXOvrDyREDgyHzaxZieTrtb1/PnB6f9iOw6IbuXnOgvYpVb37CRYiNt4sJdF2QIDOazvYnPz7Id0uwM",
+	"x8zGZfSt/f0P8j0E+T5q0RBqFrMV5Y0QrtKmgB4hyUfz64lk5xt7izjezmWvPsIGpHA1Vcqd29GxrI2b",
+	"RBhU6B+SBtGoweh/mKThRPcgS+oyznFLooVdHPPS/uJqwsXO06jr8Rl10D52DWQziqG3D64eliBdy/OI",
+	"WASc3I87WLQS77b0VgnrPpjNMhLz8b+/J60yKEWShN7lMTP00edrHw5LuMMYguzM7d2x8y/swsAEAeNG",
+	"74s1NpyE1uJ9VFaJLz7DC9gtwrqGnlEO/tTNXDwQxrom1hGkOSjvjjWsbjn+sU7Nzl0N2d15uCZM56QS",
+	"O7KmCpt/8A9JVlAx7jS0LT6qsy++K+mo8/PJ/d+VCemVrsnpvgqK+XCgjpYugb6vBS3Rp3P/zCVqWgrX",
+	"+Ib/T5TSWSVbr9U8qzGA6HvbfuT/aw6xfV0EL7ZOFupoodXSmLbZ+86sVlyc98oVL06XKx5SASMbjQkJ",
+	"/nhPMlKJJiqy2+qRrS7VRMgSpJMeJJThHuQCC5r9Jy2Ow1tZZ4vsjDbs7OppdvP55v8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
