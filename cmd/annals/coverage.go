@@ -15,7 +15,7 @@ type coverageCommand struct {
 	Topic     string `arg:"" optional:"" help:"Only this topic."`
 	Gaps      bool   `help:"List the gaps instead, the newest found first: class, range, when it was found, and the broker's answers from which the class follows."`
 	Partition int32  `default:"-1" placeholder:"N" help:"With --gaps: only this partition."`
-	Class     string `placeholder:"CLASS" enum:",before_genesis,before_log_start,cleaned,unreadable,unexplained" default:"" help:"With --gaps: only this class (${enum})."`
+	Class     string `placeholder:"CLASS" enum:",before_genesis,before_log_start,cleaned,unreadable,unexplained" default:"" help:"With --gaps: only this class: before_genesis, before_log_start, cleaned, unreadable or unexplained."`
 	Limit     int    `default:"200" help:"With --gaps: at most so many; 0 is all."`
 }
 
