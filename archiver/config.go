@@ -20,16 +20,6 @@ import (
 // of their configurations: with the default, a minute.
 const configEvery = 6
 
-// recordedConfig is what stands under topics/: what it takes to read the
-// topic's records in ten years.
-type recordedConfig struct {
-	Cluster string              `json:"cluster"`
-	Topic   string              `json:"topic"`
-	TopicID schema.TopicID      `json:"topic_id"`
-	Seen    string              `json:"seen"`
-	Configs []kafka.ConfigEntry `json:"configs"`
-}
-
 // record puts a topic's configuration into the archive and notes it in known. A
 // topic that was compacted once counts as compacted: what the cleaner took stays
 // away.

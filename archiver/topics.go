@@ -242,6 +242,16 @@ func (t *topics) get(ctx context.Context, name string) (topic, error) {
 	return known, nil
 }
 
+// recordedConfig is what stands under topics/: what it takes to read the
+// topic's records in ten years.
+type recordedConfig struct {
+	Cluster string              `json:"cluster"`
+	Topic   string              `json:"topic"`
+	TopicID schema.TopicID      `json:"topic_id"`
+	Seen    string              `json:"seen"`
+	Configs []kafka.ConfigEntry `json:"configs"`
+}
+
 // describe reads a topic's configuration and puts it into the archive. Without
 // the permission the digest stays unknown, which commits say as null.
 func (t *topics) describe(ctx context.Context, name string, known *topic) error {
