@@ -46,11 +46,6 @@ func (a *Archiver) arrive(status schema.Status, producerID int64, n int) {
 	}
 }
 
-func (a *Archiver) arriveMarker(producerID int64) {
-	r := schema.Record{Offset: a.partitions[zero].expected, ProducerID: producerID, Status: schema.Control, Key: marker(1)}
-	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
-}
-
 func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
 	a, p := looping(0)
 	a.arrive(schema.Undecided, 1, 8)

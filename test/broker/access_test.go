@@ -11,6 +11,7 @@ import (
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/test/broker"
 )
 
@@ -38,13 +39,13 @@ func (r *rig) grant(t *testing.T, user string, operations []kadm.ACLOperation, t
 }
 
 // state waits for what the archiver says of a topic.
-func state(t *testing.T, a *archiver.Archiver, topic string, is func(archiver.TopicState) bool) archiver.TopicState {
+func state(t *testing.T, a *archiver.Archiver, topic string, is func(answer.TopicState) bool) answer.TopicState {
 	t.Helper()
-	var last archiver.TopicState
+	var last answer.TopicState
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
-		for _, one := range a.Topics() {
-			if one.Name == topic {
+		for _, one := range a.Topics().Topics {
+			if one.Topic == topic {
 				if last = one; is(one) {
 					return one
 				}
@@ -80,7 +81,7 @@ func TestPermissions(t *testing.T) {
 	if h := r.archived(t, a, open); len(h.rows) != 10 {
 		t.Errorf("%d rows", len(h.rows))
 	}
-	refused := state(t, a, closed.Topic, func(s archiver.TopicState) bool { return !s.Archived })
+	refused := state(t, a, closed.Topic, func(s answer.TopicState) bool { return !s.Archived })
 	if !strings.Contains(refused.Reason, "Read") {
 		t.Errorf("a topic without Read is refused so: %q", refused.Reason)
 	}

@@ -133,7 +133,7 @@ func TestAThousandTopics(t *testing.T) {
 	}()
 	archived := func() int {
 		n := 0
-		for _, topic := range a.Topics() {
+		for _, topic := range a.Topics().Topics {
 			if topic.Archived {
 				n++
 			}
