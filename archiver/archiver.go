@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -53,6 +55,9 @@ type Ledger interface {
 	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
 	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
+	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)
+	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
+	Epochs(ctx context.Context, s schema.Stream) ([]schema.LeaderEpoch, error)
 	Chains
 }
 
@@ -97,12 +102,16 @@ type Options struct {
 	// Recheck tells that the engines were not stopped cleanly: of each stream,
 	// the segments of the ten minutes before its newest commit are hashed and
 	// indexed again, since an index that does not sync may have lost rows.
-	Recheck    bool
-	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
-	Writer     string // names this process in commits
-	Build      string
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Recheck bool
+	// StaleLeader is how long a leader is asked again before it is believed
+	// whose epoch is below that of a record that was seen: it may not know yet
+	// that it was deposed. 30 s if zero.
+	StaleLeader time.Duration
+	Memory      int64  // bytes of buffered records in the process; 80 MiB if zero
+	Writer      string // names this process in commits
+	Build       string
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -128,6 +137,9 @@ type Archiver struct {
 	troubles    map[cause]string
 	jobs        chan *job
 	rollups     sync.WaitGroup
+	guards      sync.WaitGroup
+	asking      int // guards that run
+	left        map[streamKey]leftover
 	backlog     []*job // cuts that no sealer has taken yet
 }
 
@@ -145,6 +157,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	if options.Discovery == 0 {
 		options.Discovery = 10 * time.Second
 	}
+	if options.StaleLeader == 0 {
+		options.StaleLeader = 30 * time.Second
+	}
 	admin, err := kafka.NewAdmin(options.Kafka)
 	if err != nil {
 		return nil, err
@@ -152,7 +167,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a := &Archiver{
 		options: options, cutAt: options.Cut.orDefault(), store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
-		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{},
+		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
 		jobs: make(chan *job),
 	}
 	a.changed = sync.NewCond(&a.mu)
@@ -197,6 +212,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { a.advise(tailing); return nil })
 	err = group.Wait()
 
+	a.guards.Wait()
 	a.finish()
 	consumer.Close()
 	stopWork()
@@ -256,6 +272,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		}
 		a.feedFresh(now)
 		a.cutDue(now)
+		a.askGuards(ctx, now)
 		a.changed.Broadcast()
 		a.mu.Unlock()
 		a.askBounds(ctx)
@@ -283,6 +300,7 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 		a.mu.Lock()
 		a.feedFresh(time.Now())
 		a.cutDue(time.Now())
+		a.askGuards(ctx, time.Now())
 		a.mu.Unlock()
 	}
 }
@@ -290,7 +308,10 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 // takeIn adds one fetch's part of a partition to its buffer.
 func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	p := a.partitions[b.TopicPartition]
-	if p == nil || p.stopped != "" || p.aside || p.seek {
+	if p != nil && errors.Is(b.Err, kafka.ErrTruncated) {
+		a.doubt(p, b.Err.Error()) // said once, whatever else goes on
+	}
+	if p == nil || p.stopped != "" || p.aside || p.seek || p.guard != passed {
 		return // a batch from before a seek would look like a jump
 	}
 	if !b.TopicID.IsZero() && b.TopicID != p.stream.TopicID {
@@ -304,8 +325,15 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		a.skimmed(p, b)
 	default:
 		a.clear(causeOfReading(b.TopicPartition))
+		n := p.trusted(b.Records)
+		rest := b.Records[n:]
+		b.Records = b.Records[:n]
 		a.held += p.take(b, now)
 		a.metrics.took(b)
+		if len(rest) > 0 {
+			a.doubt(p, fmt.Sprintf("the leader epoch rose to %d", rest[0].LeaderEpoch))
+			return
+		}
 	}
 	if b.Err != nil {
 		a.fetchFailed(p, b)
@@ -325,7 +353,7 @@ func (a *Archiver) reposition() {
 			a.consumer.Resume(key)
 			p.resume = false
 		}
-		if p.seek && p.stopped == "" && !p.aside {
+		if p.seek && p.stopped == "" && !p.aside && p.guard == passed {
 			a.consumer.Seek(key, kafka.Start{Offset: p.expected, LeaderEpoch: -1})
 			p.seek = false
 		}
@@ -346,11 +374,11 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var asked Sealed
-	targets := map[*partition]int64{}
+	targets := map[*partition]target{}
 	for _, p := range a.partitions {
-		if p.cuttable(p.decided) {
+		if p.cutEnd(p.decided) > p.head.Next { // also what is doubted now
 			p.sealTo = p.cutEnd(p.decided)
-			targets[p] = p.sealTo
+			targets[p] = target{p.sealTo, p.branch()}
 			asked.Partitions++
 			asked.Records += int64(p.decided)
 		}
@@ -416,7 +444,7 @@ func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	for topic, partitions := range bounds {
 		for number, b := range partitions {
 			p := a.partitions[kafka.TopicPartition{Topic: topic, Partition: number}]
-			if p == nil || p.stopped == "" && p.expected < b.HighWatermark {
+			if p == nil || p.stopped == "" && (p.expected < b.HighWatermark || p.guard != passed) {
 				return false
 			}
 		}
@@ -424,18 +452,26 @@ func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	return true
 }
 
+// target is what a Seal waits for.
+type target struct {
+	next   int64
+	branch int32
+}
+
 // reached tells whether every partition has been sealed so far as was asked. A
 // partition that was given up, or taken away, before that is an error.
-func (a *Archiver) reached(targets map[*partition]int64) (bool, error) {
+func (a *Archiver) reached(targets map[*partition]target) (bool, error) {
 	done := true
 	for p, target := range targets {
-		if p.head.Next >= target {
+		if p.head.Next >= target.next && p.branch() == target.branch {
 			continue
 		}
 		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
 		switch {
 		case !ours:
 			return false, schema.Errorf(schema.Unavailable, "%s went to another archiver before it was sealed; ask again", p.stream)
+		case p.branch() != target.branch:
+			return false, schema.Errorf(schema.Unavailable, "%s: Kafka holds another history than was read, it is archived as branch %d; ask again", p.stream, p.branch())
 		case p.stopped != "":
 			return false, schema.Errorf(schema.Unavailable, "%s is not archived any further: %s", p.stream, p.stopped)
 		}

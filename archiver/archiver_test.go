@@ -3,7 +3,9 @@ package archiver_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -27,24 +29,36 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for brokers more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		log.Fatal(err)
+	}
+	embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...)
+}
 
 // rig is a set of real engines with an archiver's parts on them.
 type rig struct {
-	broker *embedded.Kafka
-	client *kgo.Client
-	store  *objstore.Store
-	book   *ledger.Ledger
-	index  *index.Index
-	rules  *extract.Rules
-	log    *slog.Logger
-	sql    func(t *testing.T, statement string) string // DB stands for the database
+	broker  *embedded.Kafka
+	client  *kgo.Client
+	store   *objstore.Store
+	book    *ledger.Ledger
+	index   *index.Index
+	through archiver.Index // what an archiver sees of it; nil: itself
+	rules   *extract.Rules
+	log     *slog.Logger
+	sql     func(t *testing.T, statement string) string // DB stands for the database
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return rigOn(t, embeddedtest.Kafka(t))
+}
+
+func rigOn(t *testing.T, broker *embedded.Kafka) *rig {
+	t.Helper()
 	log := embeddedtest.Log()
-	broker := embeddedtest.Kafka(t)
 	store := objstoretest.Embedded(t)
 	addr, user, password := embeddedtest.ClickHouse(t)
 	database := embeddedtest.Database(t)
@@ -87,7 +101,11 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if change != nil {
 		change(&options)
 	}
-	a, err := archiver.New(options, r.store, r.book, r.index, r.rules)
+	x := r.through
+	if x == nil {
+		x = r.index
+	}
+	a, err := archiver.New(options, r.store, r.book, x, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

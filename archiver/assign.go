@@ -47,8 +47,11 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 	for i, key := range list {
 		if old := a.partitions[key]; old != nil {
 			a.held -= old.bytes
+			a.leave(old)
 		}
-		opened[i].resume = opened[i].stopped == "" // it may have been given up when it was ours before
+		a.takeUp(opened[i])
+		// It may have been given up, or doubted, when it was ours before.
+		opened[i].resume = opened[i].stopped == "" && opened[i].guard == passed
 		a.partitions[key] = opened[i]
 		starts[key] = kafka.Start{Offset: opened[i].expected, LeaderEpoch: -1}
 		if opened[i].stopped != "" {
@@ -113,6 +116,9 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	}
 	p := newPartition(stream, head)
 	p.compacted, p.config = topic.compacted, topic.config
+	if head.Commit.Kind != schema.KindGenesis {
+		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()
+	}
 	return p, nil
 }
 
@@ -208,8 +214,10 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 	for _, key := range list {
 		if p := a.partitions[key]; p != nil {
 			a.held -= p.bytes
+			a.leave(p)
 			a.clear(causeOfSealing(p))
 			a.clear(causeOfReading(key))
+			a.clear(causeOfGuard(key))
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
 		}

@@ -131,7 +131,9 @@ func (a *Archiver) feedFresh(now time.Time) {
 	}
 	waiting := 0
 	for _, p := range a.partitions {
-		waiting += p.decided - p.fed
+		if p.guard == passed {
+			waiting += p.decided - p.fed
+		}
 	}
 	if !f.ready(waiting, now) {
 		return
@@ -139,7 +141,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 	skip := f.away(now)
 	var next item
 	for _, p := range a.partitions {
-		if p.fed == p.decided {
+		if p.fed == p.decided || p.guard != passed {
 			continue
 		}
 		room := f.pace.Rows - len(next.records)
@@ -154,6 +156,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 			next.records = append(next.records, &p.rows[i])
 		}
 		p.fed = to
+		p.shown = max(p.shown, p.fedTo())
 		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
 	}
 	if skip {

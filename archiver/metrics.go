@@ -19,6 +19,7 @@ type metrics struct {
 	indexRows   *prometheus.CounterVec
 	indexTime   prometheus.Histogram
 	waits       *prometheus.CounterVec
+	guards      *prometheus.CounterVec
 }
 
 func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
@@ -47,12 +48,17 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "annals_archiver_backpressure_total", Help: "Polls held back, by what they waited for.",
 		}, []string{"for"}),
+		guards: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_guards_total", Help: "Partitions held against their archive, by what was found.",
+		}, []string{"outcome"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits,
+		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
+			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
+			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
 			a.gauge("annals_archiver_lag_records", "Offsets between the high watermarks and what was taken in.", a.lag),
 			a.gauge("annals_archiver_open_transaction_seconds", "How long the oldest undecided record has waited for the end of its transaction.", a.openFor),
 			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
@@ -74,6 +80,24 @@ func (a *Archiver) lag() float64 {
 	var n int64
 	for _, p := range a.partitions {
 		n += max(p.highWatermark-p.expected, 0)
+	}
+	return float64(n)
+}
+
+func (a *Archiver) doubted() float64 {
+	return a.count(func(p *partition) bool { return p.guard != passed })
+}
+
+func (a *Archiver) unproven() float64 {
+	return a.count(func(p *partition) bool { return p.unknown != "" })
+}
+
+func (a *Archiver) count(is func(*partition) bool) float64 {
+	n := 0
+	for _, p := range a.partitions {
+		if is(p) {
+			n++
+		}
 	}
 	return float64(n)
 }

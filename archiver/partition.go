@@ -51,6 +51,8 @@ type partition struct {
 	cutAt   time.Time // when it was made: nothing that stayed is older
 	sealTo  int64     // somebody asked to seal up to here
 
+	doubts
+
 	stopped   string     // why it is not archived any further; empty: it is
 	stoppedBy dependency // what is to blame for it
 
@@ -209,15 +211,17 @@ func (p *partition) cutEnd(n int) int64 {
 }
 
 // cuttable tells whether a cut of the first n rows would cover anything.
-func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next }
+func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next && p.guard == passed }
 
-// discard forgets everything above the head and asks for it again. It returns
-// the bytes it held.
+// discard forgets everything above the head and asks for it again; what is
+// doubted, and what was asked to be sealed, stays so. It returns the bytes it
+// held.
 func (p *partition) discard(head ledger.Head) int64 {
 	held := p.bytes
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
+	fresh.doubts, fresh.sealTo = p.doubts, p.sealTo
 	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held

@@ -242,6 +242,14 @@ func (t *topics) get(ctx context.Context, name string) (topic, error) {
 	return known, nil
 }
 
+// idOf is the topic's ID by the last listing.
+func (t *topics) idOf(name string) (schema.TopicID, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.known[name]
+	return known.id, ok
+}
+
 // recordedConfig is what stands under topics/: what it takes to read the
 // topic's records in ten years.
 type recordedConfig struct {
