@@ -172,7 +172,7 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 func planOf(s ledger.Segment) segmentPlan {
 	return segmentPlan{
 		Key: s.Ref.Key, SHA256: s.Ref.SHA256, RecordRoot: s.Ref.RecordRoot, Size: s.Ref.Bytes, Branch: s.Branch,
-		From: s.Base, Next: s.Until, Records: s.Records.Committed,
+		From: s.Base, Next: s.Until, cut: s.Until < s.Next, Records: s.Records.Committed,
 		MinTimestamp: s.Ref.MinTimestamp, MaxTimestamp: s.Ref.MaxTimestamp,
 	}
 }
@@ -272,13 +272,13 @@ func (r *resolver) positions(view *ledger.View, records []*answer.Hit) (streamPl
 	slices.SortFunc(records, func(a, b *answer.Hit) int { return cmp.Compare(a.Offset, b.Offset) })
 	current, superseded := view.Current(), 0
 	for _, record := range records {
-		at := slices.IndexFunc(current, func(s ledger.Segment) bool { return s.Base <= record.Offset && record.Offset < s.Until })
-		switch {
-		case at < 0:
-			return out, missingAt(view, record.Offset)
-		case current[at].Branch != record.Branch:
+		if view.Superseded(record.Branch, record.Offset) {
 			superseded++
 			continue
+		}
+		at := slices.IndexFunc(current, func(s ledger.Segment) bool { return s.Base <= record.Offset && record.Offset < s.Until })
+		if at < 0 || current[at].Branch != record.Branch {
+			return out, missingAt(view, record.Offset)
 		}
 		found := current[at]
 		if n := len(out.Segments); n == 0 || out.Segments[n-1].Key != found.Ref.Key {

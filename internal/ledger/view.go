@@ -75,6 +75,12 @@ func (v *View) Current() []Segment {
 	return current
 }
 
+// Superseded tells whether an offset of a branch is no longer in the latest
+// view, because a later branch begins at it or below.
+func (v *View) Superseded(branch int32, offset int64) bool {
+	return slices.ContainsFunc(v.Branches, func(b Branch) bool { return b.Number > branch && offset >= b.Point })
+}
+
 // All returns every segment that was not replaced or purged, also what later
 // branches superseded: it was observed, and stays readable.
 func (v *View) All() []Segment { return slices.Clone(v.segments) }
