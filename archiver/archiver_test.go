@@ -45,7 +45,8 @@ type rig struct {
 	store   *objstore.Store
 	book    *ledger.Ledger
 	index   *index.Index
-	through archiver.Index // what an archiver sees of it; nil: itself
+	through archiver.Index  // what an archiver sees of it; nil: itself
+	chain   archiver.Ledger // … and of the ledger
 	rules   *extract.Rules
 	log     *slog.Logger
 	sql     func(t *testing.T, statement string) string // DB stands for the database
@@ -101,11 +102,15 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if change != nil {
 		change(&options)
 	}
+	book := r.chain
+	if book == nil {
+		book = r.book
+	}
 	x := r.through
 	if x == nil {
 		x = r.index
 	}
-	a, err := archiver.New(options, r.store, r.book, x, r.rules)
+	a, err := archiver.New(options, r.store, book, x, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
