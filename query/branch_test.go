@@ -74,8 +74,12 @@ func TestUnsealedRowsOfAnEndedBranchAreNotShown(t *testing.T) {
 		t.Errorf("record: %+v, %v", got, err)
 	}
 	coverage, err := a.Coverage(t.Context(), everybody(), "log")
-	if err != nil || len(coverage) != 1 || coverage[0].Branch != 1 || coverage[0].ArchivedTo != 2 || coverage[0].FreshTo != 2 {
+	if err != nil || len(coverage.Partitions) != 1 || coverage.Partitions[0].Branch != 1 ||
+		coverage.Partitions[0].ArchivedTo != 2 || coverage.Partitions[0].FreshTo != 2 {
 		t.Errorf("coverage: %+v, %v", coverage, err)
 	}
-	_ = sealed
+	files, err := a.Segments(t.Context(), everybody(), "log")
+	if err != nil || len(files.Segments) != 2 || files.Segments[0].Until != sealed.Offset || files.Segments[0].Next != 2 {
+		t.Errorf("files: %+v, %v", files, err)
+	}
 }

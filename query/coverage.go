@@ -260,7 +260,7 @@ func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic strin
 		for _, s := range v.Current() {
 			list.Segments = append(list.Segments, answer.Segment{
 				Key: e.options.Prefix + s.Ref.Key, SHA256: s.Ref.SHA256, Bytes: s.Ref.Bytes, TopicID: v.Stream.TopicID,
-				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Rows: s.Records.Rows(),
+				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Records.Rows(),
 				MinTimestamp: time.UnixMilli(s.Ref.MinTimestamp), MaxTimestamp: time.UnixMilli(s.Ref.MaxTimestamp),
 			})
 		}

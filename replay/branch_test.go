@@ -1,22 +1,14 @@
 package replay_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
-
-// traceOf is a look-up that knows one trace.
-type traceOf []replay.TraceRecord
-
-func (l traceOf) TraceRecords(context.Context, policy.Principal, string, int) ([]replay.TraceRecord, bool, error) {
-	return l, false, nil
-}
 
 // A replay takes the latest branch: of a segment that a branch has cut, what is
 // left, whether the plan reads it or not; of a trace, nothing that is
@@ -37,25 +29,25 @@ func TestReplayTakesTheLatestBranch(t *testing.T) {
 		}
 		r.put(t, stream, second)
 
-		var records traceOf
+		var records known
 		for _, record := range append(first[10:], second...) {
-			records = append(records, replay.TraceRecord{Topic: "log", Position: record.Position(), Sealed: true})
+			records = append(records, hopOf(&record))
 		}
 		s := r.service(t, change, nil, records)
 		work(t, s)
 		for kind, c := range map[string]struct {
-			request replay.Request
+			request answer.ReplayRequest
 			want    []schema.Record
 			warning string
 		}{
-			"topic": {replay.Request{Topics: []string{"log"}, TargetPrefix: "t."}, append(append([]schema.Record{}, first[:15]...), second...), ""},
-			"trace": {replay.Request{TraceID: "x", TargetPrefix: "x."}, append(append([]schema.Record{}, first[10:15]...), second...), "5 records of the trace were superseded"},
+			"topic": {answer.ReplayRequest{Topics: []string{"log"}, TargetPrefix: "t."}, append(append([]schema.Record{}, first[:15]...), second...), ""},
+			"trace": {answer.ReplayRequest{TraceID: "x", TargetPrefix: "x."}, append(append([]schema.Record{}, first[10:15]...), second...), "5 records of the trace were superseded"},
 		} {
 			plan, err := s.Plan(t.Context(), everybody, c.request)
 			must(t, err)
 			_, err = s.Run(t.Context(), everybody, plan.ID)
 			must(t, err)
-			job := until(t, s, plan.ID, replay.Done)
+			job := until(t, s, plan.ID, answer.JobDone)
 			if plan.Records != int64(len(c.want)) || job.Receipt == nil || !job.Receipt.Matches {
 				t.Errorf("%s, %s: planned %d of %d records, receipt %+v", name, kind, plan.Records, len(c.want), job.Receipt)
 			}

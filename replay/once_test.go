@@ -267,17 +267,19 @@ func (k known) Trace(_ context.Context, _ policy.Principal, request answer.Trace
 	return &answer.Trace{Hops: k[:min(request.Limit, len(k))], Truncated: len(k) > request.Limit}, nil
 }
 
+// hopOf is a sealed record as a trace names it.
+func hopOf(record *schema.Record) answer.Hop {
+	return answer.Hop{Hit: answer.Hit{
+		Topic: record.Topic, TopicID: record.TopicID, Partition: record.Partition, Branch: record.Branch, Offset: record.Offset,
+		Status: schema.Committed, Sealed: true,
+	}}
+}
+
 // TestTrace replays single records of two topics, with provenance.
 func TestTrace(t *testing.T) {
 	r := newRig(t)
 	orders, rates := r.topic(t, "orders", 3, 300, 100), r.topic(t, "rates", 1, 50, 1000)
-	at := func(records []schema.Record, offset int) answer.Hop {
-		record := records[offset]
-		return answer.Hop{Hit: answer.Hit{
-			Topic: record.Topic, TopicID: record.TopicID, Partition: record.Partition, Branch: record.Branch, Offset: record.Offset,
-			Status: schema.Committed, Sealed: true,
-		}}
-	}
+	at := func(records []schema.Record, offset int) answer.Hop { return hopOf(&records[offset]) }
 	trace := known{at(orders[2], 250), at(orders[0], 0), at(rates[0], 7), at(orders[2], 8), at(orders[2], 251)}
 	s := r.service(t, nil, nil, trace)
 	work(t, s)

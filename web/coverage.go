@@ -76,7 +76,7 @@ func topicGapOf(g *answer.FoundGap) api.TopicGap {
 func segmentOf(s *answer.Segment) api.Segment {
 	return api.Segment{
 		Key: s.Key, Sha256: s.SHA256.String(), Bytes: s.Bytes, TopicId: optional(topicIDOf(s.TopicID)),
-		Partition: s.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Rows: s.Rows,
+		Partition: s.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Rows,
 		MinTimestamp: moment(s.MinTimestamp), MaxTimestamp: moment(s.MaxTimestamp),
 	}
 }

@@ -129,7 +129,8 @@ type Segments struct {
 	Segments []Segment
 }
 
-// Segment is one Parquet object. Next is exclusive; zero times are unknown.
+// Segment is one Parquet object. Next is exclusive; zero times are unknown. Rows
+// at Until and above were superseded by a later branch; Next: none was.
 type Segment struct {
 	Key                        string // with the archive's prefix
 	SHA256                     schema.Digest
@@ -137,7 +138,7 @@ type Segment struct {
 	TopicID                    schema.TopicID
 	Partition                  int32
 	Branch                     int32
-	Base, Next                 int64
+	Base, Next, Until          int64
 	Rows                       int64
 	MinTimestamp, MaxTimestamp time.Time
 }

@@ -714,6 +714,11 @@ export interface components {
              * @description Exclusive
              */
             next: number;
+            /**
+             * Format: int64
+             * @description Rows at this offset and above are of a branch that ended; next where there are none
+             */
+            until: number;
             /** Format: int64 */
             rows: number;
             /** Format: date-time */
