@@ -15,7 +15,7 @@ import (
 
 // How long a server may take on a busy machine.
 const (
-	startTime   = 90 * time.Second
+	startTime   = 3 * time.Minute
 	stopTime    = 60 * time.Second
 	metadataAge = 250 * time.Millisecond // of clients: their stall after a leader's death is mostly this
 )
