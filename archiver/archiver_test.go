@@ -47,6 +47,7 @@ type rig struct {
 	index   *index.Index
 	through archiver.Index  // what an archiver sees of it; nil: itself
 	chain   archiver.Ledger // … and of the ledger
+	objects archiver.Store  // … and of the store
 	rules   *extract.Rules
 	log     *slog.Logger
 	sql     func(t *testing.T, statement string) string // DB stands for the database
@@ -102,6 +103,10 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if change != nil {
 		change(&options)
 	}
+	objects := r.objects
+	if objects == nil {
+		objects = r.store
+	}
 	book := r.chain
 	if book == nil {
 		book = r.book
@@ -110,7 +115,7 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if x == nil {
 		x = r.index
 	}
-	a, err := archiver.New(options, r.store, book, x, r.rules)
+	a, err := archiver.New(options, objects, book, x, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

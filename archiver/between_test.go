@@ -1,12 +1,17 @@
 package archiver_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -84,5 +89,54 @@ func TestCommitOfAnotherWriterBetween(t *testing.T) {
 				t.Errorf("%.0f records were read, want %.0f", n, want)
 			}
 		})
+	}
+}
+
+// counted counts the ranged reads of a store.
+type counted struct {
+	archiver.Store
+	reads atomic.Int64
+}
+
+type countedReader struct {
+	io.ReaderAt
+	reads *atomic.Int64
+}
+
+func (c *counted) ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt {
+	return countedReader{c.Store.ReaderAt(ctx, key, size), &c.reads}
+}
+
+func (r countedReader) ReadAt(p []byte, at int64) (int, error) {
+	r.reads.Add(1)
+	return r.ReaderAt.ReadAt(p, at)
+}
+
+// To open a partition whose newest segment is of some size costs few requests,
+// and none where nothing is archived.
+func TestGuardCostsFewRequests(t *testing.T) {
+	w := newTwoHistories(t)
+	random := rand.NewChaCha8([32]byte{})
+	var records []*kgo.Record
+	for range 4000 {
+		value := make([]byte, 500)
+		_, _ = random.Read(value) // never fails
+		records = append(records, &kgo.Record{Topic: "log", Key: value[:16], Value: value, Headers: []kgo.RecordHeader{{Key: "h", Value: value[:30]}}})
+	}
+	must(t, w.client.ProduceSync(t.Context(), records...).FirstErr())
+	count := &counted{Store: w.store}
+	w.objects = count
+	a, stop := w.run(t)
+	w.archivesWhatIsServed(t, a)
+	stop()
+	if n := count.reads.Load(); n != 0 {
+		t.Errorf("%d reads where nothing was archived", n)
+	}
+	a, _ = w.run(t)
+	w.archivesWhatIsServed(t, a)
+	n := count.reads.Load()
+	t.Logf("%d reads", n)
+	if same := w.metric(t, "annals_archiver_guards_total", "same"); same != 1 || n < 1 || n > 3 {
+		t.Errorf("%d reads for %.0f guards, at most 3", n, same)
 	}
 }
