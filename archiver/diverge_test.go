@@ -427,9 +427,12 @@ func TestDivergedWhileUp(t *testing.T) {
 			if got != c.branches {
 				t.Errorf("branches at %q, want %q", got, c.branches)
 			}
-			if said := a.Health(); len(said) > 0 {
-				t.Errorf("it went on, and yet: %v", said)
-			}
+			eventually(t, 20*time.Second, func() error { // the group was lost with the broker
+				if said := a.Health(); len(said) > 0 {
+					return fmt.Errorf("it went on, and yet: %v", said)
+				}
+				return nil
+			})
 		})
 	}
 }

@@ -65,8 +65,8 @@
 // A test holds this list against the model and the functions against the code.
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
-//	guard          not yet built
-//	diverge        not yet built
+//	guard          archiver/guard.go guard.run, archiver/hold.go guard.hold
+//	diverge        archiver/diverge.go guard.diverge
 //	take           archiver/partition.go partition.take, archiver/partition.go partition.gap
 //	decide         archiver/partition.go partition.decide
 //	cut            archiver/cut.go partition.cut
@@ -79,7 +79,7 @@
 //	discard        archiver/partition.go partition.discard
 //	keepBuffer     archiver/seal.go Archiver.append
 //	lookAgain      not yet built
-//	hold           not yet built
+//	hold           outside: whoever places a hold; nothing of ours does yet
 //	compactPlan    not yet built
 //	compactPut     not yet built
 //	compactCommit  not yet built
