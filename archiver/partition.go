@@ -88,10 +88,7 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 		if record.Offset < p.expected {
 			continue
 		}
-		if record.Offset > p.expected {
-			class, evidence := p.classOf(record.Offset)
-			p.gap(record.Offset, class, evidence, now)
-		}
+		p.jump(record.Offset, now)
 		p.add(record, now)
 	}
 	p.settle(now)
@@ -168,18 +165,21 @@ func (p *partition) truncate() int64 {
 	return freed
 }
 
-// classOf says what can be known of the offsets between the expected one and
-// the one that came, and from which answers it follows.
-func (p *partition) classOf(came int64) (class schema.GapClass, evidence string) {
+// jump records that the offsets up to the one that came were not served, and
+// from which answers it follows: those below the log's start were deleted,
+// those above it are another matter.
+func (p *partition) jump(came int64, now time.Time) {
+	if start := min(p.logStart, came); start > p.expected {
+		p.gap(start, schema.GapBeforeLogStart, fmt.Sprintf("fetch: log start %d", p.logStart), now)
+	}
 	switch {
-	case p.logStart >= came:
-		return schema.GapBeforeLogStart, fmt.Sprintf("fetch: log start %d", p.logStart)
+	case p.expected == came:
 	case p.compacted:
-		return schema.GapCleaned, "fetch: skipped; cleanup.policy has compact"
+		p.gap(came, schema.GapCleaned, "fetch: skipped; cleanup.policy has compact", now)
 	case p.config == nil:
-		return schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy unknown", p.logStart)
+		p.gap(came, schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy unknown", p.logStart), now)
 	default:
-		return schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy has no compact", p.logStart)
+		p.gap(came, schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy has no compact", p.logStart), now)
 	}
 }
 

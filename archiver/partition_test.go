@@ -2,6 +2,7 @@ package archiver
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,17 @@ func TestGapClasses(t *testing.T) {
 		if len(p.gaps) != 1 || p.gaps[0].Class != c.want || p.gaps[0].From != 5 || p.gaps[0].To != 10 {
 			t.Errorf("%s: %+v, want %s", name, p.gaps, c.want)
 		}
+	}
+}
+
+// Offsets that the log's start has passed are not unexplained because others,
+// above it, are.
+func TestGapAcrossTheLogStart(t *testing.T) {
+	p := opened(5)
+	p.take(&kafka.Batch{Records: []schema.Record{{Offset: 10, Status: schema.Committed}}, LogStart: 8}, time.Now())
+	want := []schema.Gap{{Class: schema.GapBeforeLogStart, From: 5, To: 8}, {Class: schema.GapUnexplained, From: 8, To: 10}}
+	if !slices.Equal(p.gaps, want) {
+		t.Errorf("%+v, want %+v", p.gaps, want)
 	}
 }
 
