@@ -46,7 +46,8 @@ func (c *Case) Batches() (raw []byte, records []schema.Record, end int64, err er
 			if b, err = parseBatch(l.Rest); err == nil {
 				raw = append(raw, b.encode()...)
 				records = append(records, b.found()...)
-				end = max(end, b.first+max(b.last, 0)+1)
+				last := b.first + max(b.last, 0)
+				end = max(end, last+1, min(last, math.MaxInt64-1)+1) // the highest offset there can be has none behind it
 			}
 		case "raw":
 			var bytes []byte
