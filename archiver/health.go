@@ -48,6 +48,9 @@ func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.s
 
 func causeOfReading(key kafka.TopicPartition) cause { return cause{onKafka, "reading " + key.String()} }
 
+// mostSaid is how many troubles with one dependency Health lists.
+const mostSaid = 20
+
 // Health returns what stands in the way now, by dependency (kafka, store,
 // index); empty when nothing does. What can pass is retried until it does. A
 // partition that was given up is here until it is assigned again.
@@ -77,7 +80,11 @@ func (a *Archiver) Health() map[string]string {
 	}
 	out := make(map[string]string, len(found))
 	for from, troubles := range found {
-		out[string(from)] = strings.Join(troubles[:min(len(troubles), 20)], "; ")
+		text := strings.Join(troubles[:min(len(troubles), mostSaid)], "; ")
+		if more := len(troubles) - mostSaid; more > 0 {
+			text += fmt.Sprintf("; and %d more, which the log names", more)
+		}
+		out[string(from)] = text
 	}
 	return out
 }

@@ -196,3 +196,13 @@ func TestSealSaysWhatItCouldNotSeal(t *testing.T) {
 		t.Errorf("a seal of what was given up: %v", err)
 	}
 }
+
+func TestHealthSaysWhatItLeavesOut(t *testing.T) {
+	a, _ := looping(0)
+	for n := range int32(23) {
+		a.trouble(causeOfReading(kafka.TopicPartition{Topic: "t", Partition: n}), fmt.Errorf("a batch that cannot be decoded"))
+	}
+	if said := a.Health()["kafka"]; strings.Count(said, "decoded") != 20 || !strings.HasSuffix(said, "and 3 more, which the log names") {
+		t.Errorf("Health says %q", said)
+	}
+}
