@@ -107,11 +107,14 @@ type Options struct {
 	// whose epoch is below that of a record that was seen: it may not know yet
 	// that it was deposed. 30 s if zero.
 	StaleLeader time.Duration
-	Memory      int64  // bytes of buffered records in the process; 80 MiB if zero
-	Writer      string // names this process in commits
-	Build       string
-	Logger      *slog.Logger
-	Registerer  prometheus.Registerer
+	// Silence is how long a partition may bring nothing until its log is asked
+	// for its end; twice as long, with records there, is trouble. 30 s if zero.
+	Silence    time.Duration
+	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
+	Writer     string // names this process in commits
+	Build      string
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -159,6 +162,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	}
 	if options.StaleLeader == 0 {
 		options.StaleLeader = 30 * time.Second
+	}
+	if options.Silence == 0 {
+		options.Silence = 30 * time.Second
 	}
 	admin, err := kafka.NewAdmin(options.Kafka)
 	if err != nil {
@@ -210,6 +216,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { return a.topics.watch(tailing) })
 	group.Go(func() error { return a.tail(tailing) })
 	group.Go(func() error { a.advise(tailing); return nil })
+	group.Go(func() error { a.listen(tailing); return nil })
 	err = group.Wait()
 
 	a.guards.Wait()

@@ -22,6 +22,7 @@
 //	diverge.go    the branch point, and the commit that begins a branch
 //	partition.go  one partition's buffer: gaps, verdicts, bytes
 //	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
+//	silence.go    when the log goes on and nothing comes
 //	skim.go       a transaction larger than the budget: the markers first
 //	cut.go        when a buffer becomes a segment, and the byte budget
 //	seal.go       segment, commit, and what follows a commit

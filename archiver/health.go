@@ -49,7 +49,7 @@ func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.s
 func causeOfReading(key kafka.TopicPartition) cause { return cause{onKafka, "reading " + key.String()} }
 
 // mostSaid is how many troubles with one dependency Health lists.
-const mostSaid = 20
+const mostSaid = 50
 
 // Health returns what stands in the way now, by dependency (kafka, store,
 // index); empty when nothing does. What can pass is retried until it does. A

@@ -56,6 +56,9 @@ type partition struct {
 	stopped   string     // why it is not archived any further; empty: it is
 	stoppedBy dependency // what is to blame for it
 
+	quietAt int64     // the offset that was expected at the last look for silence
+	overdue time.Time // since when the log is known to go on while nothing comes; zero: it is not
+
 	// What the loop is to do about the fetch.
 	seek, pause, resume bool
 	ask                 bool     // where does the log start and end?
@@ -70,7 +73,7 @@ type partition struct {
 func newPartition(stream schema.Stream, head ledger.Head) *partition {
 	return &partition{
 		stream: stream, head: head, expected: head.Next, open: map[int64][]int64{},
-		highWatermark: -1, lastStable: -1, logStart: -1,
+		highWatermark: -1, lastStable: -1, logStart: -1, quietAt: -1,
 	}
 }
 

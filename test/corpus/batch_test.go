@@ -187,16 +187,27 @@ func (s *served) check(t *testing.T, r *rig) {
 		t.Errorf("gaps %v, want %v", gaps, wanted)
 	}
 	r.verify(t, s.stream)
-	said := r.archiver.Health()["kafka"]
-	_, entry, named := strings.Cut(said, "reading "+kafka.TopicPartition{Topic: "wire", Partition: s.stream.Partition}.String()+":")
-	entry, _, _ = strings.Cut(entry, "; reading ")
-	if text, refused := s.word("refused"); refused && text != "nothing" && (!named || !strings.Contains(entry, text)) {
+	text, refused := s.word("refused")
+	said, entry, named := s.health(r)
+	for deadline := time.Now().Add(15 * time.Second); refused && text != "nothing" && !named && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+		said, entry, named = s.health(r)
+	}
+	if refused && text != "nothing" && (!named || !strings.Contains(entry, text)) {
 		t.Errorf("Health says %q of it (%d fetches), want %q", entry, s.asked, text)
 	} else if _, stuck := s.word("stuck"); stuck && named {
-		t.Error("Health names the partition now: change stuck to refused, and what the archive says of such batches")
+		t.Error("Health names the partition now: change stuck to refused")
 	} else if !refused && named {
 		t.Errorf("all of it is archived, and Health says %.300s", said)
 	}
+}
+
+// health is all that is said of Kafka, and what of it is said of this partition.
+func (s *served) health(r *rig) (said, entry string, named bool) {
+	said = r.archiver.Health()["kafka"]
+	_, entry, named = strings.Cut(said, "reading "+kafka.TopicPartition{Topic: "wire", Partition: s.stream.Partition}.String()+":")
+	entry, _, _ = strings.Cut(entry, "; reading ")
+	return said, entry, named
 }
 
 // gapOf reads FROM TO CLASS.

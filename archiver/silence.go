@@ -1,0 +1,84 @@
+package archiver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+)
+
+// A broker can hold records and the client bring none of them, nor an error: of
+// a batch whose lengths lie it makes nothing, and asks for it again for ever.
+// So what is silent is held against the end of its log, by asking the brokers.
+
+// listen looks for silent partitions until ctx ends.
+func (a *Archiver) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		if pause(ctx, a.options.Silence); ctx.Err() != nil {
+			return
+		}
+		asked := a.silent()
+		if len(asked) == 0 {
+			continue
+		}
+		topics := map[string]bool{}
+		for key := range asked {
+			topics[key.Topic] = true
+		}
+		var names []string
+		for name := range topics {
+			names = append(names, name)
+		}
+		bounded, cancel := context.WithTimeout(ctx, a.options.Silence)
+		bounds, err := a.admin.Offsets(bounded, names...)
+		cancel()
+		if err != nil {
+			continue // the poll and the listing say that Kafka is away
+		}
+		a.hear(asked, bounds)
+	}
+}
+
+// silent gives the partitions that should bring something and have not since
+// the last look, each with the offset that it waits for.
+func (a *Archiver) silent() map[kafka.TopicPartition]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := map[kafka.TopicPartition]int64{}
+	for key, p := range a.partitions {
+		waits := p.stopped == "" && !p.aside && !p.ask && p.skim == nil && p.guard == passed
+		if waits && p.quietAt == p.expected {
+			found[key] = p.expected
+		}
+		p.quietAt = p.expected
+	}
+	return found
+}
+
+// hear says which of the silent partitions have something to bring. One that
+// was silent at two looks, with records to read at both, is in trouble.
+func (a *Archiver) hear(asked map[kafka.TopicPartition]int64, bounds map[string]map[int32]kafka.Offsets) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, at := range asked {
+		p := a.partitions[key]
+		b, ok := bounds[key.Topic][key.Partition]
+		if p == nil || !ok || b.Err != nil || p.expected != at || b.HighWatermark <= at || b.LogStart > at {
+			if p != nil && !p.overdue.IsZero() {
+				p.overdue = time.Time{}
+				a.clear(causeOfReading(key))
+			}
+			continue
+		}
+		if p.overdue.IsZero() {
+			p.overdue = time.Now() // it may have been produced a moment ago
+			continue
+		}
+		if _, said := a.troubles[causeOfReading(key)]; said {
+			continue // and more to the point
+		}
+		a.trouble(causeOfReading(key), fmt.Errorf("the log goes on to %d and nothing comes from offset %d on, since %s: what stands there may be damaged",
+			b.HighWatermark, at, p.overdue.UTC().Format(time.RFC3339)))
+	}
+}
