@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -389,8 +390,11 @@ func TestSameHistorySameArchive(t *testing.T) {
 			o.Cut = archiver.Cut{MinBytes: 1, Age: 20 * time.Millisecond, MaxAge: 50 * time.Millisecond}
 		}},
 		{name: "restarts", stops: 1, change: fetch(3000)},
-		{name: "deaths", kills: 1, change: fetch(2500)},
-		{name: "two-owners", owners: 2, change: fetch(4000)},
+	}
+	if os.Getenv("ANNALS_TEST_LONG") != "" {
+		archives = append(archives,
+			&copied{name: "deaths", kills: 1, change: fetch(2500)},
+			&copied{name: "two-owners", owners: 2, change: fetch(4000)})
 	}
 	h.goOn(220)
 	r.broker.Cluster().Compact()

@@ -193,6 +193,7 @@ func (r *rig) leader(t *testing.T, s schema.Stream) int32 {
 // TestLeaderIsKilled: kill -9 of the node that leads; what it acknowledged with
 // its followers is in the archive.
 func TestLeaderIsKilled(t *testing.T) {
+	instance.Long(t)
 	r := newRig(t, three.of(t))
 	s := r.topic(t, "led", 3, map[string]string{"min.insync.replicas": "2"})
 	a, _ := r.archive(t, nil)
