@@ -21,6 +21,7 @@ type Store interface {
 	Put(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	Segments
+	Rewrites
 }
 
 // Ledger is where a segment becomes archived. ledger.Ledger is one.
@@ -61,6 +62,8 @@ type Options struct {
 	// the segments of the ten minutes before its newest commit are hashed and
 	// indexed again, since an index that does not sync may have lost rows.
 	Recheck    bool
+	Compact    Compact
+	Collect    Collect
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
 	Writer     string // names this process in commits
 	Build      string
@@ -81,6 +84,7 @@ type Archiver struct {
 	feed    *feed
 	catchup *catchup
 	topics  *topics
+	upkeep  upkeep
 
 	mu          sync.Mutex
 	changed     *sync.Cond // on mu: heads, verdicts or health changed
@@ -113,7 +117,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		return nil, err
 	}
 	a := &Archiver{
-		options: options, cutAt: options.Cut.orDefault(), store: store, ledger: book, rules: rules, admin: admin,
+		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
 		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{},
 		jobs: make(chan *job),
@@ -155,6 +159,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { return a.topics.watch(tailing) })
 	group.Go(func() error { return a.tail(tailing) })
 	group.Go(func() error { a.advise(tailing); return nil })
+	group.Go(func() error { a.keepUp(tailing); return nil })
 	err = group.Wait()
 
 	a.finish()

@@ -36,6 +36,15 @@ type Segment struct {
 // IsCurrent tells whether any row belongs to the latest view.
 func (s Segment) IsCurrent() bool { return s.Until > s.Base }
 
+// Parts is how many segments were joined into it; 1 if it was sealed so.
+func (s Segment) Parts() int { return len(s.roots) }
+
+// JoinedRoot is the record root of the segment that some, by offset, are
+// joined into.
+func JoinedRoot(segments []Segment) schema.Digest {
+	return proof.RootOfSubtrees(rootsOf(slices.Clone(segments)))
+}
+
 // Gapped is one commit that names gaps. Until is as in [Segment].
 type Gapped struct {
 	Commit *schema.Commit

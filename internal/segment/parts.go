@@ -134,20 +134,20 @@ func checkParts(parts []Part, first, last, rows int64) string {
 }
 
 // Holds tells whether some of the parts, one after another, have a record root
-// together, and the offsets in [from, to) lie in them: whether the segment has
-// all rows of another one, which is itself or was joined into it.
+// together, and every row in [from, to) lies in them: whether the segment has
+// the rows of another one, which is itself or was joined into it.
 func (f *Footer) Holds(root schema.Digest, from, to int64) bool {
 	if f.RecordRoot == root {
 		return true
 	}
 	for i := range f.Parts {
-		if f.Parts[i].FirstOffset > from {
+		if i > 0 && f.Parts[i-1].LastOffset >= from {
 			break
 		}
 		var tree proof.Tree
 		for j := i; j < len(f.Parts); j++ {
 			tree.Append(f.Parts[j].RecordRoot)
-			if f.Parts[j].LastOffset >= to-1 && tree.Root() == root {
+			if (j+1 == len(f.Parts) || f.Parts[j+1].FirstOffset >= to) && tree.Root() == root {
 				return true
 			}
 		}
