@@ -90,6 +90,11 @@ func (r *rig) kafka() kafka.Options {
 // archive runs an archiver until stop is called, or the test ends.
 func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.Archiver, func()) {
 	t.Helper()
+	return r.archiveOn(t, r.book, change)
+}
+
+func (r *rig) archiveOn(t *testing.T, book archiver.Ledger, change func(*archiver.Options)) (*archiver.Archiver, func()) {
+	t.Helper()
 	options := archiver.Options{
 		Kafka: r.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
 		Discovery: 300 * time.Millisecond, Writer: "test", Build: "test", Logger: r.log,
@@ -97,7 +102,7 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if change != nil {
 		change(&options)
 	}
-	a, err := archiver.New(options, r.store, r.book, r.index, r.rules)
+	a, err := archiver.New(options, r.store, book, r.index, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

