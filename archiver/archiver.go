@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,12 +15,23 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
 // Store is where segments go. objstore.Store is one.
 type Store interface {
+	// Preflight tries, once at the start, whether the conditional writes can be
+	// relied on. objstore.ErrNotAtomic says no, and ends the archiver; after any
+	// other error it asks again, for as long as it takes.
+	Preflight(ctx context.Context) error
+	// Put writes body, whatever was under key. After nil it is durable and seen
+	// by every reader. The store repeats what passes a bounded number of times;
+	// after Unavailable, Exhausted (full) or Permission the archiver sends the
+	// same bytes again, for as long as it takes. Concurrent calls are fine.
 	Put(ctx context.Context, key string, body []byte) (objstore.Object, error)
+	// PutIfAbsent is sent once: Conflict when something is under key,
+	// Unavailable when that is not known.
 	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	Segments
 	Rewrites
@@ -26,23 +39,49 @@ type Store interface {
 
 // Ledger is where a segment becomes archived. ledger.Ledger is one.
 type Ledger interface {
+	// Head is the newest commit of a stream, or an older one: an append to that
+	// is lost, never wrong. NotFound without a chain; Corrupt stops the
+	// partition; what passes the archiver retries.
 	Head(ctx context.Context, s schema.Stream) (ledger.Head, error)
+	// Append puts c behind head: after nil it is durable and archived. Conflict
+	// is a *ledger.LostError: c will never be in the chain. Unavailable with
+	// ledger.ErrUncertain: it may be, so only the same c is sent again. Any
+	// number of processes may append to a stream; one of them wins.
 	Append(ctx context.Context, head ledger.Head, c *schema.Commit) (ledger.Head, error)
+	// PlaceGaps sets c's gaps and writes a list that is too long for it beside
+	// it, durably, before it is named. It may be repeated.
 	PlaceGaps(ctx context.Context, c *schema.Commit, gaps []schema.Gap) error
+	// WriteRollup repeats a full thousand of commits in one object; Invalid if it
+	// is not full. Readers do without one that is missing, so nobody retries.
 	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
+	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
+	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)
+	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
+	Epochs(ctx context.Context, s schema.Stream) ([]schema.LeaderEpoch, error)
 	Chains
 }
 
-// Index is where records are found. index.Index is one.
+// Index is where records are found. index.Index is one. It may lose everything
+// without a loss to the archive: after Unavailable or Exhausted the feed hands
+// rows over again, and the catch-up reads them from S3. Both inserts are
+// idempotent, and may be called from many goroutines.
 type Index interface {
+	// InsertRecords makes rows findable. An error may leave some of them in.
 	InsertRecords(ctx context.Context, rows []index.Row, archivedAt time.Time) error
+	// InsertSegment makes the rows of a commit count as sealed; it is called
+	// when the ledger has the commit and the index all of its rows.
 	InsertSegment(ctx context.Context, row index.SegmentRow) error
+	// FirstMissing is the lowest seq whose commit is not in the index under this
+	// version of the rules; everything below is complete.
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
 }
 
 // Rules read contract fields from a record. extract.Rules are some.
 type Rules interface {
+	// Extract fills into, which the caller has reset, and never fails: what is
+	// malformed is among its errors. It keeps nothing of record, and may be
+	// called from many goroutines.
 	Extract(record *schema.Record, into *schema.Extraction)
 }
 
@@ -52,6 +91,9 @@ type Options struct {
 	Tail  kafka.ConsumerOptions
 	// Topics tells which topics are archived; nil: all but internal ones.
 	Topics func(name string) bool
+	// Named are topics that the configuration names outright: one of them that
+	// the brokers do not list is asked for by name, and reported.
+	Named []string
 	// StartLatest begins at the high watermark of the topics that exist when
 	// a cluster is archived for the first time, instead of at log start.
 	StartLatest bool
@@ -61,14 +103,18 @@ type Options struct {
 	// Recheck tells that the engines were not stopped cleanly: of each stream,
 	// the segments of the ten minutes before its newest commit are hashed and
 	// indexed again, since an index that does not sync may have lost rows.
-	Recheck    bool
-	Compact    Compact
-	Collect    Collect
-	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
-	Writer     string // names this process in commits
-	Build      string
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Recheck bool
+	Compact Compact
+	Collect Collect
+	// StaleLeader is how long a leader is asked again before it is believed
+	// whose epoch is below that of a record that was seen: it may not know yet
+	// that it was deposed. 30 s if zero.
+	StaleLeader time.Duration
+	Memory      int64  // bytes of buffered records in the process; 80 MiB if zero
+	Writer      string // names this process in commits
+	Build       string
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -95,6 +141,9 @@ type Archiver struct {
 	troubles    map[cause]string
 	jobs        chan *job
 	rollups     sync.WaitGroup
+	guards      sync.WaitGroup
+	asking      int // guards that run
+	left        map[streamKey]leftover
 	backlog     []*job // cuts that no sealer has taken yet
 }
 
@@ -112,6 +161,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	if options.Discovery == 0 {
 		options.Discovery = 10 * time.Second
 	}
+	if options.StaleLeader == 0 {
+		options.StaleLeader = 30 * time.Second
+	}
 	admin, err := kafka.NewAdmin(options.Kafka)
 	if err != nil {
 		return nil, err
@@ -119,7 +171,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a := &Archiver{
 		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
-		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{},
+		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
 		jobs: make(chan *job),
 	}
 	a.changed = sync.NewCond(&a.mu)
@@ -137,6 +189,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 // it cannot go on.
 func (a *Archiver) Run(ctx context.Context) error {
 	defer a.admin.Close()
+	if err := a.tryStore(ctx); err != nil {
+		return err
+	}
 	if err := a.topics.connect(ctx); err != nil {
 		return err
 	}
@@ -162,6 +217,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { a.keepUp(tailing); return nil })
 	err = group.Wait()
 
+	a.guards.Wait()
 	a.finish()
 	consumer.Close()
 	stopWork()
@@ -221,6 +277,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		}
 		a.feedFresh(now)
 		a.cutDue(now)
+		a.askGuards(ctx, now)
 		a.changed.Broadcast()
 		a.mu.Unlock()
 		a.askBounds(ctx)
@@ -248,6 +305,7 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 		a.mu.Lock()
 		a.feedFresh(time.Now())
 		a.cutDue(time.Now())
+		a.askGuards(ctx, time.Now())
 		a.mu.Unlock()
 	}
 }
@@ -255,7 +313,10 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 // takeIn adds one fetch's part of a partition to its buffer.
 func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	p := a.partitions[b.TopicPartition]
-	if p == nil || p.stopped != "" || p.aside || p.seek {
+	if p != nil && errors.Is(b.Err, kafka.ErrTruncated) {
+		a.doubt(p, b.Err.Error()) // said once, whatever else goes on
+	}
+	if p == nil || p.stopped != "" || p.aside || p.seek || p.guard != passed {
 		return // a batch from before a seek would look like a jump
 	}
 	if !b.TopicID.IsZero() && b.TopicID != p.stream.TopicID {
@@ -269,8 +330,15 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		a.skimmed(p, b)
 	default:
 		a.clear(causeOfReading(b.TopicPartition))
+		n := p.trusted(b.Records)
+		rest := b.Records[n:]
+		b.Records = b.Records[:n]
 		a.held += p.take(b, now)
 		a.metrics.took(b)
+		if len(rest) > 0 {
+			a.doubt(p, fmt.Sprintf("the leader epoch rose to %d", rest[0].LeaderEpoch))
+			return
+		}
 	}
 	if b.Err != nil {
 		a.fetchFailed(p, b)
@@ -290,7 +358,7 @@ func (a *Archiver) reposition() {
 			a.consumer.Resume(key)
 			p.resume = false
 		}
-		if p.seek && p.stopped == "" && !p.aside {
+		if p.seek && p.stopped == "" && !p.aside && p.guard == passed {
 			a.consumer.Seek(key, kafka.Start{Offset: p.expected, LeaderEpoch: -1})
 			p.seek = false
 		}
@@ -311,11 +379,11 @@ func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var asked Sealed
-	targets := map[*partition]int64{}
+	targets := map[*partition]target{}
 	for _, p := range a.partitions {
-		if p.cuttable(p.decided) {
+		if p.cutEnd(p.decided) > p.head.Next { // also what is doubted now
 			p.sealTo = p.cutEnd(p.decided)
-			targets[p] = p.sealTo
+			targets[p] = target{p.sealTo, p.branch()}
 			asked.Partitions++
 			asked.Records += int64(p.decided)
 		}
@@ -381,7 +449,7 @@ func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	for topic, partitions := range bounds {
 		for number, b := range partitions {
 			p := a.partitions[kafka.TopicPartition{Topic: topic, Partition: number}]
-			if p == nil || p.stopped == "" && p.expected < b.HighWatermark {
+			if p == nil || p.stopped == "" && (p.expected < b.HighWatermark || p.guard != passed) {
 				return false
 			}
 		}
@@ -389,18 +457,26 @@ func (a *Archiver) tookIn(bounds map[string]map[int32]kafka.Offsets) bool {
 	return true
 }
 
+// target is what a Seal waits for.
+type target struct {
+	next   int64
+	branch int32
+}
+
 // reached tells whether every partition has been sealed so far as was asked. A
 // partition that was given up, or taken away, before that is an error.
-func (a *Archiver) reached(targets map[*partition]int64) (bool, error) {
+func (a *Archiver) reached(targets map[*partition]target) (bool, error) {
 	done := true
 	for p, target := range targets {
-		if p.head.Next >= target {
+		if p.head.Next >= target.next && p.branch() == target.branch {
 			continue
 		}
 		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
 		switch {
 		case !ours:
 			return false, schema.Errorf(schema.Unavailable, "%s went to another archiver before it was sealed; ask again", p.stream)
+		case p.branch() != target.branch:
+			return false, schema.Errorf(schema.Unavailable, "%s: Kafka holds another history than was read, it is archived as branch %d; ask again", p.stream, p.branch())
 		case p.stopped != "":
 			return false, schema.Errorf(schema.Unavailable, "%s is not archived any further: %s", p.stream, p.stopped)
 		}
@@ -419,12 +495,5 @@ func (a *Archiver) wakeAt(ctx context.Context) (stop func() bool) {
 	})
 }
 
-// pause sleeps, or returns early when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
+// pause sleeps; whoever calls it looks at ctx next.
+func pause(ctx context.Context, d time.Duration) { _ = retry.Sleep(ctx, d) }

@@ -3,10 +3,11 @@ package archiver_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
+	"log"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,39 +23,45 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for brokers more than they compute.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		log.Fatal(err)
+	}
+	embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...)
+}
 
 // rig is a set of real engines with an archiver's parts on them.
 type rig struct {
-	broker *embedded.Kafka
-	client *kgo.Client
-	store  *objstore.Store
-	book   *ledger.Ledger
-	index  *index.Index
-	rules  *extract.Rules
-	log    *slog.Logger
-	sql    func(t *testing.T, statement string) string // DB stands for the database
+	broker  *embedded.Kafka
+	client  *kgo.Client
+	store   *objstore.Store
+	book    *ledger.Ledger
+	index   *index.Index
+	through archiver.Index  // what an archiver sees of it; nil: itself
+	chain   archiver.Ledger // … and of the ledger
+	objects archiver.Store  // … and of the store
+	rules   *extract.Rules
+	log     *slog.Logger
+	sql     func(t *testing.T, statement string) string // DB stands for the database
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	if testing.Verbose() {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
-	broker := embeddedtest.Kafka(t)
-	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
-		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
-		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
-	must(t, err)
-	t.Cleanup(store.Close)
+	return rigOn(t, embeddedtest.Kafka(t))
+}
+
+func rigOn(t *testing.T, broker *embedded.Kafka) *rig {
+	t.Helper()
+	log := embeddedtest.Log()
+	store := objstoretest.Embedded(t)
 	addr, user, password := embeddedtest.ClickHouse(t)
 	database := embeddedtest.Database(t)
 	x, err := index.Open(index.Options{Addr: addr, Database: database, User: user, Password: password, Partition: "years", Logger: log})
@@ -81,19 +88,13 @@ func must(t *testing.T, err error) {
 }
 
 func (r *rig) kafka() kafka.Options {
-	return kafka.Options{
-		Brokers: []string{r.broker.Addr()}, ClientID: "annals-test", MetadataMaxAge: time.Second, Logger: r.log,
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: r.broker.User(), Password: r.broker.Password()},
-	}
+	options := embeddedtest.KafkaOptions(r.broker)
+	options.Logger = r.log
+	return options
 }
 
 // archive runs an archiver until stop is called, or the test ends.
 func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.Archiver, func()) {
-	t.Helper()
-	return r.archiveOn(t, r.book, change)
-}
-
-func (r *rig) archiveOn(t *testing.T, book archiver.Ledger, change func(*archiver.Options)) (*archiver.Archiver, func()) {
 	t.Helper()
 	options := archiver.Options{
 		Kafka: r.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
@@ -102,7 +103,19 @@ func (r *rig) archiveOn(t *testing.T, book archiver.Ledger, change func(*archive
 	if change != nil {
 		change(&options)
 	}
-	a, err := archiver.New(options, r.store, book, r.index, r.rules)
+	objects := r.objects
+	if objects == nil {
+		objects = r.store
+	}
+	book := r.chain
+	if book == nil {
+		book = r.book
+	}
+	x := r.through
+	if x == nil {
+		x = r.index
+	}
+	a, err := archiver.New(options, objects, book, x, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -318,8 +331,9 @@ func TestRecordsWhatKafkaDeletedFirst(t *testing.T) {
 		must(t, err)
 		gaps = append(gaps, entry.Commit.Gaps...)
 	}
-	if len(gaps) != 1 || gaps[0].Class != schema.GapBeforeLogStart || gaps[0].From != 10 || gaps[0].To != 25 {
-		t.Fatalf("gaps: %+v, want before_log_start 10–25", gaps)
+	if len(gaps) != 1 || gaps[0].Class != schema.GapBeforeLogStart || gaps[0].From != 10 || gaps[0].To != 25 ||
+		gaps[0].Evidence == nil || !strings.Contains(*gaps[0].Evidence, "log start 25") {
+		t.Fatalf("gaps: %+v, want before_log_start 10–25 with the broker's log start", gaps)
 	}
 }
 

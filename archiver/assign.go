@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -46,8 +47,11 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 	for i, key := range list {
 		if old := a.partitions[key]; old != nil {
 			a.held -= old.bytes
+			a.leave(old)
 		}
-		opened[i].resume = opened[i].stopped == "" // it may have been given up when it was ours before
+		a.takeUp(opened[i])
+		// It may have been given up, or doubted, when it was ours before.
+		opened[i].resume = opened[i].stopped == "" && opened[i].guard == passed
 		a.partitions[key] = opened[i]
 		starts[key] = kafka.Start{Offset: opened[i].expected, LeaderEpoch: -1}
 		if opened[i].stopped != "" {
@@ -67,7 +71,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		defer a.mu.Unlock()
 		a.clear(opening) // opened, or no longer ours to open
 	}()
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		p, err := a.open(ctx, key)
 		a.mu.Lock()
 		if err == nil {
@@ -82,8 +86,8 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		if schema.KindOf(err) == schema.Corrupt {
 			return a.unopened(key, err), nil // the others must not wait for it
 		}
-		if pause(ctx, wait); ctx.Err() != nil {
-			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ctx.Err(), err))
+		if ended := pauses.Wait(ctx); ended != nil {
+			return nil, fmt.Errorf("open partition %s: %w", key, errors.Join(ended, err))
 		}
 	}
 }
@@ -112,6 +116,9 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	}
 	p := newPartition(stream, head)
 	p.compacted, p.config = topic.compacted, topic.config
+	if head.Commit.Kind != schema.KindGenesis {
+		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()
+	}
 	return p, nil
 }
 
@@ -207,8 +214,10 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 	for _, key := range list {
 		if p := a.partitions[key]; p != nil {
 			a.held -= p.bytes
+			a.leave(p)
 			a.clear(causeOfSealing(p))
 			a.clear(causeOfReading(key))
+			a.clear(causeOfGuard(key))
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
 		}

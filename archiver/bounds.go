@@ -14,10 +14,9 @@ import (
 func (a *Archiver) fetchFailed(p *partition, b *kafka.Batch) {
 	key := b.TopicPartition
 	switch {
+	case errors.Is(b.Err, kafka.ErrTruncated): // doubted already
 	case errors.Is(b.Err, kafka.ErrTopicGone):
 		a.topics.look()
-	case errors.Is(b.Err, kafka.ErrTruncated):
-		a.giveUp(p, onKafka, b.Err)
 	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
 		p.ask, p.pause = true, true // the client would repeat the error as fast as it can
 	default: // a batch that cannot be decoded, for one: tried again every second, and said
@@ -50,6 +49,9 @@ func (a *Archiver) askBounds(ctx context.Context) {
 		case err != nil || !ok || bounds.Err != nil:
 			a.log.Warn("no answer to where the log starts and ends", "topic", key.Topic, "partition", key.Partition,
 				"offset", p.expected, "err", errors.Join(err, bounds.Err))
+		case bounds.HighWatermark < p.expected:
+			p.ask, p.aside = false, false
+			a.doubt(p, fmt.Sprintf("the log ends at %d, offset %d was reached", bounds.HighWatermark, p.expected))
 		case p.ask:
 			p.ask = false
 			a.overtaken(p, bounds, now)
@@ -81,23 +83,34 @@ func (a *Archiver) waitingForBounds() []string {
 }
 
 // overtaken records the offsets that Kafka deleted before they were read, and
-// reads on at log start. An offset beyond the high watermark means that the
-// log was truncated below what is archived; reading on would mix two
-// histories, so the partition stops, loudly.
+// reads on at log start.
 func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) {
-	p.resume, p.skim = true, nil
-	switch {
-	case bounds.LogStart > p.expected:
+	p.resume, p.seek, p.skim = true, true, nil
+	if bounds.LogStart > p.expected {
 		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
 			"from", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
 		p.logStart = bounds.LogStart
-		p.gap(bounds.LogStart, schema.GapBeforeLogStart, now)
-		p.seek = true
-	case bounds.HighWatermark < p.expected:
-		a.giveUp(p, onKafka, fmt.Errorf("the log ends at %d, the archive is at %d: it was truncated", bounds.HighWatermark, p.expected))
-	default:
-		p.seek = true
+		p.gap(bounds.LogStart, schema.GapBeforeLogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
 	}
+}
+
+// makeRoom drops what can be read again when nothing more can be cut: a buffer
+// whose partition is doubted, which may take long, else one that waits for an
+// open transaction.
+func (a *Archiver) makeRoom() {
+	var largest *partition
+	for _, p := range a.partitions {
+		if p.guard != passed && !p.sealing && p.bytes > 0 && (largest == nil || p.bytes > largest.bytes) {
+			largest = p
+		}
+	}
+	if largest == nil {
+		a.setAside()
+		return
+	}
+	a.held -= largest.discard(largest.head)
+	largest.resume = false
+	a.feed.restart(largest.stream, largest.head.Next)
 }
 
 // setAside makes room when nothing more can be cut: of the buffer with the most

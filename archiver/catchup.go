@@ -17,6 +17,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -103,7 +104,7 @@ func (c *catchup) run(ctx context.Context) error {
 }
 
 func (c *catchup) drain(ctx context.Context) {
-	wait := time.Second
+	pauses := retry.Between(time.Second, 30*time.Second)
 	for ctx.Err() == nil {
 		s, ok := c.take()
 		if !ok {
@@ -111,15 +112,15 @@ func (c *catchup) drain(ctx context.Context) {
 		}
 		done, err := c.stream(ctx, s)
 		if err != nil {
+			wait := pauses.Next()
 			if ctx.Err() == nil {
 				c.log.Warn("index is behind the ledger", "topic", s.Topic, "partition", s.Partition, "retry_in", wait.String(), "err", err)
 			}
 			c.compare(s)
 			pause(ctx, wait)
-			wait = min(2*wait, 30*time.Second)
 			continue
 		}
-		wait = time.Second
+		pauses.Reset()
 		if done.Commits > 0 && c.inserted != nil {
 			c.inserted()
 		}

@@ -37,7 +37,8 @@ func smallSegments(t *testing.T, hook func(r *rig, s schema.Stream, c *schema.Co
 	if hook != nil {
 		book.hook = func(c *schema.Commit) { hook(r, s, c) }
 	}
-	a, _ := r.archiveOn(t, book, func(o *archiver.Options) {
+	r.chain = book
+	a, _ := r.archive(t, func(o *archiver.Options) {
 		o.Compact = archiver.Compact{Every: time.Hour, Now: func() time.Time { return time.Now().Add(14 * 24 * time.Hour) }}
 	})
 	sent := 0

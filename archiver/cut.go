@@ -76,6 +76,7 @@ type job struct {
 	gaps   []schema.Gap
 	next   int64
 	base   int64
+	epoch  int32 // the leader epoch that the guard had passed
 }
 
 // rowsEnd is the offset behind the last row.
@@ -88,7 +89,7 @@ func (j *job) rowsEnd() int64 {
 
 // cut takes the first n rows of a buffer, all decided, for sealing.
 func (p *partition) cut(reason string, n int, now time.Time) *job {
-	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n)}
+	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch}
 	for _, g := range p.gaps {
 		if g.To <= j.next {
 			j.gaps = append(j.gaps, g)
@@ -117,7 +118,7 @@ func (a *Archiver) cutDue(now time.Time) {
 		}
 		if largest == nil {
 			if a.held >= a.options.Memory {
-				a.setAside()
+				a.makeRoom()
 			}
 			return
 		}
@@ -128,6 +129,9 @@ func (a *Archiver) cutDue(now time.Time) {
 // ready is how many rows may be cut: those that the index was given, so that
 // they need not be read from S3 for it; all decided ones while it is away.
 func (p *partition) ready(indexAway bool) int {
+	if p.guard != passed {
+		return 0
+	}
 	if indexAway {
 		return p.decided
 	}

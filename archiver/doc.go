@@ -11,9 +11,15 @@
 //
 // The data's way through the files:
 //
-//	topics.go     discovery: which topics, under which ID, with which configuration
+//	topics.go     discovery: which topics, under which ID
+//	config.go     the topics' configurations, and what they explain
 //	archiver.go   Options, Run, and the loop: poll, take in, feed, cut; Seal
+//	preflight.go  what a store must pass before anything is archived in it
 //	assign.go     what the group gives and takes; head, genesis, start
+//	guard.go      is the archive a prefix of the log? when that is asked
+//	hold.go       one archived record against Kafka's answers
+//	history.go    archived rows and pages of the log, compared
+//	diverge.go    the branch point, and the commit that begins a branch
 //	partition.go  one partition's buffer: gaps, verdicts, bytes
 //	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
 //	skim.go       a transaction larger than the budget: the markers first
@@ -33,7 +39,9 @@
 //
 // One goroutine, tail, polls and is the only one that moves fetch positions.
 // Archiver.mu guards the partitions and everything in them; changed, on it, is
-// broadcast whenever a head, a verdict or a partition changes. The group's
+// broadcast whenever a head, a verdict or a partition changes. Guards run in
+// goroutines of their own on what they were given; what they find out is
+// applied under mu by guarded, while their partition is not read or cut. The group's
 // callbacks run while tail waits in a poll or after Allow, never in between.
 // Sealers own a job: its rows are not changed any more, and what they find out
 // is applied under mu by settle, if the partition is still ours. The feed and

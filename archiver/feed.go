@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -48,7 +49,7 @@ type feed struct {
 	failed   error
 	lost     bool // rows were not inserted, and wait to be handed over again
 	retryAt  time.Time
-	wait     time.Duration
+	pauses   retry.Pauses // of failed
 }
 
 type streamKey struct {
@@ -115,6 +116,7 @@ func newFeed(pace Feed, x Index, rules Rules, c *catchup, m *metrics, log *slog.
 	return &feed{
 		pace: pace, index: x, rules: rules, catchup: c, metrics: m, log: log,
 		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
+		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
 }
 
@@ -129,7 +131,9 @@ func (a *Archiver) feedFresh(now time.Time) {
 	}
 	waiting := 0
 	for _, p := range a.partitions {
-		waiting += p.decided - p.fed
+		if p.guard == passed {
+			waiting += p.decided - p.fed
+		}
 	}
 	if !f.ready(waiting, now) {
 		return
@@ -137,7 +141,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 	skip := f.away(now)
 	var next item
 	for _, p := range a.partitions {
-		if p.fed == p.decided {
+		if p.fed == p.decided || p.guard != passed {
 			continue
 		}
 		room := f.pace.Rows - len(next.records)
@@ -152,6 +156,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 			next.records = append(next.records, &p.rows[i])
 		}
 		p.fed = to
+		p.shown = max(p.shown, p.fedTo())
 		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
 	}
 	if skip {
@@ -382,13 +387,13 @@ func (f *feed) outcome(ctx context.Context, err error) {
 	switch {
 	case err == nil && f.failed != nil:
 		f.log.Info("recovered", "with", "index")
-		f.failed, f.wait = nil, 0
+		f.failed = nil
+		f.pauses.Reset()
 	case err != nil:
 		if f.failed == nil {
 			f.log.Error("index does not take records; archiving goes on, search is behind", "err", err)
 		}
 		f.failed, f.lost = err, true
-		f.wait = min(max(2*f.wait, 500*time.Millisecond), 15*time.Second)
-		f.retryAt = time.Now().Add(f.wait)
+		f.retryAt = time.Now().Add(f.pauses.Next())
 	}
 }

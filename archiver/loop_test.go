@@ -29,7 +29,7 @@ func looping(next int64) (*Archiver, *partition) {
 	p := opened(next)
 	a := &Archiver{
 		cutAt: DefaultCut, log: log, options: Options{Memory: 1 << 20},
-		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{},
+		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
 	}
 	a.changed = sync.NewCond(&a.mu)
 	a.metrics = newMetrics(a, prometheus.NewRegistry())
@@ -44,11 +44,6 @@ func (a *Archiver) arrive(status schema.Status, producerID int64, n int) {
 		r := schema.Record{Offset: a.partitions[zero].expected, ProducerID: producerID, Status: status, Value: make([]byte, 256<<10)}
 		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
 	}
-}
-
-func (a *Archiver) arriveMarker(producerID int64) {
-	r := schema.Record{Offset: a.partitions[zero].expected, ProducerID: producerID, Status: schema.Control, Key: marker(1)}
-	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
 }
 
 func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
@@ -106,6 +101,10 @@ func TestLostWhileSetAsideIsReadAgain(t *testing.T) {
 	a.cutDue(time.Now().Add(time.Hour))
 	winner := ledger.Head{Commit: &schema.Commit{Seq: 1}, Next: 1}
 	a.settle(a.backlog[0], winner, index.SegmentRow{}, &ledger.LostError{Winner: winner}, 0)
+	if p.guard != doubted {
+		t.Error("the winner's chain is taken on without asking whether it is a prefix of the log")
+	}
+	a.guarded(&guard{p: p, stream: p.stream, head: winner}, finding{outcome: outcomeSame}, nil)
 	if !p.resume || !p.seek {
 		t.Errorf("resume %t, seek %t: nobody would ever read the partition again", p.resume, p.seek)
 	}
@@ -127,24 +126,54 @@ func TestSetAsideIsSaid(t *testing.T) {
 	}
 }
 
-func TestTruncatedLogStopsThePartition(t *testing.T) {
-	a, p := looping(100)
-	a.takeIn(&kafka.Batch{TopicPartition: zero, Err: fmt.Errorf("%w: reset to 50", kafka.ErrTruncated)}, time.Now())
-	a.arrive(schema.Committed, 0, 1)
-	if len(p.rows) > 0 || a.held != 0 {
-		t.Error("what came after the truncation was taken in: another history")
+// Whatever makes the history doubtful, nothing behind it is taken in, cut or
+// given to the index until a guard has passed.
+func TestDoubtedPartitionIsLeftAlone(t *testing.T) {
+	for name, doubt := range map[string]func(a *Archiver, p *partition){
+		"the client says so": func(a *Archiver, _ *partition) {
+			a.takeIn(&kafka.Batch{TopicPartition: zero, Err: fmt.Errorf("%w: reset to 50", kafka.ErrTruncated)}, time.Now())
+		},
+		"a leader epoch rises": func(a *Archiver, p *partition) {
+			later := schema.Record{Offset: p.expected, LeaderEpoch: 1, Status: schema.Committed}
+			a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{later}}, time.Now())
+		},
+	} {
+		a, p := looping(100)
+		a.arrive(schema.Committed, 0, 1)
+		doubt(a, p)
+		a.arrive(schema.Committed, 0, 1)
+		a.feedFresh(time.Now().Add(time.Hour))
+		a.cutDue(time.Now().Add(time.Hour))
+		if len(p.rows) != 1 || p.fed != 0 || len(a.backlog) != 0 || !p.pause || p.expected != 101 {
+			t.Errorf("%s: %d rows, %d fed, %d cuts, paused %t, at %d", name, len(p.rows), p.fed, len(a.backlog), p.pause, p.expected)
+		}
+		a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 1}}, finding{outcome: outcomeSame}, nil)
+		p.seek = false // the loop has done it
+		later := schema.Record{Offset: p.expected, LeaderEpoch: 1, Status: schema.Committed}
+		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{later}}, time.Now())
+		if len(p.rows) != 2 || !p.resume {
+			t.Errorf("%s: after the guard has passed: %d rows, resume %t", name, len(p.rows), p.resume)
+		}
 	}
-	if said := a.Health()["kafka"]; !strings.Contains(said, "truncated") {
-		t.Errorf("Health says %q", said)
+}
+
+// A doubt that takes long must not hold the whole budget.
+func TestDoubtedBufferGivesWay(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Committed, 0, 8)
+	a.doubt(p, "test")
+	a.cutDue(time.Now())
+	if a.held != 0 || len(p.rows) != 0 || p.guard != doubted || p.resume {
+		t.Errorf("%d bytes are held, guard %d, resume %t", a.held, p.guard, p.resume)
 	}
 }
 
 func TestGapThatGrowsWhileItIsSealed(t *testing.T) {
 	p := opened(0)
 	now := time.Now()
-	p.gap(100, schema.GapBeforeLogStart, now)
+	p.gap(100, schema.GapBeforeLogStart, "log start 100", now)
 	first := p.cut(cutAsked, 0, now)
-	p.gap(200, schema.GapBeforeLogStart, now) // overtaken again before the commit is there
+	p.gap(200, schema.GapBeforeLogStart, "log start 200", now) // overtaken again before the commit is there
 	p.release(0, ledger.Head{Commit: &schema.Commit{}, Next: first.next})
 	second := p.cut(cutAsked, 0, now)
 	if len(second.gaps) != 1 || second.gaps[0].From != 100 || second.gaps[0].To != 200 || second.base != 100 {

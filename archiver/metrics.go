@@ -24,6 +24,7 @@ type metrics struct {
 	joinedBytes prometheus.Counter
 	collected   *prometheus.CounterVec
 	freed       *prometheus.CounterVec
+	guards      *prometheus.CounterVec
 }
 
 func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
@@ -67,13 +68,18 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		freed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "annals_archiver_collected_bytes_total", Help: "Bytes of the objects deleted, by why.",
 		}, []string{"why"}),
+		guards: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_guards_total", Help: "Partitions held against their archive, by what was found.",
+		}, []string{"outcome"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits,
+		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
+			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
+			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
 			a.gauge("annals_archiver_lag_records", "Offsets between the high watermarks and what was taken in.", a.lag),
 			a.gauge("annals_archiver_open_transaction_seconds", "How long the oldest undecided record has waited for the end of its transaction.", a.openFor),
 			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
@@ -95,6 +101,24 @@ func (a *Archiver) lag() float64 {
 	var n int64
 	for _, p := range a.partitions {
 		n += max(p.highWatermark-p.expected, 0)
+	}
+	return float64(n)
+}
+
+func (a *Archiver) doubted() float64 {
+	return a.count(func(p *partition) bool { return p.guard != passed })
+}
+
+func (a *Archiver) unproven() float64 {
+	return a.count(func(p *partition) bool { return p.unknown != "" })
+}
+
+func (a *Archiver) count(is func(*partition) bool) float64 {
+	n := 0
+	for _, p := range a.partitions {
+		if is(p) {
+			n++
+		}
 	}
 	return float64(n)
 }

@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -50,6 +51,8 @@ type partition struct {
 	cutAt   time.Time // when it was made: nothing that stayed is older
 	sealTo  int64     // somebody asked to seal up to here
 
+	doubts
+
 	stopped   string     // why it is not archived any further; empty: it is
 	stoppedBy dependency // what is to blame for it
 
@@ -85,9 +88,7 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 		if record.Offset < p.expected {
 			continue
 		}
-		if record.Offset > p.expected {
-			p.gap(record.Offset, p.classOf(record.Offset), now)
-		}
+		p.jump(record.Offset, now)
 		p.add(record, now)
 	}
 	p.settle(now)
@@ -164,26 +165,32 @@ func (p *partition) truncate() int64 {
 	return freed
 }
 
-// classOf says what can be known of the offsets between the expected one and
-// the one that came.
-func (p *partition) classOf(came int64) schema.GapClass {
+// jump records that the offsets up to the one that came were not served, and
+// from which answers it follows: those below the log's start were deleted,
+// those above it are another matter.
+func (p *partition) jump(came int64, now time.Time) {
+	if start := min(p.logStart, came); start > p.expected {
+		p.gap(start, schema.GapBeforeLogStart, fmt.Sprintf("fetch: log start %d", p.logStart), now)
+	}
 	switch {
-	case p.logStart >= came:
-		return schema.GapBeforeLogStart
+	case p.expected == came:
 	case p.compacted:
-		return schema.GapCleaned
+		p.gap(came, schema.GapCleaned, "fetch: skipped; cleanup.policy has compact", now)
+	case p.config == nil:
+		p.gap(came, schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy unknown", p.logStart), now)
 	default:
-		return schema.GapUnexplained
+		p.gap(came, schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy has no compact", p.logStart), now)
 	}
 }
 
-// gap records that [expected, to) was not served.
-func (p *partition) gap(to int64, class schema.GapClass, now time.Time) {
+// gap records that [expected, to) was not served. Of a gap that grows, the last
+// answer is the evidence: it speaks of the log as it is now.
+func (p *partition) gap(to int64, class schema.GapClass, evidence string, now time.Time) {
 	p.touch(now)
 	if n := len(p.gaps); n > 0 && p.gaps[n-1].To == p.expected && p.gaps[n-1].Class == class {
-		p.gaps[n-1].To = to
+		p.gaps[n-1].To, p.gaps[n-1].Evidence = to, &evidence
 	} else {
-		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to})
+		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to, Evidence: &evidence})
 	}
 	p.expected = to
 }
@@ -204,15 +211,17 @@ func (p *partition) cutEnd(n int) int64 {
 }
 
 // cuttable tells whether a cut of the first n rows would cover anything.
-func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next }
+func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next && p.guard == passed }
 
-// discard forgets everything above the head and asks for it again. It returns
-// the bytes it held.
+// discard forgets everything above the head and asks for it again; what is
+// doubted, and what was asked to be sealed, stays so. It returns the bytes it
+// held.
 func (p *partition) discard(head ledger.Head) int64 {
 	held := p.bytes
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
+	fresh.doubts, fresh.sealTo = p.doubts, p.sealTo
 	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held

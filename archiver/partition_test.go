@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +137,17 @@ func TestGapClasses(t *testing.T) {
 	}
 }
 
+// Offsets that the log's start has passed are not unexplained because others,
+// above it, are.
+func TestGapAcrossTheLogStart(t *testing.T) {
+	p := opened(5)
+	p.take(&kafka.Batch{Records: []schema.Record{{Offset: 10, Status: schema.Committed}}, LogStart: 8}, time.Now())
+	want := []schema.Gap{{Class: schema.GapBeforeLogStart, From: 5, To: 8}, {Class: schema.GapUnexplained, From: 8, To: 10}}
+	if !slices.Equal(p.gaps, want) {
+		t.Errorf("%+v, want %+v", p.gaps, want)
+	}
+}
+
 func TestCutDue(t *testing.T) {
 	c := Cut{Bytes: 1000, MinBytes: 400, Age: time.Minute, MaxAge: time.Hour}
 	now := time.Now()
@@ -160,6 +173,31 @@ func TestCutDue(t *testing.T) {
 		}
 		if got := c.due(p, p.decided, now); got != x.want {
 			t.Errorf("%s: %q, want %q", name, got, x.want)
+		}
+	}
+}
+
+// The class of a gap, and its evidence, follow from what the broker answered.
+func TestGapsSayWhatTheyFollowFrom(t *testing.T) {
+	config := &schema.Digest{}
+	for name, x := range map[string]struct {
+		logStart  int64
+		compacted bool
+		config    *schema.Digest
+		class     schema.GapClass
+		evidence  string
+	}{
+		"the log starts behind":  {20, true, config, schema.GapBeforeLogStart, "log start 20"},
+		"compacted":              {3, true, config, schema.GapCleaned, "has compact"},
+		"not compacted":          {3, false, config, schema.GapUnexplained, "log start 3, cleanup.policy has no compact"},
+		"configuration not seen": {3, false, nil, schema.GapUnexplained, "cleanup.policy unknown"},
+	} {
+		p := opened(10)
+		p.compacted, p.config = x.compacted, x.config
+		p.take(&kafka.Batch{LogStart: x.logStart, Records: []schema.Record{{Offset: 20, Status: schema.Committed}}}, time.Now())
+		if len(p.gaps) != 1 || p.gaps[0].From != 10 || p.gaps[0].To != 20 || p.gaps[0].Class != x.class ||
+			p.gaps[0].Evidence == nil || !strings.Contains(*p.gaps[0].Evidence, x.evidence) {
+			t.Errorf("%s: %+v, want %s with %q", name, p.gaps, x.class, x.evidence)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -72,6 +73,7 @@ func (a *Archiver) sealer(ctx context.Context) {
 // the chain no longer stands where the buffer begins; any other error means
 // that these rows cannot be sealed by this process.
 func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, index.SegmentRow, error) {
+	a.explain(ctx, j)
 	a.mu.Lock()
 	head, p := j.p.head, j.p
 	c := a.commit(schema.KindGap, p.stream, head)
@@ -115,8 +117,9 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 }
 
 // append commits. When somebody else took the seq, and only the seq — the
-// chain stands where our buffer begins, on the same branch — it is tried again
-// at the next one, as a new attempt.
+// chain stands where our buffer begins, on the same branch, and the log is
+// the one that was read: same topic ID, no later leader epoch — it is tried
+// again at the next one, as a new attempt.
 func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *schema.Commit) (ledger.Head, error) {
 	for {
 		var now ledger.Head
@@ -133,12 +136,25 @@ func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *sche
 		if headErr != nil {
 			return head, headErr
 		}
-		if newest.Next != c.Base || newest.Commit.Branch != c.Branch {
+		if newest.Next != c.Base || newest.Commit.Branch != c.Branch || !a.sameLog(j) {
 			return newest, err
 		}
 		digest := newest.Digest
 		head, c.Attempt, c.Seq, c.Previous = newest, uuid.NewString(), newest.Commit.Seq+1, &digest
 	}
+}
+
+// sameLog tells whether a cut's partition is still ours, of the topic in force,
+// and was not doubted since.
+func (a *Archiver) sameLog(j *job) bool {
+	s := j.p.stream
+	if id, ok := a.topics.idOf(s.Topic); !ok || id != s.TopicID {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ours := a.partitions[kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}] == j.p
+	return ours && j.p.guard == passed && j.p.epoch == j.epoch
 }
 
 func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) {
@@ -154,7 +170,7 @@ func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) 
 // patiently repeats what can pass, with growing pauses, and says so in Health.
 func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
 	what := causeOfSealing(j.p)
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 15*time.Second); ; pause(ctx, pauses.Next()) {
 		err := do()
 		kind := schema.KindOf(err)
 		passing := err != nil && (kind == schema.Unavailable || kind == schema.Exhausted || kind == schema.Permission)
@@ -171,7 +187,6 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 		if !passing || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, wait/2+time.Duration(time.Now().UnixNano())%(wait/2+1))
 	}
 }
 
@@ -245,6 +260,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 		a.feed.restart(p.stream, head.Next)
 		a.catchup.compare(p.stream) // the winner may have died before it told the index
 		a.held -= p.discard(head)
+		a.doubt(p, "another archiver committed first")
 	default:
 		a.giveUp(p, onStore, err)
 	}

@@ -1,20 +1,17 @@
 package archiver
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
-	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // topic is one archived incarnation.
@@ -28,14 +25,6 @@ type topic struct {
 	latestBelow int32
 }
 
-// TopicState says whether a topic is archived and, if not, why.
-type TopicState struct {
-	Name     string
-	ID       schema.TopicID
-	Archived bool
-	Reason   string
-}
-
 // topics finds topics, notices when one is recreated, and keeps their
 // configuration in the archive.
 type topics struct {
@@ -47,6 +36,7 @@ type topics struct {
 	known   map[string]topic
 	refused map[string]string
 	first   bool // no stream of this cluster is archived yet, and this is the first listing
+	hidden  hidden
 }
 
 func newTopics(a *Archiver) *topics {
@@ -63,7 +53,7 @@ func (t *topics) look() {
 
 // connect learns the cluster's ID, patiently.
 func (t *topics) connect(ctx context.Context) error {
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		err := t.identify(ctx)
 		if err == nil || schema.KindOf(err) == schema.Invalid {
 			return err
@@ -71,7 +61,7 @@ func (t *topics) connect(ctx context.Context) error {
 		t.a.mu.Lock()
 		t.a.trouble(cause{onKafka, "start"}, err)
 		t.a.mu.Unlock()
-		if pause(ctx, wait); ctx.Err() != nil {
+		if pauses.Wait(ctx) != nil {
 			return nil
 		}
 	}
@@ -102,6 +92,7 @@ func (t *topics) identify(ctx context.Context) error {
 func (t *topics) watch(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	listings := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,6 +109,9 @@ func (t *topics) watch(ctx context.Context) error {
 			t.a.trouble(cause{onKafka, "listing topics"}, err)
 		}
 		t.a.mu.Unlock()
+		if listings++; err == nil && listings%configEvery == 0 {
+			t.lookAtConfigs(ctx)
+		}
 		timer.Reset(t.a.options.Discovery)
 	}
 }
@@ -133,7 +127,8 @@ func (t *topics) list(ctx context.Context) error {
 	if cluster.ID != t.cluster {
 		return schema.Errorf(schema.Unavailable, "the brokers now belong to cluster %s, this process archives %s: restart it", cluster.ID, t.cluster)
 	}
-	added, gone := t.changes(cluster)
+	unlisted := t.unlisted(asking, cluster)
+	added, gone := t.changes(cluster, unlisted)
 	if len(gone) > 0 {
 		t.forget(gone)
 	}
@@ -143,11 +138,14 @@ func (t *topics) list(ctx context.Context) error {
 	return nil
 }
 
-func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
+// changes notes what is new and what is gone. unlisted are topics that the
+// listing leaves out, with the reason.
+func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (added, gone []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen := map[string]bool{}
 	clear(t.refused)
+	maps.Copy(t.refused, unlisted)
 	for _, listed := range cluster.Topics {
 		if reason := t.refusal(listed); reason != "" {
 			t.refused[listed.Name] = reason
@@ -173,8 +171,13 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 	}
 	for name := range t.known {
 		if !seen[name] {
-			t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
+			if reason, ok := t.refused[name]; ok {
+				t.a.log.Warn("topic is not archived any further", "topic", name, "topic_id", t.known[name].id.String(), "why", reason)
+			} else {
+				t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
+			}
 			delete(t.known, name)
+			t.hidden.vanished(name)
 			gone = append(gone, name)
 		}
 	}
@@ -185,14 +188,18 @@ func (t *topics) changes(cluster kafka.Cluster) (added, gone []string) {
 // refusal says why a topic is not archived, or "".
 func (t *topics) refusal(listed kafka.Topic) string {
 	switch {
-	case listed.Internal:
+	case listed.Internal, listed.Name == "__consumer_offsets", listed.Name == "__transaction_state":
 		return "internal to Kafka"
 	case t.a.options.Topics != nil && !t.a.options.Topics(listed.Name):
 		return "excluded by the configuration"
+	case listed.Access == kafka.NoDescribe:
+		return "no Describe: the archiver's Kafka user may not see it"
+	case listed.Access == kafka.NoRead:
+		return "no Read: the archiver's Kafka user may see it, but not read it"
 	case listed.Err != nil:
-		return fmt.Sprintf("not archived: no Describe or Read (%v)", listed.Err)
+		return "the brokers answer: " + listed.Err.Error()
 	case listed.ID.IsZero():
-		return "not archived: the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
+		return "the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
 	default:
 		return ""
 	}
@@ -235,6 +242,14 @@ func (t *topics) get(ctx context.Context, name string) (topic, error) {
 	return known, nil
 }
 
+// idOf is the topic's ID by the last listing.
+func (t *topics) idOf(name string) (schema.TopicID, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, ok := t.known[name]
+	return known.id, ok
+}
+
 // recordedConfig is what stands under topics/: what it takes to read the
 // topic's records in ten years.
 type recordedConfig struct {
@@ -255,40 +270,21 @@ func (t *topics) describe(ctx context.Context, name string, known *topic) error 
 		known.configKnown = true
 		return nil
 	}
-	raw, err := json.Marshal(entries)
-	if err != nil {
-		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
-	}
-	digest := schema.Digest(sha256.Sum256(raw))
-	now := time.Now().UTC()
-	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}); err != nil {
-		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
-	}
-	_, err = t.a.store.PutIfAbsent(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), body.Bytes())
-	if err != nil && !errors.Is(err, objstore.ErrExists) {
-		return err
-	}
-	known.config, known.configKnown = &digest, true
-	for _, entry := range entries {
-		if entry.Key == "cleanup.policy" {
-			known.compacted = strings.Contains(entry.Value, "compact")
-		}
-	}
-	return nil
+	return t.record(ctx, name, known, entries)
 }
 
-// Topics returns every topic of the last listing and whether it is archived.
-func (a *Archiver) Topics() []TopicState {
+// Topics returns every topic of the last listing, and those that are known to
+// be missing in it, and whether each is archived.
+func (a *Archiver) Topics() answer.Listing {
 	a.topics.mu.Lock()
 	defer a.topics.mu.Unlock()
-	var list []TopicState
+	list := answer.Listing{Hidden: a.topics.hidden.blind}
 	for name, known := range a.topics.known {
-		list = append(list, TopicState{Name: name, ID: known.id, Archived: true})
+		list.Topics = append(list.Topics, answer.TopicState{Topic: name, TopicID: known.id, Archived: true})
 	}
 	for name, reason := range a.topics.refused {
-		list = append(list, TopicState{Name: name, Reason: reason})
+		list.Topics = append(list.Topics, answer.TopicState{Topic: name, Reason: reason})
 	}
-	slices.SortFunc(list, func(x, y TopicState) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(list.Topics, func(x, y answer.TopicState) int { return strings.Compare(x.Topic, y.Topic) })
 	return list
 }

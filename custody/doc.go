@@ -34,7 +34,7 @@
 // Where to look:
 //
 //	export.go        Options, Exporter, Export: the order of the work
-//	request.go       Request and what it may ask for
+//	request.go       what a request may ask for
 //	plan.go          which streams and offsets a request means
 //	statement.go     what the ledger says of a partition
 //	records.go       rows from segments into Parquet and JSON Lines
@@ -43,7 +43,7 @@
 //	scope.go         data/scope.json, which ties the bag together
 //	bag.go           tar, manifests, tag files
 //	spool.go         bounded temporary files
-//	lineage.go       shapes of the report's lineage
+//	lineage.go       a trace as the report's steps
 //	report.go        data/report/report.html
 //	unpack.go        Unpack
 //	verify.go        Verify: files and hashes

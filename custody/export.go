@@ -13,30 +13,43 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // DefaultSpoolBytes is the room for one export's temporary files.
 const DefaultSpoolBytes = 32 << 30
 
-// Store is where segments and commits are read. *objstore.Store is one.
+// Store is where segments and commits are read. *objstore.Store is one. NotFound
+// and Corrupt end an export, for the ledger names what is read; what passes the
+// store repeats itself. Calls may be concurrent.
 type Store interface {
 	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
 	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
 }
 
-// Ledger says what is archived. *ledger.Ledger is one.
+// Ledger says what is archived. *ledger.Ledger is one. Corrupt is a chain that does
+// not hold. Nothing is retried: an export that failed is asked for again. Calls
+// may be concurrent.
 type Ledger interface {
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 	Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error)
 }
 
+// Traces finds the records of a trace and how they follow from one another.
+// query.Engine is one.
+type Traces interface {
+	// Trace gives the hops of a trace in causal order, sealed or not, as far as
+	// who may see them: which are sealed, the ledger decides. NotFound if there
+	// is none.
+	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
+}
+
 // Options are what an Exporter works with.
 type Options struct {
-	Store    Store
-	Ledger   Ledger
-	Traces   Traces   // nil: traces cannot be exported
-	Lineages Lineages // nil: reports have no lineage
+	Store  Store
+	Ledger Ledger
+	Traces Traces // nil: traces cannot be exported
 
 	// TempDir is where an export keeps files until they are sent: the lines of
 	// JSON of all records, and the Parquet file and the segment that it is at.
@@ -86,9 +99,9 @@ func New(options Options) (*Exporter, error) {
 // request that means nothing, NotFound when nothing matches, Conflict when what
 // matches is not sealed yet, Exhausted beyond a bound, Corrupt when the archive
 // does not hold what the ledger says.
-func (e *Exporter) Export(ctx context.Context, who policy.Principal, r Request, w io.Writer) (err error) {
+func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.ExportRequest, w io.Writer) (err error) {
 	began := e.options.Now()
-	if err := r.check(); err != nil {
+	if err := check(&r); err != nil {
 		return err
 	}
 	p, err := e.plan(ctx, who, &r)
@@ -122,7 +135,7 @@ func (e *Exporter) Export(ctx context.Context, who policy.Principal, r Request, 
 // export is one export while it runs.
 type export struct {
 	*Exporter
-	request *Request
+	request *answer.ExportRequest
 	plan    *plan
 	window  window
 	scope   scope
@@ -134,10 +147,10 @@ type export struct {
 	held    map[schema.Coordinates]*struct{} // of a trace: what is in the bag
 }
 
-func (e *Exporter) begin(r *Request, p *plan, temporary *spool, w io.Writer) (*export, error) {
-	j := &export{Exporter: e, request: r, plan: p, window: r.window(), spool: temporary}
+func (e *Exporter) begin(r *answer.ExportRequest, p *plan, temporary *spool, w io.Writer) (*export, error) {
+	j := &export{Exporter: e, request: r, plan: p, window: windowOf(r), spool: temporary}
 	j.scope = scope{
-		Format: Format, Query: r.query(p.traceID), Unsealed: p.unsealed, Superseded: p.superseded,
+		Format: Format, Query: queryOf(r, p.traceID), Unsealed: p.unsealed, Superseded: p.superseded,
 		Older: append([]incarnation{}, p.older...), Streams: make([]streamScope, len(p.streams)),
 	}
 	for i := range p.streams {
@@ -188,7 +201,7 @@ func (j *export) run(ctx context.Context, who policy.Principal) (err error) {
 }
 
 // info is bag-info.txt: what differs between two exports of the same.
-func (e *Exporter) info(who policy.Principal, r *Request, s *scope, began time.Time) []infoField {
+func (e *Exporter) info(who policy.Principal, r *answer.ExportRequest, s *scope, began time.Time) []infoField {
 	fields := []infoField{
 		{"Bagging-Date", began.UTC().Format(time.DateOnly)},
 		{"Bag-Software-Agent", oneLine(e.options.Agent)},

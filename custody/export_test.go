@@ -20,6 +20,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 var day = time.Date(2024, 1, 2, 14, 15, 0, 0, time.UTC)
@@ -131,7 +132,7 @@ func holds(t testing.TB, dir string, want []*schema.Record) {
 
 func TestTopicsAreExportedWhole(t *testing.T) {
 	a, all := filled(t)
-	dir := a.export(a.exporter(nil), policy.Everything(), custody.Request{Topics: []string{"payments", "orders", "orders"}, Case: "4711"})
+	dir := a.export(a.exporter(nil), policy.Everything(), answer.ExportRequest{Topics: []string{"payments", "orders", "orders"}, Case: "4711"})
 	holds(t, dir, all)
 	report := sound(t, dir)
 	var orders int64
@@ -168,7 +169,7 @@ func TestTopicsAreExportedWhole(t *testing.T) {
 
 func TestTimeRangesEndBeforeTheirEnd(t *testing.T) {
 	a, all := filled(t)
-	request := custody.Request{Topics: []string{"orders"}, From: day.Add(3 * time.Second), To: day.Add(time.Hour + 2*time.Second)}
+	request := answer.ExportRequest{Topics: []string{"orders"}, From: day.Add(3 * time.Second), To: day.Add(time.Hour + 2*time.Second)}
 	var want []*schema.Record
 	for _, r := range all {
 		if r.Topic == "orders" && r.Timestamp >= request.From.UnixMilli() && r.Timestamp < request.To.UnixMilli() {
@@ -183,7 +184,7 @@ func TestTimeRangesEndBeforeTheirEnd(t *testing.T) {
 func TestSameQuestionSameAnswer(t *testing.T) {
 	a, _ := filled(t)
 	e := a.exporter(nil)
-	request := custody.Request{Topics: []string{"orders", "payments"}, To: day.Add(90 * time.Minute)}
+	request := answer.ExportRequest{Topics: []string{"orders", "payments"}, To: day.Add(90 * time.Minute)}
 	one, other := a.export(e, policy.Everything(), request), a.export(e, policy.Everything(), request)
 	names := filesOf(t, one)
 	if !reflect.DeepEqual(names, filesOf(t, other)) {
@@ -215,7 +216,7 @@ func TestTracesAreExportedFromTheLatestView(t *testing.T) {
 	set, err := policy.Topics("ord*")
 	must(t, err)
 	who := policy.Principal{Name: "auditor\nX: y", Topics: set}
-	dir := a.export(a.exporter(func(o *custody.Options) { o.Traces, o.Lineages = x, x }), who, custody.Request{TraceID: "T-1"})
+	dir := a.export(a.exporter(func(o *custody.Options) { o.Traces = x }), who, answer.ExportRequest{TraceID: "T-1"})
 	holds(t, dir, []*schema.Record{first, second})
 	sound(t, dir)
 	html := string(readFile(t, dir, "data/report/report.html"))
@@ -238,28 +239,28 @@ func TestRefusals(t *testing.T) {
 	e := a.exporter(func(o *custody.Options) { o.Traces = x })
 	nobody := policy.Principal{Name: "nobody"}
 	for name, c := range map[string]struct {
-		request custody.Request
+		request answer.ExportRequest
 		who     policy.Principal
 		trace   *traces
 		want    schema.Kind
 	}{
 		"nothing":           {want: schema.Invalid},
-		"both":              {request: custody.Request{TraceID: "t", Topics: []string{"orders"}}, want: schema.Invalid},
-		"trace and time":    {request: custody.Request{TraceID: "t", From: day}, want: schema.Invalid},
-		"backwards":         {request: custody.Request{Topics: []string{"orders"}, From: day, To: day}, want: schema.Invalid},
-		"many topics":       {request: custody.Request{Topics: make([]string, custody.MaxTopics+1)}, want: schema.Invalid},
-		"case of two lines": {request: custody.Request{Topics: []string{"orders"}, Case: "a\nb"}, want: schema.Invalid},
-		"unknown topic":     {request: custody.Request{Topics: []string{"orders", "other"}}, want: schema.NotFound},
-		"hidden topic":      {request: custody.Request{Topics: []string{"orders"}}, who: nobody, want: schema.NotFound},
-		"empty range":       {request: custody.Request{Topics: []string{"orders"}, To: day.Add(-time.Hour)}, want: schema.NotFound},
-		"hidden trace":      {request: custody.Request{TraceID: "t"}, who: nobody, trace: traceOf("t", all[0]), want: schema.NotFound},
-		"fresh trace":       {request: custody.Request{TraceID: "t"}, trace: traceOf("t", fresh), want: schema.Conflict},
+		"both":              {request: answer.ExportRequest{TraceID: "t", Topics: []string{"orders"}}, want: schema.Invalid},
+		"trace and time":    {request: answer.ExportRequest{TraceID: "t", From: day}, want: schema.Invalid},
+		"backwards":         {request: answer.ExportRequest{Topics: []string{"orders"}, From: day, To: day}, want: schema.Invalid},
+		"many topics":       {request: answer.ExportRequest{Topics: make([]string, custody.MaxTopics+1)}, want: schema.Invalid},
+		"case of two lines": {request: answer.ExportRequest{Topics: []string{"orders"}, Case: "a\nb"}, want: schema.Invalid},
+		"unknown topic":     {request: answer.ExportRequest{Topics: []string{"orders", "other"}}, want: schema.NotFound},
+		"hidden topic":      {request: answer.ExportRequest{Topics: []string{"orders"}}, who: nobody, want: schema.NotFound},
+		"empty range":       {request: answer.ExportRequest{Topics: []string{"orders"}, To: day.Add(-time.Hour)}, want: schema.NotFound},
+		"hidden trace":      {request: answer.ExportRequest{TraceID: "t"}, who: nobody, trace: traceOf("t", all[0]), want: schema.NotFound},
+		"fresh trace":       {request: answer.ExportRequest{TraceID: "t"}, trace: traceOf("t", fresh), want: schema.Conflict},
 		"cut trace": {
-			request: custody.Request{TraceID: "t"}, want: schema.Exhausted,
-			trace: &traces{found: custody.TraceRecords{TraceID: "t", Truncated: true}},
+			request: answer.ExportRequest{TraceID: "t"}, want: schema.Exhausted,
+			trace: &traces{found: answer.Trace{TraceID: "t", Truncated: true}},
 		},
 		"a record that is not there": {
-			request: custody.Request{TraceID: "t"}, want: schema.Corrupt,
+			request: answer.ExportRequest{TraceID: "t"}, want: schema.Corrupt,
 			trace: traceOf("t", &schema.Record{Topic: "orders", TopicID: all[0].TopicID, Partition: 1, Offset: 13}),
 		},
 	} {
@@ -291,12 +292,12 @@ func TestDamagedSegmentsAreNamed(t *testing.T) {
 	raw := readFile(t, a.dir, part.Ref.Key)
 	raw[len(raw)/2] ^= 1
 	writeFile(t, a.dir, part.Ref.Key, raw)
-	err = a.exporter(nil).Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, new(bytes.Buffer))
+	err = a.exporter(nil).Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, new(bytes.Buffer))
 	if schema.KindOf(err) != schema.Corrupt || !strings.Contains(err.Error(), part.Ref.Key) {
 		t.Errorf("a changed byte: %v", err)
 	}
 	must(t, a.store.Delete(t.Context(), part.Ref.Key))
-	err = a.exporter(nil).Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, new(bytes.Buffer))
+	err = a.exporter(nil).Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, new(bytes.Buffer))
 	if err == nil || !strings.Contains(err.Error(), part.Ref.Key) {
 		t.Errorf("a missing segment: %v", err)
 	}
@@ -306,7 +307,7 @@ func TestSpoolIsBounded(t *testing.T) {
 	a, _ := filled(t)
 	var out bytes.Buffer
 	e := a.exporter(func(o *custody.Options) { o.SpoolBytes = 20_000 })
-	err := e.Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, &out)
+	err := e.Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, &out)
 	var hinted *schema.Error
 	if schema.KindOf(err) != schema.Exhausted || !errors.As(err, &hinted) || hinted.Hint == "" {
 		t.Errorf("got %v", err)
@@ -318,12 +319,12 @@ func TestBrokenReadersEndExports(t *testing.T) {
 	e := a.exporter(nil)
 	r, w := io.Pipe()
 	must(t, r.CloseWithError(errGone))
-	if err := e.Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, w); !errors.Is(err, errGone) {
+	if err := e.Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, w); !errors.Is(err, errGone) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := e.Export(ctx, policy.Everything(), custody.Request{Topics: []string{"orders"}}, io.Discard); !errors.Is(err, context.Canceled) {
+	if err := e.Export(ctx, policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -353,7 +354,7 @@ func TestAnyRecordSurvives(t *testing.T) {
 			}))
 		}
 		a.seal()
-		dir := a.export(a.exporter(nil), policy.Everything(), custody.Request{Topics: []string{topic}})
+		dir := a.export(a.exporter(nil), policy.Everything(), answer.ExportRequest{Topics: []string{topic}})
 		holds(t, dir, all)
 		if report := sound(t, dir); report.Tied != int64(len(all)) {
 			rt.Fatalf("%d of %d records are tied to their commit", report.Tied, len(all))

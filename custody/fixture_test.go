@@ -20,9 +20,11 @@ import (
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
@@ -57,17 +59,11 @@ type stream struct {
 
 func newArchive(t testing.TB) *archive {
 	t.Helper()
-	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
-		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
-		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
-	must(t, err)
-	t.Cleanup(store.Close)
+	store, folder := objstoretest.EmbeddedIn(t)
 	rules, err := extract.New(extract.Options{})
 	must(t, err)
 	return &archive{
-		t: t, dir: filepath.Join(at.Dir, at.Prefix), store: store, book: ledger.New(store, nil), rules: rules,
+		t: t, dir: folder, store: store, book: ledger.New(store, nil), rules: rules,
 		streams: map[string]*stream{}, clock: time.Date(2024, 6, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
@@ -195,27 +191,19 @@ func (a *archive) diverge(s *stream, point int64) {
 }
 
 // traces names records of a trace as an index would.
-type traces struct {
-	found   custody.TraceRecords
-	lineage custody.Lineage
-}
+type traces struct{ found answer.Trace }
 
-func (x *traces) TraceRecords(context.Context, policy.Principal, string) (*custody.TraceRecords, error) {
+func (x *traces) Trace(context.Context, policy.Principal, answer.TraceRequest) (*answer.Trace, error) {
 	return &x.found, nil
 }
 
-func (x *traces) Lineage(context.Context, policy.Principal, string) (*custody.Lineage, error) {
-	return &x.lineage, nil
-}
-
 func traceOf(id string, records ...*schema.Record) *traces {
-	x := &traces{found: custody.TraceRecords{TraceID: id}}
+	x := &traces{found: answer.Trace{TraceID: id}}
 	for _, r := range records {
-		x.found.Records = append(x.found.Records, custody.TraceRecord{Position: r.Position(), Topic: r.Topic})
-		x.lineage.Steps = append(x.lineage.Steps, custody.Step{
-			Record:    schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
-			Timestamp: time.UnixMilli(r.Timestamp), Stage: schema.StageIngestion, Service: "svc",
-		})
+		x.found.Hops = append(x.found.Hops, answer.Hop{Hit: answer.Hit{
+			Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Branch: r.Branch, Offset: r.Offset,
+			Timestamp: r.Timestamp, Status: schema.Committed, Stage: schema.StageIngestion, Service: "svc",
+		}})
 	}
 	return x
 }
@@ -238,7 +226,7 @@ func (a *archive) exporter(change func(*custody.Options)) *custody.Exporter {
 }
 
 // export writes a bag and unpacks it.
-func (a *archive) export(e *custody.Exporter, who policy.Principal, r custody.Request) string {
+func (a *archive) export(e *custody.Exporter, who policy.Principal, r answer.ExportRequest) string {
 	a.t.Helper()
 	var stream bytes.Buffer
 	must(a.t, e.Export(a.t.Context(), who, r, &stream))

@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // maxSources bounds the segments that one export reads.
@@ -39,7 +40,7 @@ type pick struct {
 	offsets []int64
 }
 
-func (e *Exporter) plan(ctx context.Context, who policy.Principal, r *Request) (*plan, error) {
+func (e *Exporter) plan(ctx context.Context, who policy.Principal, r *answer.ExportRequest) (*plan, error) {
 	var p *plan
 	var err error
 	if r.TraceID != "" {
@@ -67,7 +68,7 @@ func (e *Exporter) plan(ctx context.Context, who policy.Principal, r *Request) (
 }
 
 // planTopics takes the newest incarnation of each topic.
-func (e *Exporter) planTopics(ctx context.Context, who policy.Principal, r *Request) (*plan, error) {
+func (e *Exporter) planTopics(ctx context.Context, who policy.Principal, r *answer.ExportRequest) (*plan, error) {
 	found := map[string]map[schema.TopicID][]*ledger.View{}
 	for s, err := range e.options.Ledger.Streams(ctx) {
 		if err != nil {
@@ -86,7 +87,7 @@ func (e *Exporter) planTopics(ctx context.Context, who policy.Principal, r *Requ
 		found[s.Topic][s.TopicID] = append(found[s.Topic][s.TopicID], v)
 	}
 	p := &plan{}
-	window := r.window()
+	window := windowOf(r)
 	for _, topic := range r.Topics {
 		newest, ok := newestOf(found[topic])
 		if !ok {
@@ -147,20 +148,21 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "export: traces cannot be looked up here"),
 			"ask a server with an index, or export topics with a time range")
 	}
-	trace, err := e.options.Traces.TraceRecords(ctx, who, traceID)
+	trace, err := e.options.Traces.Trace(ctx, who, answer.TraceRequest{TraceID: traceID, FactsOnly: true, Limit: answer.MaxTraceHops})
 	if err != nil {
 		return nil, fmt.Errorf("plan export: %w", err)
 	}
 	if trace.Truncated {
-		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "export: trace %q has more than %d records", traceID, len(trace.Records)),
+		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "export: trace %q has more than %d records", traceID, len(trace.Hops)),
 			"a part of a trace would look like the whole; export its topics with a time range")
 	}
 	positions := map[partition][]schema.Position{}
 	p := &plan{traceID: trace.TraceID}
-	for _, r := range trace.Records {
-		if who.Topics.Allows(r.Topic) {
-			key := partition{r.TopicID, r.Partition}
-			positions[key] = append(positions[key], r.Position)
+	for i := range trace.Hops {
+		h := &trace.Hops[i]
+		if h.Status == schema.Committed && who.Topics.Allows(h.Topic) {
+			key := partition{h.TopicID, h.Partition}
+			positions[key] = append(positions[key], h.Position())
 		}
 	}
 	for s, err := range e.options.Ledger.Streams(ctx) {
@@ -220,7 +222,7 @@ func (p *plan) pickAt(v *ledger.View, positions []schema.Position) {
 }
 
 // nothing explains an export without records.
-func (p *plan) nothing(r *Request) error {
+func (p *plan) nothing(r *answer.ExportRequest) error {
 	if r.TraceID != "" && p.unsealed > 0 {
 		return schema.WithHint(schema.Errorf(schema.Conflict, "export: none of the %d records of trace %q is sealed yet", p.unsealed, r.TraceID),
 			"annals seal --wait seals what is held now")

@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // What the report shows; it says what it leaves out. The files hold everything.
@@ -92,7 +93,7 @@ type page struct {
 	Tied           int64 // records whose whole segment is in the bag
 	Listed         []listed
 	Omitted        int64
-	Steps          []Step
+	Steps          []step
 	StepsOmitted   int
 	StepsOutside   int  // steps whose record is not in the bag
 	StepsCut       bool // the lineage itself is not whole
@@ -120,13 +121,13 @@ func (j *export) report(ctx context.Context, who policy.Principal) error {
 			}
 		}
 	}
-	if j.held != nil && j.options.Lineages != nil {
-		lineage, err := j.options.Lineages.Lineage(ctx, who, j.plan.traceID)
+	if j.held != nil {
+		trace, err := j.options.Traces.Trace(ctx, who, answer.TraceRequest{TraceID: j.plan.traceID, Diffs: true, Limit: answer.MaxTraceHops})
 		if err != nil {
 			return fmt.Errorf("read lineage: %w", err)
 		}
-		p.HasLineage, p.StepsCut = true, lineage.Truncated
-		j.steps(&p, lineage)
+		p.HasLineage, p.StepsCut = true, trace.Truncated
+		j.steps(&p, stepsOf(trace))
 	}
 	text, err := p.render()
 	if err != nil {
@@ -137,8 +138,8 @@ func (j *export) report(ctx context.Context, who policy.Principal) error {
 
 // steps keeps to the records that are in the bag: nothing unsealed is shown,
 // also not as what a step was compared with.
-func (j *export) steps(p *page, lineage *Lineage) {
-	for _, step := range lineage.Steps {
+func (j *export) steps(p *page, steps []step) {
+	for _, step := range steps {
 		if _, in := j.held[step.Record]; !in {
 			p.StepsOutside++
 			continue
@@ -175,7 +176,7 @@ func (p *page) render() ([]byte, error) {
 			}
 			return text
 		},
-		"op": func(c payload.Change) string {
+		"op": func(c answer.Change) string {
 			return map[string]string{payload.Add: "added", payload.Remove: "removed", payload.Replace: "changed", payload.Move: "moved"}[c.Op]
 		},
 		"path": func(path string) string {

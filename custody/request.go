@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Bounds of a request.
@@ -19,17 +20,9 @@ const (
 	maxTopicBytes = 249 // the longest name Kafka gives a topic
 )
 
-// Request is a trace, or topics with a time range. The zero time is no bound.
-type Request struct {
-	TraceID  string
-	Topics   []string
-	From, To time.Time // record timestamps; To is exclusive
-	Case     string    // the asker's own identifier, for bag-info.txt
-}
-
 // check refuses, as Invalid, what cannot mean anything, and brings topics into
 // order, each once.
-func (r *Request) check() error {
+func check(r *answer.ExportRequest) error {
 	switch {
 	case r.TraceID == "" && len(r.Topics) == 0:
 		return schema.InvalidField("trace_id", "export: nothing is selected; give a trace id, or topics")
@@ -67,7 +60,7 @@ func clock(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // exclusive. nil is no bound.
 type window struct{ from, to *int64 }
 
-func (r *Request) window() window {
+func windowOf(r *answer.ExportRequest) window {
 	bound := func(t time.Time) *int64 {
 		if t.IsZero() {
 			return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // The versions of a bag's contents. Format is written unless a source has
@@ -124,7 +125,8 @@ func recordsFile(s schema.Stream, branch int32) string {
 	return name + ".parquet"
 }
 
-func (r *Request) query(traceID string) query {
+// queryOf is a request as it was understood; traceID is as the records spell it.
+func queryOf(r *answer.ExportRequest, traceID string) query {
 	text := func(t time.Time) *string {
 		if t.IsZero() {
 			return nil
@@ -141,7 +143,7 @@ func (r *Request) query(traceID string) query {
 
 // window is the time range that the query asked for.
 func (q *query) window() (window, error) {
-	var r Request
+	var r answer.ExportRequest
 	for text, at := range map[*string]*time.Time{q.From: &r.From, q.To: &r.To} {
 		if text == nil {
 			continue
@@ -152,7 +154,7 @@ func (q *query) window() (window, error) {
 		}
 		*at = t
 	}
-	return r.window(), nil
+	return windowOf(&r), nil
 }
 
 // exportID names an export by the query and the heads of the chains it was

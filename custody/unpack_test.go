@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/custody"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // tarOf makes a stream; contents are the names of the entries.
@@ -76,7 +77,7 @@ func TestHostileStreams(t *testing.T) {
 func TestUnpackIsWholeOrNotThere(t *testing.T) {
 	a, _ := filled(t)
 	var stream bytes.Buffer
-	must(t, a.exporter(nil).Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, &stream))
+	must(t, a.exporter(nil).Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, &stream))
 	dir := filepath.Join(t.TempDir(), "bag")
 	// Every cut but those in the zeros behind the last file.
 	end := bytes.LastIndexFunc(stream.Bytes(), func(r rune) bool { return r != 0 })

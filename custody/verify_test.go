@@ -15,13 +15,14 @@ import (
 	"github.com/fx-risk-ai/annals/custody"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // bag exports both topics of a filled archive.
 func bag(t testing.TB) (string, []*schema.Record) {
 	t.Helper()
 	a, all := filled(t)
-	return a.export(a.exporter(nil), policy.Everything(), custody.Request{Topics: []string{"orders", "payments"}}), all
+	return a.export(a.exporter(nil), policy.Everything(), answer.ExportRequest{Topics: []string{"orders", "payments"}}), all
 }
 
 func copyBag(t testing.TB, dir string) string {
@@ -107,7 +108,7 @@ func TestMissingAddedAndMovedFiles(t *testing.T) {
 // agree: the files contradict one another all the same.
 func TestCoveredTracks(t *testing.T) {
 	a, all := filled(t)
-	dir := a.export(a.exporter(nil), policy.Everything(), custody.Request{Topics: []string{"orders", "payments"}})
+	dir := a.export(a.exporter(nil), policy.Everything(), answer.ExportRequest{Topics: []string{"orders", "payments"}})
 	for name, c := range forgeries(t, a, all, dir) {
 		t.Run(name, func(t *testing.T) {
 			dir := copyBag(t, dir)

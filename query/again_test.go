@@ -46,8 +46,8 @@ func TestInsertingAgainChangesNoAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range topics {
-			topics[i].RatePerSecond = 0
+		for i := range topics.Topics {
+			topics.Topics[i].RatePerSecond = 0
 		}
 		return append(all, topics)
 	}

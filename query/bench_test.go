@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -32,10 +33,10 @@ func TestTraceRate(t *testing.T) {
 	for n := range 100 {
 		for name, o := range map[string]answer.TraceRequest{"structure": {}, "with all diffs": {Diffs: true}} {
 			began := time.Now()
-			ours, engine := cpuTime()
+			ours, engine := embeddedtest.CPUTime()
 			found := a.trace(everybody(), traces[n*64+30], o)
 			took[name] = append(took[name], time.Since(began))
-			oursNow, engineNow := cpuTime()
+			oursNow, engineNow := embeddedtest.CPUTime()
 			used[name] += oursNow - ours
 			usedEngine[name] += engineNow - engine
 			if len(found.Hops) != 95 || found.OutsideParents != 19*31 {

@@ -117,7 +117,10 @@ func (c *catalog) searched(who policy.Principal) answer.Searched {
 			continue
 		}
 		topics[b.Stream.TopicID] = true
-		s.Records += b.Records.Committed + b.FreshNext - b.Next
+		s.Records += b.Records.Committed
+		if list := c.streams[streamKey{b.Stream.TopicID, b.Stream.Partition}]; b == list[len(list)-1] {
+			s.Records += b.FreshNext - b.Next // of a branch that ended they do not count
+		}
 		if b.IndexedAt.After(s.FreshTo) {
 			s.FreshTo = b.IndexedAt
 		}

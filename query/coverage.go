@@ -22,17 +22,17 @@ const (
 	rateSpan    = 10 * time.Second // rates are over at least this, once known
 	streamsAge  = 10 * time.Second // how old the list of streams may be
 	maxViews    = 20_000           // resolved chains that are kept
-	maxGapsOf   = 1000             // gaps listed of a partition; GapOffsets counts all
 	parallelism = 8
 )
 
 // knownViews keeps resolved chains: a chain that was read once is read on from
 // there.
 type knownViews struct {
-	mu      sync.Mutex
-	views   map[streamKey]*ledger.View
-	streams []schema.Stream
-	at      time.Time
+	mu       sync.Mutex
+	views    map[streamKey]*ledger.View
+	accounts map[streamKey]*account
+	streams  []schema.Stream
+	at       time.Time
 }
 
 // allStreams gives every stream that has a chain.
@@ -68,10 +68,29 @@ func (e *Engine) view(ctx context.Context, s schema.Stream) (*ledger.View, error
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.views == nil || len(k.views) >= maxViews {
-		k.views = map[streamKey]*ledger.View{}
+		k.views, k.accounts = map[streamKey]*ledger.View{}, map[streamKey]*account{}
 	}
 	k.views[key] = v
 	return v, nil
+}
+
+// account adds up a view.
+func (e *Engine) account(ctx context.Context, v *ledger.View) (*account, error) {
+	k := &e.views
+	key := streamKey{v.Stream.TopicID, v.Stream.Partition}
+	k.mu.Lock()
+	known := k.accounts[key]
+	k.mu.Unlock()
+	a, err := e.accountFor(ctx, v, known)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.views[key] == v {
+		k.accounts[key] = a
+	}
+	return a, nil
 }
 
 // viewsOf resolves the chains of the streams that f wants.
@@ -98,42 +117,47 @@ func (e *Engine) viewsOf(ctx context.Context, f func(schema.Stream) bool) ([]*le
 	return views, group.Wait()
 }
 
-// Coverage says of each partition what is archived, by the ledger; how far the
-// index is ahead of it; and how far Kafka is. topic "" is every topic. A
-// partition that was indexed and has no commit yet is not in it. Without the
-// index FreshTo is ArchivedTo; without Kafka the high watermark is unknown.
-func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic string) ([]answer.PartitionCoverage, error) {
+// Coverage says of each partition what became of every offset, by the ledger;
+// how far the index is ahead of it; and how far Kafka is; and which topics are
+// not archived, and why. topic "" is every topic. A partition that was indexed
+// and has no commit yet is not in it. Without the index FreshTo is ArchivedTo;
+// without Kafka the high watermark is unknown. A topic of which nothing at all
+// is known is NotFound.
+func (e *Engine) Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error) {
 	views, err := e.viewsOf(ctx, func(s schema.Stream) bool {
 		return who.Topics.Allows(s.Topic) && (topic == "" || s.Topic == topic)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if topic != "" && len(views) == 0 {
-		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
-	}
 	c, err := e.catalog(ctx)
 	if err != nil {
 		e.logger.Warn("the index does not answer: coverage goes without what is fresh", "error", err)
 		c = newCatalog(time.Now(), nil)
 	}
+	all := &answer.Coverage{Partitions: make([]answer.PartitionCoverage, len(views))}
+	if all.NotArchived, all.Notes, err = e.notArchived(ctx, who, topic); err != nil {
+		return nil, err
+	}
+	if topic != "" && len(views) == 0 && len(all.NotArchived) == 0 {
+		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
+	}
 	bounds := e.bounds(ctx, views, c)
-	list := make([]answer.PartitionCoverage, len(views))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelism)
 	for i, v := range views {
 		group.Go(func() (err error) {
-			list[i], err = e.cover(ctx, v, c, bounds)
+			all.Partitions[i], err = e.cover(ctx, v, c, bounds)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b answer.PartitionCoverage) int {
+	slices.SortFunc(all.Partitions, func(a, b answer.PartitionCoverage) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]), cmp.Compare(a.Partition, b.Partition))
 	})
-	return list, nil
+	return all, nil
 }
 
 // watermarks are Kafka's bounds of streams that are there now.
@@ -187,15 +211,23 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 	s := v.Stream
 	p := answer.PartitionCoverage{
 		Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
-		ArchivedFrom: v.Genesis.Next, ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
-		Commits: v.Head.Commit.Seq + 1, LastSealed: clockOf(v.Head.Commit),
+		ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
+		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: clockOf(v.Head.Commit), Ended: v.Ended,
 	}
-	for _, segment := range v.Current() {
-		// One that a later branch cut is counted whole: its counts say no more.
-		p.Segments++
-		p.Committed += segment.Records.Committed
-		p.Aborted += segment.Records.Aborted
-		p.Marker += segment.Records.Control
+	if start := v.Genesis.Start; start != nil {
+		p.StartPolicy, p.LogStartAtGenesis = start.Policy, start.LogStart
+	}
+	a, err := e.account(ctx, v)
+	if err != nil {
+		return p, err
+	}
+	p.ArchivedFrom, p.Account, p.Gaps = a.from, a.latest, a.newest
+	if len(a.branches) > 1 {
+		p.Branches = a.branches
+	}
+	if p.Unaccounted != 0 {
+		e.logger.Error("offsets are not accounted for", "topic", s.Topic, "partition", s.Partition,
+			"from", p.ArchivedFrom, "to", p.ArchivedTo, "unaccounted", p.Unaccounted)
 	}
 	for _, b := range c.streams[streamKey{s.TopicID, s.Partition}] {
 		if b.Branch == p.Branch {
@@ -205,23 +237,6 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 	if o, ok := marks[streamKey{s.TopicID, s.Partition}]; ok {
 		p.HighWatermark = o.HighWatermark
 		p.Lag = max(0, o.HighWatermark-p.FreshTo)
-	}
-	for _, g := range v.Gapped {
-		gaps, err := e.options.Ledger.Gaps(ctx, g.Commit)
-		if err != nil {
-			return p, err
-		}
-		for _, gap := range gaps {
-			to := min(gap.To, g.Until)
-			if gap.From >= to {
-				continue
-			}
-			p.GapOffsets += to - gap.From
-			if len(p.Gaps) < maxGapsOf {
-				gap.To = to
-				p.Gaps = append(p.Gaps, gap)
-			}
-		}
 	}
 	return p, nil
 }
@@ -245,7 +260,7 @@ func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic strin
 		for _, s := range v.Current() {
 			list.Segments = append(list.Segments, answer.Segment{
 				Key: e.options.Prefix + s.Ref.Key, SHA256: s.Ref.SHA256, Bytes: s.Ref.Bytes, TopicID: v.Stream.TopicID,
-				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Rows: s.Records.Rows(),
+				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Records.Rows(),
 				MinTimestamp: time.UnixMilli(s.Ref.MinTimestamp), MaxTimestamp: time.UnixMilli(s.Ref.MaxTimestamp),
 			})
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Index is where records are found. *index.Index is one.
@@ -60,6 +61,9 @@ type Options struct {
 	Extract Extractor
 	Broker  Broker
 	Fresh   FreshReader
+	// Archiver gives what the archiver of this process knows of Kafka's topics;
+	// nil where it has none.
+	Archiver func() answer.Listing
 	// Bucket and Prefix are where the segments are, for people: Prefix is put
 	// before the keys that Segments gives.
 	Bucket, Prefix string

@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/query"
@@ -68,19 +69,13 @@ func newArchive(t testing.TB, change func(*query.Options)) *archive {
 	if err := a.index.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s3 := embeddedtest.S3(t)
-	if a.store, err = objstore.Open(objstore.Options{
-		Endpoint: s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: true,
-		AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
-	}); err != nil {
-		t.Fatal(err)
-	}
+	a.store = objstoretest.Embedded(t)
 	a.ledger = ledger.New(a.store, slog.New(slog.DiscardHandler))
 	if a.rules, err = extract.New(extract.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	options := query.Options{
-		Index: a.index, Store: a.store, Ledger: a.ledger, Extract: a.rules, Bucket: s3.Bucket, Prefix: s3.Prefix + "/",
+		Index: a.index, Store: a.store, Ledger: a.ledger, Extract: a.rules, Bucket: a.store.Bucket(), Prefix: a.store.Prefix(),
 	}
 	if change != nil {
 		change(&options)

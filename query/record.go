@@ -80,7 +80,11 @@ func (e *Engine) positionOf(c *catalog, who policy.Principal, at index.Incarnati
 		if request.Branch != nil && *request.Branch != b.Branch {
 			continue
 		}
-		if b.Start <= request.Offset && request.Offset < b.FreshNext {
+		end := b.FreshNext
+		if b != branches[len(branches)-1] {
+			end = b.Next // what was indexed above it was never sealed
+		}
+		if b.Start <= request.Offset && request.Offset < end {
 			p.Branch = b.Branch
 			return p, nil
 		}

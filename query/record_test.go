@@ -155,7 +155,7 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 		t.Errorf("a trace: %v", err)
 	}
 	coverage, err := engine.Coverage(t.Context(), everybody(), "")
-	if err != nil || len(coverage) == 0 || coverage[0].ArchivedTo == 0 {
+	if err != nil || len(coverage.Partitions) == 0 || coverage.Partitions[0].ArchivedTo == 0 {
 		t.Errorf("coverage: %+v, %v", coverage, err)
 	}
 }
@@ -164,10 +164,7 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 func TestFreshRecords(t *testing.T) {
 	broker := embeddedtest.Kafka(t)
 	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	options := kafka.Options{
-		Brokers: []string{broker.Addr()}, ClientID: "test",
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: broker.User(), Password: broker.Password()},
-	}
+	options := embeddedtest.KafkaOptions(broker)
 	reader, err := kafka.NewReader(options)
 	if err != nil {
 		t.Fatal(err)
@@ -214,8 +211,12 @@ func TestFreshRecords(t *testing.T) {
 	if err != nil || !sameBytes(got.Record, events[0].Record) || got.Hit.Sealed || got.Source != "kafka" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	topics, err := a.Topics(t.Context(), everybody())
-	if err != nil || len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
+	listed, err := a.Topics(t.Context(), everybody())
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics := listed.Topics
+	if len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
 		t.Errorf("topics %+v, %v", topics, err)
 	}
 }

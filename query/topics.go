@@ -14,8 +14,8 @@ import (
 )
 
 // Topics lists every topic that is archived or in Kafka, each incarnation by
-// itself, by name.
-func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]answer.Topic, error) {
+// itself, by name; of those that are not archived it says why.
+func (e *Engine) Topics(ctx context.Context, who policy.Principal) (*answer.Topics, error) {
 	c, err := e.catalog(ctx)
 	if err != nil {
 		return nil, err
@@ -44,15 +44,50 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) ([]answer.Top
 	}
 	e.addRates(c, byID)
 	e.addKafka(ctx, who, c, byID, names)
-	list := make([]answer.Topic, 0, len(byID))
+	all := &answer.Topics{}
 	for _, t := range byID {
-		list = append(list, *t)
+		all.Topics = append(all.Topics, *t)
 	}
-	slices.SortFunc(list, func(a, b answer.Topic) int {
+	if err := e.addRefused(ctx, who, c, all); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all.Topics, func(a, b answer.Topic) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]))
 	})
-	return list, nil
+	return all, nil
 }
+
+// addRefused says of every topic that is not archived why, and of one that no
+// longer is. Kafka's own topics are left out where nothing of them is archived.
+func (e *Engine) addRefused(ctx context.Context, who policy.Principal, c *catalog, all *answer.Topics) error {
+	refused, notes, err := e.notArchived(ctx, who, "")
+	if err != nil {
+		return err
+	}
+	all.Notes = notes
+	rows := map[string]int{}
+	for i := range all.Topics {
+		t := &all.Topics[i]
+		if newest, ok := c.newest[t.Topic]; !ok || newest == t.TopicID {
+			rows[t.Topic] = i
+		}
+	}
+	for _, r := range refused {
+		i, there := rows[r.Topic]
+		switch {
+		case there && all.Topics[i].Archived:
+			all.Topics[i].Detail = "no longer archived: " + r.Reason
+		case there:
+			all.Topics[i].Detail = r.Reason
+		case r.Reason != internalReason:
+			all.Topics = append(all.Topics, answer.Topic{Topic: r.Topic, TopicID: r.TopicID, Detail: r.Reason})
+		}
+	}
+	return nil
+}
+
+// internalReason is why Kafka's own topics are not archived.
+const internalReason = "internal to Kafka"
 
 func addBranch(t *answer.Topic, b *index.Branch) {
 	t.SealedRecords += b.Records.Committed
@@ -122,10 +157,7 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 		if !who.Topics.Allows(k.Name) || k.Internal {
 			continue
 		}
-		detail := "nothing of it is archived: excluded by configuration, or not found yet"
-		if k.Err != nil {
-			detail = "cannot be read: " + k.Err.Error()
-		}
+		detail := "nothing of it is archived yet"
 		byID[k.ID] = &answer.Topic{Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
 	}
 	for id, t := range byID {

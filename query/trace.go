@@ -15,11 +15,8 @@ import (
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-// Bounds of a trace's answer.
-const (
-	DefaultTraceHops = 2000
-	MaxTraceHops     = 5000
-)
+// DefaultTraceHops bounds a trace's answer where the request does not.
+const DefaultTraceHops = 2000
 
 // graph is a trace while it is put together. Edges name hops by their place in
 // hits; the answer's order comes last.
@@ -43,8 +40,8 @@ func (e *Engine) Trace(ctx context.Context, who policy.Principal, request answer
 	if len(spellings) == 0 {
 		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", request.TraceID, extract.MaxIDBytes)
 	}
-	if request.Limit < 0 || request.Limit > MaxTraceHops {
-		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxTraceHops)
+	if request.Limit < 0 || request.Limit > answer.MaxTraceHops {
+		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, answer.MaxTraceHops)
 	}
 	if request.Limit == 0 {
 		request.Limit = DefaultTraceHops

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -254,8 +253,8 @@ func TestTraceOfThousands(t *testing.T) {
 		a.produce([]string{"a", "b", "c"}[n%3], fmt.Sprintf("k%d", n%7), `{"n":1}`, at, "traceId", trace, "eventType", "T")
 	}
 	a.sealAll()
-	found := a.trace(everybody(), trace, answer.TraceRequest{Limit: query.MaxTraceHops, Diffs: true})
-	if len(found.Hops) != query.MaxTraceHops || !found.Truncated {
+	found := a.trace(everybody(), trace, answer.TraceRequest{Limit: answer.MaxTraceHops, Diffs: true})
+	if len(found.Hops) != answer.MaxTraceHops || !found.Truncated {
 		t.Errorf("%d hops, truncated %v", len(found.Hops), found.Truncated)
 	}
 	checkEdges(t, found)

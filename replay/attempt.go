@@ -8,6 +8,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // How long a worker waits for Kafka before it begins again.
@@ -46,7 +47,7 @@ func (s *Service) attempt(ctx context.Context, c *claim) error {
 	}
 	if err := c.update(ctx, func(st *state) {
 		c.progressed(st)
-		st.State, st.Error = Reconciling, ""
+		st.State, st.Error = answer.JobReconciling, ""
 	}); err != nil {
 		return err
 	}
@@ -56,9 +57,9 @@ func (s *Service) attempt(ctx context.Context, c *claim) error {
 	}
 	return c.update(ctx, func(st *state) {
 		c.progressed(st)
-		st.Receipt, st.ReadBack, st.State, st.Error = receipt, receipt.ReadBack, Done, ""
+		st.Receipt, st.ReadBack, st.State, st.Error = receipt, receipt.ReadBack, answer.JobDone, ""
 		if !receipt.Matches {
-			st.State, st.Error = Failed, "the target differs from the plan; the receipt says where"
+			st.State, st.Error = answer.JobFailed, "the target differs from the plan; the receipt says where"
 		}
 		st.Finished, st.Lease = time.Now().UTC(), nil
 	})
@@ -84,7 +85,7 @@ func (a *attempt) ready(ctx context.Context) error {
 		return err
 	}
 	return a.claim.update(ctx, func(st *state) {
-		st.Targets, st.Position, st.State, st.Error = targets, place, Running, ""
+		st.Targets, st.Position, st.State, st.Error = targets, place, answer.JobRunning, ""
 		if st.Started.IsZero() {
 			st.Started = time.Now().UTC()
 		}
@@ -152,7 +153,7 @@ func (a *attempt) deliverRest(ctx context.Context) error {
 		return err
 	}
 	a.claim.produced.Store(at.Produced)
-	if err := a.registerProducer(ctx, Running); err != nil {
+	if err := a.registerProducer(ctx, answer.JobRunning); err != nil {
 		return err
 	}
 	if a.claim.state().Cancel {

@@ -44,7 +44,7 @@ func (r *resolver) count(ctx context.Context) error {
 // countSegment reads what is selected of a segment, or takes the ledger's
 // counts where all of it is and the plan need not be exact.
 func (s *Service) countSegment(ctx context.Context, p *segmentPlan, selected *selection, exact bool) error {
-	if !exact && p.Offsets == nil && selected.selects(p.MinTimestamp) && selected.selects(p.MaxTimestamp) {
+	if !exact && !p.cut && p.Offsets == nil && selected.selects(p.MinTimestamp) && selected.selects(p.MaxTimestamp) {
 		if _, err := s.store.Stat(ctx, p.Key); err != nil {
 			return segmentError(p, err)
 		}

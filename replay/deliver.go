@@ -10,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // mostRecords bounds a transaction, besides Options.Batch.
@@ -119,7 +120,7 @@ func (a *attempt) transact(ctx context.Context, b *batch) error {
 	a.metrics.records.Add(float64(len(b.records)))
 	a.metrics.bytes.Add(float64(b.bytes))
 	a.claim.produced.Store(b.after.Produced)
-	return a.registerProducer(ctx, Running)
+	return a.registerProducer(ctx, answer.JobRunning)
 }
 
 // takeBack ends what a failed commit may have left open, so that readers of

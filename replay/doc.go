@@ -3,7 +3,7 @@
 //
 // # What it promises
 //
-// A [Plan] names exact segments, by hash, with the counts and bytes of what is
+// A plan names exact segments, by hash, with the counts and bytes of what is
 // selected in each. Its ID is the SHA-256 of its canonical bytes: the same
 // selection at the same state of the ledger is the same plan, and its job is
 // the same job. Only committed rows that are in the ledger are replayed.
@@ -21,7 +21,7 @@
 // added when asked for, at the end.
 //
 // At the end the source is read again from the segments and the target from
-// Kafka, and both are compared record by record; the [Receipt] has counts and
+// Kafka, and both are compared record by record; the receipt has counts and
 // hashes of each partition.
 //
 // # What it does not
@@ -39,8 +39,9 @@
 //
 // # Where to look
 //
+// Package schema/answer has the shapes of requests, plans, jobs and receipts.
+//
 //	service.go    options, the interfaces it needs, Run, Get, List, Cancel
-//	shapes.go     requests, plans, jobs and receipts as callers see them
 //	request.go    what a request may say
 //	plan.go       Plan: selection, targets and warnings; the plan object
 //	resolve.go    a selection, held against the ledger

@@ -79,6 +79,8 @@ type segmentPlan struct {
 	LargestAt    int64         `json:"largest_at,string"`
 	MinTimestamp int64         `json:"min_timestamp,string"`
 	MaxTimestamp int64         `json:"max_timestamp,string"`
+
+	cut bool // a later branch took rows of it away: the ledger's counts are not its own
 }
 
 // planObject is what stands in the bucket.

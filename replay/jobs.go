@@ -11,7 +11,9 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // MostListed bounds List.
@@ -24,7 +26,7 @@ const cancelWait = 5 * time.Second
 // before its receipt is taken up again where it stopped: what was delivered is
 // not delivered twice. The targets are checked again, since they may have come
 // into being after the plan.
-func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) (*Job, error) {
+func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) (*answer.ReplayJob, error) {
 	st, err := s.loadState(ctx, planID)
 	switch {
 	case schema.KindOf(err) == schema.NotFound:
@@ -35,13 +37,13 @@ func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) 
 		return nil, err
 	case !visible(who, &st.Plan):
 		return nil, schema.Errorf(schema.NotFound, "no plan %s", planID)
-	case st.State == Cancelled:
+	case st.State == answer.JobCancelled:
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "replay %s was cancelled, for good", planID),
 			"plan the same selection with a target_prefix of its own")
-	case st.State == Failed && st.Receipt == nil:
-		st.State, st.Error, st.Finished, st.Lease = Planned, "", time.Time{}, nil
+	case st.State == answer.JobFailed && st.Receipt == nil:
+		st.State, st.Error, st.Finished, st.Lease = answer.JobPlanned, "", time.Time{}, nil
 		if st.Position != nil {
-			st.State = Running
+			st.State = answer.JobRunning
 		}
 		if err := s.save(ctx, st); err != nil {
 			return nil, err
@@ -69,7 +71,7 @@ func (s *Service) begin(ctx context.Context, who policy.Principal, id string) (*
 	if !visible(who, plan) {
 		return nil, schema.WithHint(schema.Errorf(schema.NotFound, "no plan %s", id), "make one with annals replay plan")
 	}
-	st := &state{Format: stateFormat, ID: id, State: Planned, Plan: *plan, Targets: targets, Created: time.Now().UTC()}
+	st := &state{Format: stateFormat, ID: id, State: answer.JobPlanned, Plan: *plan, Targets: targets, Created: time.Now().UTC()}
 	err = s.save(ctx, st)
 	if schema.KindOf(err) == schema.Conflict {
 		return s.loadState(ctx, id)
@@ -83,12 +85,12 @@ func (s *Service) begin(ctx context.Context, who policy.Principal, id string) (*
 
 // visible tells whether a principal may see every topic of a plan; otherwise
 // the job does not exist for it.
-func visible(who policy.Principal, p *Plan) bool {
-	return !slices.ContainsFunc(p.Topics, func(t PlanTopic) bool { return !who.Topics.Allows(t.Source) })
+func visible(who policy.Principal, p *answer.ReplayPlan) bool {
+	return !slices.ContainsFunc(p.Topics, func(t answer.ReplayTopic) bool { return !who.Topics.Allows(t.Source) })
 }
 
 // live adds what this process knows and has not written yet.
-func (s *Service) live(st *state) *Job {
+func (s *Service) live(st *state) *answer.ReplayJob {
 	j := st.job()
 	s.mu.Lock()
 	c := s.held[st.ID]
@@ -102,7 +104,7 @@ func (s *Service) live(st *state) *Job {
 
 // Get gives a job; NotFound if there is none, or none that the principal may
 // see.
-func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*Job, error) {
+func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
 	st, err := s.loadState(ctx, id)
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*Jo
 }
 
 // List gives the jobs that changed last, newest first, at most MostListed.
-func (s *Service) List(ctx context.Context, who policy.Principal) ([]Job, error) {
+func (s *Service) List(ctx context.Context, who policy.Principal) ([]answer.ReplayJob, error) {
 	objects, err := s.states(ctx)
 	if err != nil {
 		return nil, err
@@ -134,7 +136,7 @@ func (s *Service) List(ctx context.Context, who policy.Principal) ([]Job, error)
 		return nil, err
 	}
 	slices.SortFunc(found, func(a, b *state) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
-	jobs := []Job{}
+	jobs := []answer.ReplayJob{}
 	for _, st := range found {
 		if visible(who, &st.Plan) {
 			jobs = append(jobs, *s.live(st))
@@ -170,7 +172,7 @@ func idOf(o objstore.Object) string {
 // Running in the answer if its worker did not stop within five seconds; it
 // will, or whoever takes the job over does it. Conflict if the job has ended
 // otherwise.
-func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (*Job, error) {
+func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
 	st, err := s.askCancel(ctx, who, id)
 	if err != nil {
 		return nil, err
@@ -184,7 +186,7 @@ func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (
 	s.wake()
 	deadline := time.Now().Add(cancelWait)
 	for !st.isEnded() && time.Now().Before(deadline) {
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 50*time.Millisecond); err != nil {
 			break // the job is asked to stop all the same
 		}
 		if st, err = s.loadState(ctx, id); err != nil {
@@ -203,14 +205,14 @@ func (s *Service) askCancel(ctx context.Context, who policy.Principal, id string
 		switch {
 		case !visible(who, &st.Plan):
 			return nil, schema.Errorf(schema.NotFound, "no replay %s", id)
-		case st.State == Cancelled || st.Cancel && !st.isEnded():
+		case st.State == answer.JobCancelled || st.Cancel && !st.isEnded():
 			return st, nil
-		case st.isEnded() && st.State != Failed:
+		case st.isEnded() && st.State != answer.JobFailed:
 			return nil, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", id, st.State)
 		}
 		st.Cancel = true
-		if untouched := st.Position == nil && st.Lease == nil; untouched || st.State == Failed {
-			st.State, st.Finished = Cancelled, time.Now().UTC()
+		if untouched := st.Position == nil && st.Lease == nil; untouched || st.State == answer.JobFailed {
+			st.State, st.Finished = answer.JobCancelled, time.Now().UTC()
 		}
 		err = s.save(ctx, st)
 		if err == nil {

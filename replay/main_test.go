@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +16,12 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
@@ -34,33 +35,21 @@ type rig struct {
 	cluster *replay.Connection
 	reader  *kafka.Reader
 	store   *objstore.Store
-	at      embeddedtest.Store
+	folder  string // of the store's objects
 	book    *ledger.Ledger
 	log     *slog.Logger
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	if testing.Verbose() {
-		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
+	log := embeddedtest.Log()
 	broker := embeddedtest.MemoryKafka(t)
-	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
-		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
-		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
-	must(t, err)
-	t.Cleanup(store.Close)
-	options := kafka.Options{
-		Brokers: []string{broker.Addr()}, ClientID: "annals-test", MetadataMaxAge: time.Second,
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: broker.User(), Password: broker.Password()},
-	}
+	store, folder := objstoretest.EmbeddedIn(t)
+	options := embeddedtest.KafkaOptions(broker)
 	cluster, err := replay.Connect(options)
 	must(t, err)
 	t.Cleanup(cluster.Close)
-	return &rig{broker: broker, kafka: options, cluster: cluster, reader: cluster.Reader, store: store, at: at, book: ledger.New(store, log), log: log}
+	return &rig{broker: broker, kafka: options, cluster: cluster, reader: cluster.Reader, store: store, folder: folder, book: ledger.New(store, log), log: log}
 }
 
 func must(t testing.TB, err error) {
@@ -109,7 +98,7 @@ func work(t *testing.T, s *replay.Service) (stop func()) {
 var everybody = policy.Everything()
 
 // until waits for a job to end.
-func until(t *testing.T, s *replay.Service, id string, states ...string) *replay.Job {
+func until(t *testing.T, s *replay.Service, id string, states ...string) *answer.ReplayJob {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -120,7 +109,7 @@ func until(t *testing.T, s *replay.Service, id string, states ...string) *replay
 				return job
 			}
 		}
-		if time.Now().After(deadline) || job.State == replay.Failed || job.State == replay.Cancelled {
+		if time.Now().After(deadline) || job.State == answer.JobFailed || job.State == answer.JobCancelled {
 			t.Fatalf("replay is %s, %d of %d: %s; wanted %v", job.State, job.Produced, job.Planned, job.Error, states)
 		}
 		time.Sleep(20 * time.Millisecond)

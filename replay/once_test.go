@@ -18,19 +18,20 @@ import (
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // planned makes a job over everything in a topic, not yet worked on.
-func planned(t *testing.T, s *replay.Service, topic string) *replay.Plan {
+func planned(t *testing.T, s *replay.Service, topic string) *answer.ReplayPlan {
 	t.Helper()
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{topic}})
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{topic}})
 	must(t, err)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
 	return plan
 }
 
-func (r *rig) isExact(t *testing.T, plan *replay.Plan, archived map[int32][]schema.Record) {
+func (r *rig) isExact(t *testing.T, plan *answer.ReplayPlan, archived map[int32][]schema.Record) {
 	t.Helper()
 	for partition, records := range archived {
 		same(t, plan.Topics[0].Target, r.target(t, plan.Topics[0].Target, partition), committed(records, -1<<62, 1<<62))
@@ -57,7 +58,7 @@ func TestTwoWorkersAtOnce(t *testing.T) {
 	for _, s := range services {
 		work(t, s)
 	}
-	job := until(t, services[0], plan.ID, replay.Done)
+	job := until(t, services[0], plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
 	if !job.Receipt.Matches || !job.Receipt.Exclusive {
 		t.Errorf("receipt %+v", job.Receipt)
@@ -91,7 +92,7 @@ func TestGoesOnAfterStops(t *testing.T) {
 		if job.Produced < last {
 			t.Fatalf("went back from %d to %d", last, job.Produced)
 		}
-		if last = job.Produced; job.State == replay.Done {
+		if last = job.Produced; job.State == answer.JobDone {
 			if stops < 3 {
 				t.Errorf("done after %d stops", stops)
 			}
@@ -108,12 +109,12 @@ func TestCancel(t *testing.T) {
 	s := r.service(t, nil, slow, nil)
 	plan := planned(t, s, "orders")
 	work(t, s)
-	for job := until(t, s, plan.ID, replay.Running); job.Produced == 0; job = until(t, s, plan.ID, replay.Running) {
+	for job := until(t, s, plan.ID, answer.JobRunning); job.Produced == 0; job = until(t, s, plan.ID, answer.JobRunning) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	job, err := s.Cancel(t.Context(), everybody, plan.ID)
 	must(t, err)
-	if job.State != replay.Cancelled || job.Produced == 0 || job.Produced == job.Planned || job.Finished.IsZero() {
+	if job.State != answer.JobCancelled || job.Produced == 0 || job.Produced == job.Planned || job.Finished.IsZero() {
 		t.Fatalf("%+v", job)
 	}
 	got := r.target(t, plan.Topics[0].Target, 0)
@@ -121,16 +122,16 @@ func TestCancel(t *testing.T) {
 	if _, err := s.Run(t.Context(), everybody, plan.ID); schema.KindOf(err) != schema.Conflict {
 		t.Errorf("run after cancel: %v", err)
 	}
-	if again, err := s.Cancel(t.Context(), everybody, plan.ID); err != nil || again.State != replay.Cancelled {
+	if again, err := s.Cancel(t.Context(), everybody, plan.ID); err != nil || again.State != answer.JobCancelled {
 		t.Errorf("cancelled again: %+v, %v", again, err)
 	}
 	some, err := policy.Topics("rates")
 	must(t, err)
 	stranger := policy.Principal{Name: "stranger", Topics: some}
-	for name, ask := range map[string]func() (*replay.Job, error){
-		"get":    func() (*replay.Job, error) { return s.Get(t.Context(), stranger, plan.ID) },
-		"run":    func() (*replay.Job, error) { return s.Run(t.Context(), stranger, plan.ID) },
-		"cancel": func() (*replay.Job, error) { return s.Cancel(t.Context(), stranger, plan.ID) },
+	for name, ask := range map[string]func() (*answer.ReplayJob, error){
+		"get":    func() (*answer.ReplayJob, error) { return s.Get(t.Context(), stranger, plan.ID) },
+		"run":    func() (*answer.ReplayJob, error) { return s.Run(t.Context(), stranger, plan.ID) },
+		"cancel": func() (*answer.ReplayJob, error) { return s.Cancel(t.Context(), stranger, plan.ID) },
 	} {
 		if _, err := ask(); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("%s by somebody who may not see the topic: %v", name, err)
@@ -148,7 +149,7 @@ func TestCancelBeforeAnybodyWorks(t *testing.T) {
 	plan := planned(t, s, "orders")
 	job, err := s.Cancel(t.Context(), everybody, plan.ID)
 	must(t, err)
-	if job.State != replay.Cancelled {
+	if job.State != answer.JobCancelled {
 		t.Fatalf("%+v", job)
 	}
 }
@@ -160,7 +161,7 @@ func TestDamagedSegment(t *testing.T) {
 	archived := r.topic(t, "orders", 1, 300, 100)
 	s := r.service(t, nil, nil, nil)
 	plan := planned(t, s, "orders")
-	files, err := filepath.Glob(filepath.Join(r.at.Dir, r.at.Prefix, "data", "orders", "*", "00000", "*.parquet"))
+	files, err := filepath.Glob(filepath.Join(r.folder, "data", "orders", "*", "00000", "*.parquet"))
 	must(t, err)
 	if len(files) != 3 {
 		t.Fatalf("%v", files)
@@ -181,23 +182,23 @@ func TestDamagedSegment(t *testing.T) {
 	must(t, os.WriteFile(files[1], body, 0o600))
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
 
 	must(t, os.Remove(files[2]))
-	_, err = s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"orders"}, TargetPrefix: "b."})
+	_, err = s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "b."})
 	if schema.KindOf(err) != schema.Corrupt || !strings.Contains(err.Error(), filepath.Base(files[2])) {
 		t.Errorf("a missing segment: %v", err)
 	}
 }
 
 // fails waits for a job to fail.
-func fails(t *testing.T, s *replay.Service, id string) *replay.Job {
+func fails(t *testing.T, s *replay.Service, id string) *answer.ReplayJob {
 	t.Helper()
 	for range 1000 {
 		job, err := s.Get(t.Context(), everybody, id)
 		must(t, err)
-		if job.State == replay.Failed {
+		if job.State == answer.JobFailed {
 			return job
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -246,45 +247,50 @@ func TestForeignWriters(t *testing.T) {
 	foreign()
 	var once sync.Once
 	s := r.service(t, nil, watched{Brokers: r.cluster, commit: func(context.Context) { once.Do(foreign) }}, nil)
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{
 		Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": "shared"}, AllowExisting: true,
 	})
 	must(t, err)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
 	work(t, s)
-	receipt := until(t, s, plan.ID, replay.Done).Receipt
+	receipt := until(t, s, plan.ID, answer.JobDone).Receipt
 	if !receipt.Matches || receipt.Exclusive || len(receipt.Notes) != 2 || receipt.Partitions[0].Foreign != 1 || receipt.Partitions[0].From != 1 {
 		t.Fatalf("%+v", receipt)
 	}
 }
 
 // known is a trace index of the test's own.
-type known []replay.TraceRecord
+type known []answer.Hop
 
-func (k known) TraceRecords(_ context.Context, _ policy.Principal, _ string, limit int) ([]replay.TraceRecord, bool, error) {
-	return k[:min(limit, len(k))], len(k) > limit, nil
+func (k known) Trace(_ context.Context, _ policy.Principal, request answer.TraceRequest) (*answer.Trace, error) {
+	return &answer.Trace{Hops: k[:min(request.Limit, len(k))], Truncated: len(k) > request.Limit}, nil
+}
+
+// hopOf is a sealed record as a trace names it.
+func hopOf(record *schema.Record) answer.Hop {
+	return answer.Hop{Hit: answer.Hit{
+		Topic: record.Topic, TopicID: record.TopicID, Partition: record.Partition, Branch: record.Branch, Offset: record.Offset,
+		Status: schema.Committed, Sealed: true,
+	}}
 }
 
 // TestTrace replays single records of two topics, with provenance.
 func TestTrace(t *testing.T) {
 	r := newRig(t)
 	orders, rates := r.topic(t, "orders", 3, 300, 100), r.topic(t, "rates", 1, 50, 1000)
-	at := func(records []schema.Record, offset int) replay.TraceRecord {
-		record := records[offset]
-		return replay.TraceRecord{Topic: record.Topic, Position: record.Position(), Sealed: true}
-	}
+	at := func(records []schema.Record, offset int) answer.Hop { return hopOf(&records[offset]) }
 	trace := known{at(orders[2], 250), at(orders[0], 0), at(rates[0], 7), at(orders[2], 8), at(orders[2], 251)}
 	s := r.service(t, nil, nil, trace)
 	work(t, s)
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{TraceID: "x", ProvenanceHeaders: true, TargetPrefix: "t."})
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{TraceID: "x", ProvenanceHeaders: true, TargetPrefix: "t."})
 	must(t, err)
 	if plan.Records != 5 || plan.Segments != 4 || plan.Topics[0].Partitions != 3 {
 		t.Fatalf("%+v", plan)
 	}
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	marked := func(records []schema.Record, offsets ...string) []schema.Record {
 		var want []schema.Record
 		for _, record := range records {
@@ -308,11 +314,11 @@ func TestTrace(t *testing.T) {
 	same(t, "rates/0", r.target(t, "t.rates", 0), marked(rates[0], "7"))
 
 	trace[1].Sealed = false
-	if _, err := s.Plan(t.Context(), everybody, replay.Request{TraceID: "x"}); schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "1 records") {
+	if _, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{TraceID: "x"}); schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "1 records") {
 		t.Errorf("a fresh record: %v", err)
 	}
 	trace[1].Sealed, trace[1].Offset = true, 5000
-	if _, err := s.Plan(t.Context(), everybody, replay.Request{TraceID: "x"}); schema.KindOf(err) != schema.Corrupt {
+	if _, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{TraceID: "x"}); schema.KindOf(err) != schema.Corrupt {
 		t.Errorf("a record that the ledger does not have: %v", err)
 	}
 }
@@ -356,6 +362,6 @@ func TestAnyRecord(t *testing.T) {
 	s := r.service(t, func(o *replay.Options) { o.Batch = 64 << 10 }, nil, nil)
 	plan := planned(t, s, "any")
 	work(t, s)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	same(t, "any", r.target(t, plan.Topics[0].Target, 0), records)
 }

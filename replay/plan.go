@@ -10,7 +10,9 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Plan resolves a selection into exact segments, counts and bytes, checks the
@@ -22,8 +24,8 @@ import (
 // that is not there; Conflict when a target may not be written or records are
 // not sealed yet; Corrupt names the segment that is missing or damaged;
 // Exhausted when the selection is too large to be one plan.
-func (s *Service) Plan(ctx context.Context, who policy.Principal, request Request) (*Plan, error) {
-	if err := request.check(); err != nil {
+func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer.ReplayRequest) (*answer.ReplayPlan, error) {
+	if err := check(&request); err != nil {
 		return nil, err
 	}
 	r := &resolver{service: s, who: who, request: request}
@@ -77,6 +79,7 @@ func (s *Service) keepPlan(ctx context.Context, object *planObject) (*planObject
 	if err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
 	}
+	pauses := retry.Between(200*time.Millisecond, 2*time.Second)
 	for attempt := 1; ; attempt++ {
 		_, err := s.store.PutIfAbsent(ctx, planKey(object.ID), body)
 		switch {
@@ -94,7 +97,7 @@ func (s *Service) keepPlan(ctx context.Context, object *planObject) (*planObject
 		case attempt == 5 || !errors.Is(err, objstore.ErrBusy) && !errors.Is(err, objstore.ErrUncertain):
 			return nil, err
 		}
-		if err := pause(ctx, 100*time.Millisecond<<attempt); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -120,16 +123,16 @@ func isID(id string) bool {
 }
 
 // summary is the plan as callers see it.
-func summary(o *planObject, d *document, targets []target) (*Plan, error) {
+func summary(o *planObject, d *document, targets []target) (*answer.ReplayPlan, error) {
 	created, err := time.Parse(time.RFC3339Nano, o.Created)
 	if err != nil {
 		return nil, schema.Errorf(schema.Corrupt, "plan %s: %w", o.ID, err)
 	}
-	p := &Plan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings}
+	p := &answer.ReplayPlan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings}
 	for i := range d.Topics {
 		t := &d.Topics[i]
 		records, size, segments := t.totals()
-		p.Topics = append(p.Topics, PlanTopic{
+		p.Topics = append(p.Topics, answer.ReplayTopic{
 			Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(t.Partitions), Records: records, Bytes: size,
 		})
 		p.Records, p.Bytes, p.Segments = p.Records+records, p.Bytes+size, p.Segments+segments
@@ -138,16 +141,4 @@ func summary(o *planObject, d *document, targets []target) (*Plan, error) {
 		p.From, p.To = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC()
 	}
 	return p, nil
-}
-
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

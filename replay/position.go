@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -126,7 +127,7 @@ const stableWait = 2 * time.Minute
 // stable waits until readers of committed records get everything below end.
 func (s *Service) stable(ctx context.Context, at schema.Stream, end int64) error {
 	deadline, said := time.Now().Add(stableWait), false
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for pauses := retry.Between(5*time.Millisecond, time.Second); ; {
 		bounds, err := s.cluster.Offsets(ctx, at.Topic)
 		if err != nil {
 			return err
@@ -145,7 +146,7 @@ func (s *Service) stable(ctx context.Context, at schema.Stream, end int64) error
 			said = true
 			s.log.Info("waiting for another producer's open transaction", "topic", at.Topic, "partition", at.Partition, "last_stable_offset", b.LastStable, "want", end)
 		}
-		if err := pause(ctx, wait); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return err
 		}
 	}

@@ -14,11 +14,12 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // reconcile reads the source again from the segments and the target from
 // Kafka, and compares them record by record.
-func (a *attempt) reconcile(ctx context.Context) (*Receipt, error) {
+func (a *attempt) reconcile(ctx context.Context) (*answer.Receipt, error) {
 	a.claim.readBack.Store(0)
 	st := a.claim.state()
 	var names []string
@@ -31,7 +32,7 @@ func (a *attempt) reconcile(ctx context.Context) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	receipt := &Receipt{Produced: a.claim.produced.Load(), Exclusive: true, Matches: true, Partitions: make([]ReceiptPartition, len(a.lanes))}
+	receipt := &answer.Receipt{Produced: a.claim.produced.Load(), Exclusive: true, Matches: true, Partitions: make([]answer.ReceiptPartition, len(a.lanes))}
 	group, comparing := errgroup.WithContext(ctx)
 	group.SetLimit(2)
 	for i := range a.lanes {
@@ -49,7 +50,7 @@ func (a *attempt) reconcile(ctx context.Context) (*Receipt, error) {
 		return nil, err
 	}
 	for i := range receipt.Partitions {
-		receipt.add(&receipt.Partitions[i])
+		addLine(receipt, &receipt.Partitions[i])
 	}
 	receipt.Notes = append(receipt.Notes, others(st.Targets, a.lanes, bounds)...)
 	receipt.Exclusive = len(receipt.Notes) == 0
@@ -57,7 +58,8 @@ func (a *attempt) reconcile(ctx context.Context) (*Receipt, error) {
 	return receipt, nil
 }
 
-func (r *Receipt) add(p *ReceiptPartition) {
+// addLine adds a partition to its receipt's totals.
+func addLine(r *answer.Receipt, p *answer.ReceiptPartition) {
 	r.Planned += p.Planned
 	r.ReadBack += p.ReadBack
 	r.Matches = r.Matches && p.Matches
@@ -82,8 +84,8 @@ func others(targets []target, lanes []lane, bounds map[string]map[int32]kafka.Of
 
 // compare holds one partition of the target against its lane. to is where the
 // target ends now.
-func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, producers []offset) (ReceiptPartition, error) {
-	line := ReceiptPartition{
+func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, producers []offset) (answer.ReceiptPartition, error) {
+	line := answer.ReceiptPartition{
 		Source: l.topic.Source, Target: l.target, Partition: l.stream.Partition,
 		From: int64(t.Starts[l.stream.Partition]), To: to,
 	}
@@ -133,7 +135,7 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 
 // own yields the job's records in the target, as readers of committed records
 // get them, and counts those of others.
-func (a *attempt) own(ctx context.Context, at schema.Stream, line *ReceiptPartition, producers []offset) iter.Seq2[*schema.Record, error] {
+func (a *attempt) own(ctx context.Context, at schema.Stream, line *answer.ReceiptPartition, producers []offset) iter.Seq2[*schema.Record, error] {
 	return func(yield func(*schema.Record, error) bool) {
 		for record, err := range a.cluster.Range(ctx, at, line.From, line.To, kafka.ReadCommitted) {
 			switch {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
-	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // TestReplayIsIdentical replays two topics over a time range and compares the
@@ -18,12 +18,12 @@ func TestReplayIsIdentical(t *testing.T) {
 	orders, rates := r.topic(t, "orders", 3, 400, 150), r.topic(t, "rates", 1, 90, 1000)
 	s := r.service(t, nil, nil, nil)
 	from, to := start.Add(20*time.Second), start.Add(300*time.Second)
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"rates", "orders"}, From: from, To: to})
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"rates", "orders"}, From: from, To: to})
 	must(t, err)
 	work(t, s)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	job := until(t, s, plan.ID, replay.Done)
+	job := until(t, s, plan.ID, answer.JobDone)
 
 	total, size := int64(0), int64(0)
 	for topic, archived := range map[string]map[int32][]schema.Record{"orders": orders, "rates": rates} {
@@ -55,10 +55,10 @@ func TestReplayIsIdentical(t *testing.T) {
 		t.Errorf("the target is configured so: %v", config)
 	}
 	again, err := s.Run(t.Context(), everybody, plan.ID)
-	if err != nil || again.State != replay.Done {
+	if err != nil || again.State != answer.JobDone {
 		t.Errorf("run again: %+v, %v", again, err)
 	}
-	replanned, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"rates", "orders"}, From: from, To: to})
+	replanned, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"rates", "orders"}, From: from, To: to})
 	if err != nil || replanned.ID != plan.ID || len(replanned.Warnings) != 1 || !strings.Contains(replanned.Warnings[0], "already") {
 		t.Errorf("planned after it was run: %+v, %v", replanned, err)
 	}
@@ -74,7 +74,7 @@ func TestPlanningTwiceIsOnePlan(t *testing.T) {
 	r := newRig(t)
 	r.topic(t, "orders", 2, 100, 30)
 	s := r.service(t, nil, nil, nil)
-	request := replay.Request{Topics: []string{"orders"}, To: start.Add(time.Minute)}
+	request := answer.ReplayRequest{Topics: []string{"orders"}, To: start.Add(time.Minute)}
 	first, err := s.Plan(t.Context(), everybody, request)
 	must(t, err)
 	request.Topics = []string{"orders", "orders"}
@@ -83,11 +83,11 @@ func TestPlanningTwiceIsOnePlan(t *testing.T) {
 	if again.ID != first.ID || !again.Created.Equal(first.Created) {
 		t.Errorf("%s of %s is another plan than %s of %s", again.ID, again.Created, first.ID, first.Created)
 	}
-	for name, change := range map[string]func(*replay.Request){
-		"prefix":     func(q *replay.Request) { q.TargetPrefix = "sandbox." },
-		"target":     func(q *replay.Request) { q.TargetTopics = map[string]string{"orders": "elsewhere"} },
-		"range":      func(q *replay.Request) { q.To = start.Add(50 * time.Second) },
-		"provenance": func(q *replay.Request) { q.ProvenanceHeaders = true },
+	for name, change := range map[string]func(*answer.ReplayRequest){
+		"prefix":     func(q *answer.ReplayRequest) { q.TargetPrefix = "sandbox." },
+		"target":     func(q *answer.ReplayRequest) { q.TargetTopics = map[string]string{"orders": "elsewhere"} },
+		"range":      func(q *answer.ReplayRequest) { q.To = start.Add(50 * time.Second) },
+		"provenance": func(q *answer.ReplayRequest) { q.ProvenanceHeaders = true },
 	} {
 		other := request
 		change(&other)
@@ -111,27 +111,27 @@ func TestRefusals(t *testing.T) {
 	must(t, err)
 	_, err = r.cluster.CreateTopic(t.Context(), "narrow", 1, map[string]string{"max.message.bytes": "120"})
 	must(t, err)
-	to := func(target string, existing bool) replay.Request {
-		return replay.Request{Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": target}, AllowExisting: existing}
+	to := func(target string, existing bool) answer.ReplayRequest {
+		return answer.ReplayRequest{Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": target}, AllowExisting: existing}
 	}
 	for name, c := range map[string]struct {
 		who     policy.Principal
-		request replay.Request
+		request answer.ReplayRequest
 		kind    schema.Kind
 		says    string
 	}{
-		"nothing asked":        {everybody, replay.Request{}, schema.Invalid, "nothing is selected"},
-		"unknown topic":        {everybody, replay.Request{Topics: []string{"nope"}}, schema.NotFound, "nope is not archived"},
-		"hidden topic":         {policy.Principal{Name: "a", Topics: some}, replay.Request{Topics: []string{"orders"}}, schema.NotFound, "orders is not archived"},
-		"empty range":          {everybody, replay.Request{Topics: []string{"orders"}, From: start.Add(time.Hour)}, schema.Invalid, "searched 1 topics, 0 segments"},
-		"reversed range":       {everybody, replay.Request{Topics: []string{"orders"}, From: start, To: start}, schema.Invalid, "not after"},
+		"nothing asked":        {everybody, answer.ReplayRequest{}, schema.Invalid, "nothing is selected"},
+		"unknown topic":        {everybody, answer.ReplayRequest{Topics: []string{"nope"}}, schema.NotFound, "nope is not archived"},
+		"hidden topic":         {policy.Principal{Name: "a", Topics: some}, answer.ReplayRequest{Topics: []string{"orders"}}, schema.NotFound, "orders is not archived"},
+		"empty range":          {everybody, answer.ReplayRequest{Topics: []string{"orders"}, From: start.Add(time.Hour)}, schema.Invalid, "searched 1 topics, 0 segments"},
+		"reversed range":       {everybody, answer.ReplayRequest{Topics: []string{"orders"}, From: start, To: start}, schema.Invalid, "not after"},
 		"existing target":      {everybody, to("there", false), schema.Conflict, "there exists"},
 		"timestamps replaced":  {everybody, to("stamped", true), schema.Conflict, "LogAppendTime"},
 		"record too large":     {everybody, to("narrow", true), schema.Conflict, "partition 0 offset"},
 		"position topic":       {everybody, to(positions, true), schema.Invalid, "positions"},
 		"bad name":             {everybody, to("a b", false), schema.Invalid, "no topic name"},
-		"source needs both":    {everybody, replay.Request{Topics: []string{"orders"}, AllowSource: true}, schema.Invalid, "allow_existing"},
-		"trace without traces": {everybody, replay.Request{TraceID: "x"}, schema.Unavailable, "no index"},
+		"source needs both":    {everybody, answer.ReplayRequest{Topics: []string{"orders"}, AllowSource: true}, schema.Invalid, "allow_existing"},
+		"trace without traces": {everybody, answer.ReplayRequest{TraceID: "x"}, schema.Unavailable, "no index"},
 	} {
 		_, err := s.Plan(t.Context(), c.who, c.request)
 		if schema.KindOf(err) != c.kind || err == nil || !strings.Contains(err.Error(), c.says) {
@@ -152,7 +152,7 @@ func TestSourceAsTarget(t *testing.T) {
 	must(t, err)
 	r.archive(t, schema.Stream{Cluster: "c", Topic: "loop", TopicID: id}, 10)
 	s := r.service(t, nil, nil, nil)
-	request := replay.Request{Topics: []string{"loop"}, TargetTopics: map[string]string{"loop": "loop"}, AllowExisting: true}
+	request := answer.ReplayRequest{Topics: []string{"loop"}, TargetTopics: map[string]string{"loop": "loop"}, AllowExisting: true}
 	if _, err := s.Plan(t.Context(), everybody, request); schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "source itself") {
 		t.Fatalf("replay into the source: %v", err)
 	}
@@ -165,7 +165,7 @@ func TestSourceAsTarget(t *testing.T) {
 	work(t, s)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 }
 
 // TestTargetMadeMeanwhile: between plan and run somebody made the target.
@@ -173,7 +173,7 @@ func TestTargetMadeMeanwhile(t *testing.T) {
 	r := newRig(t)
 	r.topic(t, "orders", 1, 20, 100)
 	s := r.service(t, nil, nil, nil)
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"orders"}, TargetPrefix: "x."})
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "x."})
 	must(t, err)
 	_, err = r.cluster.CreateTopic(t.Context(), "x.orders", 1, nil)
 	must(t, err)
@@ -188,7 +188,7 @@ func TestTimestampsAtTheEdge(t *testing.T) {
 	r := newRig(t)
 	s := r.service(t, nil, nil, nil)
 	work(t, s)
-	edge := func(topic string, stamps ...int64) ([]schema.Record, replay.Request) {
+	edge := func(topic string, stamps ...int64) ([]schema.Record, answer.ReplayRequest) {
 		stream := schema.Stream{Cluster: "c", Topic: topic, TopicID: schema.TopicID{9, topic[0]}}
 		var records []schema.Record
 		for i, stamp := range stamps {
@@ -197,14 +197,14 @@ func TestTimestampsAtTheEdge(t *testing.T) {
 			records = append(records, record)
 		}
 		r.put(t, stream, records)
-		return records, replay.Request{Topics: []string{topic}}
+		return records, answer.ReplayRequest{Topics: []string{topic}}
 	}
 	records, request := edge("a", -1, 0, 1, -62_135_596, -9_000_000_000_000, 9_000_000_000_000, 1_600_000_000_123)
 	plan, err := s.Plan(t.Context(), everybody, request)
 	must(t, err)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	same(t, "a", r.target(t, plan.Topics[0].Target, 0), records)
 
 	_, request = edge("b", 0, math.MaxInt64)

@@ -7,20 +7,20 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Bounds on a request.
 const (
-	MaxTopics       = 200
-	maxTraceRecords = 100_000
-	maxTopicName    = 249
+	MaxTopics    = 200
+	maxTopicName = 249
 )
 
 var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
 // check refuses what cannot mean anything. The error is Invalid and names the
 // field.
-func (r *Request) check() error {
+func check(r *answer.ReplayRequest) error {
 	switch {
 	case r.TraceID == "" && len(r.Topics) == 0:
 		return schema.WithHint(schema.InvalidField("topics", "nothing is selected"), "name a trace, or topics with from and to")
@@ -54,8 +54,8 @@ func isTopic(name string) bool {
 	return topicName.MatchString(name) && name != "." && name != ".."
 }
 
-// selection brings the request into its canonical form.
-func (r *Request) selection() selection {
+// selectionOf brings the request into its canonical form.
+func selectionOf(r *answer.ReplayRequest) selection {
 	var s selection
 	if r.TraceID != "" {
 		s.TraceID = &r.TraceID
@@ -79,8 +79,8 @@ func ceiling(t time.Time) *int64 {
 }
 
 // request makes the plan's request again, for people.
-func (d *document) request() Request {
-	r := Request{
+func (d *document) request() answer.ReplayRequest {
+	r := answer.ReplayRequest{
 		Topics: d.Selection.Topics, TargetTopics: d.Targets,
 		AllowExisting: d.Existing, AllowSource: d.Source, ProvenanceHeaders: d.Provenance,
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // inParallel bounds reads that planning does at once.
@@ -21,7 +22,7 @@ const inParallel = 8
 type resolver struct {
 	service  *Service
 	who      policy.Principal
-	request  Request
+	request  answer.ReplayRequest
 	doc      document
 	warnings []string
 }
@@ -35,7 +36,7 @@ type incarnation struct {
 
 func (r *resolver) resolve(ctx context.Context) (*document, error) {
 	r.doc = document{
-		Selection: r.request.selection(), Existing: r.request.AllowExisting, Source: r.request.AllowSource,
+		Selection: selectionOf(&r.request), Existing: r.request.AllowExisting, Source: r.request.AllowSource,
 		Provenance: r.request.ProvenanceHeaders,
 	}
 	if len(r.request.TargetTopics) > 0 {
@@ -171,7 +172,7 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 func planOf(s ledger.Segment) segmentPlan {
 	return segmentPlan{
 		Key: s.Ref.Key, SHA256: s.Ref.SHA256, RecordRoot: s.Ref.RecordRoot, Size: s.Ref.Bytes, Branch: s.Branch,
-		From: s.Base, Next: s.Until, Records: s.Records.Committed,
+		From: s.Base, Next: s.Until, cut: s.Until < s.Next, Records: s.Records.Committed,
 		MinTimestamp: s.Ref.MinTimestamp, MaxTimestamp: s.Ref.MaxTimestamp,
 	}
 }
@@ -181,17 +182,18 @@ func (r *resolver) trace(ctx context.Context) error {
 	if r.service.traces == nil {
 		return schema.WithHint(schema.Errorf(schema.Unavailable, "traces cannot be looked up: this process has no index"), "name topics and a time range")
 	}
-	records, more, err := r.service.traces.TraceRecords(ctx, r.who, r.request.TraceID, maxTraceRecords)
+	found, err := r.service.traces.Trace(ctx, r.who, answer.TraceRequest{TraceID: r.request.TraceID, FactsOnly: true, Limit: answer.MaxTraceHops})
 	if err != nil {
 		return err
 	}
-	if more {
-		return schema.WithHint(schema.Errorf(schema.Exhausted, "the trace has more than %d records", maxTraceRecords), "replay its topics over a time range")
+	if found.Truncated {
+		return schema.WithHint(schema.Errorf(schema.Exhausted, "the trace has more than %d records", answer.MaxTraceHops), "replay its topics over a time range")
 	}
-	byStream := map[streamKey][]TraceRecord{}
+	byStream := map[streamKey][]*answer.Hit{}
 	fresh := 0
-	for _, record := range records {
-		if !r.who.Topics.Allows(record.Topic) {
+	for i := range found.Hops {
+		record := &found.Hops[i].Hit
+		if record.Status != schema.Committed || !r.who.Topics.Allows(record.Topic) {
 			continue
 		}
 		if !record.Sealed {
@@ -223,7 +225,7 @@ type streamKey struct {
 
 func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition} }
 
-func (r *resolver) locate(ctx context.Context, byID map[schema.TopicID]*incarnation, byStream map[streamKey][]TraceRecord) error {
+func (r *resolver) locate(ctx context.Context, byID map[schema.TopicID]*incarnation, byStream map[streamKey][]*answer.Hit) error {
 	list := make([]*incarnation, 0, len(byID))
 	for _, one := range byID {
 		list = append(list, one)
@@ -265,18 +267,18 @@ func (r *resolver) partitions(ctx context.Context, id schema.TopicID) (n int32, 
 }
 
 // positions puts records into the segments that hold them.
-func (r *resolver) positions(view *ledger.View, records []TraceRecord) (streamPlan, error) {
+func (r *resolver) positions(view *ledger.View, records []*answer.Hit) (streamPlan, error) {
 	out := streamPlan{Partition: view.Stream.Partition}
-	slices.SortFunc(records, func(a, b TraceRecord) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortFunc(records, func(a, b *answer.Hit) int { return cmp.Compare(a.Offset, b.Offset) })
 	current, superseded := view.Current(), 0
 	for _, record := range records {
-		at := slices.IndexFunc(current, func(s ledger.Segment) bool { return s.Base <= record.Offset && record.Offset < s.Until })
-		switch {
-		case at < 0:
-			return out, missingAt(view, record.Offset)
-		case current[at].Branch != record.Branch:
+		if view.Superseded(record.Branch, record.Offset) {
 			superseded++
 			continue
+		}
+		at := slices.IndexFunc(current, func(s ledger.Segment) bool { return s.Base <= record.Offset && record.Offset < s.Until })
+		if at < 0 || current[at].Branch != record.Branch {
+			return out, missingAt(view, record.Offset)
 		}
 		found := current[at]
 		if n := len(out.Segments); n == 0 || out.Segments[n-1].Key != found.Ref.Key {

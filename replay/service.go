@@ -16,10 +16,15 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Store is where segments are read and where plans and jobs stand.
-// objstore.Store is one; its promises are those of that package.
+// objstore.Store is one. After nil a write is durable and seen by every reader.
+// Errors have the kinds of package objstore: NotFound, Conflict, Exhausted beyond
+// a limit, Corrupt, and Unavailable for what passes. Reads and Stat are repeated
+// by the store, conditional writes by the service, which looks first at what
+// became of them. Calls may be concurrent.
 type Store interface {
 	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error)
@@ -29,28 +34,25 @@ type Store interface {
 	List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error]
 }
 
-// Ledger says what is archived. ledger.Ledger is one.
+// Ledger says what is archived. ledger.Ledger is one. Corrupt is a chain that
+// does not hold; NotFound a stream without one; the caller decides about both,
+// nothing is retried but by the store below. Calls may be concurrent.
 type Ledger interface {
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 }
 
-// Traces finds a trace's records.
+// Traces finds a trace's records. query.Engine is one.
 type Traces interface {
-	// TraceRecords gives the committed records of a trace that the principal may
-	// see, at most limit; more tells that there are others. A trace that nobody
-	// knows is NotFound.
-	TraceRecords(ctx context.Context, who policy.Principal, traceID string, limit int) (records []TraceRecord, more bool, err error)
+	// Trace gives the hops of a trace that the principal may see, sealed or not.
+	// A trace that nobody knows is NotFound.
+	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
 }
 
-// TraceRecord is one record of a trace.
-type TraceRecord struct {
-	Topic string
-	schema.Position
-	Sealed bool // in the ledger
-}
-
-// Brokers are the Kafka cluster that is written to. Connect makes one.
+// Brokers are the Kafka cluster that is written to. Connect makes one. Unavailable
+// and Exhausted pass: the job is tried again from its position. Conflict is a
+// topic that exists, NotFound offsets or topics that do not, Permission a missing
+// right. Calls may be concurrent.
 type Brokers interface {
 	Cluster(ctx context.Context) (kafka.Cluster, error)
 	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
@@ -61,7 +63,10 @@ type Brokers interface {
 	Producer(options kafka.ProducerOptions) (Producer, error)
 }
 
-// Producer is a transactional producer; its methods are kafka.Producer's.
+// Producer is a transactional producer; its methods are kafka.Producer's, which
+// says what each promises. It belongs to one attempt. After an error of Commit the
+// outcome is unknown: the attempt ends, and the next one reads the position.
+// kafka.ErrFenced is somebody else's later attempt.
 type Producer interface {
 	Init(ctx context.Context) (int64, error)
 	ID() int64

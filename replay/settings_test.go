@@ -13,6 +13,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // TestLargeSelections are planned without being read, counted by the ledger
@@ -22,7 +23,7 @@ func TestLargeSelections(t *testing.T) {
 	archived := r.topic(t, "orders", 1, 300, 100)
 	s := r.service(t, func(o *replay.Options) { o.Exact = 1 }, nil, nil)
 	from := start.Add(150 * time.Second)
-	plan, err := s.Plan(t.Context(), everybody, replay.Request{Topics: []string{"orders"}, From: from})
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, From: from})
 	must(t, err)
 	want := committed(archived[0], from.UnixMilli(), 1<<62)
 	if plan.Records != int64(len(want)) || plan.Bytes == 0 || plan.Segments != 2 || len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "estimated") {
@@ -31,7 +32,7 @@ func TestLargeSelections(t *testing.T) {
 	work(t, s)
 	_, err = s.Run(t.Context(), everybody, plan.ID)
 	must(t, err)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	same(t, "orders", r.target(t, plan.Topics[0].Target, 0), want)
 }
 
@@ -58,7 +59,7 @@ func TestTargetIsConfiguredAsItsSource(t *testing.T) {
 	s := r.service(t, nil, nil, nil)
 	plan := planned(t, s, "orders")
 	work(t, s)
-	until(t, s, plan.ID, replay.Done)
+	until(t, s, plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
 	entries, err := r.cluster.Config(t.Context(), plan.Topics[0].Target)
 	must(t, err)
@@ -116,11 +117,11 @@ func TestWaitsForOpenTransactions(t *testing.T) {
 	second := r.service(t, nil, nil, nil)
 	work(t, second)
 	time.Sleep(500 * time.Millisecond)
-	if job, err := second.Get(t.Context(), everybody, plan.ID); err != nil || job.State != replay.Running {
+	if job, err := second.Get(t.Context(), everybody, plan.ID); err != nil || job.State != answer.JobRunning {
 		t.Errorf("while it must wait: %+v, %v", job, err)
 	}
 	must(t, client.EndTransaction(t.Context(), kgo.TryAbort))
-	until(t, second, plan.ID, replay.Done)
+	until(t, second, plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
 }
 

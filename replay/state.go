@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 const stateFormat = "annals.replay-job/1"
@@ -21,25 +23,25 @@ const maxStateBytes = 16 << 20
 // names itself with a fresh Write, so that a lost answer can be told from
 // somebody else's change.
 type state struct {
-	Format    string         `json:"format"`
-	ID        string         `json:"id"`
-	Write     string         `json:"write"`
-	State     string         `json:"state"`
-	Plan      Plan           `json:"plan"` // for people; the plan object is what is worked from
-	Targets   []target       `json:"targets"`
-	Position  *positionPlace `json:"position"`
-	Producers []offset       `json:"producers"` // IDs that the job's records carry
-	Produced  int64          `json:"produced,string"`
-	ReadBack  int64          `json:"read_back,string"`
-	Cancel    bool           `json:"cancel"` // asked for, not done yet
-	Lease     *lease         `json:"lease"`
-	Created   time.Time      `json:"created"`
-	Started   time.Time      `json:"started"`
-	Updated   time.Time      `json:"updated"`
-	Finished  time.Time      `json:"finished"`
-	ETA       float64        `json:"eta_seconds"`
-	Error     string         `json:"error"`
-	Receipt   *Receipt       `json:"receipt"`
+	Format    string            `json:"format"`
+	ID        string            `json:"id"`
+	Write     string            `json:"write"`
+	State     string            `json:"state"`
+	Plan      answer.ReplayPlan `json:"plan"` // for people; the plan object is what is worked from
+	Targets   []target          `json:"targets"`
+	Position  *positionPlace    `json:"position"`
+	Producers []offset          `json:"producers"` // IDs that the job's records carry
+	Produced  int64             `json:"produced,string"`
+	ReadBack  int64             `json:"read_back,string"`
+	Cancel    bool              `json:"cancel"` // asked for, not done yet
+	Lease     *lease            `json:"lease"`
+	Created   time.Time         `json:"created"`
+	Started   time.Time         `json:"started"`
+	Updated   time.Time         `json:"updated"`
+	Finished  time.Time         `json:"finished"`
+	ETA       float64           `json:"eta_seconds"`
+	Error     string            `json:"error"`
+	Receipt   *answer.Receipt   `json:"receipt"`
 
 	etag string
 }
@@ -51,7 +53,7 @@ type lease struct {
 }
 
 func (st *state) isEnded() bool {
-	return st.State == Done || st.State == Failed || st.State == Cancelled
+	return st.State == answer.JobDone || st.State == answer.JobFailed || st.State == answer.JobCancelled
 }
 
 // isFree tells whether a worker may claim the job.
@@ -60,8 +62,8 @@ func (st *state) isFree(now time.Time) bool {
 }
 
 // job is the state as callers see it.
-func (st *state) job() *Job {
-	j := &Job{
+func (st *state) job() *answer.ReplayJob {
+	j := &answer.ReplayJob{
 		ID: st.ID, State: st.State, Plan: st.Plan, Planned: st.Plan.Records, Produced: st.Produced, ReadBack: st.ReadBack,
 		Started: st.Started, Updated: st.Updated, Finished: st.Finished, Error: st.Error, Receipt: st.Receipt,
 	}
@@ -103,6 +105,7 @@ func (s *Service) save(ctx context.Context, st *state) error {
 	if err != nil {
 		return fmt.Errorf("encode state of replay %s: %w", st.ID, err)
 	}
+	pauses := retry.Between(100*time.Millisecond, time.Second)
 	for attempt := 1; ; attempt++ {
 		var object objstore.Object
 		if st.etag == "" {
@@ -126,7 +129,7 @@ func (s *Service) save(ctx context.Context, st *state) error {
 		if attempt == 5 || !unclear && !errors.Is(err, objstore.ErrBusy) {
 			return err
 		}
-		if err := pause(ctx, 50*time.Millisecond<<attempt); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -340,7 +341,7 @@ func (s *Service) awaitTarget(ctx context.Context, t *target) error {
 		if schema.KindOf(why) != schema.Unavailable || why == nil {
 			return why
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Why a worker lets go of a job.
@@ -239,26 +241,27 @@ const mostReconciles = 20
 // be mended by another.
 func (s *Service) persist(ctx context.Context, c *claim) error {
 	reconciles := 0
-	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+	for pauses := retry.Between(250*time.Millisecond, 30*time.Second); ; {
 		before := c.produced.Load()
 		err := s.attempt(ctx, c)
 		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
-		if c.state().State == Reconciling {
+		if c.state().State == answer.JobReconciling {
 			if reconciles++; reconciles == mostReconciles {
 				return fmt.Errorf("gave up after %d attempts: %w", reconciles, err)
 			}
 		}
 		if c.produced.Load() > before {
-			wait = 250 * time.Millisecond
+			pauses.Reset()
 		}
+		wait := pauses.Next()
 		s.log.Warn("replay is held up", "replay", c.id, "err", err, "again_in", wait)
 		said := err.Error()
 		if err := c.update(ctx, func(st *state) { st.Error = "waiting: " + said }); err != nil && ctx.Err() == nil {
 			s.log.Warn("the state of a replay is not written", "replay", c.id, "err", err)
 		}
-		if pause(ctx, wait) != nil {
+		if retry.Sleep(ctx, wait) != nil {
 			return err
 		}
 	}
@@ -285,11 +288,11 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		s.log.Warn("replay is somebody else's now", "replay", c.id)
 		return
 	case errors.Is(cause, errCancelled) || errors.Is(err, errCancelled):
-		end = func(st *state) { st.State, st.Error = Cancelled, "" }
+		end = func(st *state) { st.State, st.Error = answer.JobCancelled, "" }
 	case ctx.Err() != nil:
 	default:
 		said := err.Error()
-		end = func(st *state) { st.State, st.Error = Failed, said }
+		end = func(st *state) { st.State, st.Error = answer.JobFailed, said }
 	}
 	err = c.update(writing, func(st *state) {
 		c.progressed(st)

@@ -475,3 +475,23 @@ func TestPlaceholder(t *testing.T) {
 		t.Error("a build without any page was taken")
 	}
 }
+
+// TestGapsArePaged hands filters and cursors on, and refuses a class that there
+// is not.
+func TestGapsArePaged(t *testing.T) {
+	s := start(t, nil)
+	c := dial(t, s)
+	topic, partition, class, limit, cursor := "a.b", int32(3), api.ListGapsParamsClass("cleaned"), 7, "x"
+	params := api.ListGapsParams{Topic: &topic, Partition: &partition, Class: &class, Limit: &limit, Cursor: &cursor}
+	if page, err := c.Gaps(t.Context(), params); err != nil || page.Gaps == nil || page.NextCursor != nil {
+		t.Errorf("%+v, %v", page, err)
+	}
+	want := answer.GapRequest{Topic: topic, Partition: &partition, Class: schema.GapCleaned, Limit: limit, Cursor: cursor}
+	if got := s.archive.last(); !reflect.DeepEqual(got, want) {
+		t.Errorf("arrived as %+v", got)
+	}
+	class = "lost"
+	if _, err := c.Gaps(t.Context(), params); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("a class that there is not: %v", err)
+	}
+}

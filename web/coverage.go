@@ -1,7 +1,6 @@
 package web
 
 import (
-	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -15,13 +14,24 @@ func topicOf(t *answer.Topic) api.TopicSummary {
 	}
 }
 
+func coverageOf(c *answer.Coverage) api.Coverage {
+	return api.Coverage{
+		Partitions: each(c.Partitions, partitionOf), Notes: append([]string{}, c.Notes...),
+		NotArchived: each(c.NotArchived, func(t *answer.TopicState) api.NotArchived {
+			return api.NotArchived{Topic: t.Topic, Reason: t.Reason}
+		}),
+	}
+}
+
 func partitionOf(p *answer.PartitionCoverage) api.PartitionCoverage {
 	out := api.PartitionCoverage{
 		Topic: p.Topic, TopicId: topicIDOf(p.TopicID), Partition: p.Partition, Branch: p.Branch,
 		ArchivedFrom: p.ArchivedFrom, ArchivedTo: p.ArchivedTo, FreshTo: p.FreshTo, Lag: p.Lag,
-		Counts:     api.StatusCounts{Committed: p.Committed, Aborted: p.Aborted, Control: p.Marker},
-		GapOffsets: p.GapOffsets, Segments: p.Segments, Commits: p.Commits, LastSealed: moment(p.LastSealed),
-		Gaps: each(p.Gaps, func(g *schema.Gap) api.Gap { return api.Gap{Class: string(g.Class), From: g.From, To: g.To} }),
+		StartPolicy: p.StartPolicy, LogStartAtGenesis: p.LogStartAtGenesis,
+		Offsets: p.ArchivedTo - p.ArchivedFrom, Counts: countsOf(&p.Account), Purged: p.Purged, Unaccounted: p.Unaccounted,
+		GapClasses: each(p.Classes, classOf), GapRanges: p.GapRanges, GapOffsets: p.GapOffsets,
+		Gaps: each(p.Gaps, gapOf), Branches: each(p.Branches, branchOf),
+		Segments: p.Segments, Commits: p.Commits, LastSealed: moment(p.LastSealed), Ended: p.Ended,
 	}
 	if p.HighWatermark >= 0 {
 		out.HighWatermark = &p.HighWatermark
@@ -29,10 +39,44 @@ func partitionOf(p *answer.PartitionCoverage) api.PartitionCoverage {
 	return out
 }
 
+func branchOf(b *answer.BranchCoverage) api.BranchCoverage {
+	return api.BranchCoverage{
+		Branch: b.Branch, From: b.From, Until: b.Until, To: b.To,
+		Offsets: b.To - b.From, Counts: countsOf(&b.Account), Purged: b.Purged, Unaccounted: b.Unaccounted,
+		GapClasses: each(b.Classes, classOf), GapRanges: b.GapRanges, GapOffsets: b.GapOffsets,
+	}
+}
+
+func countsOf(a *answer.Account) api.StatusCounts {
+	return api.StatusCounts{Committed: a.Committed, Aborted: a.Aborted, Control: a.Marker}
+}
+
+func classOf(c *answer.ClassCount) api.ClassCount {
+	return api.ClassCount{Class: string(c.Class), Ranges: c.Ranges, Offsets: c.Offsets}
+}
+
+func gapOf(g *answer.FoundGap) api.Gap {
+	out := api.Gap{
+		Class: string(g.Class), From: g.From, To: g.To, Branch: g.Branch, Commit: g.Seq, Found: writable(g.Found), Evidence: g.Evidence,
+	}
+	if g.Object != nil {
+		out.Object = &g.Object.Key
+	}
+	return out
+}
+
+func topicGapOf(g *answer.FoundGap) api.TopicGap {
+	at := gapOf(g)
+	return api.TopicGap{
+		Topic: g.Topic, TopicId: topicIDOf(g.TopicID), Partition: g.Partition, Branch: at.Branch,
+		Class: at.Class, From: at.From, To: at.To, Commit: at.Commit, Found: at.Found, Evidence: at.Evidence, Object: at.Object,
+	}
+}
+
 func segmentOf(s *answer.Segment) api.Segment {
 	return api.Segment{
 		Key: s.Key, Sha256: s.SHA256.String(), Bytes: s.Bytes, TopicId: optional(topicIDOf(s.TopicID)),
-		Partition: s.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Rows: s.Rows,
+		Partition: s.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Rows,
 		MinTimestamp: moment(s.MinTimestamp), MaxTimestamp: moment(s.MaxTimestamp),
 	}
 }

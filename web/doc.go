@@ -33,11 +33,10 @@
 // # Files
 //
 // services.go (what is asked of the process: about the archive in the shapes of
-// package schema/answer), jobs.go (the same for replays), server.go (options,
-// listening, shutting down), boundary.go (Host, Origin, headers, principal),
+// package schema/answer), server.go (options, listening, shutting down), boundary.go (Host, Origin, headers, principal),
 // observe.go (log, metrics, panics), validate.go (requests against the
 // document), problem.go (errors), handlers.go (the operations), hits.go,
 // traces.go, coverage.go and replays.go (shapes to API types), bytes.go
 // (payloads for people), stream.go (answers without a known end), explorer.go
-// (the embedded pages), probes.go.
+// (the embedded pages), probes.go, health.go (what /readyz answers from).
 package web

@@ -168,16 +168,28 @@ func (o *operations) ListTopics(ctx context.Context, _ api.ListTopicsRequestObje
 	if err != nil {
 		return nil, err
 	}
-	return api.ListTopics200JSONResponse{Topics: each(topics, topicOf)}, nil
+	return api.ListTopics200JSONResponse{Topics: each(topics.Topics, topicOf), Notes: append([]string{}, topics.Notes...)}, nil
 }
 
 // GetCoverage implements [api.StrictServerInterface].
 func (o *operations) GetCoverage(ctx context.Context, r api.GetCoverageRequestObject) (api.GetCoverageResponseObject, error) {
-	partitions, err := o.services.Queries.Coverage(ctx, callOf(ctx).who, value(r.Params.Topic))
+	coverage, err := o.services.Queries.Coverage(ctx, callOf(ctx).who, value(r.Params.Topic))
 	if err != nil {
 		return nil, err
 	}
-	return api.GetCoverage200JSONResponse{Partitions: each(partitions, partitionOf)}, nil
+	return api.GetCoverage200JSONResponse(coverageOf(coverage)), nil
+}
+
+// ListGaps implements [api.StrictServerInterface].
+func (o *operations) ListGaps(ctx context.Context, r api.ListGapsRequestObject) (api.ListGapsResponseObject, error) {
+	page, err := o.services.Queries.Gaps(ctx, callOf(ctx).who, answer.GapRequest{
+		Topic: value(r.Params.Topic), Partition: r.Params.Partition, Class: schema.GapClass(value(r.Params.Class)),
+		Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.ListGaps200JSONResponse{Gaps: each(page.Gaps, topicGapOf), NextCursor: optional(page.NextCursor)}, nil
 }
 
 // ListSegments implements [api.StrictServerInterface].

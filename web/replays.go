@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -36,8 +37,8 @@ func timeRange(from, to time.Time) error {
 	return nil
 }
 
-func replayRequest(r *api.ReplayRequest) (ReplayRequest, error) {
-	out := ReplayRequest{
+func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
+	out := answer.ReplayRequest{
 		TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To),
 		TargetPrefix: value(r.TargetPrefix), TargetTopics: value(r.TargetTopics),
 		AllowExisting: value(r.AllowExisting), AllowSource: value(r.AllowSource), ProvenanceHeaders: value(r.ProvenanceHeaders),
@@ -45,12 +46,12 @@ func replayRequest(r *api.ReplayRequest) (ReplayRequest, error) {
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }
 
-func exportRequest(r *api.ExportRequest) (ExportRequest, error) {
-	out := ExportRequest{TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To), Case: value(r.Case)}
+func exportRequest(r *api.ExportRequest) (answer.ExportRequest, error) {
+	out := answer.ExportRequest{TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To), Case: value(r.Case)}
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }
 
-func planOf(p *Plan) api.ReplayPlan {
+func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 	r := p.Request
 	out := api.ReplayPlan{
 		Id: p.ID, Created: p.Created.UTC(), Records: p.Records, Bytes: p.Bytes, Segments: p.Segments,
@@ -60,7 +61,7 @@ func planOf(p *Plan) api.ReplayPlan {
 			TargetPrefix: optional(r.TargetPrefix), AllowExisting: optional(r.AllowExisting),
 			AllowSource: optional(r.AllowSource), ProvenanceHeaders: optional(r.ProvenanceHeaders),
 		},
-		Topics: each(p.Topics, func(t *PlanTopic) api.PlanTopic {
+		Topics: each(p.Topics, func(t *answer.ReplayTopic) api.PlanTopic {
 			return api.PlanTopic{
 				Source: t.Source, TopicId: topicIDOf(t.TopicID), Target: t.Target,
 				Partitions: t.Partitions, Records: t.Records, Bytes: t.Bytes,
@@ -73,7 +74,7 @@ func planOf(p *Plan) api.ReplayPlan {
 	return out
 }
 
-func jobOf(j *Job) api.ReplayJob {
+func jobOf(j *answer.ReplayJob) api.ReplayJob {
 	out := api.ReplayJob{
 		Id: j.ID, State: api.ReplayJobState(j.State), Plan: planOf(&j.Plan), Planned: j.Planned, Produced: j.Produced,
 		Started: moment(j.Started), Updated: j.Updated.UTC(), Finished: moment(j.Finished),
@@ -83,7 +84,7 @@ func jobOf(j *Job) api.ReplayJob {
 		out.Receipt = &api.Receipt{
 			Planned: r.Planned, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
 			Exclusive: r.Exclusive, Notes: list(r.Notes),
-			Partitions: each(r.Partitions, func(p *ReceiptPartition) api.ReceiptPartition {
+			Partitions: each(r.Partitions, func(p *answer.ReceiptPartition) api.ReceiptPartition {
 				return api.ReceiptPartition{
 					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, ReadBack: p.ReadBack,
 					PlannedHash: p.PlannedHash, ReadBackHash: p.ReadBackHash, Matches: p.Matches,

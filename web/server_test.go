@@ -113,38 +113,45 @@ func (a *archive) Record(_ context.Context, _ policy.Principal, r answer.RecordR
 	}}, nil
 }
 
-func (a *archive) Topics(context.Context, policy.Principal) ([]answer.Topic, error) {
+func (a *archive) Topics(context.Context, policy.Principal) (*answer.Topics, error) {
 	return nil, schema.Errorf(schema.Unavailable, "ask the index: connection refused")
 }
 
-func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) ([]answer.PartitionCoverage, error) {
-	return []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}, nil
+func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) (*answer.Coverage, error) {
+	return &answer.Coverage{Partitions: []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}}, nil
+}
+
+func (a *archive) Gaps(_ context.Context, _ policy.Principal, request answer.GapRequest) (*answer.GapPage, error) {
+	a.note(request)
+	return &answer.GapPage{}, nil
 }
 
 func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*answer.Segments, error) {
 	return nil, errors.New("secret detail of " + topic)
 }
 
-func (a *archive) Plan(_ context.Context, _ policy.Principal, r web.ReplayRequest) (*web.Plan, error) {
+func (a *archive) Plan(_ context.Context, _ policy.Principal, r answer.ReplayRequest) (*answer.ReplayPlan, error) {
 	a.note(r)
-	return &web.Plan{ID: "p", Request: r}, nil
+	return &answer.ReplayPlan{ID: "p", Request: r}, nil
 }
 
-func (a *archive) Run(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
-	return &web.Job{ID: id, State: "running"}, nil
+func (a *archive) Run(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
+	return &answer.ReplayJob{ID: id, State: "running"}, nil
 }
 
-func (a *archive) Get(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
-	return &web.Job{ID: id, State: "done", Receipt: &web.Receipt{Matches: true}}, nil
+func (a *archive) Get(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
+	return &answer.ReplayJob{ID: id, State: "done", Receipt: &answer.Receipt{Matches: true}}, nil
 }
 
-func (a *archive) List(context.Context, policy.Principal) ([]web.Job, error) { return nil, nil }
+func (a *archive) List(context.Context, policy.Principal) ([]answer.ReplayJob, error) {
+	return nil, nil
+}
 
-func (a *archive) Cancel(_ context.Context, _ policy.Principal, id string) (*web.Job, error) {
+func (a *archive) Cancel(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
 	return nil, schema.Errorf(schema.Conflict, "job %s is done", id)
 }
 
-func (a *archive) Export(ctx context.Context, _ policy.Principal, r web.ExportRequest, w io.Writer) error {
+func (a *archive) Export(ctx context.Context, _ policy.Principal, r answer.ExportRequest, w io.Writer) error {
 	a.note(r)
 	return a.export(ctx, w)
 }

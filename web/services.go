@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -37,19 +36,35 @@ type Queries interface {
 	// Record reads one record's bytes.
 	Record(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error)
 	// Topics lists every topic, archived or not.
-	Topics(ctx context.Context, who policy.Principal) ([]answer.Topic, error)
-	// Coverage is what is archived of each partition; of every topic if topic
-	// is "".
-	Coverage(ctx context.Context, who policy.Principal, topic string) ([]answer.PartitionCoverage, error)
+	Topics(ctx context.Context, who policy.Principal) (*answer.Topics, error)
+	// Coverage is what is archived of each partition, and which topics are not;
+	// of every topic if topic is "".
+	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)
+	// Gaps lists gaps, the newest found first.
+	Gaps(ctx context.Context, who policy.Principal, request answer.GapRequest) (*answer.GapPage, error)
 	// Segments are the current segments of a topic.
 	Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error)
+}
+
+// Replays plan and run replays. A job's id is its plan's.
+type Replays interface {
+	// Plan resolves a selection; nothing is produced.
+	Plan(ctx context.Context, who policy.Principal, request answer.ReplayRequest) (*answer.ReplayPlan, error)
+	// Run starts a plan's job, or gives the one that is there already.
+	Run(ctx context.Context, who policy.Principal, planID string) (*answer.ReplayJob, error)
+	// Get gives a job.
+	Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
+	// List gives the jobs, newest first.
+	List(ctx context.Context, who policy.Principal) ([]answer.ReplayJob, error)
+	// Cancel stops a job for good.
+	Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
 }
 
 // Exports write bags.
 type Exports interface {
 	// Export writes a tar stream. After an error whatever was written is
 	// worthless, and the client is made to see that.
-	Export(ctx context.Context, who policy.Principal, request ExportRequest, w io.Writer) error
+	Export(ctx context.Context, who policy.Principal, request answer.ExportRequest, w io.Writer) error
 }
 
 // Sealer asks an archiver to seal what it holds now.
@@ -57,13 +72,4 @@ type Sealer interface {
 	// Seal returns how many partitions held something, and how many records.
 	// With wait it returns when all of it is in the ledger.
 	Seal(ctx context.Context, wait bool) (partitions int, records int64, err error)
-}
-
-// ExportRequest is a trace, or topics with a time range. The zero time is no
-// bound.
-type ExportRequest struct {
-	TraceID  string
-	Topics   []string
-	From, To time.Time // record timestamps; To is exclusive
-	Case     string    // the asker's own identifier
 }

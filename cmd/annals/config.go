@@ -1,69 +1,7 @@
 package main
 
-import (
-	"fmt"
-	"log/slog"
-
-	"github.com/fx-risk-ai/annals/internal/config"
-	"github.com/fx-risk-ai/annals/internal/telemetry"
-)
-
-// settings are the flags that every running role shares.
-type settings struct {
-	Config   string `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file (YAML); settings may also stand in ANNALS_… variables."`
-	LogLevel string `placeholder:"LEVEL" help:"debug, info, warn or error; over log.level."`
-}
-
-// load reads the configuration and makes the logger. Warnings are logged.
-func (s settings) load(in *invocation, overrides ...func(*config.Config)) (config.Config, *slog.Logger, error) {
-	overrides = append(overrides, func(c *config.Config) {
-		if s.LogLevel != "" {
-			c.Log.Level = s.LogLevel
-		}
-	})
-	cfg, warnings, err := config.Load(s.Config, in.environ, overrides...)
-	if err != nil {
-		return cfg, nil, err
-	}
-	logger, err := telemetry.NewLogger(in.err, cfg.Log.Level, cfg.Log.Format)
-	if err != nil {
-		return cfg, nil, err
-	}
-	for _, w := range warnings {
-		logger.Warn("configuration", "option", w.Path, "warning", w.Message)
-	}
-	return cfg, logger, nil
-}
-
 // configCommands are annals config ….
 type configCommands struct {
 	Check     configCheckCommand     `cmd:"" help:"Read a configuration as a role would, and say what is wrong with it."`
 	Reference configReferenceCommand `cmd:"" help:"Print every setting with its default, as Markdown."`
-}
-
-// configCheckCommand is annals config check.
-type configCheckCommand struct {
-	File string `arg:"" optional:"" type:"existingfile" help:"Configuration file; the environment counts too."`
-}
-
-// Run implements kong's command.
-func (c *configCheckCommand) Run(in *invocation) error {
-	_, warnings, err := config.Load(c.File, in.environ)
-	if err != nil {
-		return err
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(in.out, "warning: "+w.String())
-	}
-	_, err = fmt.Fprintln(in.out, "The configuration is sound.")
-	return err
-}
-
-// configReferenceCommand is annals config reference.
-type configReferenceCommand struct{}
-
-// Run implements kong's command.
-func (c *configReferenceCommand) Run(in *invocation) error {
-	_, err := fmt.Fprint(in.out, config.Reference())
-	return err
 }

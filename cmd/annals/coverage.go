@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -11,7 +12,11 @@ import (
 // coverageCommand is annals coverage.
 type coverageCommand struct {
 	asking
-	Topic string `arg:"" optional:"" help:"Only this topic."`
+	Topic     string `arg:"" optional:"" help:"Only this topic."`
+	Gaps      bool   `help:"List the gaps instead, the newest found first: class, range, when it was found, and the broker's answers from which the class follows."`
+	Partition int32  `default:"-1" placeholder:"N" help:"With --gaps: only this partition."`
+	Class     string `placeholder:"CLASS" enum:",before_genesis,before_log_start,cleaned,unreadable,unexplained" default:"" help:"With --gaps: only this class: before_genesis, before_log_start, cleaned, unreadable or unexplained."`
+	Limit     int    `default:"200" help:"With --gaps: at most so many; 0 is all."`
 }
 
 // Run implements kong's command.
@@ -21,6 +26,13 @@ func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	defer server.Close()
+	if c.Gaps {
+		page, more, err := c.gaps(ctx, server.Gaps)
+		if err != nil {
+			return err
+		}
+		return c.print(in.out, page, func(w io.Writer) { showGaps(w, page, more) })
+	}
 	coverage, err := server.Coverage(ctx, c.Topic)
 	if err != nil {
 		return err
@@ -28,21 +40,124 @@ func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
 	return c.print(in.out, coverage, func(w io.Writer) { showCoverage(w, coverage) })
 }
 
-func showCoverage(w io.Writer, coverage *api.Coverage) {
-	table(w, "PARTITION|FROM|SEALED TO|FRESH TO|LAG|COMMITTED|ABORTED|CONTROL|GAPS|SEGMENTS|LAST SEALED", func(row func(...any)) {
-		for _, p := range coverage.Partitions {
-			gaps := "–"
-			if p.GapOffsets > 0 {
-				gaps = fmt.Sprint(p.GapOffsets)
-				for _, g := range p.Gaps {
-					gaps += fmt.Sprintf(" %s %d–%d", g.Class, g.From, g.To)
-				}
+// gaps turns pages until the limit.
+func (c *coverageCommand) gaps(ctx context.Context, ask func(context.Context, api.ListGapsParams) (*api.GapPage, error)) (all *api.GapPage, more bool, err error) {
+	const most = 1000
+	all = &api.GapPage{Gaps: []api.TopicGap{}}
+	params := api.ListGapsParams{Topic: pointer(c.Topic), Class: pointer(api.ListGapsParamsClass(c.Class))}
+	if c.Partition >= 0 {
+		params.Partition = &c.Partition
+	}
+	for {
+		limit := most
+		if c.Limit > 0 {
+			limit = min(most, c.Limit-len(all.Gaps))
+		}
+		params.Limit = &limit
+		page, err := ask(ctx, params)
+		if err != nil {
+			return nil, false, err
+		}
+		all.Gaps, all.NextCursor = append(all.Gaps, page.Gaps...), page.NextCursor
+		if page.NextCursor == nil || c.Limit > 0 && len(all.Gaps) >= c.Limit {
+			return all, page.NextCursor != nil, nil
+		}
+		params.Cursor = page.NextCursor
+	}
+}
+
+func showGaps(w io.Writer, page *api.GapPage, more bool) {
+	if len(page.Gaps) == 0 {
+		fmt.Fprintln(w, "No gaps.")
+		return
+	}
+	table(w, "FOUND|PARTITION|CLASS|FROM|TO|OFFSETS|BRANCH|COMMIT|EVIDENCE", func(row func(...any)) {
+		for _, g := range page.Gaps {
+			evidence := "–"
+			if g.Evidence != nil {
+				evidence = *g.Evidence
 			}
-			row(fmt.Sprintf("%s/%d", p.Topic, p.Partition), p.ArchivedFrom, p.ArchivedTo, p.FreshTo, p.Lag,
-				p.Counts.Committed, p.Counts.Aborted, p.Counts.Control, gaps, p.Segments, moment(p.LastSealed))
+			if g.Object != nil {
+				evidence += " (kept as " + *g.Object + ")"
+			}
+			row(moment(&g.Found), fmt.Sprintf("%s/%d", g.Topic, g.Partition), g.Class, g.From, g.To, g.To-g.From, g.Branch, g.Commit, evidence)
+		}
+	})
+	if more {
+		fmt.Fprintf(w, "These are the newest %d; --limit 0 lists all.\n", len(page.Gaps))
+	}
+}
+
+func showCoverage(w io.Writer, coverage *api.Coverage) {
+	table(w, "PARTITION|FROM|SEALED TO|FRESH TO|LAG|COMMITTED|ABORTED|CONTROL|GAPS|ACCOUNTED|SEGMENTS|LAST SEALED", func(row func(...any)) {
+		for _, p := range coverage.Partitions {
+			row(fmt.Sprintf("%s/%d", p.Topic, p.Partition), from(p.ArchivedFrom, p.StartPolicy), p.ArchivedTo, p.FreshTo, p.Lag,
+				p.Counts.Committed, p.Counts.Aborted, p.Counts.Control, classes(p.GapClasses, p.Purged),
+				accounted(p.Offsets, p.Unaccounted), p.Segments, moment(p.LastSealed))
+			for _, b := range p.Branches {
+				row(fmt.Sprintf("  branch %d", b.Branch), b.From, b.To, "", "", b.Counts.Committed, b.Counts.Aborted, b.Counts.Control,
+					classes(b.GapClasses, b.Purged), accounted(b.Offsets, b.Unaccounted)+superseded(b), "", "")
+			}
 		}
 	})
 	if len(coverage.Partitions) == 0 {
 		fmt.Fprintln(w, "Nothing is archived yet.")
 	}
+	if len(coverage.NotArchived) > 0 {
+		fmt.Fprintln(w)
+		table(w, "NOT ARCHIVED|WHY", func(row func(...any)) {
+			for _, t := range coverage.NotArchived {
+				row(t.Topic, t.Reason)
+			}
+		})
+	}
+	for _, note := range coverage.Notes {
+		fmt.Fprintf(w, "\nNote: %s.\n", note)
+	}
+}
+
+// from is the first offset; what is below it is out of scope.
+func from(offset int64, policy string) string {
+	if offset == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", offset, policy)
+}
+
+func classes(list []api.ClassCount, purged int64) string {
+	var parts []string
+	for _, c := range list {
+		part := fmt.Sprintf("%d %s in %d", c.Offsets, c.Class, c.Ranges)
+		if c.Class == "unexplained" {
+			part = "ALARM " + part
+		}
+		parts = append(parts, part)
+	}
+	if purged > 0 {
+		parts = append(parts, fmt.Sprintf("%d purged", purged))
+	}
+	if len(parts) == 0 {
+		return "–"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// accounted never rounds up to 100 %.
+func accounted(offsets, unaccounted int64) string {
+	switch {
+	case unaccounted == 0:
+		return "100 %"
+	case unaccounted < 0:
+		return fmt.Sprintf("ALARM: %d offsets counted twice", -unaccounted)
+	default:
+		share := float64(offsets-unaccounted) / float64(offsets) * 100
+		return fmt.Sprintf("ALARM: %.2f %%, %d offsets missing", min(share, 99.99), unaccounted)
+	}
+}
+
+func superseded(b api.BranchCoverage) string {
+	if b.Until >= b.To {
+		return ""
+	}
+	return fmt.Sprintf(", superseded from %d", b.Until)
 }

@@ -37,6 +37,8 @@ type commands struct {
 	Verify verifyCommand  `cmd:"" group:"act" help:"Check a bag, offline."`
 	Seal   sealCommand    `cmd:"" group:"act" help:"Ask a running archiver to seal what it holds now."`
 
+	Doctor  doctorCommand  `cmd:"" group:"care" help:"Check S3, Kafka, the index and the clocks, and say what to do."`
+	Plan    planCommand    `cmd:"" group:"care" help:"Requests, objects and bytes a day, and what they cost, for the cluster at hand."`
 	Reindex reindexCommand `cmd:"" group:"care" help:"Rebuild the index from S3 alone."`
 	Config  configCommands `cmd:"" group:"care" help:"Check a configuration, or print the reference of all settings."`
 	Version versionCommand `cmd:"" group:"care" help:"Which build this is."`
@@ -48,8 +50,18 @@ type invocation struct {
 	environ  []string
 }
 
+// isTerminal tells whether a person watches.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
 // run is the program with its exit code: 0 done, 1 failed or tampered,
-// 2 incomplete, 3 unverifiable, 4 usage.
+// 2 incomplete or indeterminate, 3 unverifiable, 4 usage.
 func run(args []string, out, errs io.Writer) int {
 	var c commands
 	parser, err := kong.New(&c,
@@ -87,8 +99,9 @@ func run(args []string, out, errs io.Writer) int {
 
 // The exit codes.
 const (
-	exitFailed = 1
-	exitUsage  = 4
+	exitFailed     = 1
+	exitIncomplete = 2
+	exitUsage      = 4
 )
 
 // exitError ends the program with a code after everything was said.

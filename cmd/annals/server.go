@@ -1,105 +1,119 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
+	"context"
+	"net/http"
+	"slices"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/embedded"
-	"github.com/fx-risk-ai/annals/web/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/custody"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/web"
 )
 
-// asking are the flags of every command that asks a running Annals.
-type asking struct {
-	Server  string `placeholder:"URL" help:"Address of Annals; otherwise that of the annals up on the data folder, otherwise http://127.0.0.1:8080."`
-	DataDir string `placeholder:"DIR" default:"annals-data" help:"Data folder of the annals up to ask."`
-	JSON    bool   `help:"Print JSON."`
+// serving is what answers the web API in this process.
+type serving struct {
+	*web.Server
+	jobs   *replay.Service
+	health *web.Health
 }
 
-// dial finds the server and makes a client.
-func (a asking) dial() (*client.Client, error) {
-	server := a.Server
-	if server == "" {
-		server = "http://127.0.0.1:8080"
-		up, err := embedded.ReadUpFile(a.DataDir)
-		switch {
-		case err == nil:
-			server = up.Web
-		case !errors.Is(err, embedded.ErrNotUp) && !errors.Is(err, embedded.ErrStaleUpFile):
-			return nil, err
-		}
+// run serves until ctx ends; with the role serve it works on replays too.
+func (s *serving) run(ctx context.Context, roles []string) error {
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.Run(running) })
+	group.Go(func() error { s.health.Watch(running); return nil })
+	if slices.Contains(roles, "serve") {
+		group.Go(func() error { return s.jobs.Work(running) })
 	}
-	return client.Dial(server)
+	return group.Wait()
 }
 
-// print writes an answer as JSON, or as text by human.
-func (a asking) print(w io.Writer, answer any, human func(w io.Writer)) error {
-	if a.JSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(answer)
+// server makes what answers the web API; a is nil where this process does not
+// archive.
+func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*serving, error) {
+	admin, err := kafka.NewAdmin(p.kafka)
+	if err != nil {
+		return nil, err
 	}
-	human(w)
-	return nil
-}
-
-// table writes aligned columns.
-func table(w io.Writer, heads string, rows func(row func(cells ...any))) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(heads, "|", "\t"))
-	rows(func(cells ...any) {
-		text := make([]string, len(cells))
-		for i, cell := range cells {
-			text[i] = fmt.Sprint(cell)
-		}
-		fmt.Fprintln(t, strings.Join(text, "\t"))
+	p.closers = append(p.closers, admin.Close)
+	fresh, err := kafka.NewReader(p.kafka)
+	if err != nil {
+		return nil, err
+	}
+	options := query.Options{
+		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
+		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
+	}
+	if a != nil {
+		options.Archiver = a.Topics
+	}
+	engine, err := query.New(options)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := p.replayService(engine)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := custody.New(custody.Options{
+		Store: p.store, Ledger: p.book, Traces: engine,
+		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log,
 	})
-	t.Flush() //nolint:errcheck // what is behind w reports its own errors
+	if err != nil {
+		return nil, err
+	}
+	health := web.NewHealth(map[string]func(context.Context) error{"kafka": admin.Ping, "store": p.store.Ping, "index": p.index.Ping})
+	if a != nil {
+		health.Also = a.Health
+	}
+	services := web.Services{
+		Queries: engine, Replays: jobs, Exports: exporter, Health: health.Now,
+	}
+	if a != nil {
+		services.Sealer = sealer{a}
+	}
+	server, err := web.New(web.Options{
+		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,
+		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log,
+		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
+	}, services)
+	return &serving{server, jobs, health}, err
 }
 
-func pointer[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
+func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
+	connection, err := replay.Connect(p.kafka)
+	if err != nil {
+		return nil, err
 	}
-	return &v
+	p.closers = append(p.closers, connection.Close)
+	return replay.New(replay.Options{
+		PositionTopic: p.cfg.Replay.PositionTopic, PositionReplication: int16(p.cfg.Replay.PositionReplication),
+		Worker: p.writer, Logger: p.log, Registerer: p.registry,
+	}, connection, p.store, p.book, engine)
 }
 
-func moment(t *time.Time) string {
-	if t == nil || t.IsZero() {
-		return "–"
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
+// sealer is the archiver as the web API asks it.
+type sealer struct{ a *archiver.Archiver }
 
-// size writes bytes for people.
-func size(n int64) string {
-	const units = "KMGTP"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1024, 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, units[i])
-}
+// indexPatience bounds how long a seal waits for the index too.
+const indexPatience = 10 * time.Second
 
-// between are the flags of a time range.
-type between struct {
-	From string `placeholder:"TIME" help:"Record timestamps from here on (RFC 3339, or a day such as 2020-03-09)."`
-	To   string `placeholder:"TIME" help:"Record timestamps before this."`
-}
-
-// times parses the range; an absent end is nil.
-func (b between) times() (from, to *time.Time, err error) {
-	if from, err = parseTime("--from", b.From); err != nil {
-		return nil, nil, err
+// Seal implements web.Sealer. With wait it lets the index follow, so that a
+// search right after it says sealed; an index that is away keeps nobody.
+func (s sealer) Seal(ctx context.Context, wait bool) (int, int64, error) {
+	sealed, err := s.a.Seal(ctx, wait)
+	if err == nil && wait {
+		bounded, cancel := context.WithTimeout(ctx, indexPatience)
+		defer cancel()
+		_ = s.a.Indexed(bounded) // the ledger has it, which is what was asked for
 	}
-	to, err = parseTime("--to", b.To)
-	return from, to, err
+	return sealed.Partitions, sealed.Records, err
 }

@@ -35,5 +35,6 @@
 //   - load.go, yaml.go, env.go, files.go: where values come from
 //   - problem.go, nearest.go: how a mistake is told
 //   - validate.go: what must hold between options
+//   - tls.go, topics.go: what PEM files and topic patterns mean
 //   - reference.go: the Markdown reference
 package config

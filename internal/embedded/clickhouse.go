@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/fx-risk-ai/annals/internal/retry"
 )
 
 // ClickHouseOptions say where the embedded ClickHouse lives.
@@ -205,8 +206,8 @@ func (c *ClickHouse) closeSocket() error {
 	return errors.Join(errs...)
 }
 
-// Restarts wait longer each time, with jitter, up to maxBackoff; a child that
-// lived for settled starts the count anew.
+// Restarts wait longer each time, up to maxBackoff; a child that lived for
+// settled starts the count anew.
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
@@ -217,7 +218,7 @@ const (
 func (c *ClickHouse) supervise(ctx context.Context, child *child) {
 	defer close(c.stopped)
 	log := c.options.Logger
-	backoff := minBackoff
+	pauses := retry.Between(minBackoff, maxBackoff)
 	for {
 		began := time.Now()
 		select {
@@ -230,19 +231,16 @@ func (c *ClickHouse) supervise(ctx context.Context, child *child) {
 		case <-child.ended:
 		}
 		if time.Since(began) > settled {
-			backoff = minBackoff
+			pauses.Reset()
 		}
 		cause := child.cause()
 		c.note(nil, cause)
 		for child = nil; child == nil; {
-			pause := backoff/2 + rand.N(backoff)
+			pause := pauses.Next()
 			log.Error("embedded clickhouse died, starting it again", "error", cause, "pause", pause)
-			select {
-			case <-ctx.Done():
+			if retry.Sleep(ctx, pause) != nil {
 				return
-			case <-time.After(pause):
 			}
-			backoff = min(2*backoff, maxBackoff)
 			if child, cause = startChild(ctx, c.options, c.socket); cause != nil {
 				if ctx.Err() != nil {
 					return

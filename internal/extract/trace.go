@@ -88,8 +88,17 @@ func (r *reading) takeB3(m meaning, value []byte) {
 	}
 	r.addHop(hop{trace: trace, span: span, rank: m.rank})
 	if _, parent, ok := bytes.Cut(rest, []byte{'-'}); more && ok {
-		r.takeParentSpan(b3, parent)
+		r.takeB3Parent(b3, parent)
 	}
+}
+
+// takeB3Parent holds the parent to the form that B3 gives all its ids.
+func (r *reading) takeB3Parent(f field, value []byte) {
+	if !isHexID(value, 16) {
+		r.refuse(f, value)
+		return
+	}
+	r.takeParentSpan(f, value)
 }
 
 // takeB3Multi gathers the three headers; a repeated one makes the earlier the
@@ -98,7 +107,7 @@ func (r *reading) takeB3Multi(m meaning, value []byte) {
 	r.b3.rank = m.rank
 	switch {
 	case m.field == b3Parent:
-		r.takeParentSpan(b3Parent, value)
+		r.takeB3Parent(b3Parent, value)
 	case m.field == b3Trace && (isHexID(value, 16) || isHexID(value, 32)):
 		if r.b3.trace != nil {
 			r.addHop(hop{trace: r.b3.trace, rank: m.rank})

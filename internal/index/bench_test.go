@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -102,12 +103,12 @@ func TestInsertRate(t *testing.T) {
 	for _, size := range []int{5_000, 20_000, len(rows)} {
 		x := open(t, func(o *index.Options) { o.Partition = "years" })
 		began := time.Now()
-		ours, engine := cpuTime()
+		ours, engine := embeddedtest.CPUTime()
 		for from := 0; from < len(rows); from += size {
 			insert(t, x, rows[from:min(from+size, len(rows))]...)
 		}
 		took := time.Since(began)
-		oursNow, engineNow := cpuTime()
+		oursNow, engineNow := embeddedtest.CPUTime()
 		fmt.Printf("insert in calls of %6d: %7.0f records/s, %8.0f ids/s, %d records with %.1f ids each, CPU µs a record: ours %.1f, engine %.1f; bare one-table insert %.0f rows/s; %d CPUs\n",
 			size, float64(len(rows))/took.Seconds(), float64(ids)/took.Seconds(), len(rows),
 			float64(ids)/float64(len(rows)),

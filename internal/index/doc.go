@@ -33,6 +33,8 @@
 //	lookup.go    records by any id, and who names it
 //	search.go    records by time, topic, type, service, stage
 //	stream.go    what is sealed and indexed of each stream; covering segments
+//	size.go      what the index takes, and what topics have in the archive
 //	known.go     which commits of a chain are indexed
+//	examine.go   whether a ClickHouse can be relied on, for annals doctor
 //	fault.go     ClickHouse's errors and their kinds
 package index

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -365,10 +366,10 @@ func TestTraceRate(t *testing.T) {
 	used := map[string]time.Duration{}
 	clock := func(name string, f func()) {
 		began := time.Now()
-		_, engine := cpuTime()
+		_, engine := embeddedtest.CPUTime()
 		f()
 		took[name] = append(took[name], time.Since(began))
-		_, engineNow := cpuTime()
+		_, engineNow := embeddedtest.CPUTime()
 		used[name] += engineNow - engine
 	}
 	for n := range 100 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -35,13 +37,39 @@ func (a *Admin) Close() { a.client.Close() }
 
 // Topic is one incarnation of a topic as the cluster describes it. Err is the
 // broker's reason why it cannot be read, such as a missing permission; then
-// Partitions may be empty.
+// Partitions may be empty. A topic without Describe is left out by the
+// brokers.
 type Topic struct {
 	Name       string
 	ID         schema.TopicID
 	Internal   bool
 	Partitions []int32
+	Access     Access
 	Err        error
+}
+
+// Access is what the principal may do with a topic.
+type Access uint8
+
+// What a principal may do. A broker that does not say is taken to allow Read:
+// the fetch will tell.
+const (
+	MayRead    Access = iota
+	NoRead            // it may be seen, not read
+	NoDescribe        // asked for by name; the broker does not even say that it exists
+)
+
+// accessOf reads KIP-430's bits: 1 << operation, of which All is 2 and Read 3.
+func accessOf(t *kmsg.MetadataResponseTopic) Access {
+	const unknown, mayRead = math.MinInt32, 1<<kmsg.ACLOperationAll | 1<<kmsg.ACLOperationRead
+	switch {
+	case t.ErrorCode == kerr.TopicAuthorizationFailed.Code:
+		return NoDescribe
+	case t.ErrorCode == 0 && t.AuthorizedOperations != unknown && t.AuthorizedOperations&mayRead == 0:
+		return NoRead
+	default:
+		return MayRead
+	}
 }
 
 // Cluster is what a metadata request answers now.
@@ -50,11 +78,33 @@ type Cluster struct {
 	Topics []Topic // by name
 }
 
-// Cluster asks for every topic the principal may see. It sends the request
+// Cluster asks for every topic that the principal may Describe: brokers leave
+// the others out, without a word. See Describe and OnDisk. It sends the request
 // itself, since kadm answers from a cache that can hold a deleted topic's ID.
 func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
+	return a.metadata(ctx, nil)
+}
+
+// Describe asks for topics by name: only so does a broker tell a topic that
+// the principal may not Describe (NoDescribe, which it also answers for one
+// that does not exist) from one that is gone, which is left out.
+func (a *Admin) Describe(ctx context.Context, names ...string) ([]Topic, error) {
+	asked := make([]kmsg.MetadataRequestTopic, len(names))
+	for i, name := range names {
+		asked[i] = kmsg.NewMetadataRequestTopic()
+		asked[i].Topic = &name
+	}
+	cluster, err := a.metadata(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(cluster.Topics, func(t Topic) bool { return errors.Is(t.Err, kerr.UnknownTopicOrPartition) }), nil
+}
+
+// metadata asks for topics; nil: for all.
+func (a *Admin) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic) (Cluster, error) {
 	request := kmsg.NewPtrMetadataRequest()
-	request.Topics = nil
+	request.Topics, request.AllowAutoTopicCreation, request.IncludeTopicAuthorizedOperations = topics, false, true
 	response, err := request.RequestWith(ctx, a.client)
 	if err != nil {
 		return Cluster{}, unavailable("list topics", err)
@@ -63,11 +113,14 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	if response.ClusterID != nil {
 		cluster.ID = *response.ClusterID
 	}
-	for _, t := range response.Topics {
+	for i := range response.Topics {
+		t := &response.Topics[i]
 		if t.Topic == nil {
 			continue
 		}
-		topic := Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Err: kerr.ErrorForCode(t.ErrorCode)}
+		topic := Topic{
+			Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Access: accessOf(t), Err: kerr.ErrorForCode(t.ErrorCode),
+		}
 		for _, p := range t.Partitions {
 			topic.Partitions = append(topic.Partitions, p.Partition)
 		}
@@ -76,6 +129,29 @@ func (a *Admin) Cluster(ctx context.Context) (Cluster, error) {
 	}
 	slices.SortFunc(cluster.Topics, func(x, y Topic) int { return strings.Compare(x.Name, y.Name) })
 	return cluster, nil
+}
+
+// OnDisk names every topic that the brokers keep on disk, whether or not the
+// principal may Describe it. It takes Describe on the cluster, else it is a
+// Permission error. The answer is as long as the cluster has replicas: it is
+// for now and then.
+func (a *Admin) OnDisk(ctx context.Context) ([]string, error) {
+	brokers, err := a.admin.DescribeAllLogDirs(ctx, nil)
+	switch {
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return nil, schema.Errorf(schema.Permission, "list the topics on disk: %w", err)
+	case err != nil:
+		return nil, unavailable("list the topics on disk", err)
+	}
+	names := map[string]bool{}
+	for _, dirs := range brokers {
+		for _, dir := range dirs {
+			for topic := range dir.Topics {
+				names[topic] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names)), nil
 }
 
 // Ping tells whether a broker answers.
@@ -145,6 +221,24 @@ func (a *Admin) Config(ctx context.Context, topic string) ([]ConfigEntry, error)
 		}
 	}
 	return nil, unavailable("describe configuration of topic "+topic, err)
+}
+
+// Configs is Config of many topics at once. A topic whose configuration may not
+// be read, or that is gone, is left out.
+func (a *Admin) Configs(ctx context.Context, topics ...string) (map[string][]ConfigEntry, error) {
+	all := make(map[string][]ConfigEntry, len(topics))
+	for some := range slices.Chunk(topics, 500) {
+		described, err := a.admin.DescribeTopicConfigs(ctx, some...)
+		if err != nil {
+			return all, unavailable("describe configurations", err)
+		}
+		for _, one := range described {
+			if one.Err == nil {
+				all[one.Name] = entries(one)
+			}
+		}
+	}
+	return all, nil
 }
 
 // ConfigEntry is one configuration key in force.

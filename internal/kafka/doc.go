@@ -15,9 +15,12 @@
 // Where to look:
 //
 //	options.go   brokers, TLS and SASL, turned into client options
+//	token.go     where OAUTHBEARER's tokens come from
 //	admin.go     cluster, topics with their IDs, offsets, configurations
+//	history.go   who leads a partition, where a leader epoch ends, a page of its log
 //	consumer.go  the tail: a group member that starts where the ledger says
 //	record.go    the client's records turned into schema records; markers
 //	read.go      a bounded range of offsets, once (fresh payloads, read-back)
 //	producer.go  the replay's transactional producer
+//	examine….go  whether a cluster can be archived, for annals doctor
 package kafka

@@ -22,10 +22,7 @@ func must(t *testing.T, err error) {
 func broker(t *testing.T) (kafka.Options, schema.Stream) {
 	t.Helper()
 	k := embeddedtest.MemoryKafka(t)
-	options := kafka.Options{
-		Brokers: []string{k.Addr()}, ClientID: "test",
-		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: k.User(), Password: k.Password()},
-	}
+	options := embeddedtest.KafkaOptions(k)
 	admin, err := kafka.NewAdmin(options)
 	must(t, err)
 	defer admin.Close()

@@ -5,17 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
 const (
 	// appendAttempts bounds how often the same bytes are sent.
 	appendAttempts = 6
-	// Pauses between them: doubled each time, the upper half at random.
+	// The pauses between them grow from the first to the longest.
 	firstPause = 50 * time.Millisecond
 	maxPause   = 2 * time.Second
 	// lastLook bounds the GET that finds out about a commit whose caller went
@@ -80,8 +80,9 @@ const (
 
 func (a *attempt) run(ctx context.Context) (Head, error) {
 	var last error
+	pauses := retry.Between(firstPause, maxPause)
 	for n := range appendAttempts {
-		if n > 0 && !wait(ctx, pauseAfter(n)) {
+		if n > 0 && pauses.Wait(ctx) != nil {
 			break
 		}
 		found, winner, err := a.put(ctx)
@@ -175,20 +176,4 @@ func (a *attempt) giveUp(err error) error {
 		return err
 	}
 	return schema.Errorf(schema.Unavailable, "%w: %w", ErrUncertain, err)
-}
-
-func pauseAfter(attempts int) time.Duration {
-	pause := min(firstPause<<(attempts-1), maxPause)
-	return pause/2 + rand.N(pause/2)
-}
-
-func wait(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

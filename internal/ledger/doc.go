@@ -38,6 +38,7 @@
 //	append.go   the commit protocol's one write
 //	commits.go  reading and checking a chain
 //	rollup.go   a thousand commits' bytes in one object
+//	tail.go     where the newest rows are, and their leader epochs
 //	gaps.go     gap lists beside a commit
 //	view.go     what the chain makes current: segments, branches, gaps
 //	verify.go   recounting a chain against the objects it names

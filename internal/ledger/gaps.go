@@ -24,6 +24,10 @@ func (l *Ledger) Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, erro
 	return gaps, nil
 }
 
+// maxInlineBytes bounds the gaps that stand in a commit: with what else it says
+// it must stay below schema.MaxCommitBytes.
+const maxInlineBytes = 32 << 10
+
 // PlaceGaps sets the gaps of a commit that is being made, and their sum. A
 // list too long to stand in line is written beside it first, under a name that
 // holds its hash. The commit's stream and range must be set.
@@ -33,7 +37,7 @@ func (l *Ledger) PlaceGaps(ctx context.Context, c *schema.Commit, gaps []schema.
 		return fmt.Errorf("place gaps: %w", err)
 	}
 	c.Gaps, c.GapsObject, c.GapOffsets = gaps, nil, sum
-	if len(gaps) <= schema.MaxInlineGaps {
+	if len(gaps) <= schema.MaxInlineGaps && len(raw) <= maxInlineBytes {
 		return nil
 	}
 	sha := schema.CommitDigest(raw)

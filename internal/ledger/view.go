@@ -70,6 +70,8 @@ type View struct {
 	Gapped []Gapped
 	// Purged are the commits that took ranges away, by seq.
 	Purged []*schema.Commit
+	// Removed are the segments that purges took away, as they were then.
+	Removed []Segment
 	// Ended tells that the topic was deleted: nothing more will come.
 	Ended bool
 
@@ -87,6 +89,12 @@ func (v *View) Current() []Segment {
 		}
 	}
 	return current
+}
+
+// Superseded tells whether an offset of a branch is no longer in the latest
+// view, because a later branch begins at it or below.
+func (v *View) Superseded(branch int32, offset int64) bool {
+	return slices.ContainsFunc(v.Branches, func(b Branch) bool { return b.Number > branch && offset >= b.Point })
 }
 
 // All returns every segment that was not replaced or purged, also what later
@@ -161,7 +169,8 @@ func (l *Ledger) stillThere(ctx context.Context, s schema.Stream, head Head) err
 
 func (v *View) clone() *View {
 	c := *v
-	c.Branches, c.Gapped, c.Purged, c.segments = slices.Clone(v.Branches), slices.Clone(v.Gapped), slices.Clone(v.Purged), slices.Clone(v.segments)
+	c.Branches, c.Gapped, c.Purged = slices.Clone(v.Branches), slices.Clone(v.Gapped), slices.Clone(v.Purged)
+	c.Removed, c.segments = slices.Clone(v.Removed), slices.Clone(v.segments)
 	return &c
 }
 
@@ -211,9 +220,11 @@ func (v *View) add(s Segment) {
 // diverge cuts everything before at the branch point.
 func (v *View) diverge(c *schema.Commit) {
 	v.Branches = append(v.Branches, Branch{Number: c.Branch, Point: c.Next, Seq: c.Seq})
-	for i := range v.segments {
-		s := &v.segments[i]
-		s.Until = min(s.Until, max(s.Base, c.Next))
+	for _, list := range [][]Segment{v.segments, v.Removed} {
+		for i := range list {
+			s := &list[i]
+			s.Until = min(s.Until, max(s.Base, c.Next))
+		}
 	}
 	for i := range v.Gapped {
 		g := &v.Gapped[i]
@@ -236,7 +247,7 @@ func (v *View) replace(c *schema.Commit) error {
 		v.segments = slices.Delete(v.segments, at, at+1)
 	}
 	if c.Kind == schema.KindPurge {
-		v.Purged = append(v.Purged, c)
+		v.Purged, v.Removed = append(v.Purged, c), append(v.Removed, old...)
 		return nil
 	}
 	base, next, until := old[0].Base, old[0].Next, int64(-1)

@@ -259,3 +259,25 @@ func TestGapListsAside(t *testing.T) {
 		t.Errorf("gaps that overlap: %v", err)
 	}
 }
+
+// A compacted topic's gaps, fewer than may stand in line, are still too many
+// bytes for a commit.
+func TestGapListsThatDoNotFitStandAside(t *testing.T) {
+	l, _ := open(t)
+	s := stream(0)
+	head := grow(t, l, s, 0)
+	c := segment(s, head, 1800)
+	c.Records = schema.Counts{Committed: 900}
+	evidence := "fetch: skipped; cleanup.policy has compact"
+	var gaps []schema.Gap
+	for at := c.Base; at < c.Next; at += 2 {
+		gaps = append(gaps, schema.Gap{Class: schema.GapCleaned, From: at, To: at + 1, Evidence: &evidence})
+	}
+	if err := l.PlaceGaps(t.Context(), c, gaps); err != nil {
+		t.Fatal(err)
+	}
+	appended(t, l, head, c)
+	if back, err := l.Gaps(t.Context(), c); err != nil || len(back) != 900 || *back[899].Evidence != evidence {
+		t.Errorf("%d gaps, %v", len(back), err)
+	}
+}

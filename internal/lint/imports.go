@@ -26,10 +26,12 @@ var clients = []client{
 	{"github.com/ClickHouse", []string{"internal/index"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"internal/embedded"}},
 	{"github.com/twmb/franz-go", []string{"internal/kafka", "internal/embedded", "demo"}},
+	{"golang.org/x/oauth2", []string{"internal/kafka"}},
 	{"github.com/versity/versitygw", []string{"internal/embedded"}},
 	{"github.com/labstack/echo", []string{"web"}},
 	{"github.com/ebitengine/purego", []string{"cmd/annals-chdb"}},
 	{"github.com/goccy/go-yaml", []string{"internal/config"}},
+	{"github.com/cenkalti/backoff", []string{"internal/retry"}},
 	// The independent reader is worth something only while nothing we ship
 	// relies on it.
 	{"github.com/parquet-go/parquet-go", nil},

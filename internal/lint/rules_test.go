@@ -144,7 +144,9 @@ func TestUnreadOptionsAreFound(t *testing.T) {
 	settings := []lint.File{{Path: "config/config.go", Content: []byte(strings.ReplaceAll(`package config
 import "time"
 type Config struct { A Section; B Section; Log struct { Level string }; Secret Secret 'yaml:"secret" file:"file"'; File string 'yaml:"file"'; Other string 'yaml:"other"' }
-type Section struct { Used, Set, Unused time.Duration }
+type Section struct { Used, Set, Unused, Asked, Idle time.Duration }
+func (s Section) Ask() time.Duration { return s.Asked }
+func (s Section) Rest() time.Duration { return s.Idle }
 type Secret struct { text *string }
 func Load() Config { return Config{} }
 `, "'", "`"))}}
@@ -153,7 +155,7 @@ func Load() Config { return Config{} }
 import ("os"; "example/config"; "example/unknown")
 func main() {
 	cfg := config.Load()
-	cfg.A.Set = 1
+	cfg.A.Set = cfg.B.Ask()
 	unknown.Do(use(cfg.A), cfg.Log.Level, os.Args)
 }
 func use(s config.Section) unknown.Thing { return unknown.Of(s.Used) }
@@ -169,7 +171,7 @@ func use(s config.Section) unknown.Thing { return unknown.Of(s.Used) }
 		got = append(got, f.Where)
 	}
 	// A section's type stands for both places that have it.
-	if want := "Config.A.Unused Config.B.Unused Config.Secret Config.Other"; strings.Join(got, " ") != want {
+	if want := "Config.A.Unused Config.A.Idle Config.B.Unused Config.B.Idle Config.Secret Config.Other"; strings.Join(got, " ") != want {
 		t.Errorf("found %v, want %s", got, want)
 	}
 }

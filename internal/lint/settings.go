@@ -15,12 +15,13 @@ import (
 
 // Unread finds fields of the struct named Config, and of the structs of its
 // package below it, that no selector in the command's files reads or sets: an
-// option that is accepted and does nothing. settings and command are the files
-// of two packages; settingsPath is how the second imports the first.
+// option that is accepted and does nothing. A method of the settings that the
+// command calls reads for it. settings and command are the files of two
+// packages; settingsPath is how the second imports the first.
 func Unread(settingsPath string, settings, command []File) ([]Finding, error) {
 	set := token.NewFileSet()
 	known := partly{}
-	declared, _, err := check(set, settingsPath, settings, known)
+	declared, own, err := check(set, settingsPath, settings, known)
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +37,15 @@ func Unread(settingsPath string, settings, command []File) ([]Finding, error) {
 	used := map[types.Object]bool{}
 	for _, selection := range uses.Selections {
 		used[selection.Obj()] = true
+		method, ok := selection.Obj().(*types.Func)
+		if !ok || method.Pkg() != declared {
+			continue
+		}
+		for at, read := range own.Selections {
+			if method.Scope().Contains(at.Pos()) {
+				used[read.Obj()] = true
+			}
+		}
 	}
 	return unreadFields(root.Type(), "Config", used), nil
 }

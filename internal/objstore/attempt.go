@@ -3,15 +3,15 @@ package objstore
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
+
+	"github.com/fx-risk-ai/annals/internal/retry"
 )
 
 // MaxAttempts bounds how often a request that may be repeated is sent.
 const MaxAttempts = 5
 
-// The pauses between attempts: doubled each time, the upper half drawn at
-// random, so that many clients do not come back together.
+// The pauses between attempts grow from the first to the longest.
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 3 * time.Second
@@ -28,6 +28,7 @@ type request struct {
 // do runs f until it succeeds, fails for good or the attempts are used up. The
 // error is classed and names verb and key.
 func (s *Store) do(ctx context.Context, r request, f func(context.Context) error) error {
+	pauses := retry.Between(firstPause, maxPause)
 	for n := 1; ; n++ {
 		err := s.classify(r.op, r.key, s.attempt(ctx, r, f))
 		if err == nil {
@@ -39,11 +40,11 @@ func (s *Store) do(ctx context.Context, r request, f func(context.Context) error
 		if n >= r.attempts || !passes(err, n) {
 			return err
 		}
-		pause := pauseAfter(n)
+		pause := pauses.Next()
 		s.logger.DebugContext(ctx, "object store request is repeated",
 			"op", r.op, "key", r.key, "attempt", n, "pause", pause, "error", err)
-		if !wait(ctx, pause) {
-			return fmt.Errorf("%s: %w", err, ctx.Err())
+		if ended := retry.Sleep(ctx, pause); ended != nil {
+			return fmt.Errorf("%s: %w", err, ended)
 		}
 	}
 }
@@ -60,20 +61,4 @@ func (s *Store) attempt(ctx context.Context, r request, f func(context.Context) 
 		return fmt.Errorf("no answer within %s: %w", limit, err)
 	}
 	return err
-}
-
-func pauseAfter(attempt int) time.Duration {
-	pause := min(firstPause<<(attempt-1), maxPause)
-	return pause/2 + rand.N(pause/2)
-}
-
-func wait(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -103,8 +103,12 @@ func kindOfAnswer(answer minio.ErrorResponse) schema.Kind {
 		return schema.Invalid
 	case "RequestTimeout", "SlowDown", "RequestTimeTooSkewed":
 		return schema.Unavailable
+	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+		return schema.Permission // Amazon says 400, though what is wrong is who asks
 	}
 	switch status := answer.StatusCode; {
+	case status == http.StatusNotImplemented:
+		return schema.Internal // no waiting helps
 	case status == http.StatusNotFound:
 		return schema.NotFound
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

@@ -119,6 +119,7 @@ func TestLastingFaultsEnd(t *testing.T) {
 		{ot.Lost, schema.Unavailable, objstore.MaxAttempts},
 		{ot.Refused, schema.Unavailable, objstore.MaxAttempts},
 		{ot.Forbidden, schema.Permission, 1},
+		{ot.Expired, schema.Permission, 1},
 		{ot.Full, schema.Exhausted, 1},
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
@@ -156,6 +157,7 @@ func TestConditionalWritesSayWhatHappened(t *testing.T) {
 		{ot.Refused, nil, schema.Unavailable, false},
 		{ot.Full, nil, schema.Exhausted, false},
 		{ot.Forbidden, nil, schema.Permission, false},
+		{ot.Expired, nil, schema.Permission, false},
 		// A proxy repeated it: refused, and yet it is ours that is there.
 		{ot.Twice, objstore.ErrExists, schema.Conflict, true},
 	} {

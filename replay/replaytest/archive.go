@@ -45,6 +45,24 @@ func Archive(t testing.TB, store ledger.Store, stream schema.Stream, records []s
 	return refs
 }
 
+// Diverge begins a stream's next branch at an offset, as after an unclean
+// leader election. Archive goes on there; its records name the branch.
+func Diverge(t testing.TB, store ledger.Store, stream schema.Stream, point int64) {
+	t.Helper()
+	book := ledger.New(store, nil)
+	head, err := book.Head(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := next(head, stream, schema.KindDivergence)
+	c.Branch++
+	c.Base, c.Next = point, point
+	c.Divergence = &schema.Divergence{ArchivedNext: head.Next, BranchPoint: point, Evidence: "test"}
+	if _, err := book.Append(t.Context(), head, c); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func next(head ledger.Head, stream schema.Stream, kind schema.CommitKind) *schema.Commit {
 	c := &schema.Commit{
 		Format: schema.CommitFormat, Kind: kind, Cluster: stream.Cluster, Topic: stream.Topic, TopicID: stream.TopicID,
@@ -54,7 +72,7 @@ func next(head ledger.Head, stream schema.Stream, kind schema.CommitKind) *schem
 	}
 	if head.Commit != nil {
 		digest := head.Digest
-		c.Seq, c.Previous, c.Base, c.Next = head.Commit.Seq+1, &digest, head.Next, head.Next
+		c.Branch, c.Seq, c.Previous, c.Base, c.Next = head.Commit.Branch, head.Commit.Seq+1, &digest, head.Next, head.Next
 	}
 	return c
 }
@@ -63,7 +81,7 @@ func next(head ledger.Head, stream schema.Stream, kind schema.CommitKind) *schem
 func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema.Record) []byte {
 	t.Helper()
 	var body bytes.Buffer
-	w, err := segment.NewWriter(&body, segment.Options{Stream: stream, Rows: len(records)})
+	w, err := segment.NewWriter(&body, segment.Options{Stream: stream, Branch: c.Branch, Rows: len(records)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,15 @@
 // Package answer holds what is asked of the archive and what it answers:
-// records, traces, pages, coverage. Package query makes the answers, package
-// web writes them as the API's types, and a command may read either.
+// records, traces, pages, coverage, replays, exports. Packages query, replay
+// and custody make the answers, package web writes them as the API's types, and
+// a command may read either.
 //
 // # What it promises
 //
 // The shapes are plain values without behaviour beyond naming a record. They
 // are the process's own, not a wire format: schema/openapi.yaml describes what
-// leaves it. Slices may be nil where there is nothing.
+// leaves it. The one exception has tags: package replay keeps a plan and its
+// receipt in the job's state object. Slices may be nil where there is
+// nothing.
 //
 // # What it does not
 //
@@ -23,4 +26,6 @@
 //   - search.go: a page of records, the roles of an id
 //   - record.go: one record with its bytes
 //   - coverage.go: topics, partitions, segments
+//   - replay.go: a replay's request, plan, job and receipt
+//   - export.go: an export's request
 package answer

@@ -5,12 +5,15 @@ import (
 	"time"
 )
 
+// MaxTraceHops is the most that a TraceRequest may ask for.
+const MaxTraceHops = 5000
+
 // TraceRequest asks for a trace.
 type TraceRequest struct {
 	TraceID   string // in any usual encoding
 	Diffs     bool   // compare each step with its parent, which reads payloads
 	FactsOnly bool   // leave inferred edges out
-	Limit     int    // hops, the earliest first, at most 5,000; 0: as many as whoever answers sees fit
+	Limit     int    // hops, the earliest first, at most MaxTraceHops; 0: as many as whoever answers sees fit
 }
 
 // Trace is a trace's hops in causal order. Zero times are unknown.

@@ -140,6 +140,9 @@ func TestCoverageAddsUp(t *testing.T) {
 			}
 		}
 		sum := got.Counts.Committed + got.Counts.Aborted + got.Counts.Control + got.GapOffsets
+		if got.Unaccounted != 0 || got.Offsets != s.End-s.Start {
+			t.Errorf("%v: %d offsets, %d not accounted for", place, got.Offsets, got.Unaccounted)
+		}
 		if got.ArchivedFrom != s.Start || got.ArchivedTo != s.End || sum != s.End-s.Start || got.Lag != 0 || got.FreshTo < got.ArchivedTo {
 			t.Errorf("%v: %+v does not add up to %d–%d", place, got, s.Start, s.End)
 		}

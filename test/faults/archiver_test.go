@@ -144,7 +144,7 @@ func runArchiver() error {
 		if _, err := a.Seal(ctx, true); err != nil {
 			return err
 		}
-		if len(a.Topics()) > 0 {
+		if len(a.Topics().Topics) > 0 {
 			if err := a.Indexed(ctx); err != nil {
 				return err
 			}

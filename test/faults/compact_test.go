@@ -97,7 +97,7 @@ func runCompact() error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	for a.CatchUp(ctx) != nil || len(a.Topics()) == 0 {
+	for a.CatchUp(ctx) != nil || len(a.Topics().Topics) == 0 {
 		select {
 		case err := <-done:
 			return errors.Join(errors.New("the archiver ended by itself"), err)
@@ -243,7 +243,7 @@ func (q asked) answers(t *testing.T, sent [2][]expected) string {
 	must(t, encode.Encode([]any{trace.Hops, trace.Edges}))
 	coverage, err := q.engine.Coverage(t.Context(), who, "orders")
 	must(t, err)
-	for _, c := range coverage {
+	for _, c := range coverage.Partitions {
 		c.Segments, c.Commits, c.LastSealed = 0, 0, time.Time{}
 		must(t, encode.Encode(c))
 	}
@@ -267,7 +267,7 @@ func (q asked) export(t *testing.T, store custody.Store) string {
 	exporter, err := custody.New(custody.Options{Store: store, Ledger: q.book, TempDir: t.TempDir()})
 	must(t, err)
 	var bag bytes.Buffer
-	must(t, exporter.Export(t.Context(), policy.Everything(), custody.Request{Topics: []string{"orders"}}, &bag))
+	must(t, exporter.Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}}, &bag))
 	dir := t.TempDir() + "/bag"
 	must(t, custody.Unpack(t.Context(), &bag, dir))
 	report, err := custody.Verify(t.Context(), dir, nil)
@@ -361,7 +361,7 @@ func TestReadersAnswerTheSameAfterCompaction(t *testing.T) {
 	t.Cleanup(func() { cancel(); must(t, <-running) })
 	for range 5 {
 		p.some(t)
-		for a.CatchUp(t.Context()) != nil || len(a.Topics()) == 0 {
+		for a.CatchUp(t.Context()) != nil || len(a.Topics().Topics) == 0 {
 			time.Sleep(50 * time.Millisecond)
 		}
 		_, err := a.Seal(t.Context(), true)
@@ -488,7 +488,7 @@ func planReplay(t *testing.T, e engines, book *ledger.Ledger, store *objstore.St
 		PositionTopic: replayPositions, Worker: "fault", Lease: time.Second, Poll: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}, brokers, store, book, nil)
 	must(t, err)
-	plan, err := s.Plan(t.Context(), policy.Everything(), replay.Request{Topics: []string{"orders"}, TargetPrefix: "again."})
+	plan, err := s.Plan(t.Context(), policy.Everything(), answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "again."})
 	must(t, err)
 	return s, plan.ID
 }
@@ -506,10 +506,10 @@ func finishReplay(t *testing.T, s *replay.Service, plan string) {
 	for range 600 {
 		job, err := s.Get(t.Context(), policy.Everything(), plan)
 		must(t, err)
-		if job.State == replay.Failed {
+		if job.State == answer.JobFailed {
 			t.Fatalf("the replay failed: %s", job.Error)
 		}
-		if job.State == replay.Done {
+		if job.State == answer.JobDone {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -20,6 +20,7 @@ import (
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // The durable steps of a replay, and what lies between them.
@@ -72,7 +73,7 @@ func runReplay() error {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	plan, err := s.Plan(ctx, policy.Everything(), replay.Request{Topics: []string{"orders"}, TargetPrefix: e.Target})
+	plan, err := s.Plan(ctx, policy.Everything(), answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: e.Target})
 	if err != nil {
 		return err
 	}
@@ -88,10 +89,10 @@ func runReplay() error {
 		case err != nil:
 			finish()
 			return errors.Join(err, <-done)
-		case job.State == replay.Done:
+		case job.State == answer.JobDone:
 			finish()
 			return <-done
-		case job.State == replay.Failed:
+		case job.State == answer.JobFailed:
 			finish()
 			return errors.Join(errors.New(job.Error), <-done)
 		}

@@ -217,6 +217,33 @@ func (e ReplayJobState) Valid() bool {
 	}
 }
 
+// Defines values for ListGapsParamsClass.
+const (
+	BeforeGenesis  ListGapsParamsClass = "before_genesis"
+	BeforeLogStart ListGapsParamsClass = "before_log_start"
+	Cleaned        ListGapsParamsClass = "cleaned"
+	Unexplained    ListGapsParamsClass = "unexplained"
+	Unreadable     ListGapsParamsClass = "unreadable"
+)
+
+// Valid indicates whether the value is a known member of the ListGapsParamsClass enum.
+func (e ListGapsParamsClass) Valid() bool {
+	switch e {
+	case BeforeGenesis:
+		return true
+	case BeforeLogStart:
+		return true
+	case Cleaned:
+		return true
+	case Unexplained:
+		return true
+	case Unreadable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SearchRecordsParamsStatus.
 const (
 	SearchRecordsParamsStatusAborted   SearchRecordsParamsStatus = "aborted"
@@ -239,6 +266,51 @@ func (e SearchRecordsParamsStatus) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Account defines model for Account.
+type Account struct {
+	// Counts Offsets by status
+	Counts     StatusCounts `json:"counts"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets int64 `json:"offsets"`
+
+	// Purged Rows that a purge took away
+	Purged int64 `json:"purged"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
+}
+
+// BranchCoverage What was archived on one branch of a log that diverged
+type BranchCoverage struct {
+	Branch int32 `json:"branch"`
+
+	// Counts Offsets by status
+	Counts     StatusCounts `json:"counts"`
+	From       int64        `json:"from"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets int64 `json:"offsets"`
+
+	// Purged Rows that a purge took away
+	Purged int64 `json:"purged"`
+
+	// To Exclusive
+	To int64 `json:"to"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
+
+	// Until Exclusive. Offsets from here on are not in the latest view: a later branch took their place
+	Until int64 `json:"until"`
 }
 
 // Bytes Exact bytes for a person. null is not empty
@@ -282,6 +354,13 @@ type Change struct {
 // ChangeOp defines model for Change.Op.
 type ChangeOp string
 
+// ClassCount The gaps of one class
+type ClassCount struct {
+	Class   string `json:"class"`
+	Offsets int64  `json:"offsets"`
+	Ranges  int64  `json:"ranges"`
+}
+
 // Coordinates defines model for Coordinates.
 type Coordinates struct {
 	Branch    int32  `json:"branch"`
@@ -293,6 +372,10 @@ type Coordinates struct {
 
 // Coverage defines model for Coverage.
 type Coverage struct {
+	NotArchived []NotArchived `json:"not_archived"`
+
+	// Notes What cannot be known here, and why
+	Notes      []string            `json:"notes"`
 	Partitions []PartitionCoverage `json:"partitions"`
 }
 
@@ -359,11 +442,32 @@ type ExportRequest struct {
 
 // Gap Offsets that Kafka did not serve
 type Gap struct {
-	Class string `json:"class"`
-	From  int64  `json:"from"`
+	Branch int32  `json:"branch"`
+	Class  string `json:"class"`
+
+	// Commit The seq of the commit that found it
+	Commit int64 `json:"commit"`
+
+	// Evidence The broker's answers from which the class follows
+	Evidence *string `json:"evidence,omitempty"`
+
+	// Found The archiver's clock at that commit
+	Found time.Time `json:"found"`
+	From  int64     `json:"from"`
+
+	// Object Where the raw batch of an unreadable one is kept
+	Object *string `json:"object,omitempty"`
 
 	// To Exclusive
 	To int64 `json:"to"`
+}
+
+// GapPage defines model for GapPage.
+type GapPage struct {
+	Gaps []TopicGap `json:"gaps"`
+
+	// NextCursor Absent on the last page
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // HeaderField defines model for HeaderField.
@@ -472,6 +576,12 @@ type Match struct {
 	TraceId *string `json:"trace_id,omitempty"`
 }
 
+// NotArchived A topic that is not archived, and why
+type NotArchived struct {
+	Reason string `json:"reason"`
+	Topic  string `json:"topic"`
+}
+
 // Outside A parent in another trace, or a ghost that is named but not archived
 type Outside struct {
 	Coordinates *Coordinates `json:"coordinates,omitempty"`
@@ -482,29 +592,55 @@ type Outside struct {
 	TraceId     *string      `json:"trace_id,omitempty"`
 }
 
-// PartitionCoverage defines model for PartitionCoverage.
+// PartitionCoverage What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted
 type PartitionCoverage struct {
+	// ArchivedFrom What is below is out of scope, before_genesis, by the start policy
 	ArchivedFrom int64 `json:"archived_from"`
 
 	// ArchivedTo Exclusive: the ledger's next
 	ArchivedTo int64 `json:"archived_to"`
 	Branch     int32 `json:"branch"`
-	Commits    int64 `json:"commits"`
+
+	// Branches Where the log diverged: what was archived on each branch. Empty where there is only one
+	Branches []BranchCoverage `json:"branches"`
+	Commits  int64            `json:"commits"`
 
 	// Counts Offsets by status
 	Counts StatusCounts `json:"counts"`
 
+	// Ended The topic was deleted: no more will come
+	Ended bool `json:"ended"`
+
 	// FreshTo Exclusive: decided, indexed, not yet sealed
-	FreshTo       int64      `json:"fresh_to"`
-	GapOffsets    int64      `json:"gap_offsets"`
+	FreshTo    int64        `json:"fresh_to"`
+	GapClasses []ClassCount `json:"gap_classes"`
+	GapOffsets int64        `json:"gap_offsets"`
+	GapRanges  int64        `json:"gap_ranges"`
+
+	// Gaps The newest found, at most 50 of gap_ranges; /coverage/gaps has all
 	Gaps          []Gap      `json:"gaps"`
 	HighWatermark *int64     `json:"high_watermark,omitempty"`
 	Lag           int64      `json:"lag"`
 	LastSealed    *time.Time `json:"last_sealed,omitempty"`
-	Partition     int32      `json:"partition"`
-	Segments      int        `json:"segments"`
-	Topic         string     `json:"topic"`
-	TopicId       string     `json:"topic_id"`
+
+	// LogStartAtGenesis Where Kafka's log began when the archive did
+	LogStartAtGenesis int64 `json:"log_start_at_genesis"`
+
+	// Offsets The length of the range, which the others must sum to
+	Offsets   int64 `json:"offsets"`
+	Partition int32 `json:"partition"`
+
+	// Purged Rows that a purge took away
+	Purged   int64 `json:"purged"`
+	Segments int   `json:"segments"`
+
+	// StartPolicy earliest, latest or offset
+	StartPolicy string `json:"start_policy"`
+	Topic       string `json:"topic"`
+	TopicId     string `json:"topic_id"`
+
+	// Unaccounted What is left over; anything but 0 is an alarm
+	Unaccounted int64 `json:"unaccounted"`
 }
 
 // PlanTopic A plan's share of one topic
@@ -727,6 +863,9 @@ type Segment struct {
 	Rows      int64   `json:"rows"`
 	Sha256    string  `json:"sha256"`
 	TopicId   *string `json:"topic_id,omitempty"`
+
+	// Until Rows at this offset and above are of a branch that ended; next where there are none
+	Until int64 `json:"until"`
 }
 
 // SegmentList defines model for SegmentList.
@@ -754,8 +893,35 @@ type StatusCounts struct {
 	Control   int64 `json:"control"`
 }
 
+// TopicGap A gap and where it is
+type TopicGap struct {
+	Branch int32  `json:"branch"`
+	Class  string `json:"class"`
+
+	// Commit The seq of the commit that found it
+	Commit int64 `json:"commit"`
+
+	// Evidence The broker's answers from which the class follows
+	Evidence *string `json:"evidence,omitempty"`
+
+	// Found The archiver's clock at that commit
+	Found time.Time `json:"found"`
+	From  int64     `json:"from"`
+
+	// Object Where the raw batch of an unreadable one is kept
+	Object    *string `json:"object,omitempty"`
+	Partition int32   `json:"partition"`
+
+	// To Exclusive
+	To      int64  `json:"to"`
+	Topic   string `json:"topic"`
+	TopicId string `json:"topic_id"`
+}
+
 // TopicList defines model for TopicList.
 type TopicList struct {
+	// Notes What cannot be known here, and why
+	Notes  []string       `json:"notes"`
 	Topics []TopicSummary `json:"topics"`
 }
 
@@ -806,6 +972,20 @@ type Trace struct {
 type GetCoverageParams struct {
 	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
 }
+
+// ListGapsParams defines parameters for ListGaps.
+type ListGapsParams struct {
+	Topic     *string              `form:"topic,omitempty" json:"topic,omitempty"`
+	Partition *int32               `form:"partition,omitempty" json:"partition,omitempty"`
+	Class     *ListGapsParamsClass `form:"class,omitempty" json:"class,omitempty"`
+	Limit     *int                 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListGapsParamsClass defines parameters for ListGaps.
+type ListGapsParamsClass string
 
 // IdentifyParams defines parameters for Identify.
 type IdentifyParams struct {
@@ -888,9 +1068,12 @@ type PlanReplayJSONRequestBody = ReplayRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx *echo.Context, params GetCoverageParams) error
+	// ListGaps Gaps, the newest found first
+	// (GET /coverage/gaps)
+	ListGaps(ctx *echo.Context, params ListGapsParams) error
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx *echo.Context) error
@@ -958,6 +1141,52 @@ func (w *ServerInterfaceWrapper) GetCoverage(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetCoverage(ctx, params)
+	return err
+}
+
+// ListGaps converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGaps(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGapsParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partition", ctx.QueryParams(), &params.Partition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter partition: %s", err))
+	}
+
+	// ------------- Optional query parameter "class" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "class", ctx.QueryParams(), &params.Class, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter class: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGaps(ctx, params)
 	return err
 }
 
@@ -1372,6 +1601,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset/value", wrapper.GetRecordValue, options.OperationMiddlewares["getRecordValue"]...)
 	router.GET(options.BaseURL+"/topics", wrapper.ListTopics, options.OperationMiddlewares["listTopics"]...)
 	router.GET(options.BaseURL+"/coverage", wrapper.GetCoverage, options.OperationMiddlewares["getCoverage"]...)
+	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
 	router.GET(options.BaseURL+"/segments", wrapper.ListSegments, options.OperationMiddlewares["listSegments"]...)
 	router.POST(options.BaseURL+"/seal", wrapper.Seal, options.OperationMiddlewares["seal"]...)
 	router.POST(options.BaseURL+"/replays/plans", wrapper.PlanReplay, options.OperationMiddlewares["planReplay"]...)
@@ -1413,6 +1643,45 @@ type GetCoveragedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCoveragedefaultApplicationProblemPlusJSONResponse) VisitGetCoverageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGapsRequestObject struct {
+	Params ListGapsParams
+}
+
+type ListGapsResponseObject interface {
+	VisitListGapsResponse(w http.ResponseWriter) error
+}
+
+type ListGaps200JSONResponse GapPage
+
+func (response ListGaps200JSONResponse) VisitListGapsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGapsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListGapsdefaultApplicationProblemPlusJSONResponse) VisitListGapsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2035,9 +2304,12 @@ func (response GetTracedefaultApplicationProblemPlusJSONResponse) VisitGetTraceR
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx context.Context, request GetCoverageRequestObject) (GetCoverageResponseObject, error)
+	// ListGaps Gaps, the newest found first
+	// (GET /coverage/gaps)
+	ListGaps(ctx context.Context, request ListGapsRequestObject) (ListGapsResponseObject, error)
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx context.Context, request ExportRequestObject) (ExportResponseObject, error)
@@ -2116,6 +2388,31 @@ func (sh *strictHandler) GetCoverage(ctx *echo.Context, params GetCoverageParams
 		return err
 	} else if validResponse, ok := response.(GetCoverageResponseObject); ok {
 		return validResponse.VisitGetCoverageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListGaps operation middleware
+func (sh *strictHandler) ListGaps(ctx *echo.Context, params ListGapsParams) error {
+	var request ListGapsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGaps(ctx.Request().Context(), request.(ListGapsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGaps")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListGapsResponseObject); ok {
+		return validResponse.VisitListGapsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2566,93 +2863,108 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1bc9y2uX8Fw9MZNVPauvhyavnJ8Uka97iJj6y2D4m7gyW/XSLiAgwAarVHo//eAT4QBJcgl9QlzUPe",
-	"1iIJfPjuV/g2ycSmEhy4Vsn5bSJBVYIrsP/4JMWyhI35mQmugWvzk1ZVyTKqmeDHFb7xp5+V4OaZygrY",
-	"UPPrDxJWyXnyX8ft+sf4VB03697d3aVJDiqTrDLLJefJPwuqyRa4Jlsp+Jr88eLb9+TNy1f//VViXnYr",
-	"mA2+3mmEsrvANzc002RpHpKVkISSCqQS/DnhdVkSpggXmsCm0rskTSopKpCa4UpLquD1y/6a/yyAm8U2",
-	"VJsFloxTab7WuwqS80Rpyfg6uUsTfMcsALzeJOc/JhYxaaLhRidp4r80sCRpgmB8iazE1MK+c37bPFsK",
-	"UQLl5mGD7S6UlwWQa1rWQKgiTBOlKc9VSrZd6M3HhPLc4KFgfG3+ltXaAUWXJSTnWtZgsM3+H8w+zbES",
-	"xvXrl+3BGdewBmlAsgc8hDi7tZDEvHxuoFSGpSKn17LmGdWQ95d8X2tCNTklf2NfvyXanxl4XgnGNVmz",
-	"a1AErkHu7Pna9T0G79JEwi81k2aDHz2u3YE9GUM4WhqJ5c+QaQPl+4LytUVQl42AX0MpKugD/44YOZKG",
-	"Q1cMypxow+4WVlKIikjYSmbYOo1QfSXFJk71ikrg+kghKt56Tqf4h5TQpcE0Mj+HGKk34hryRbNFjyCi",
-	"Cpma5nliUGg+StIkQzzgIlFurqgu+qD/9fMP35NPhmggUdBfvzk5/SrKECJ+8qxgZf6Ag+9xgqgSB2yU",
-	"3kLInHHq9M6e7pCUZ8W+tLw4i0qLWK0U6ImiVVGpGZ550uJaVCyLUtE+WbA88nAPEbhG8EUIRtoc1h8k",
-	"jq1rkDQmH34l+y+mYaMOWozmE7/qnd+SSkl3vRMEm8Sg+x+ogOfAs10fvhw0ZWVMm6EaQ8u0ZbogLKq+",
-	"ON1AKC9XdHVFjXrRQhomZDyHm6igSKD5Lqb0905nd2heTxuIowdlq1X/iCiy0/HvVF0P6al1H6hEkYrZ",
-	"Ki40xFC5MyYqE3VpDRFZAsGVIDcWYmtQTUnJNuatOopl1Hr9tT8Y7BLGtTA6VRGxsmYCX293MfSLy09o",
-	"fA7QwcHQQUPqsXvIgHyTx8TD6rSDx4qCngm+Yoaru2Y7FzUCtqE3bGN48jRNNozj7xO/Eq83S1woh6yk",
-	"MmZ/35GVMV/GTmngZLlD5EqR1xnIt0ToAuSWKSCMr0CaNWLGDK5bOPtqvQCagzSMEJhJRXeKKBFjhSvG",
-	"81DgMloryBdLlA3JvG1Lk7z8ZSFWVnaqku7wdyYq98sDHZNOUWvFcjgkLD+416bz6NvGUDmPFVnVbWcR",
-	"bJwGiJsHyTbGqRzxDBB/ZhmlobIOX1wKAgLJuiPRA3YCedURIGAb932HI6MScFMJqS/glxoUBhd5brU2",
-	"LT8FQrGipYK0x4kWKan1KI2dUqiTKdFsA0Q6p2RPuKiK+WWcGCA1WzHDdiuyE7XE+MFgbUnXKDwfga+N",
-	"J3N2chLz/p331Mod1fDMADPs0kx91xyvo61DaF6+iXyzoTcf8OUQWq+3Le6cLxCs9er0LI3QvEe4v9Cq",
-	"j8YfrDegkN3+1xg9kjPU7wrkdYQaJVUq6qr0cDkSeohYFJiVtWLXgTc/vMQ+T1ugHAh2+RjnfmdV1LdG",
-	"PcU8iEzkMe35rZDkiostd0Gk03Tq3PIZ6l9jGAtR5mrMtYg+WIwGsHYHuoEmBv775bfP/hzbw/rOh5Qc",
-	"ht8DfgmuEEUb0wOOlQHPOkYWQdZsUyIhEzLvB+pN7D+BPbKu1z7q5QSvGhslpZBdqetL5p5YwTVwHXex",
-	"m4dWyOPRjAsOj5RVYUrTTRUy8KiOcIvvKhjZ+xqkcpFE7w0FtISo42FpU0K+7hr4lQRVnBMFVGaFcX1S",
-	"y1c7MCGtU/ox06JELTNYGJXAsji0qqJ8CItKu6gi9kTXquMIiM3GOCqGhehSSPxl8SzKqI1vEd9DhNVo",
-	"R8oxZUuilFxBpa3xYYirHVCpyCnRgrx58+bNW8/JIWUXG2VEEW5opidTOVTbB0xzwMzhsTyaPMUblHZ4",
-	"aJ9jemQLYAnYPnWyGZV9zCLQsvxhlZz/OC6LRlHcpX3FWsUyCR+F8bc12dIdMWrb4FsInVoLXtKdCCOI",
-	"QDfkLjgaA8QGUMbHhN1EnejwuWhcqH1lx7KCmGckh4zlkDvPDEkwTtRg4dQho4/pL3dp8sG5M5in7Vuo",
-	"AdnaUJ0VM+LCv5n3Y3oQlQKqk7EFPjfvWd5mMf3zuYKyZHytSCnEFeSkNkw8XSXPiecsByMcLTIOhXEf",
-	"vOs44FmSlah5TgT3eiBt0geKSFH2HaMB8th3D0q+W5HFoUWS9X03DhYUa3cN0H1nTdR8as4KTzmdj1Da",
-	"e6RrztsF1bn9VuekxJiKlGRCSigts6eEloyqlJgo0P3FxUH4LioyTwnvYzxA2TqUI4piWP+hDR33oxgH",
-	"G+OEcmtcg7iGknUhlAvgjN9GN5CTZa2tpTWiY2LbCKnu7fOMexEWmniiZ4BlO/b0sW0cgjPI6v2sYU8P",
-	"NihczAg4/Dejkcd54DUdKcKxAjRh+VmZZHRwpvvCtavzjepk6x+8x3dtLAaqOHRYZ8tS9OHNj8YX9F7G",
-	"BADXtFpgTnnqkda0mq5mTNQaUTMFWxeLLdUgN1ReTdy4pOvJbyq9aL3raUIwN+uvYL1pirj/2ZpAV6S6",
-	"4hIwE2LQ86SjZJcFgmO1rB6V9JLyy+aMPQVbUn6kiCqotOZNcCDNYe4fV3arGKMmcMJqaJPiFKJyDfqB",
-	"xHPrd6jnFu4cpYV7zJMPGgOGSif9jE6TKunHvRLzfy7ZSzVZ0bqM5vwLxgfzB4LkolGzseB2tj/ahpMR",
-	"gWK6hBH3cx/EWvJzyjkt1blNK5z/VJ+cvMiuGM/tr8Ouv4vKcOMgiBup/VxABqzSkQq1T4/1AP1eLEW+",
-	"I1AqIFspNGCW2tgym1F12b0tSEM3mpMlza6iYX4QS8TLQjNTK/coGzoEeD8gumxJOd/TzCNSj4WOfLIf",
-	"TPOFxdCU9/eLSw6yYNdwxTBAgSDfiahND1VAe7iJaE6J7xwpUjLej1JM+AxyuIyzYlJp0r5lnAOyddol",
-	"1jwDbB2B4wI1klXd1j9uqk2KuHxLk+ufQJFRrpxrdGfyDr69KKgq4uHdLG4J3h9e8j52ZdB09OxFkgZM",
-	"GnJm56g9QFsqDDCmiccemCmyJcCZGsYl46dHrUENILJcW1KavmSQS4isOCcHVVrgFlCJycFEI1ftRyPv",
-	"DGVnPcP1ShASS5nYm+cNCMZJzs87UuQKdjb0bZomhiPKxRBZ/QuDcewDShyGBs0CLcvs4XsPyh5MXTz2",
-	"MJ827NtlIo/deM4PBedTNM41ftEiq6USsSQVFp+FS/RTpUkVzUYOt3Mcbtd4pJTQfEduP1Xj/Vu/VFwL",
-	"VSXd/VUsI96TceDiRRZNFwoywff8ft+A0Wu0WDHOVDEnMByQO6NxD7tD5kwmVvqNOT6WOxpXdYJD57xz",
-	"qecgznjMnbaswHTVnGOrqOEOnrES/5Vj0+CKMsxgZJRnUJYD7SF1ldMZEMVSzwijo2Ya9wCbbYa59iNT",
-	"Eaf/Z7Gc4zk37H+o0c4uOwzLJ8eXDyjgSqCzCD2vD4PFSg7fvXt29uq1bx1DaoyptEks7rtcDmO+aYmZ",
-	"kNl5UBvJaNOlT6pE9PCWSiMyszysGMc31G3x4+Hs5yI6+SAPwTDz/YqNRbQsxXYBN0xpc3bLUpjGiG/y",
-	"CQXaRde4C3aDmyUILZvezn6UgluFjtb0jYyrheUPuydhWkG5eks4QK5I9xBECzGjE/2iVxZnPNKFM571",
-	"lOIauNGyi8AZHz/guzxv2mgQg7bJxZxUSLZmnJa9Ek9wFgxqFpWEFbuJhLH2cUMgKoHgm+RPDo9vCTYS",
-	"PseEzp9JztZM+65T5tI7z0nNS1DKjifwKd1kDrBWZuMcPKETbE+3heQ3LBGcMIlIUizv3yc13Mwl9W+v",
-	"p+2i5lMVxl5De+m7VYJtX7+0TbbhPyuqNUiDwX/9ePLsDX22+nL7+uXdHw46B80OMVX3GWh5AcoKyHir",
-	"/Z5i8M9QbAooc6LEBvbGZu6d095SNrmLOpZ/dt8PnNlHAbEBMjtbhK+kdtiprgyvbwuw9V888E8mmsHa",
-	"/E8J2QDlqnP+LiqHq2DvsMBBslJkV43gc9iC0k01rNVAUeHoTqU82NPAWtNixDU4uGErnQeSlBFb7TEV",
-	"p5w14BGX0HXmPnaFdI6r6fIrMb2zuEche8P4fT7j0Vm6WS2t81OZUmwns1dBz169fmBBCtMobqnWv4tW",
-	"FC1rOLw4SEdYKx79LOvsaqCKFjrYkxzjhodjzUYDhdaBWqqDKoAhejBfiNqvtm0G5uLMkyMVui0FyHg3",
-	"Zt5MQrEZfV/B+FQECVxsp3P74MgTtv/MTOEON7juUaDta2yHqAJE4CGGifHed1LEW+CXO+IrdHuBgmtD",
-	"ndqx0TSwTn0fW1vvUW6a2ivbosIGh3Fxmxlq2pU+1xs7yXIobnRrD0LUrDPY7BPntmV8oNxmgY1VN159",
-	"EH5OIMbwIKGdfnN9+A1U2PDFcWqZbIXUBVF01/HFwnK6VPo+1gWt8zyHwvW6DLA66C24+YKCrQviO2ms",
-	"52X+7I54pLBnnFRCNUp+av/MPU56sEODalhUIF3KdmLG1jlXcz2y/2R3Ttvrvdj30voZFuzK2cdN28Yz",
-	"3nJwaefU+inzfM60qZ2LjCj3eYk92xw4gHE7QTm5EiGiXWNuPG+B/ZsDGw0NVXwnKhd2GePMwhGLIZd+",
-	"fv8KdurPtKAPTChOaMce7O6c16sdjB+4gVjksiB/6DEQrjxa+DGbML4acKtonTNttRomfRrFZucM7HhI",
-	"Mw5jHADKd4TlKVEAONAMNCtwBDNnuYlHKW+6mCUsa1bm9htVssw2qhVMaSF3z8k3dhLJskpzHwpxV68Q",
-	"FEb1nFwaDenfefHixZuU/P3y/XPSKGrzCPWYSl0nxeuXz5ZMN39FhtzQHSmBXgM5+9erF/YrJJB67vuP",
-	"zpN3tpkpCTyu5BRvigBOK5acJy+enzx/4e5TsKxxnAVtuK71wCgJ26P9IU/Ok7+A9q26Vn/RDWibBPzx",
-	"NmFmj19qwAtU7Byc13rtvTMHckh3X9LuHTdnJycj99vMu9emvZygf7ENzne1lxf4nGZ8SQ9jcFlOmqjG",
-	"s0k+gctNP/NaPvWehJuBMcZXpM7kml8lXWM2ROx7qfava1oRHH40ex2Dnc3FsMN1fXephcO7beb+a4GO",
-	"/KPgsjsZfNcVfndpyQxC3jzTVHZ39ypu6D6fOBGXdP0I9HtHvqbrD9qshpOOVpsZD1CsfNjG807NISVU",
-	"mT9QaQQSKK557DoEdoNS9aF5YZJIsaYW06J6QL5sXjXIcJ7+utK2N+IUIdc39mIdO9WCuXhilLbvGnPi",
-	"8gjUxP4HO+rDFIrYtqlEKMI0EipwGaN0Qtt94T2yPWLtT2W26aAYGV3zdYTdR0vSY1mnuAK+1ybTdPl9",
-	"CgOvTvrRY3y/zrDjMINPhL4di3z4Um4UMLrQi7MJVPOhfFN1ouoK8nZ0d4CY7WCo39kLRic9MG281lYq",
-	"I50SfXgvYxNdzfSWUYrBeJd1qeyw1I4Az0SOAfKgKnswOWxXUxwppycn4aUqJ/afzb0qp7GMS+9CAGOp",
-	"8XqaNZAlrJobgvpwuO6tgROdnpy9/HX1b9BuFtG977CF7OG6ten+Xe6sKUzROqbEHDUlTuxc6sTyhqu8",
-	"2ARJR/Ee39pP745vvc90d3yLvtDdmE964W8hiJhPe11YT4lNMqBRBzWNrhvmxYfX7uX5I5f8dJgxspO7",
-	"0mvqNjbhcWib3kysKHOQhPGMSu6EHMtmFn9vwwraXt180HIshqX9rOunnE1RoZctBFgdFWWusKvAImgK",
-	"XL6AcV8KPb34Dnm5rl75cPG1c8V+0pa62CTIpU4X0WPftTsuqP9wvbm/S+vv0vrblVaRadDPXCD3KIFp",
-	"0/l/dvJy7HZYpvCezD9SosVmqbTg8NUjSLrf4chdatJAhPJtQ69B4f3IlL5w7zyp0vP9sQNYtO2sj4MM",
-	"lyM0K+57JelASsW2IJmvniirErQ4TUqpnD0y5m1DccRZzDKoNDyGvbmoOaG2Y/c5cfQ8UhiY+17eI0UK",
-	"qoq3xPV9E6aJ3ho30r2k6MZ+2eHdY/PpSDrsU0mfmHjdzuCHpsTusznODsQlB3H+fXurdNOzTnagHyUQ",
-	"UKK8BkKJghIya4fomjKudFA9wT5X1D9N1S3MebqbV3Dq3D7oa6njW5YfCAgcmQ+7GNPTaQ/rF/zy5LQf",
-	"kF0nZI+SE/1ZLFPrG1ZSrKVNXPA8Je52ODC/7ZU5zRTIPs2OcUBjWEbf2+e/k+8pyPdZi4pQs5gth62F",
-	"wOGrYwV0hCSfzdMDyc53XG1BEsHLHV5nj90T/maRmDu3pUNZG9fD2ysvPiUNgibdwf/1gPoTPYIsqasw",
-	"xy2JFnZxzEs3N0wSLrYNjdoGhUEH7XPb/TKjNnf/4OppCdI2Cw6IhcfJ47iDWS3xEqrGKmHdB7NZRmI+",
-	"/99HUiuDUiSJ7/obMkOfm3zt02EJdxhCkJ1Wezh2/oElZEwQMG70vlhhtdw35e2CskrA2O6mVIuwthth",
-	"kIMv227lJ8JY2xM3gDQH5cOxhtUtxz/Wqdm6W8J8Hdh2raWkEFuyogo7F/AfkiyhYNxpaFt8VMe3TUvF",
-	"qPNz6a6inpBeaTs0HqugmPZHUWjuEui7UtAcfTp3v3XQceHv2/NXtsd0Vs5WKzXPavQg+mh7J5qLxIlt",
-	"SiF4A2W0UEczrRbGtM3ed2a14uykU654dbhc8ZQKGNloSEjw4SPJSCGqoMhuq0e2ulQSIXOQTnqQUIZ7",
-	"kAssaPbeasfhtSyT8+SYVuz4+jS5+3L37wAAAP//",
+	"7H1bc+M2lv9XQfE/VZ6psNtu9+U/Ldc+dHqTSc9mkl53z+xD0qOCyCMJMQUwAGhZ6/J33wIOAIIiKJG+",
+	"pPKQN9kicTnX37kAus0KsakFB65VNrvNJKhacAX2j49SLCrYmI+F4Bq4Nh9pXVesoJoJflrjE1/9ogQ3",
+	"36liDRtqPv1JwjKbZf/vtB3/FL9Vp37cu7u7PCtBFZLVZrhslv3PmmqyBa7JVgq+In++/PY9efvq9f//",
+	"S2YediOYCd4VhWhwRbUUNUjNcNX23+rYGj5pqhv1Hp+9y7MVredFRZXbOtOwOTrGe/O8HcKMoHc1ZLOM",
+	"Skl3fkSxXCrAxSyF3FCdzTLG9ZtXWXiecQ0rkP4NSfkKxr4QDd8l4+c1kAr4Sq+JWBK9BmLHzcl2zYq1",
+	"/YfQa5CKbBqliWo2RIssHzNn3cgVlP0pL8VWEW3YR4l9hmghrgjd0t24gRtOkaWp0a1cMEUqWGoirkFe",
+	"EMp3es34iiwaTc7Ml5QTWlG5GTPfXZ5J+LVh0sz2U6Bk7sWnKxEd3nRZGyjS3cGXMKVY/AKFlZCvJeXF",
+	"+r1ZPl2B1aWq+nGZzX46LGde1O/yfVlf2BH3peXleZLASyk2IwVLiz4LvrkpqkaxaxjLTs2qA6M8Jz8i",
+	"BYlZF1mDBCI4oRIIF5owbqW0ohqUJtcMtjNC7Z+S4K5RvvQamCR1RQu4B9sd/Rxt/KLt/vsM/JI2VlQR",
+	"Kos1u4bSbEBw8AsUS7NksUK1KNk1WEExkrDToFLEoYUmC/MlWQppNAmkEvw54U1VGRE3pIFNrY1O7YkC",
+	"VfDmVUpzgBOkixlgwTiVu5YySkvGV1Y8HO1uM+DNxlDHWvU803CjszwLb5q1ZHmGy/iSGImpuX1mduu/",
+	"WwhRAeXmS+8q+gbrmlYNEKoI00Rpyktl7FVn9eZlQnlp6GB1nylSNNotii4qyGZaNmBcBftfGCvtZoPH",
+	"CGenFpKYh2dmlcr4w8TutWx4QZNW7H2jCdXkBfkH+/rCyjfuGXhZC8Y1WbFrUASuQaJta8cPFNyTYE9r",
+	"t+HAxngdKVv0fm2MWd97Ar+GStTQX/w7YkCANBK6ZFCVKNV2rWQtaiJhK5m29rHPdW97+lyvqQSuTxSS",
+	"4iJIOsV/5IQuDKVR+DmkWL0R11DO/RQ9hog6FmpaGlMtwbxkzD3SAQdJSnNN9bq/9L9/+vEH8tEwDSSi",
+	"lDdvz178JSkQIr3zYs2q8gEb33dhdeYWm+R3i1WSi1nRWhmDZcyX9Xo9A4P/TRJ4EsqZgHD2dujXFfyw",
+	"nzi5YSFkyTh1hvYBfhNnGbm7mkrNkK6jBteiZkWSqvabOSsTX+7RBceI3oiXkbdOzm0kTa0WlHRJxYWe",
+	"e/82Ghn/IPQ7/04CGnORdH/WnxaUGye3AHLFxZZbYJBbm79dG+8T5u8TbG+WQIPxiP6jfyXQozfuHu2j",
+	"SfIurfw2U+T+T6iBl8CLXZ/gJWiaQk4eAmNgtGV6TVjSAXG6gdjiXdHlFTUOQgtpzAjjJdwkTZ0EWu5S",
+	"bntv03YG/3juV5zcKFsuEyHaOtiAcYEWGukEj83DVKJRTKENw4IUKXcGZBSiqSyUMNKGIxkMJ8kWw5iK",
+	"bcxTTZLK6Lf6Y38w1CWMa2G8ovLxFz7ezmL4lzYIMXw4wge3hg4Z8kDdYxDgmzKl79YrHd1WcumF4Etm",
+	"pLoLvErR4MI29IZtjEy+yLMN4/j5LIzEm80CByqhqKhMIah3ZGkAiEEaGjhZ7JC4UpRNYYJCG9VumQLC",
+	"+BKktHrYFwu4btfZ94VroCVIIwgR0FF0p4gSKVG4YryMFa6gjYJyvkDdkCygkzwrq1/nYml1p67oDj8X",
+	"onafwqJT2ikarVgJx5TlR/fYeBm98FDDxRwoqm46S2AD+yDt7yTbmLDgALZD+plhlIbaQva0FkQMkk1H",
+	"owccH8qqY0AkNu79jkQmNeCmFlJfwq8NKMxtlaU15rT6GCnFklYK8p4kWqLkNiYwjlehTaZEs43Lt/Qx",
+	"FFUpZM2JWaRmS2bEbkl2opEYARqqLegKled7m9HJZudnZ6n4bT+8L6mGZ2Yxw6B07LNmex1rHa/m1dvE",
+	"Oxt68wEfjlcb7LalnQM30VivX5znCZ73GPc3WvfJ6PMJVtz+yzg9UjK07wrkdZ8bk1DgMPwtxGbDBmC1",
+	"gl+9B8DHcHVL0fAS3fcITHnYWi2kuAJ5ogjlagvS5VPaRJ9dOFmKqhJblQ78G16mx3ZgxoxeVKK4ItRt",
+	"wO05HylBE1JPjsmpcFyCS2VuyYJql2DhpOEGiBjnZ6MXpsgV1HpsJDYprTUQkDjjblOoAW1HJDL0/ZIW",
+	"449J0G2isdHo6LNRT6MRKaQNN3peNFIJmbA7aPWFT7UpTWq6SjBwb9t2dan9fGcd57fGaaZwbSHKlE//",
+	"VkiH9THF5PyvmtllISowcG0tqlIdArzJL+YHE2N2BroBn1v75+dvn/01NYeNyY9xAtN6A2gZR0iSjekB",
+	"uG+WZ+G6JZDCjKKEQsiyb818TnGEkhXd4Pgg9o4eNbZISiG7snk0EINr4DodyfovreFIZ0lc0ulEWceq",
+	"NN3Uo+2OG3xXw4G5r0EqF7D3nlBAK0jCYdQZKFdd2LmUoNYzosCYTmOTcitXO9AkmPEU4FGikQXMjaNi",
+	"RXq1qqZ8iIpKOzuS+kY3qgNPrWHSFifRhZD4ydJZVEnk2RK+RwjrZ0+UE8qWRbk1whYSuVT+DqhU5AXR",
+	"grx9+/btRZDkmLPzjTKqCDe0GO9dYjBxBDBGwhxvK5ApcNyTtCND+xLTY1u0lkjsc6ebSd3H7OS4QpAx",
+	"FP0iUAl1KkP5vTBRoCZbukNIQIkUQucWV1Z0J+K4NrINpQvZDy3EhvUm8oHdSJvo6Dn3wH7f2Bm0Yr4j",
+	"JRSshNLFC2PcUTRw7oiRKN7c5dkHB7KxeN33UAO6tTFYY0K24h/m+ZQdRKOA5uRgbdo/Z2WbpezPpxqq",
+	"ivGVIpUQV1CSpp6UG5uSZbASjOtoiXEsufAhBDQD8Y7DwIIHO5D7pJYiUlR9uD7AHvvsUc13I7L0apFl",
+	"/YiCg12KA5qs73RDD8KYxLfd5Xg5Qm3vsc7vt7tUF4xam5MT4ypyUggpobLCnhNaMapyUtBGuf+46Byf",
+	"RUMWOBEwxgOMrSM5kihF9ThLnMj02LATww2HznxuNc4Hd/khgaoBVz6UaR9IpruRUuv+sU3E7K/Z0ZRx",
+	"QrkFBVGWgJLVWijd7ohuoLTdC/HeEiJ2b6x2GP3Y1aTTpgOq1sEBj+2bcTmDKtpPzT9C/4Qn+jxdn/Qp",
+	"9wVUYms+iEYbW6AKUUNOFrAUEuYr4KCYyn02UmkqNalFxYqRrS9hGQcD1FkEOU8U4ViWHzH8pDwHPpwu",
+	"z/gIvBKr0M4ww2z5fhsE0GLt+iCek282td6RrX9f2nBL8GpHsLA5yhzudc+kiwEbNroOCTwZjZqYAy2P",
+	"2VIJFWizSS7IRkggW1ZVpBAbGChzg1of46JDODlGduaDjxAC9hzXLDbQ+MVha3Cf9a85oZpsjNV5fWYk",
+	"t21juiCnhaPlqS3+rg0HbSfBKHYMJBzWbLWeb6kGuaHyaiQrKroa/aTS8zYoG2eDKrGaW6WcU+21dUi8",
+	"fTxjRHwBK8qxBUW3yTBSspEsmloLVrDa+EbMxLd2B86s9FYPVFYMlM59y5SQxNV78/G+8Cmqzl0b2zV2",
+	"kcagFOxtc4B3TvojYxURr7UDXsfHtnItoKAbC/awqwXph0mXsLWZ+7ci/0GwV5B8RaKGQPIVtj+W5CsS",
+	"NwQaF1ZR/tlTvoccKspPFFFrKsE3YngS3z/R062BH8SkI0ZDkJiWGypXoB8oUm78jky5gfNupd2v+1Bo",
+	"HbUvD1XY+4lqn7vsm1WJZSJXE6SaLGlTJbVrzfhgQk+QUnjXnco2TQ4Q2/xOopbMdAUH4sH9JTaSzyjn",
+	"tFIzm+eb/dycnb0srhgv7afjsbhLk+DEUVblQIvAJRTA6kQjN4TMfG+hP4iFKHcEKgVkK4UGLGaGRmdX",
+	"BNoaiy6BlmRBi6ukx46C+3T3wMRc5z2aThwBAsBNDltRzvd83gGtx3p4OTowpeXcUugeTVl+ZdGs8Yhx",
+	"xgCiUguStkOvA8LxMfak+5ZT4jPGaTPeTxuUbLkEOVw/WzKpNGmfMriMbJ11SXXJAlsl1nGJFsmabhv4",
+	"+aYE5XuZfUl4BEcOSuVUWDFRdvDp+ZqqdTrfMklaoueHh7yPXxl0HT1/keWRkMaS2dlqb6EtFwYEU8jy",
+	"oalb2yky0cK46tj4NFJUlEsM13YejB8ySu4lRpySFK7s4uZQi9EBqter9qUDzwyVS4LADYW42IQfHAjG",
+	"3g5jnihyBTub0/G9dcOpkvkQW8MDgwmaB9QcDQ/8AK3I7NF7b5W9NXXp2KN87sW3K0SBuukkPCpOuuz9",
+	"ONXq4a6/4119j5SjnQ7k9nOnAd+GodJWqK7o7u9ikUBPBsClq56azhUUgu/h/tCn1+vHWzLO1HpKyD2g",
+	"d8biHodDZk8mVvqdAR8rHR6qjgB0IWifQjiDmDvdu5HrajjHMyFGOnjBKvyrxCTakjJMHhWUF1BVA12E",
+	"TV3SCStK1YJwjY6beRoB+mmGpfZ7phKg/xexmIKcvfgfa9O2ww6v5aOTywd0VEigkxg9rV2PpWqA3717",
+	"dv76TegwRm4cMmmjRDw0Qx6nvO+cPJq7emC34cGW/ZBUSdjhLZVGZSYhrJTEe+629Anr7OciOrmosIJh",
+	"4fsN+09pVYntHG6Y0mbvVqQwjZGe5CMqtIuucRY89mWGILTyRwD6UQpOFQOt8RMZqIX1SMzEM62gWl4Q",
+	"DlDaJHW0CaKFmHDk7LLXp8J4ogHwoITWUlwDN1Z2HoHxwxt8V5a+rw0paLvO7EFsyVaM06pXc432gkHN",
+	"vJawZDeJMNZ+7RlEJRB8knzl6HhBsN/8OSZ0/kpKtmI6HE5gLr3znDS8AqXsOUQ+punYLazV2bQEj2gY",
+	"3rNtMfuNSEQ7zBKalCq59FkNN1NZ/ftrfb5s+FiD0dV94x/60755Zc9ixH/WVGuQhoL//uns2Vv6bPnl",
+	"9s2ruz8dBQd+hpSp+wS0ugRlFWTfz3ZzZnuGIXyHarOGqiRKbGDvfOy9c9pbykYftknln937A3sOUcDA",
+	"yXGP7rGjoamNrG/XYBsycMM/m2gGi3k/Z2QDlKvO/rukHC5Auk4L18ftFN+VCl0hsrVASeXoHj99MNLA",
+	"Kt78ADQ4OmGrnUeSlAlfHSiV5px14AlI6A5wPHrVfQLUdPmVlN2Z36NDY8P4fV7jyUPzEy+JmJrKlGI7",
+	"WrzW9Pz1m6kFqcF7K+z1JrYjmylfGDQqSxfiGoir2dFwNYXFSLyE8sIWezq9D3jFBb/PgQNM67ittXgz",
+	"WXe1our41N5sYSl4QOTTUdmiKa4Gqnsx8B8F2L1upboSp7VouVVFa0huLBTI9quAm4GD+eabExXDKcO3",
+	"JDAr/UFeNqFBNDr9mzwcvR2vhYMndrFPcGJqebgTfo8DbQN0ewY4IgRuYpgZ78MVTekTXIsdCZXDvQDG",
+	"9auPPebgO93HPo898Pe5m2BkU31LinBsZ3QNAVtuBtHT7+XGgRHtFu/IitauidO2g2nCVCBK2gb9NpcG",
+	"TMw+2PV+ajb2DOyxVEJAIcMXA3TGmw21K6YVfpG+VMgWCIx3MgFflJkYoQ/DVxHskGV7XblCtrdybYXU",
+	"a6LorgPT404LqfR9gAcCt2lY0zWYDVgb0FtwPV5rtlqT0L5mJShq/TpReL6H1EJ5fzu2ae0eOz3avEM1",
+	"zGuQLps/MpnvcPdUsH44vfe0JqU9lzPfB/D95Bu2ke3Tpu07O9yN8tmedO9XU8op91XYmxUSxmVaztc2",
+	"RA9Q3N7BMLpIJZKtmu6A/xx71oe6DgcOwH0nan/dn7Hf8XG4oWhvemsTnqqaCGIemGsecXRmsKN92rma",
+	"6KiYu1IDpSxKLQcKxCMfrAmaSRhfDiBb2pQM4xbMB4ae1qWQ2Prqjy4aDEb5jrAyJwoAm7xtU7e9xKFk",
+	"JdGCUO5PnEhYNKwq7TuqYoWNh9ZMaSF3z8k39tSoFRV/oSdxd4cSVEb1nHw2FjI88/Lly7c5+efn9+1F",
+	"gTZwsnZM5a7J5s2rZwum/X9RIDd0Ryqg10DO//36pX0LGaSeh9a0WfbO9rllEejNXuBtYcBpzbJZ9vL5",
+	"2fOX7k4tKxqhYdoe0cZ4yBgJe57mQ5nNsr+BDg3q1n7RDWibH/7pNmNmjl8bwEv07JnlYPXai1OPpBcN",
+	"lupc0np+dnbggtZpF7O2zfX9m1nxLG7bfB/S3ekhwxqj217zTHlkk30EV7Z4Fqx83h4gwPOKxvmK3Llc",
+	"86miK4/qBtt1L4LTjusV/lrJ4ATMaroN8INMNXD0b9hv/CQczdMDxUF9O1gP4Ccu0olilPTQ/t6Cdlhf",
+	"be4eaTFeFf8R2rBNUGOsmbvw1N+8YP+Am7qijCcLz0NLsd0YnaUEwXpxdhbfGXRm//S7fZHe7d7NAkaM",
+	"8PalFbjjOvaWnQRJsOtkgG8vzs5f/baq6K+GSGjiO+x7ebgOGqHO4zwwHsm0yBwVBOwFORhmusNiXd3A",
+	"G3TauujXAtMRj0KD7vU8d13/6e5+nMCAm2eayu7sQZuGrkVN28EFXT0C+d+Rr+nqgzajYfLQAgI8uBGS",
+	"T7zsVHRzQpX5B5XGpwHFMU9d/9Vu0IZ98A+MsmHMV7pbUg8ohq1aRfWjF7+tluyd6E6w6xvrGuwhXqx0",
+	"EoN7Qk+u8wePwE3sLrMnm5mKvJQhqSLMKVQUdSX5hPD3MgQ1e8zav4SiTban2OgO3CTE/WDDz6Gcftrj",
+	"3WuScc7zPmXX12f9REx6vs7dDsMCPnL17S0QDx/K3XyQHOjl+QiuhYSkr+lTdQVle1PJADPbezD6DrmT",
+	"5Bx3m4jtAxmAA3t2NXWA3R9WN0YxOs1uoxJ7xnpHgBeixBzToCl7MDv+QCmDnY6+mfcpgYo/W7HYWVeY",
+	"o3fMidlqTpzaueyjlQ2PZ1ok4wzv6a199e70NsDru9NbjBzuDoV1l+HSpYT7tLcu94zYKAd6MCLojhsH",
+	"BMNj3y9A6M4UDo6Om8bmDI9N07sCRFQlSMJ4QSV3Sr5s47aLGJfudSUNeo75sLafd3HK+RgTGh2mxt4T",
+	"UZUKe7awADxiXaEce18OPb36DqFc1w3ycPW116iEi0WoC++jcsR4FT0NZyIOK+q/3MmHP7T1D239/Wqr",
+	"KDToZy6Qe5TA1J+rOj97dehHNpjCnxv4MyVabBZKCw5/eQRNDzOcuDvc/IpQv23odTDPdumeeVKjF04f",
+	"DFDRHhZ4HGK4NLsZcR+V5AMpFdvgad56oqxK1EA6KqVy/siUt8c1EmCxKKB2FyU8FC42nFB7HuI5cfw8",
+	"URiYh5MSJ/bCk/UFcadqCNNEbw2MdA8purFvdmT31Lx6IB32saJPzLzuuYuHpsTuMzmezEprDtL8h/bH",
+	"efyJILID/SiBgBLVNRBKFFRQWD9EV5RxpaMCJJ4iQPvjC9c2IeOu6HAXzbnbO8wXfSt1esvKIwGBY/Nx",
+	"iDE+nfawbuwvT877Ad11SvYoOdFfxCK32LCWYiVt4sJdY2QYDOazvSHQn7Hb59kpHn8b1tH39vs/2PcU",
+	"7PukRU2oGcxWlFdCuEqbAnqAJZ/Mt0eSne/s7eZ4a5i9kgkbkMKVWSk4t6VDWRt3QqJXoX9KHkRHIAZ/",
+	"+ZKGHT2CLqmrOMctiRZ2cMxL+wu1CRdbz6O2x2cQoH1qG8gmFEPvH1w9LUPalucBtQg0eRw4WDQS79z0",
+	"XgnrPpjNMhrz6b+/J40yJEWWhN7lITf0yedrn45KOMMQgexZ4IdT51/YhYEJAsaN3RdLbDgJrcW7qKwS",
+	"X8iGF8NbgrUNPYMS/Lk9C/JEFGubWAeI5lb5cKphdcvJjwU1W3dlZXsX45IwnZO12JIlVdj8g39IsoA1",
+	"485C2+KjOr31XUkHwc9n93swI9IrbZPTYxUU8/5BP1q6BPquErRETOd+ZCZqWgrXC4ffTUrZrJItl2qa",
+	"1+it6HvbfuR/zYfYvi6CF24nC3W00GpuXNvkeSdWK87POuWK18fLFU9pgFGMhpQEv3wkHVmLOiqy2+qR",
+	"rS5VRMgSpNMeZJSRHpQCuzT74zFOwhtZZbPslNbs9PpFdvfl7v8CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -91,10 +91,15 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	//
 	// Corresponds with GET /coverage (the `GetCoverage` operationId).
 	GetCoverage(ctx context.Context, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListGaps Gaps, the newest found first
+	//
+	// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
+	ListGaps(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportWithBody A BagIt bag of a trace or of topics and a time range, as a tar stream
 	//
@@ -199,11 +204,26 @@ type ClientInterface interface {
 	GetTrace(ctx context.Context, traceId string, params *GetTraceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 //
 // Corresponds with GET /coverage (the `GetCoverage` operationId).
 func (c *requests) GetCoverage(ctx context.Context, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCoverageRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListGaps Gaps, the newest found first
+//
+// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
+func (c *requests) ListGaps(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListGapsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -527,6 +547,108 @@ func NewGetCoverageRequest(server string, params *GetCoverageParams) (*http.Requ
 		if params.Topic != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListGapsRequest constructs an http.Request for the ListGaps method
+func NewListGapsRequest(server string, params *ListGapsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/coverage/gaps")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Partition != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "partition", *params.Partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Class != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "class", *params.Class, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1438,12 +1560,19 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// GetCoverageWithResponse Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+	// GetCoverageWithResponse Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /coverage (the `GetCoverage` operationId).
 	GetCoverageWithResponse(ctx context.Context, params *GetCoverageParams, reqEditors ...RequestEditorFn) (*GetCoverageResponse, error)
+
+	// ListGapsWithResponse Gaps, the newest found first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
+	ListGapsWithResponse(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*ListGapsResponse, error)
 
 	// ExportWithBodyWithResponse A BagIt bag of a trace or of topics and a time range, as a tar stream
 	//
@@ -1614,6 +1743,54 @@ func (r GetCoverageResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCoverageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListGapsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GapPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListGapsResponse) GetJSON200() *GapPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListGapsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListGapsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListGapsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListGapsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListGapsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2326,7 +2503,7 @@ func (r GetTraceResponse) ContentType() string {
 	return ""
 }
 
-// GetCoverageWithResponse Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class
+// GetCoverageWithResponse Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2337,6 +2514,19 @@ func (c *ClientWithResponses) GetCoverageWithResponse(ctx context.Context, param
 		return nil, err
 	}
 	return ParseGetCoverageResponse(rsp)
+}
+
+// ListGapsWithResponse Gaps, the newest found first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
+func (c *ClientWithResponses) ListGapsWithResponse(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*ListGapsResponse, error) {
+	rsp, err := c.ListGaps(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListGapsResponse(rsp)
 }
 
 // ExportWithBodyWithResponse A BagIt bag of a trace or of topics and a time range, as a tar stream
@@ -2589,6 +2779,39 @@ func ParseGetCoverageResponse(rsp *http.Response) (*GetCoverageResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Coverage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListGapsResponse parses an HTTP response from a ListGapsWithResponse call
+func ParseListGapsResponse(rsp *http.Response) (*ListGapsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListGapsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GapPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -140,6 +140,12 @@ func (c *Client) Coverage(ctx context.Context, topic string) (*api.Coverage, err
 	return answer[api.Coverage](c, r, err)
 }
 
+// Gaps asks for a page of gaps, the newest found first.
+func (c *Client) Gaps(ctx context.Context, params api.ListGapsParams) (*api.GapPage, error) {
+	r, err := c.raw.ListGaps(ctx, &params)
+	return answer[api.GapPage](c, r, err)
+}
+
 // Segments asks for the current segments of a topic.
 func (c *Client) Segments(ctx context.Context, topic string) (*api.SegmentList, error) {
 	r, err := c.raw.ListSegments(ctx, &api.ListSegmentsParams{Topic: topic})

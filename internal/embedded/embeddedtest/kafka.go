@@ -2,11 +2,13 @@ package embeddedtest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/kafka"
 )
 
 // Kafka starts an embedded broker of the test's own on a free port, with its
@@ -40,6 +42,14 @@ func startKafka(t testing.TB, dir string) *embedded.Kafka {
 		}
 	})
 	return k
+}
+
+// KafkaOptions are those of Annals' own clients of k.
+func KafkaOptions(k *embedded.Kafka) kafka.Options {
+	return kafka.Options{
+		Brokers: []string{k.Addr()}, ClientID: "annals-test", MetadataMaxAge: time.Second,
+		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: k.User(), Password: k.Password()},
+	}
 }
 
 // KafkaClient returns a client that is logged in to k, with opts added, and

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
@@ -245,40 +244,9 @@ func acceptRace(t *testing.T, s *objstore.Store, swap bool) {
 		if swap {
 			etag = must[objstore.Object](t)(s.Put(ctx, key, []byte("seed"))).ETag
 		}
-		var (
-			group sync.WaitGroup
-			mu    sync.Mutex
-			won   []string
-		)
-		for w := range writers {
-			group.Go(func() {
-				body := fmt.Sprintf("writer %d", w)
-				for {
-					var err error
-					if swap {
-						_, err = s.PutIfMatch(ctx, key, etag, []byte(body))
-					} else {
-						_, err = s.PutIfAbsent(ctx, key, []byte(body))
-					}
-					if errors.Is(err, objstore.ErrBusy) {
-						continue
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					switch {
-					case err == nil:
-						won = append(won, body)
-					case schema.KindOf(err) != schema.Conflict:
-						t.Error(err)
-					}
-					return
-				}
-			})
-		}
-		group.Wait()
-		got, _, err := s.Get(ctx, key, 100)
-		if err != nil || len(won) != 1 || string(got) != won[0] {
-			t.Fatalf("round %d: winners %v, the object is %q, %v", round, won, got, err)
+		r := s.Race(ctx, key, etag, writers)
+		if r.Err != nil || r.Unfair() != "" || len(r.Won) != 1 || r.Uncertain > 0 {
+			t.Fatalf("round %d: %+v %s", round, r, r.Unfair())
 		}
 	}
 }

@@ -2,6 +2,7 @@ package objstoretest
 
 import (
 	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
@@ -15,11 +16,23 @@ func Embedded(t testing.TB, edits ...func(*objstore.Options)) *objstore.Store {
 	return Open(t, EmbeddedOptions(t), edits...)
 }
 
+// EmbeddedIn is [Embedded] with the folder on disk that the objects stand in as
+// plain files, by their keys.
+func EmbeddedIn(t testing.TB) (store *objstore.Store, folder string) {
+	t.Helper()
+	s3 := embeddedtest.S3(t)
+	return Open(t, optionsOf(t, s3)), filepath.Join(s3.Dir, s3.Prefix)
+}
+
 // EmbeddedOptions returns the options of a Store on the embedded S3 engine,
 // for tests that open several on the same prefix.
 func EmbeddedOptions(t testing.TB) objstore.Options {
 	t.Helper()
-	s3 := embeddedtest.S3(t)
+	return optionsOf(t, embeddedtest.S3(t))
+}
+
+func optionsOf(t testing.TB, s3 embeddedtest.Store) objstore.Options {
+	t.Helper()
 	// One pool of connections for all the Stores of a test.
 	transport := &http.Transport{MaxIdleConnsPerHost: 128}
 	t.Cleanup(transport.CloseIdleConnections)

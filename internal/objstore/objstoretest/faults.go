@@ -33,11 +33,12 @@ const (
 	NoAnswer          // nothing until the request's own deadline
 	ShortAnswer       // half the answer's body under a length to match
 	Unranged          // an answer that does not say which range it is
+	Expired           // 400 ExpiredToken, not applied
 )
 
 var faultNames = [...]string{
 	"none", "refused", "lost", "reply lost", "twice", "late", "500", "applied 500", "503", "409", "507", "403",
-	"truncated", "no answer", "short answer", "unranged",
+	"truncated", "no answer", "short answer", "unranged", "400 expired token",
 }
 
 // String names the fault.
@@ -228,6 +229,8 @@ func status(r *http.Request, f Fault) *http.Response {
 		return answer(r, http.StatusInsufficientStorage, "InsufficientStorage")
 	case Forbidden:
 		return answer(r, http.StatusForbidden, "AccessDenied")
+	case Expired:
+		return answer(r, http.StatusBadRequest, "ExpiredToken")
 	default:
 		return answer(r, http.StatusInternalServerError, "InternalError")
 	}

@@ -173,14 +173,16 @@ function summary() {
     lag: live[topic] ? Math.floor((Date.now() / 700) % 9) : 0, rate_per_second: live[topic] ? live[topic] * (0.75 + 0.25 * Math.sin(Date.now() / 3000 + topic.length)) : 0,
     first_timestamp: s.first, last_timestamp: s.last, archived: true, detail: "",
   }));
-  topics.push({ topic: "__consumer_offsets", topic_id: topicID("__consumer_offsets"), partitions: 50, sealed_records: 0, fresh_records: 0, bytes: 0, segments: 0, lag: 0, rate_per_second: 0, archived: false, detail: "Excluded by archive.exclude: __*" });
+  topics.push({ topic: "__consumer_offsets", topic_id: topicID("__consumer_offsets"), partitions: 50, sealed_records: 0, fresh_records: 0, bytes: 0, segments: 0, lag: 0, rate_per_second: 0, archived: false, detail: "excluded by the configuration" });
   return topics.sort((a, b) => a.topic.localeCompare(b.topic));
 }
 
 const coverage = (topic) => summary().filter((t) => t.archived && (!topic || t.topic === topic)).flatMap((t) => [0, 1, 2].map((partition) => {
   const to = 41300 + Math.floor(t.sealed_records / 3);
-  const gaps = partition === 1 ? [{ class: "before_log_start", from: 0, to: 40 }] : [];
-  return { topic: t.topic, topic_id: t.topic_id, partition, branch: 0, archived_from: 0, archived_to: to, fresh_to: to + t.fresh_records, high_watermark: to + t.fresh_records + t.lag, lag: t.lag, counts: { committed: to - 60, aborted: t.topic.startsWith("fx.risk") ? 18 : 0, control: 24 }, gaps, gap_offsets: gaps.length * 40, segments: 2, commits: 14, last_sealed: iso(Date.now() - 42_000) };
+  const gaps = partition === 1 ? [{ class: "before_log_start", from: 0, to: 40, branch: 0, commit: 1, found: iso(Date.now() - 86_400_000), evidence: "fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start 40" }] : [];
+  const aborted = t.topic.startsWith("fx.risk") ? 18 : 0;
+  const gap_offsets = gaps.length * 40;
+  return { topic: t.topic, topic_id: t.topic_id, partition, branch: 0, archived_from: 0, archived_to: to, fresh_to: to + t.fresh_records, high_watermark: to + t.fresh_records + t.lag, lag: t.lag, start_policy: "earliest", log_start_at_genesis: 0, offsets: to, counts: { committed: to - 24 - aborted - gap_offsets, aborted, control: 24 }, gaps, gap_ranges: gaps.length, gap_classes: gaps.map((g) => ({ class: g.class, ranges: 1, offsets: 40 })), gap_offsets, purged: 0, unaccounted: 0, branches: [], segments: 2, commits: 14, last_sealed: iso(Date.now() - 42_000), ended: false };
 }));
 
 // ---- replays: a job runs for a few seconds of the real clock ------------------
@@ -288,8 +290,8 @@ export async function handle(request, response) {
       const limit = Number(q.get("limit") ?? 100);
       return send({ records: list.slice(at, at + limit).map((r) => r.hit), ...(at + limit < list.length ? { next_cursor: String(at + limit) } : {}), searched: searched() });
     }
-    case "topics": return send({ topics: empty ? [] : summary() });
-    case "coverage": return send({ partitions: coverage(q.get("topic")) });
+    case "topics": return send({ topics: empty ? [] : summary(), notes: [] });
+    case "coverage": return send({ partitions: coverage(q.get("topic")), not_archived: [{ topic: "__consumer_offsets", reason: "internal to Kafka" }], notes: [] });
     case "seal": return send({ partitions: 4, records: 101, waited: true });
     case "replays":
       if (path[1] === "plans") {

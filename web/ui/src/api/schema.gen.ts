@@ -130,8 +130,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Per topic-partition, archived from and to, fresh to, lag, and offsets by status and gap class */
+        /** Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived */
         get: operations["getCoverage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/coverage/gaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gaps, the newest found first */
+        get: operations["listGaps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -519,15 +536,21 @@ export interface components {
         };
         TopicList: {
             topics: components["schemas"]["TopicSummary"][];
+            /** @description What cannot be known here, and why */
+            notes: string[];
         };
-        PartitionCoverage: {
+        /** @description What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted */
+        PartitionCoverage: components["schemas"]["Account"] & {
             topic: string;
             topic_id: string;
             /** Format: int32 */
             partition: number;
             /** Format: int32 */
             branch: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description What is below is out of scope, before_genesis, by the start policy
+             */
             archived_from: number;
             /**
              * Format: int64
@@ -543,15 +566,72 @@ export interface components {
             high_watermark?: number;
             /** Format: int64 */
             lag: number;
-            counts: components["schemas"]["StatusCounts"];
-            /** Format: int64 */
-            gap_offsets: number;
+            /** @description earliest, latest or offset */
+            start_policy: string;
+            /**
+             * Format: int64
+             * @description Where Kafka's log began when the archive did
+             */
+            log_start_at_genesis: number;
+            /** @description The newest found, at most 50 of gap_ranges; /coverage/gaps has all */
             gaps: components["schemas"]["Gap"][];
+            /** @description Where the log diverged: what was archived on each branch. Empty where there is only one */
+            branches: components["schemas"]["BranchCoverage"][];
             segments: number;
             /** Format: int64 */
             commits: number;
             /** Format: date-time */
             last_sealed?: string;
+            /** @description The topic was deleted: no more will come */
+            ended: boolean;
+        };
+        /** @description What was archived on one branch of a log that diverged */
+        BranchCoverage: components["schemas"]["Account"] & {
+            /** Format: int32 */
+            branch: number;
+            /** Format: int64 */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive. Offsets from here on are not in the latest view: a later branch took their place
+             */
+            until: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
+        };
+        Account: {
+            /**
+             * Format: int64
+             * @description The length of the range, which the others must sum to
+             */
+            offsets: number;
+            counts: components["schemas"]["StatusCounts"];
+            gap_classes: components["schemas"]["ClassCount"][];
+            /** Format: int64 */
+            gap_ranges: number;
+            /** Format: int64 */
+            gap_offsets: number;
+            /**
+             * Format: int64
+             * @description Rows that a purge took away
+             */
+            purged: number;
+            /**
+             * Format: int64
+             * @description What is left over; anything but 0 is an alarm
+             */
+            unaccounted: number;
+        };
+        /** @description The gaps of one class */
+        ClassCount: {
+            class: string;
+            /** Format: int64 */
+            ranges: number;
+            /** Format: int64 */
+            offsets: number;
         };
         /** @description Offsets by status */
         StatusCounts: {
@@ -572,9 +652,45 @@ export interface components {
              * @description Exclusive
              */
             to: number;
+            /** Format: int32 */
+            branch: number;
+            /**
+             * Format: int64
+             * @description The seq of the commit that found it
+             */
+            commit: number;
+            /**
+             * Format: date-time
+             * @description The archiver's clock at that commit
+             */
+            found: string;
+            /** @description The broker's answers from which the class follows */
+            evidence?: string;
+            /** @description Where the raw batch of an unreadable one is kept */
+            object?: string;
+        };
+        /** @description A gap and where it is */
+        TopicGap: components["schemas"]["Gap"] & {
+            topic: string;
+            topic_id: string;
+            /** Format: int32 */
+            partition: number;
+        };
+        GapPage: {
+            gaps: components["schemas"]["TopicGap"][];
+            /** @description Absent on the last page */
+            next_cursor?: string;
+        };
+        /** @description A topic that is not archived, and why */
+        NotArchived: {
+            topic: string;
+            reason: string;
         };
         Coverage: {
             partitions: components["schemas"]["PartitionCoverage"][];
+            not_archived: components["schemas"]["NotArchived"][];
+            /** @description What cannot be known here, and why */
+            notes: string[];
         };
         SegmentList: {
             topic: string;
@@ -598,6 +714,11 @@ export interface components {
              * @description Exclusive
              */
             next: number;
+            /**
+             * Format: int64
+             * @description Rows at this offset and above are of a branch that ended; next where there are none
+             */
+            until: number;
             /** Format: int64 */
             rows: number;
             /** Format: date-time */
@@ -985,6 +1106,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Coverage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGaps: {
+        parameters: {
+            query?: {
+                topic?: string;
+                partition?: number;
+                class?: "before_genesis" | "before_log_start" | "cleaned" | "unreadable" | "unexplained";
+                limit?: number;
+                /** @description From the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GapPage"];
                 };
             };
             default: components["responses"]["Problem"];

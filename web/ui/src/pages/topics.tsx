@@ -7,7 +7,7 @@ import type { Coverage, PartitionCoverage, TopicList, TopicSummary } from "../ap
 import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
 import { go, lastResults, pages, setParams, useLocation } from "../app/router";
-import { bytes, count, plural, rate } from "../lib/format";
+import { bytes, count, plural, rate, sentence } from "../lib/format";
 import { Time } from "../ui/parts";
 import { Empty, ProblemBox, Skeleton } from "../ui/states";
 
@@ -65,6 +65,7 @@ export function TopicsPage(): JSX.Element {
           <Tile name="Coming in" value={rate(total.rate)} note="records a second" />
         </dl>
       )}
+      {topics.data?.notes.map((note) => <p key={note} class="note" role="note">{sentence(note)}</p>)}
       {topics.problem && <ProblemBox problem={topics.problem} retry={topics.reload} compact={list.length > 0} />}
       {!topics.data && !topics.problem && <Skeleton rows={9} label="Reading the topics" />}
       {topics.data && list.length === 0 && (
@@ -100,7 +101,7 @@ function Row(props: { topic: TopicSummary; open: boolean; chosen: boolean; rates
           ? <button type="button" class="expander" aria-expanded={props.open} onClick={props.onToggle}><span class="caret" aria-hidden="true" /><span class="topic">{t.topic}</span></button>
           : <span class="expander"><span class="topic">{t.topic}</span></span>}
         <span class="faint"> {plural(t.partitions, "partition")}</span>
-        {(!t.archived || t.detail) && <div class={t.archived ? "detail" : "detail why"}>{!t.archived && <b>Not archived. </b>}{t.detail}</div>}
+        {(!t.archived || t.detail) && <div class={t.archived ? "detail" : "detail why"}>{!t.archived && <b>Not archived: </b>}{t.detail}</div>}
       </td>
       {t.archived ? (
         <>
@@ -125,9 +126,10 @@ function Partitions(props: { topic: string }): JSX.Element {
   return (
     <div class="partitions">
       <table aria-label={`Partitions of ${props.topic}`}>
-        <thead><tr><th scope="col" class="num">Partition</th><th scope="col" class="num">Archived from</th><th scope="col" class="num">to</th><th scope="col" class="num">Fresh to</th><th scope="col" class="num">High watermark</th><th scope="col" class="c-cover">Covered</th><th scope="col">Committed, aborted, control</th><th scope="col">Gaps</th><th scope="col" class="num">Commits</th><th scope="col">Last sealed</th></tr></thead>
+        <thead><tr><th scope="col" class="num">Partition</th><th scope="col" class="num">Archived from</th><th scope="col" class="num">to</th><th scope="col" class="num">Fresh to</th><th scope="col" class="num">High watermark</th><th scope="col" class="c-cover">Covered</th><th scope="col">Committed, aborted, control</th><th scope="col">Gaps</th><th scope="col">Accounted for</th><th scope="col" class="num">Commits</th><th scope="col">Last sealed</th></tr></thead>
         <tbody>{coverage.data.partitions.map((p) => <Partition key={`${p.topic_id}/${p.partition}/${p.branch}`} p={p} />)}</tbody>
       </table>
+      <Gaps partitions={coverage.data.partitions} topic={props.topic} />
       <p><a href={pages.search(`topic:${props.topic}`)}>Newest records</a> · <a href={pages.newReplay({ topics: props.topic })}>Replay this topic</a></p>
     </div>
   );
@@ -135,24 +137,57 @@ function Partitions(props: { topic: string }): JSX.Element {
 
 function Partition(props: { p: PartitionCoverage }): JSX.Element {
   const p = props.p;
-  const gaps = new Map<string, { ranges: number; offsets: number }>();
-  for (const g of p.gaps) {
-    const at = gaps.get(g.class) ?? { ranges: 0, offsets: 0 };
-    gaps.set(g.class, { ranges: at.ranges + 1, offsets: at.offsets + g.to - g.from });
-  }
   return (
     <tr>
       <td class="num">{p.partition}{p.branch > 0 && <span class="tag">branch {p.branch}</span>}</td>
-      <td class="num">{count(p.archived_from)}</td>
+      <td class="num" title={p.archived_from > 0 ? `What is below is out of scope: the archive began there (start policy ${p.start_policy}, Kafka's log began at ${count(p.log_start_at_genesis)})` : undefined}>{count(p.archived_from)}</td>
       <td class="num">{count(p.archived_to)}</td>
       <td class="num">{count(p.fresh_to)}</td>
       <td class="num">{count(p.high_watermark)}</td>
       <td class="c-cover"><CoverBar p={p} /></td>
       <td>{count(p.counts.committed)}<span class="faint">, {count(p.counts.aborted)}, {count(p.counts.control)}</span></td>
-      <td>{gaps.size === 0 ? <span class="faint">none</span> : [...gaps].map(([name, g]) => <span key={name} class={name === "unexplained" ? "gap alarm" : "gap"}>{plural(g.offsets, "offset")} {name.replaceAll("_", " ")}</span>)}</td>
+      <td>
+        {p.gap_classes.length === 0 && p.purged === 0 && <span class="faint">none</span>}
+        {p.gap_classes.map((g) => <span key={g.class} class={g.class === "unexplained" ? "gap alarm" : "gap"}>{plural(g.offsets, "offset")} {words(g.class)}</span>)}
+        {p.purged > 0 && <span class="gap">{plural(p.purged, "record")} purged</span>}
+      </td>
+      <td>{p.unaccounted === 0 ? <span title={`All ${plural(p.offsets, "offset")} are a record, a marker or lie in a gap`}>100 %</span> : <span class="gap alarm">{p.unaccounted > 0 ? `${plural(p.unaccounted, "offset")} missing` : `${plural(-p.unaccounted, "offset")} counted twice`}</span>}</td>
       <td class="num">{count(p.commits)}</td>
       <td>{p.last_sealed ? <Time at={p.last_sealed} millis={false} /> : <span class="faint">not yet</span>}</td>
     </tr>
+  );
+}
+
+/** How the classes of gaps are written for people. */
+const words = (name: string): string => name.replaceAll("_", " ");
+
+const shownGaps = 20;
+
+/** The gaps of all partitions, the newest found first, with what the broker answered. */
+function Gaps(props: { partitions: PartitionCoverage[]; topic: string }): JSX.Element | null {
+  const ranges = props.partitions.reduce((n, p) => n + p.gap_ranges, 0);
+  if (ranges === 0) return null;
+  const all = props.partitions.flatMap((p) => p.gaps.map((g) => ({ ...g, partition: p.partition, topic_id: p.topic_id })));
+  const newest = all.sort((a, b) => b.found.localeCompare(a.found) || b.from - a.from).slice(0, shownGaps);
+  return (
+    <div class="gaps">
+      <table aria-label={`Gaps of ${props.topic}`}>
+        <thead><tr><th scope="col">Gap found</th><th scope="col" class="num">Partition</th><th scope="col">Class</th><th scope="col" class="num">From</th><th scope="col" class="num">to</th><th scope="col">Because Kafka answered</th></tr></thead>
+        <tbody>
+          {newest.map((g) => (
+            <tr key={`${g.topic_id}/${g.partition}/${g.branch}/${g.from}`}>
+              <td><Time at={g.found} millis={false} /></td>
+              <td class="num">{g.partition}{g.branch > 0 && <span class="tag">branch {g.branch}</span>}</td>
+              <td><span class={g.class === "unexplained" ? "gap alarm" : "gap"}>{words(g.class)}</span></td>
+              <td class="num">{count(g.from)}</td>
+              <td class="num">{count(g.to)}</td>
+              <td>{g.evidence ?? <span class="faint">not recorded</span>}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {ranges > newest.length && <p class="faint">The newest {newest.length} of {plural(ranges, "gap")}; <code>annals coverage {props.topic} --gaps --limit 0</code> lists all.</p>}
+    </div>
   );
 }
 

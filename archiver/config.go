@@ -1,0 +1,135 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// configEvery is how many listings of the topics lie between two looks at all
+// of their configurations: with the default, a minute.
+const configEvery = 6
+
+// record puts a topic's configuration into the archive and notes it in known. A
+// topic that was compacted once counts as compacted: what the cleaner took stays
+// away.
+func (t *topics) record(ctx context.Context, name string, known *topic, entries []kafka.ConfigEntry) error {
+	raw, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
+	}
+	digest := schema.Digest(sha256.Sum256(raw))
+	if known.config != nil && *known.config == digest {
+		return nil
+	}
+	now := time.Now().UTC()
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}); err != nil {
+		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
+	}
+	_, err = t.a.store.PutIfAbsent(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), body.Bytes())
+	if err != nil && !errors.Is(err, objstore.ErrExists) {
+		return err
+	}
+	known.config, known.configKnown = &digest, true
+	for _, entry := range entries {
+		if entry.Key == "cleanup.policy" {
+			known.compacted = known.compacted || strings.Contains(entry.Value, "compact")
+		}
+	}
+	return nil
+}
+
+// lookAtConfigs finds out which configurations have changed. What fails is
+// tried again at the next look; archiving does not wait for it.
+func (t *topics) lookAtConfigs(ctx context.Context) {
+	t.mu.Lock()
+	var names []string
+	for name, known := range t.known {
+		if known.configKnown {
+			names = append(names, name)
+		}
+	}
+	t.mu.Unlock()
+	if err := t.refresh(ctx, names...); err != nil && ctx.Err() == nil {
+		t.a.log.Warn("changes of configurations may be unseen", "topics", len(names), "err", err)
+	}
+}
+
+// refresh asks for the configuration in force of some known topics, and tells
+// their partitions what changed.
+func (t *topics) refresh(ctx context.Context, names ...string) error {
+	asking, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	found, err := t.a.admin.Configs(asking, names...)
+	errs := []error{err}
+	for name, entries := range found {
+		t.mu.Lock()
+		known, ok := t.known[name]
+		t.mu.Unlock()
+		if !ok {
+			continue
+		}
+		before := known.config
+		if err := t.record(asking, name, &known, entries); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if known.config != before {
+			t.tell(name, known)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tell brings a topic's new configuration to its partitions.
+func (t *topics) tell(name string, changed topic) {
+	t.mu.Lock()
+	if now, ok := t.known[name]; ok && now.id == changed.id {
+		t.known[name] = changed
+	}
+	t.mu.Unlock()
+	t.a.log.Info("topic configuration", "topic", name, "topic_id", changed.id.String(), "sha256", changed.config.String())
+	t.a.mu.Lock()
+	defer t.a.mu.Unlock()
+	for key, p := range t.a.partitions {
+		if key.Topic == name && p.stream.TopicID == changed.id {
+			p.config, p.compacted = changed.config, p.compacted || changed.compacted
+		}
+	}
+}
+
+// explain asks once more for a topic's configuration before any of its offsets
+// is called unexplained: a topic may have become compacted since the last look,
+// and what the cleaner then took is no alarm.
+func (a *Archiver) explain(ctx context.Context, j *job) {
+	unexplained := func(g schema.Gap) bool { return g.Class == schema.GapUnexplained }
+	if !slices.ContainsFunc(j.gaps, unexplained) {
+		return
+	}
+	stream := j.p.stream
+	err := a.topics.refresh(ctx, stream.Topic)
+	a.topics.mu.Lock()
+	known := a.topics.known[stream.Topic]
+	a.topics.mu.Unlock()
+	if known.id == stream.TopicID && known.compacted {
+		for i := range j.gaps {
+			if unexplained(j.gaps[i]) {
+				j.gaps[i].Class = schema.GapCleaned
+			}
+		}
+		return
+	}
+	a.log.Error("offsets were not served, and nothing explains why", "topic", stream.Topic, "partition", stream.Partition,
+		"from", j.base, "to", j.next, "err", err)
+}

@@ -1,0 +1,373 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// The guard answers one question before anything more is committed: is what is
+// archived a prefix of the log that is to be read on? (Step 3 of the commit
+// protocol, docs/formats/commit.md section 9.) A partition goes through these
+// transitions; a model of the protocol names them the same:
+//
+//	open     the group gives the partition; head or genesis is found; with rows
+//	         in the chain it is doubted
+//	doubt    nothing is taken in, fed or cut: at open, when a record's leader
+//	         epoch is above the one that was passed (that record is left
+//	         unread), when the client says that the log was truncated, when the
+//	         log ends below what was taken in, and when another writer won
+//	guard    asked of one leader, by its epoch: topic ID, where the leader epoch
+//	         of our newest record ends, and the bytes at its offset
+//	pass     they are the same, or nothing that is served says otherwise
+//	         (unknown, which is recorded): reading goes on behind the buffer
+//	forget   the buffer is of another history, the archive is not: it is dropped
+//	         and read again. If the index was given some of it: diverge at next
+//	diverge  the archive is of another history from a branch point on: a
+//	         divergence commit, the buffer is dropped, next is the branch point
+//	lost     another writer took the seq of the divergence: from its head, guard
+//	         again
+//	take, cut, put, commit   as in seal.go: only of a partition that is passed
+//
+// Old bytes stay where they are; nothing is ever written below next without a
+// divergence in between. Rivals are harmless: a divergence takes a seq as any
+// commit does, and after it the guard passes, so that whoever crashed before
+// or after it, or lost it, does not repeat it.
+type guardState uint8
+
+const (
+	passed  guardState = iota // zero: nothing stands in the way
+	doubted                   // to be asked
+	asked                     // a guard runs
+)
+
+// doubts are a partition's, guarded by the Archiver's mutex.
+type doubts struct {
+	guard       guardState
+	why         string
+	doubtedAt   time.Time      // the first time
+	askAt       time.Time      // not before
+	wait        time.Duration  // doubled with each failure
+	reload      bool           // the head may have moved
+	epoch       int32          // the leader epoch that was passed: records of later ones are not taken
+	atLeast     int32          // the leader epoch that was seen in a record
+	shown       int64          // up to here, exclusive, the index was given rows of a branch
+	shownBranch int32          // that branch
+	shownLast   *schema.Record // the last of them, of when the partition was dropped; nil: see rows
+	unknown     string         // why the last guard could not compare; empty: it could
+}
+
+// leftover is what a dropped partition had given to the index above its head.
+type leftover struct {
+	branch int32
+	shown  int64
+	last   *schema.Record // the last row of its buffer; nil: too large to be kept
+}
+
+// mostLeftover bounds what is kept of a record of a dropped partition.
+const mostLeftover = 64 << 10
+
+// leave remembers, of a partition that is dropped, what it had given to the
+// index and not sealed: if it comes back, that is held against the log too.
+func (a *Archiver) leave(p *partition) {
+	if n := len(p.rows); n > 0 && p.shown > p.head.Next {
+		last := p.rows[n-1]
+		left := leftover{branch: p.branch(), shown: p.shown}
+		if last.Bytes() <= mostLeftover {
+			left.last = &last
+		}
+		a.left[keyOf(p.stream)] = left
+	}
+}
+
+// takeUp puts what was left to a partition that came back on the same branch.
+func (a *Archiver) takeUp(p *partition) {
+	left, ok := a.left[keyOf(p.stream)]
+	delete(a.left, keyOf(p.stream))
+	if !ok || p.stopped != "" || left.branch != p.branch() || left.shown <= p.head.Next {
+		return
+	}
+	p.shown, p.shownBranch, p.shownLast = left.shown, left.branch, left.last
+	a.doubt(p, "it comes back, and had given records to the index that are not sealed")
+}
+
+// doubt stops a partition until its guard has passed. Needs mu.
+func (a *Archiver) doubt(p *partition, why string) {
+	p.pause, p.resume = true, false
+	p.skim, p.known = nil, nil // verdicts of what may be another history
+	if p.guard != passed {
+		return
+	}
+	p.guard, p.why, p.doubtedAt, p.askAt, p.wait = doubted, why, time.Now(), time.Time{}, 0
+	a.log.Debug("is the archive a prefix of the log", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected, "why", why)
+}
+
+// trusted is how many of the records are of a leader epoch that was passed.
+// Where nothing is archived or buffered there is nothing to contradict.
+func (p *partition) trusted(records []schema.Record) int {
+	if len(p.rows) == 0 && len(records) > 0 && p.head.Commit.Kind == schema.KindGenesis {
+		p.epoch = max(p.epoch, records[0].LeaderEpoch)
+	}
+	for i := range records {
+		if records[i].LeaderEpoch > p.epoch {
+			p.atLeast = records[i].LeaderEpoch
+			return i
+		}
+	}
+	return len(records)
+}
+
+// guard is one run of the checks.
+type guard struct {
+	a        *Archiver
+	admin    *kafka.Admin
+	log      *slog.Logger
+	p        *partition // only to be found again
+	stream   schema.Stream
+	head     ledger.Head
+	reload   bool
+	buffered *schema.Record // the last one taken in and not archived; nil: none
+	shown    bool           // the index has rows above the head that are not archived
+	atLeast  int32
+	since    time.Time
+
+	leader   kafka.Leader
+	archived archived
+}
+
+// The outcomes, as the metric names them.
+const (
+	outcomeSame     = "same"     // byte for byte
+	outcomeEpoch    = "epoch"    // the record is gone; its leader epoch vouches
+	outcomeNothing  = "nothing"  // nothing is archived
+	outcomeUnknown  = "unknown"  // the broker's answers prove nothing
+	outcomeDiverged = "diverged" // a divergence was committed
+	outcomeFailed   = "failed"   // no answer; it is asked again
+)
+
+// finding is what a guard found out.
+type finding struct {
+	outcome string
+	note    string
+	lose    bool           // the buffer is of another history
+	commit  *schema.Commit // the divergence
+}
+
+// guardTimeout bounds one run: the few requests of a check, or the walk to a
+// branch point.
+const guardTimeout = 2 * time.Minute
+
+// askGuards starts the guards that are due. Needs mu, and does not wait.
+func (a *Archiver) askGuards(ctx context.Context, now time.Time) {
+	for _, p := range a.partitions {
+		if p.guard != doubted || p.sealing || p.stopped != "" || now.Before(p.askAt) || a.asking >= openers {
+			continue
+		}
+		p.guard = asked
+		g := &guard{
+			a: a, admin: a.admin, p: p, stream: p.stream, head: p.head, reload: p.reload,
+			shown: p.shown > p.head.Next, atLeast: p.atLeast, since: p.doubtedAt,
+			archived: archived{store: a.store},
+			log:      a.log.With("topic", p.stream.Topic, "partition", p.stream.Partition),
+		}
+		if n := len(p.rows); n > 0 {
+			last := p.rows[n-1]
+			g.buffered = &last
+		} else {
+			g.buffered = p.shownLast
+		}
+		a.asking++
+		a.guards.Go(func() {
+			bounded, cancel := context.WithTimeout(ctx, guardTimeout)
+			defer cancel()
+			found, err := g.run(bounded)
+			if ctx.Err() == nil {
+				a.guarded(g, found, err)
+			}
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.asking--
+		})
+	}
+}
+
+// guarded applies what a guard found out.
+func (a *Archiver) guarded(g *guard, found finding, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.changed.Broadcast()
+	key := kafka.TopicPartition{Topic: g.stream.Topic, Partition: g.stream.Partition}
+	if err == nil && found.commit != nil {
+		a.feedDivergence(g, found)
+	}
+	p := g.p
+	if a.partitions[key] != p || p.stopped != "" {
+		return
+	}
+	if err != nil {
+		a.guardFailed(p, key, err)
+		return
+	}
+	a.clear(causeOfGuard(key))
+	a.metrics.guards.WithLabelValues(found.outcome).Inc()
+	moved := g.head.Next != p.head.Next || g.head.Commit.Branch != p.head.Commit.Branch
+	if moved || found.lose {
+		a.log.Warn("buffered records are dropped and read again", "topic", key.Topic, "partition", key.Partition,
+			"offset", g.head.Next, "records", len(p.rows), "why", p.why)
+		a.feed.restart(p.stream, g.head.Next)
+		a.held -= p.discard(g.head)
+	}
+	if moved && found.commit == nil {
+		a.catchup.compare(p.stream) // the winner may have died before it told the index
+	}
+	if p.unknown = ""; found.outcome == outcomeUnknown {
+		p.unknown = found.note
+		a.log.Warn("it is not known whether the archive is a prefix of the log; it is read on",
+			"topic", key.Topic, "partition", key.Partition, "offset", p.expected, "why", found.note)
+	}
+	if p.shownLast = nil; g.head.Commit.Branch != p.shownBranch {
+		p.shown, p.shownBranch = 0, g.head.Commit.Branch
+	}
+	p.head = g.head
+	p.guard, p.reload, p.atLeast, p.epoch = passed, false, -1, g.leader.Epoch
+	p.seek, p.resume, p.pause = true, !p.aside, p.aside
+}
+
+// guardFailed asks again later, unless the chain itself does not hold.
+func (a *Archiver) guardFailed(p *partition, key kafka.TopicPartition, err error) {
+	a.metrics.guards.WithLabelValues(outcomeFailed).Inc()
+	if schema.KindOf(err) == schema.Corrupt {
+		a.giveUp(p, onStore, err)
+		return
+	}
+	if errors.Is(err, kafka.ErrTopicGone) {
+		a.topics.look() // recreated: discovery will purge and add it
+	}
+	var lost *ledger.LostError
+	p.guard, p.reload = doubted, true
+	p.wait = min(max(2*p.wait, 250*time.Millisecond), 10*time.Second)
+	p.askAt = time.Now().Add(p.wait)
+	if errors.As(err, &lost) {
+		p.askAt, p.wait = time.Time{}, 0
+		return
+	}
+	if p.wait > 250*time.Millisecond { // a moving leadership is no trouble
+		a.trouble(causeOfGuard(key), err)
+	}
+}
+
+// run asks, and commits a divergence if that is the answer. It may change
+// g.head.
+func (g *guard) run(ctx context.Context) (finding, error) {
+	if g.reload {
+		head, err := g.a.ledger.Head(ctx, g.stream)
+		if err != nil {
+			return finding{}, err
+		}
+		g.head = head
+	}
+	if err := g.findLeader(ctx); err != nil {
+		return finding{}, err
+	}
+	if g.buffered != nil {
+		h, err := g.hold(ctx, g.buffered)
+		if err != nil {
+			return finding{}, err
+		}
+		if h.outcome == outcomeSame || h.outcome == outcomeEpoch {
+			return finding{outcome: h.outcome}, nil
+		}
+		g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
+	}
+	found, err := g.checkArchive(ctx)
+	if err != nil {
+		return found, err
+	}
+	found.lose = g.buffered != nil
+	if found.lose && g.shown && found.commit == nil {
+		return g.raise(ctx)
+	}
+	return found, nil
+}
+
+// findLeader makes sure that the topic is the stream's, and that whoever says
+// to lead is not known to have been deposed.
+func (g *guard) findLeader(ctx context.Context) error {
+	leader, err := g.admin.Leader(ctx, g.stream.Topic, g.stream.Partition)
+	switch {
+	case err != nil:
+		return err
+	case leader.TopicID != g.stream.TopicID:
+		return schema.Errorf(schema.NotFound, "guard %s: %w: the ID is %s now", g.stream, kafka.ErrTopicGone, leader.TopicID)
+	case leader.Node < 0:
+		return schema.Errorf(schema.Unavailable, "guard %s: it has no leader now", g.stream)
+	case leader.Epoch < g.atLeast:
+		return g.behind(leader, g.atLeast)
+	}
+	g.leader = leader
+	return nil
+}
+
+// behind refuses a leader whose epoch is below one that was seen, until it has
+// stayed so for a while: it may be a deposed one that does not know it yet, or
+// a cluster that was restored from a copy.
+func (g *guard) behind(leader kafka.Leader, seen int32) error {
+	if time.Since(g.since) > g.a.options.StaleLeader {
+		g.leader = leader
+		return nil
+	}
+	return schema.Errorf(schema.Unavailable, "guard %s: its leader has epoch %d, a record of epoch %d was seen; it is asked again for %s before it is believed",
+		g.stream, leader.Epoch, seen, g.a.options.StaleLeader)
+}
+
+// checkArchive holds the newest archived record against the log.
+func (g *guard) checkArchive(ctx context.Context) (finding, error) {
+	segments, err := g.a.ledger.Tail(ctx, g.stream, g.head)
+	if err != nil {
+		return finding{}, err
+	}
+	g.archived.segments = segments
+	ours, err := g.archived.newest(ctx, g.head.Next)
+	if kind := schema.KindOf(err); kind == schema.Corrupt || kind == schema.NotFound {
+		g.log.Error("the archive is damaged; its newest record cannot be held against Kafka", "err", err)
+		return finding{outcome: outcomeUnknown, note: err.Error()}, nil
+	}
+	if err != nil {
+		return finding{}, err
+	}
+	if ours == nil {
+		return finding{outcome: outcomeNothing}, nil
+	}
+	if g.leader.Epoch < ours.LeaderEpoch {
+		if err := g.behind(g.leader, ours.LeaderEpoch); err != nil {
+			return finding{}, err
+		}
+	}
+	h, err := g.hold(ctx, ours)
+	if err != nil {
+		return finding{}, err
+	}
+	if (h.outcome == "" || h.outcome == outcomeEpoch) && h.logStart <= ours.Offset {
+		if err := g.lookBack(ctx, ours, &h); err != nil {
+			return finding{}, err
+		}
+	}
+	switch h.outcome {
+	case "": // what Kafka deleted cannot contradict what is archived
+		return finding{outcome: outcomeUnknown, note: h.evidence}, nil
+	case outcomeDiverged:
+		return g.diverge(ctx, ours, &h)
+	default:
+		return finding{outcome: h.outcome, note: h.evidence}, nil
+	}
+}
+
+func causeOfGuard(key kafka.TopicPartition) cause {
+	return cause{onKafka, fmt.Sprintf("holding %s against its archive", key)}
+}

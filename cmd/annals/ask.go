@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/client"
+)
+
+// asking are the flags of every command that asks a running Annals.
+type asking struct {
+	Server  string `placeholder:"URL" help:"Address of Annals; otherwise that of the annals up on the data folder, otherwise http://127.0.0.1:8080."`
+	DataDir string `placeholder:"DIR" default:"annals-data" help:"Data folder of the annals up to ask."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+// dial finds the server and makes a client.
+func (a asking) dial() (*client.Client, error) {
+	server := a.Server
+	if server == "" {
+		server = "http://127.0.0.1:8080"
+		up, err := embedded.ReadUpFile(a.DataDir)
+		switch {
+		case err == nil:
+			server = up.Web
+		case !errors.Is(err, embedded.ErrNotUp) && !errors.Is(err, embedded.ErrStaleUpFile):
+			return nil, err
+		}
+	}
+	return client.Dial(server)
+}
+
+// print writes an answer as JSON, or as text by human.
+func (a asking) print(w io.Writer, answer any, human func(w io.Writer)) error {
+	if a.JSON {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(answer)
+	}
+	human(w)
+	return nil
+}
+
+// table writes aligned columns.
+func table(w io.Writer, heads string, rows func(row func(cells ...any))) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, strings.ReplaceAll(heads, "|", "\t"))
+	rows(func(cells ...any) {
+		text := make([]string, len(cells))
+		for i, cell := range cells {
+			text[i] = fmt.Sprint(cell)
+		}
+		fmt.Fprintln(t, strings.Join(text, "\t"))
+	})
+	t.Flush() //nolint:errcheck // what is behind w reports its own errors
+}
+
+func pointer[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func moment(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// size writes bytes for people.
+func size(n int64) string {
+	const units = "KMGTP"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1024, 0
+	for f >= 1024 && i < len(units)-1 {
+		f, i = f/1024, i+1
+	}
+	return fmt.Sprintf("%.1f %ciB", f, units[i])
+}
+
+// between are the flags of a time range.
+type between struct {
+	From string `placeholder:"TIME" help:"Record timestamps from here on (RFC 3339, or a day such as 2020-03-09)."`
+	To   string `placeholder:"TIME" help:"Record timestamps before this."`
+}
+
+// times parses the range; an absent end is nil.
+func (b between) times() (from, to *time.Time, err error) {
+	if from, err = parseTime("--from", b.From); err != nil {
+		return nil, nil, err
+	}
+	to, err = parseTime("--to", b.To)
+	return from, to, err
+}
+
+// parseTime reads a flag's time: RFC 3339, or a day in UTC.
+func parseTime(flag, text string) (*time.Time, error) {
+	if text == "" {
+		return nil, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateTime, "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			t = t.UTC()
+			return &t, nil
+		}
+	}
+	return nil, schema.InvalidField(flag, "%s %q is no time: write 2020-03-09 or 2020-03-09T14:15:00Z", flag, text)
+}

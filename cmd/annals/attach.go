@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fx-risk-ai/annals/internal/config"
+	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// attaching are the flags of commands that ask the engines themselves: those
+// of the configuration, and for what it does not name those of a running
+// annals up.
+type attaching struct {
+	settings
+	DataDir string `placeholder:"DIR" help:"Data folder of a running annals up, whose embedded engines stand for what is not configured (annals-data)."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+// attach makes the clients. noIndex says why a running annals up has no index;
+// nil where there is one, or should be.
+func (a attaching) attach(in *invocation) (p *parts, noIndex, err error) {
+	cfg, log, err := a.load(in, func(c *config.Config) {
+		if a.DataDir != "" {
+			c.Embedded.DataDir = a.DataDir
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if noIndex, err = fromUp(&cfg); err != nil {
+		return nil, nil, err
+	}
+	if a.LogLevel == "" { // what the clients have to say is in the report
+		if log, err = telemetry.NewLogger(in.err, "error", cfg.Log.Format); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err = connect(cfg, log)
+	return p, noIndex, err
+}
+
+// fromUp fills what is not configured with the engines that a running annals
+// up has embedded.
+func fromUp(cfg *config.Config) (noIndex, err error) {
+	missing := cfg.RequireEngines()
+	if missing == nil {
+		return nil, nil
+	}
+	up, err := embedded.ReadUpFile(cfg.Embedded.DataDir)
+	if errors.Is(err, embedded.ErrNotUp) || errors.Is(err, embedded.ErrStaleUpFile) {
+		return nil, schema.Errorf(schema.Invalid, "%w; name them with --config, or a running annals up with --data-dir: %w", missing, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var own []string
+	if !cfg.Kafka.Configured() {
+		if !up.Kafka.Embedded {
+			own = append(own, "Kafka")
+		}
+		cfg.Kafka.Brokers = up.Kafka.Brokers
+		cfg.Kafka.SASL = config.SASL{Mechanism: up.Kafka.Mechanism, Username: up.Kafka.User, Password: config.NewSecret(up.Kafka.Password)}
+	}
+	if !cfg.S3.Configured() {
+		if !up.S3.Embedded {
+			own = append(own, "object store")
+		}
+		cfg.S3.Endpoint, cfg.S3.Region, cfg.S3.Bucket, cfg.S3.Prefix = up.S3.Endpoint, up.S3.Region, up.S3.Bucket, up.S3.Prefix
+		cfg.S3.Credentials, cfg.S3.AccessKey, cfg.S3.SecretKey = "static", up.S3.AccessKey, config.NewSecret(up.S3.SecretKey)
+	}
+	switch {
+	case cfg.ClickHouse.Configured():
+	case up.ClickHouse == nil:
+		_, why := embedded.FindClickHouseLibrary()
+		noIndex = errors.Join(errors.New("this annals up has no index"), why)
+		cfg.ClickHouse.URL = "http://127.0.0.1:9"
+	default:
+		if !up.ClickHouse.Embedded {
+			own = append(own, "ClickHouse")
+		}
+		cfg.ClickHouse.URL, cfg.ClickHouse.Database = up.ClickHouse.URL, up.ClickHouse.Database
+		cfg.ClickHouse.User, cfg.ClickHouse.Password = up.ClickHouse.User, config.NewSecret(up.ClickHouse.Password)
+	}
+	if len(own) > 0 {
+		return nil, schema.WithHint(
+			schema.Errorf(schema.Invalid, "annals up on %s uses your own %s, whose credentials up.json does not hold", cfg.Embedded.DataDir, strings.Join(own, ", ")),
+			fmt.Sprintf("give the configuration that annals up got, with --config (and --data-dir %s)", cfg.Embedded.DataDir))
+	}
+	return noIndex, nil
+}

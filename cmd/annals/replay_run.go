@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/api"
+	"github.com/fx-risk-ai/annals/web/client"
+)
+
+// replayRunCommand is annals replay run.
+type replayRunCommand struct {
+	asking
+	Plan   string `arg:"" help:"The plan's id."`
+	Detach bool   `help:"Return when the job is accepted."`
+}
+
+// Run implements kong's command.
+func (c *replayRunCommand) Run(ctx context.Context, in *invocation) error {
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	job, err := server.RunReplay(ctx, c.Plan)
+	if err != nil {
+		return err
+	}
+	if !c.Detach {
+		if job, err = follow(ctx, server, in.err, job); err != nil {
+			return err
+		}
+	}
+	if err := c.print(in.out, job, func(w io.Writer) { showJob(w, job) }); err != nil {
+		return err
+	}
+	if ended(job) && (job.State != "done" || job.Receipt == nil || !job.Receipt.Matches) {
+		return exitError(exitFailed)
+	}
+	return nil
+}
+
+func ended(job *api.ReplayJob) bool {
+	return job.State == "done" || job.State == "failed" || job.State == "cancelled"
+}
+
+// follow shows a job's progress until it ends. A server that is away for a
+// while, restarted for one, is waited for: the job goes on with it.
+func follow(ctx context.Context, server *client.Client, w io.Writer, job *api.ReplayJob) (*api.ReplayJob, error) {
+	terminal := isTerminal(w)
+	last := time.Time{}
+	for !ended(job) {
+		if every := 5 * time.Second; terminal || time.Since(last) >= every {
+			last = time.Now()
+			line := fmt.Sprintf("%s: %d of %d records", job.State, job.Produced, job.Planned)
+			if job.EtaSeconds != nil {
+				line += fmt.Sprintf(", about %s left", time.Duration(*job.EtaSeconds*float64(time.Second)).Round(time.Second))
+			}
+			if terminal {
+				fmt.Fprint(w, "\r\x1b[K"+line)
+			} else {
+				fmt.Fprintln(w, line)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(w, "\nThe job goes on; see annals replay status %s\n", job.Id)
+			return job, ctx.Err()
+		case <-time.After(300 * time.Millisecond):
+		}
+		next, err := server.Replay(ctx, job.Id)
+		if err != nil && schema.KindOf(err) != schema.Unavailable && !errors.Is(err, context.Canceled) {
+			return job, err
+		}
+		if err == nil {
+			job = next
+		}
+	}
+	if terminal {
+		fmt.Fprint(w, "\r\x1b[K")
+	}
+	return job, nil
+}

@@ -1,0 +1,96 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// gate is a store that takes no segments while it is shut.
+type gate struct {
+	archiver.Store
+	sync.RWMutex
+}
+
+func (g *gate) Put(ctx context.Context, key string, body []byte) (objstore.Object, error) {
+	g.RLock()
+	defer g.RUnlock()
+	return g.Store.Put(ctx, key, body)
+}
+
+// TestPolicyChangesWhileArchived: while the store is away and the archiver's
+// buffers are full, a topic becomes compacted. What the cleaner takes then is no
+// alarm, though the archiver has not looked at the configuration since.
+func TestPolicyChangesWhileArchived(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single.of(t))
+	s := r.topic(t, "changed", 1, nil)
+	store := &gate{Store: r.store}
+	r.into = store
+	a, _ := r.archive(t, func(o *archiver.Options) { o.Memory, o.Tail.FetchBytes, o.Discovery = 1<<20, 256<<10, time.Hour })
+	r.produce(t, s, 20)
+	first := r.archived(t, a, s)
+
+	store.Lock()
+	value := make([]byte, 20_000)
+	for i := range value {
+		value[i] = byte(rand.Uint32()) // no codec makes it fit into the buffers
+	}
+	for i := range 600 {
+		r.client.Produce(t.Context(), &kgo.Record{Topic: s.Topic, Key: fmt.Append(nil, i%10), Value: bytes.Clone(value)}, nil)
+	}
+	must(t, r.client.Flush(t.Context()))
+	seen := r.served(t, s, kgo.ReadUncommitted())
+	r.alter(t, s.Topic, compacting)
+	r.cleaned(t, s)
+	seen = append(seen, r.served(t, s, kgo.ReadUncommitted())...)
+	store.Unlock()
+
+	h := r.archived(t, a, s, seen...)
+	if got := h.classes(); got[schema.GapCleaned] == 0 || len(got) != 1 {
+		t.Errorf("gaps %+v, want some, all cleaned", h.gaps)
+	}
+	if was, is := first.configuration(t), h.configuration(t); was == is {
+		t.Error("the commits name the configuration of before")
+	}
+	well(t, a)
+}
+
+// TestConfigurationIsFollowed: commits say which configuration was in force.
+func TestConfigurationIsFollowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single.of(t))
+	s := r.topic(t, "altered", 1, nil)
+	a, _ := r.archive(t, nil)
+	r.produce(t, s, 1)
+	first := r.archived(t, a, s)
+	r.alter(t, s.Topic, map[string]string{"retention.ms": "86400000"})
+	eventually(t, 20*time.Second, func() error {
+		r.produce(t, s, 1)
+		if h := r.archived(t, a, s); h.configuration(t) == first.configuration(t) {
+			return errors.New("the commits name the configuration of before")
+		}
+		return nil
+	})
+}
+
+// configuration is what the newest commit names.
+func (h history) configuration(t *testing.T) schema.Digest {
+	t.Helper()
+	digest := h.commits[len(h.commits)-1].TopicConfigSHA256
+	if digest == nil {
+		t.Fatal("a commit names no configuration")
+	}
+	return *digest
+}

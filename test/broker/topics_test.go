@@ -1,0 +1,163 @@
+package broker_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/broker"
+	"github.com/fx-risk-ai/annals/test/instance"
+)
+
+// TestPartitionsAdded: from their first offset on.
+func TestPartitionsAdded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single.of(t))
+	s := r.topic(t, "grows", 1, nil)
+	r.produce(t, s, 10)
+	a, _ := r.archive(t, func(o *archiver.Options) { o.StartLatest = true })
+	eventually(t, 20*time.Second, func() error { _, err := r.book.Head(t.Context(), s); return err })
+	added, err := r.admin.CreatePartitions(t.Context(), 2, s.Topic)
+	must(t, err)
+	must(t, added[s.Topic].Err)
+	for partition := range int32(2) {
+		eventually(t, 20*time.Second, func() error {
+			r.client.ForceMetadataRefresh()
+			return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.Topic, Partition: 1 + partition, Value: []byte("first")}).FirstErr()
+		})
+		r.produce(t, at(s, 1+partition), 10)
+	}
+	r.produce(t, s, 5)
+	must(t, a.CatchUp(t.Context()))
+	for partition, base := range []int64{10, 0, 0} {
+		h := r.archived(t, a, at(s, int32(partition)))
+		if h.base != base || len(h.rows) == 0 || len(h.gaps) > 0 {
+			t.Errorf("partition %d: archived from %d, %d rows, gaps %v", partition, h.base, len(h.rows), h.gaps)
+		}
+	}
+	well(t, a)
+}
+
+// recreate deletes a topic and makes it again after a while.
+func (r *rig) recreate(t *testing.T, s schema.Stream, after time.Duration) schema.Stream {
+	t.Helper()
+	deleted, err := r.admin.DeleteTopics(t.Context(), s.Topic)
+	must(t, err)
+	must(t, deleted.Error())
+	r.client.PurgeTopicsFromClient(s.Topic)
+	time.Sleep(after)
+	var again kadm.CreateTopicResponse
+	eventually(t, 10*time.Second, func() error {
+		again, err = r.admin.CreateTopic(t.Context(), 1, int16(len(r.cluster.Nodes())), nil, s.Topic)
+		return err
+	})
+	s.TopicID = schema.TopicID(again.ID)
+	return s
+}
+
+// TestRecreatedTopic: deleted and made again at once, and so late that somebody
+// may have seen it missing; each incarnation is a stream of its own.
+func TestRecreatedTopic(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single.of(t))
+	waits := []time.Duration{0, 200 * time.Millisecond, time.Second}
+	for i, wait := range waits {
+		s := r.topic(t, fmt.Sprint("again", i), 1, nil)
+		a, stop := r.archive(t, nil)
+		r.produce(t, s, 20)
+		first := r.archived(t, a, s)
+		second := r.recreate(t, s, wait)
+		started := time.Now()
+		r.produce(t, second, 8)
+		h := r.archived(t, a, second)
+		t.Logf("recreated after %s: archived %s later", wait, time.Since(started).Round(time.Millisecond))
+		if len(first.rows) != 20 || len(h.rows) != 8 || h.base != 0 {
+			t.Errorf("%d and %d rows from %d", len(first.rows), len(h.rows), h.base)
+		}
+		if still := r.history(t, s); len(still.rows) != 20 {
+			t.Errorf("%d rows of the first are left", len(still.rows))
+		}
+		r.produce(t, second, 8)
+		r.archived(t, a, second)
+		well(t, a)
+		stop()
+	}
+}
+
+// TestRecreatedWhileNobodyArchives: another archiver finds the new one.
+func TestRecreatedWhileNobodyArchives(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single.of(t))
+	s := r.topic(t, "later", 1, nil)
+	a, stop := r.archive(t, nil)
+	r.produce(t, s, 20)
+	r.archived(t, a, s)
+	stop()
+	second := r.recreate(t, s, 0)
+	r.produce(t, second, 8)
+	a, _ = r.archive(t, nil)
+	if h := r.archived(t, a, second); len(h.rows) != 8 {
+		t.Errorf("%d rows of the second", len(h.rows))
+	}
+	well(t, a)
+}
+
+// TestAThousandTopics: made at once, they are found within half a minute.
+func TestAThousandTopics(t *testing.T) {
+	instance.Long(t)
+	const many = 1000
+	r := newRig(t, broker.Start(t, broker.Options{}))
+	a, _ := r.archive(t, func(o *archiver.Options) { o.Discovery = 0 }) // the default
+	first := r.topic(t, "first", 1, nil)
+	r.produce(t, first, 1)
+	r.archived(t, a, first)
+	var names []string
+	for i := range many {
+		names = append(names, fmt.Sprintf("%s.many-%04d", r.name, i))
+	}
+	made := time.Now()
+	created, err := r.admin.CreateTopics(t.Context(), 1, 1, nil, names...)
+	must(t, err)
+	must(t, created.Error())
+	t.Logf("%d topics created in %s", many, time.Since(made).Round(time.Millisecond))
+	made = time.Now()
+	go func() {
+		for _, name := range names {
+			r.client.Produce(t.Context(), &kgo.Record{Topic: name, Value: []byte("first")}, nil)
+		}
+	}()
+	archived := func() int {
+		n := 0
+		for _, topic := range a.Topics().Topics {
+			if topic.Archived {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, 30*time.Second, func() error {
+		if n := archived(); n < many+1 {
+			return fmt.Errorf("%d topics are found", n)
+		}
+		return nil
+	})
+	t.Logf("found after %s", time.Since(made).Round(time.Millisecond))
+	must(t, r.client.Flush(t.Context()))
+	must(t, a.CatchUp(t.Context()))
+	t.Logf("a record of each read after %s", time.Since(made).Round(time.Millisecond))
+	_, err = a.Seal(t.Context(), true)
+	must(t, err)
+	t.Logf("sealed after %s", time.Since(made).Round(time.Millisecond))
+	for _, name := range []string{names[0], names[many/2], names[many-1]} {
+		id := schema.TopicID(created[name].ID)
+		if h := r.equals(t, schema.Stream{Cluster: r.id, Topic: name, TopicID: id}); len(h.rows) != 1 {
+			t.Errorf("%s: %d rows", name, len(h.rows))
+		}
+	}
+	well(t, a)
+}
