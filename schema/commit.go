@@ -267,7 +267,7 @@ func (c *Commit) checkParts() error {
 		return c.fault("a gap with rows")
 	case c.Kind == KindGenesis && c.Base != c.Next:
 		return c.fault("a genesis moves no offsets: base must equal next")
-	case c.Records.Committed < 0 || c.Records.Aborted < 0 || c.Records.Control < 0:
+	case c.Records.Committed < 0 || c.Records.Aborted < 0 || c.Records.Control < 0 || c.GapOffsets < 0:
 		return c.fault("a negative count")
 	case len(c.Gaps) > MaxInlineGaps:
 		return c.fault("%d gaps in line, at most %d", len(c.Gaps), MaxInlineGaps)
@@ -308,6 +308,9 @@ func (c *Commit) checkSum() error {
 	}
 	if c.Kind != KindSegment && c.Kind != KindGap {
 		return nil
+	}
+	if max(c.Records.Committed, c.Records.Aborted, c.Records.Control) > c.Next-c.Base {
+		return c.fault("more rows of one status than offsets") // the sum could wrap around to the right one
 	}
 	if c.Records.Rows()+c.GapOffsets != c.Next-c.Base {
 		return c.fault("%d rows + %d gap offsets ≠ %d offsets", c.Records.Rows(), c.GapOffsets, c.Next-c.Base)

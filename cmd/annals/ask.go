@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/client"
 )
@@ -44,7 +45,7 @@ func (a asking) print(w io.Writer, answer any, human func(w io.Writer)) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(answer)
 	}
-	human(w)
+	human(terminal.Plain(w)) // what it shows of records is anybody's text
 	return nil
 }
 

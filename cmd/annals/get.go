@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -64,7 +66,7 @@ func showRecord(w io.Writer, r *api.Record) {
 		if h.Decoded != nil {
 			decoded = " = " + *h.Decoded
 		}
-		fmt.Fprintf(w, "header     %s: %s%s\n", h.Name, bytesText(h.Value), decoded)
+		fmt.Fprintf(w, "header     %s: %s%s\n", terminal.Line(h.Name), bytesText(h.Value), decoded)
 	}
 	fmt.Fprintf(w, "value      %s\n", bytesText(r.Value))
 }
@@ -74,7 +76,7 @@ func bytesText(b api.Bytes) string {
 	case b.IsNull:
 		return "null"
 	case b.Text != nil:
-		return *b.Text
+		return strings.ReplaceAll(*b.Text, "\n", "\n           ") // a line of it must not pass for one of ours
 	case b.Base64 != nil:
 		return fmt.Sprintf("%d bytes, base64 %s", b.Size, *b.Base64)
 	default:

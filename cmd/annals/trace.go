@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -113,17 +114,17 @@ func showDiff(w io.Writer, d *api.Diff) {
 		}
 		switch c.Op {
 		case "add":
-			fmt.Fprintf(w, "        + %s = %s\n", c.Path, short(c.To))
+			fmt.Fprintf(w, "        + %s = %s\n", terminal.Line(c.Path), short(c.To))
 		case "remove":
-			fmt.Fprintf(w, "        - %s (was %s)\n", c.Path, short(c.From))
+			fmt.Fprintf(w, "        - %s (was %s)\n", terminal.Line(c.Path), short(c.From))
 		case "move":
 			from := ""
 			if c.MovedFrom != nil {
 				from = *c.MovedFrom
 			}
-			fmt.Fprintf(w, "        > %s from %s\n", c.Path, from)
+			fmt.Fprintf(w, "        > %s from %s\n", terminal.Line(c.Path), terminal.Line(from))
 		default:
-			fmt.Fprintf(w, "        ~ %s: %s → %s\n", c.Path, short(c.From), short(c.To))
+			fmt.Fprintf(w, "        ~ %s: %s → %s\n", terminal.Line(c.Path), short(c.From), short(c.To))
 		}
 	}
 	if folded > 0 {
