@@ -108,7 +108,13 @@ func (a *Archiver) pass(ctx context.Context) {
 		if !u.at[keyOf(s)].Before(closed) {
 			continue
 		}
-		if err := a.keepStream(ctx, s); err != nil {
+		err := a.keepStream(ctx, s)
+		if schema.KindOf(err) == schema.Permission && err != nil {
+			a.log.Warn("upkeep of a partition is not allowed; it is tried again when another day has closed", "topic", s.Topic,
+				"partition", s.Partition, "err", err, "hint", "grant this process the right to delete below data/ and jobs/compact/, or switch archive.collect off")
+			err = nil
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				a.log.Warn("upkeep of a partition failed; it is tried again", "topic", s.Topic, "partition", s.Partition,
 					"retry_in", u.compact.Every.String(), "err", err)
