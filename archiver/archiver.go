@@ -34,6 +34,7 @@ type Store interface {
 	// Unavailable when that is not known.
 	PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	Segments
+	Rewrites
 }
 
 // Ledger is where a segment becomes archived. ledger.Ledger is one.
@@ -103,6 +104,8 @@ type Options struct {
 	// the segments of the ten minutes before its newest commit are hashed and
 	// indexed again, since an index that does not sync may have lost rows.
 	Recheck bool
+	Compact Compact
+	Collect Collect
 	// StaleLeader is how long a leader is asked again before it is believed
 	// whose epoch is below that of a record that was seen: it may not know yet
 	// that it was deposed. 30 s if zero.
@@ -130,6 +133,7 @@ type Archiver struct {
 	feed    *feed
 	catchup *catchup
 	topics  *topics
+	upkeep  upkeep
 
 	mu          sync.Mutex
 	changed     *sync.Cond // on mu: heads, verdicts or health changed
@@ -171,7 +175,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		return nil, err
 	}
 	a := &Archiver{
-		options: options, cutAt: options.Cut.orDefault(), store: store, ledger: book, rules: rules, admin: admin,
+		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
 		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
 		jobs: make(chan *job),
@@ -217,6 +221,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { return a.tail(tailing) })
 	group.Go(func() error { a.advise(tailing); return nil })
 	group.Go(func() error { a.listen(tailing); return nil })
+	group.Go(func() error { a.keepUp(tailing); return nil })
 	err = group.Wait()
 
 	a.guards.Wait()

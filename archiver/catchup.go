@@ -26,6 +26,7 @@ import (
 type Chains interface {
 	Commits(ctx context.Context, s schema.Stream, fromSeq int64) iter.Seq2[ledger.Entry, error]
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
+	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 }
 
 // Segments is what the catch-up needs of the store.
@@ -171,6 +172,7 @@ const recheckSpan = 10 * time.Minute
 // seq from which on the index is filled again, at most from.
 func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (int64, error) {
 	var recent []*schema.Commit
+	replaced := map[string]bool{} // may have been collected
 	for entry, err := range c.book.Commits(ctx, s, 0) {
 		if err != nil {
 			return from, err
@@ -178,10 +180,13 @@ func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (i
 		now := clockOf(entry.Commit)
 		recent = slices.DeleteFunc(recent, func(old *schema.Commit) bool { return now.Sub(clockOf(old)) > recheckSpan })
 		recent = append(recent, entry.Commit)
+		for _, ref := range entry.Commit.Replaced {
+			replaced[ref.Key] = true
+		}
 	}
 	for _, commit := range recent {
 		from = min(from, commit.Seq)
-		if commit.Segment == nil {
+		if commit.Segment == nil || replaced[commit.Segment.Key] {
 			continue
 		}
 		if err := c.hash(ctx, commit.Segment); err != nil {
@@ -251,16 +256,39 @@ func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindex
 // chunk is how many records are extracted and inserted at once.
 const chunk = 10_000
 
+// commit inserts what a commit archived. A compaction archives nothing: its
+// rows and their counts are those of the commits before it, so only the place
+// of the rows changes.
 func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, error) {
 	row := index.SegmentOf(commit)
 	row.ExtractVersion = schema.ExtractVersion
-	if commit.Segment == nil {
+	if commit.Segment == nil || commit.Kind == schema.KindCompaction {
 		return 0, c.index.InsertSegment(ctx, row)
 	}
-	ref := commit.Segment
+	count, err := c.segment(ctx, commit, row, commit.Segment.ObjectRef)
+	if schema.KindOf(err) != schema.NotFound {
+		return count, err
+	}
+	// It was joined with others, and collected: the chain knows with which.
+	view, viewErr := c.book.View(ctx, commit.Stream(), nil)
+	if viewErr != nil {
+		return 0, viewErr
+	}
+	now, ok := view.Holding(commit.Branch, commit.Base)
+	if !ok || now.Ref.Key == commit.Segment.Key {
+		return 0, err
+	}
+	return c.segment(ctx, commit, row, now.Ref.ObjectRef)
+}
+
+// segment inserts the rows of a segment commit from the object that holds them.
+func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.SegmentRow, ref schema.ObjectRef) (int64, error) {
 	reader, err := segment.Open(ctx, c.store.ReaderAt(ctx, ref.Key, ref.Bytes), ref.Bytes)
 	if err != nil {
 		return 0, fmt.Errorf("open segment %s: %w", ref.Key, err)
+	}
+	if footer := reader.Footer(); !footer.Holds(commit.Segment.RecordRoot, commit.Base, commit.Next) {
+		return 0, schema.Errorf(schema.Corrupt, "segment %s does not hold the record root of commit %d", ref.Key, commit.Seq)
 	}
 	row.Summary = index.NewSummary()
 	read := time.Now()

@@ -28,6 +28,11 @@
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	catchup.go    the index again, from S3: after an outage, or all of it
+//	upkeep.go     settings, pace and order of what follows
+//	compact.go    which segments of a closed day are joined
+//	rewrite.go    join some: read, check, write, commit
+//	claim.go      the job that names what a compaction will put
+//	collect.go    objects that nothing needs any more
 //	health.go     what stands in the way now
 //	metrics.go    what is measured
 //

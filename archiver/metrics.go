@@ -19,6 +19,11 @@ type metrics struct {
 	indexRows   *prometheus.CounterVec
 	indexTime   prometheus.Histogram
 	waits       *prometheus.CounterVec
+	joins       *prometheus.CounterVec
+	joined      prometheus.Counter
+	joinedBytes prometheus.Counter
+	collected   *prometheus.CounterVec
+	freed       *prometheus.CounterVec
 	guards      *prometheus.CounterVec
 }
 
@@ -48,12 +53,28 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "annals_archiver_backpressure_total", Help: "Polls held back, by what they waited for.",
 		}, []string{"for"}),
+		joins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_compactions_total", Help: "Compactions tried, by outcome.",
+		}, []string{"outcome"}),
+		joined: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "annals_archiver_compacted_segments_total", Help: "Segments that compactions put out of use.",
+		}),
+		joinedBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "annals_archiver_compacted_bytes_total", Help: "Bytes of the segments that compactions put out of use.",
+		}),
+		collected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_collected_objects_total", Help: "Objects deleted, by why: replaced, orphan, job.",
+		}, []string{"why"}),
+		freed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "annals_archiver_collected_bytes_total", Help: "Bytes of the objects deleted, by why.",
+		}, []string{"why"}),
 		guards: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "annals_archiver_guards_total", Help: "Partitions held against their archive, by what was found.",
 		}, []string{"outcome"}),
 	}
 	if registerer != nil {
 		registerer.MustRegister(m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
+			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),

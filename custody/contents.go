@@ -243,8 +243,9 @@ func (w *walk) row(row *segment.Row, f *fileScope, sources *[]openSource) (bool,
 	}
 	source := &(*sources)[0]
 	source.rows++
-	if source.Seed != nil {
-		source.tree.Append(w.hasher.Leaf(*source.Seed, &row.Record))
+	if fault := source.leaf(w.hasher, &row.Record); fault != "" {
+		w.report.find(Tampered, f.Path, "offset %d %s", row.Offset, fault)
+		return false, nil
 	}
 	w.bytes += row.Bytes()
 	w.report.Records++
@@ -281,7 +282,7 @@ type openSource struct {
 	*source
 	commit *schema.Commit
 	rows   int64
-	tree   proof.Tree
+	parts  []openPart // that have their seed or not; of a segment that was not joined, the whole
 }
 
 func (s *openSource) covers(timestamp int64) bool {
@@ -317,25 +318,32 @@ func (w *walk) sources(s *streamScope, f *fileScope) (open []openSource, ok bool
 			fault = "overlaps the commit before it"
 		case source.Seed != nil && (source.Until != c.Next || source.Records != c.Records.Rows()):
 			fault = "has other rows than " + scopeFile + " says"
+		default:
+			fault = source.checkParts(c)
 		}
 		if fault != "" {
 			w.report.find(Tampered, source.Commit, "%s", fault)
 			return nil, false, nil
 		}
-		open = append(open, openSource{source: source, commit: c})
+		open = append(open, openSource{source: source, commit: c, parts: openParts(source, c)})
 	}
 	return open, true, nil
 }
 
 // finish compares what was found of a source with what was said.
 func (w *walk) finish(s *openSource, f *fileScope) {
-	switch {
-	case s.rows != s.Records:
+	if s.rows != s.Records {
 		w.report.find(Tampered, f.Path, "has %d rows of %s, %s says %d", s.rows, s.Commit, scopeFile, s.Records)
-	case s.Seed == nil:
-	case s.tree.Root() != s.commit.Segment.RecordRoot:
-		w.report.find(Tampered, f.Path, "the rows of %s give record root %s, the commit says %s", s.Commit, s.tree.Root(), s.commit.Segment.RecordRoot)
-	default:
-		w.report.Tied += s.rows
+		return
+	}
+	for i := range s.parts {
+		p := &s.parts[i]
+		switch {
+		case p.Seed == nil:
+		case p.tree.Size() != p.Rows || p.tree.Root() != p.RecordRoot:
+			w.report.find(Tampered, f.Path, "the rows of %s from offset %d give record root %s, it should be %s", s.Commit, p.FirstOffset, p.tree.Root(), p.RecordRoot)
+		default:
+			w.report.Tied += p.Rows
+		}
 	}
 }

@@ -38,6 +38,7 @@
 //	plan.go          which streams and offsets a request means
 //	statement.go     what the ledger says of a partition
 //	records.go       rows from segments into Parquet and JSON Lines
+//	parts.go         seeds and record roots of what was joined into a segment
 //	line.go          one record as a line of JSON
 //	scope.go         data/scope.json, which ties the bag together
 //	bag.go           tar, manifests, tag files

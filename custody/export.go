@@ -189,6 +189,7 @@ func (j *export) run(ctx context.Context, who policy.Principal) (err error) {
 	if err := j.bag.payload(ctx, linesFile, j.lines.size, j.lines.content()); err != nil {
 		return err
 	}
+	j.scope.Format = j.scope.format()
 	text, err := j.scope.encode()
 	if err != nil {
 		return err
@@ -210,7 +211,7 @@ func (e *Exporter) info(who policy.Principal, r *answer.ExportRequest, s *scope,
 		fields = append(fields, infoField{"External-Identifier", r.Case})
 	}
 	return append(fields,
-		infoField{"Annals-Export-Format", Format},
+		infoField{"Annals-Export-Format", s.Format},
 		infoField{"Annals-Export-ID", s.ID},
 		infoField{"Annals-Exported-At", clock(began)},
 		infoField{"Annals-Requested-By", oneLine(who.Name)},

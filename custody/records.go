@@ -82,18 +82,19 @@ func (j *export) file(ctx context.Context, out *streamScope, picks []pick) (err 
 // source copies the rows of one segment that match.
 func (j *export) source(ctx context.Context, p pick, w *segment.Writer) (s source, err error) {
 	part := p.part
-	spooled, err := j.spool.fetch(ctx, j.options.Store, part)
+	spooled, err := j.fetch(ctx, part)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, spooled.drop()) }()
-	reader, err := segment.Open(ctx, spooled, part.Ref.Bytes)
+	reader, err := segment.Open(ctx, spooled, spooled.size)
 	if err != nil {
 		return s, fmt.Errorf("segment %s: %w", part.Ref.Key, err)
 	}
 	footer := reader.Footer()
-	if footer.RecordRoot != part.Ref.RecordRoot || footer.Counts != part.Records || footer.Branch != part.Branch {
-		return s, schema.Errorf(schema.Corrupt, "segment %s: its footer is not what commit %d says", part.Ref.Key, part.Seq)
+	taken, err := partsOf(&footer, part)
+	if err != nil {
+		return s, err
 	}
 	s = source{Base: part.Base, Until: part.Until}
 	for row, err := range p.rows(ctx, reader) {
@@ -107,14 +108,13 @@ func (j *export) source(ctx context.Context, p pick, w *segment.Writer) (s sourc
 			return s, err
 		}
 		s.Records++
+		taken.count(row.Offset)
 	}
 	if want := int64(len(p.offsets)); p.offsets != nil && s.Records != want {
 		return s, schema.WithHint(schema.Errorf(schema.Corrupt, "segment %s: the index names %d records in it, %d are there",
 			part.Ref.Key, want, s.Records), "annals reindex rebuilds the index from the archive")
 	}
-	if s.Records == part.Records.Rows() && part.Until == part.Next {
-		s.Seed = &footer.Seed
-	}
+	taken.disclose(&s)
 	return s, nil
 }
 

@@ -14,8 +14,12 @@ import (
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-// Format names this version of the bag's contents.
-const Format = "annals.export/1"
+// The versions of a bag's contents. Format is written unless a source has
+// parts.
+const (
+	Format      = "annals.export/1"
+	FormatParts = "annals.export/2"
+)
 
 // Files of every bag.
 const (
@@ -94,6 +98,19 @@ type source struct {
 	Until        int64         `json:"until,string"`
 	Records      int64         `json:"records,string"`
 	Seed         *proof.Seed   `json:"seed"`
+	// Parts are those of a segment that was joined from several, all of them,
+	// if the file has every row of at least one; Seed is null then.
+	Parts []sourcePart `json:"parts,omitempty"`
+}
+
+// sourcePart is a range of a source's rows with a record root of its own. Seed
+// is given only if every one of its rows is in the file.
+type sourcePart struct {
+	FirstOffset int64         `json:"first_offset,string"`
+	LastOffset  int64         `json:"last_offset,string"`
+	Rows        int64         `json:"rows,string"`
+	RecordRoot  schema.Digest `json:"record_root"`
+	Seed        *proof.Seed   `json:"seed"`
 }
 
 func commitFile(c *schema.Commit) string {
@@ -184,8 +201,8 @@ func parseScope(raw []byte) (*scope, error) {
 	if err := json.Unmarshal(raw, &version); err != nil {
 		return nil, fmt.Errorf("is not JSON: %w", err)
 	}
-	if version.Format != Format {
-		return nil, fmt.Errorf("%w: %q, this version reads %q", errOtherFormat, version.Format, Format)
+	if version.Format != Format && version.Format != FormatParts {
+		return nil, fmt.Errorf("%w: %q, this version reads %q and %q", errOtherFormat, version.Format, Format, FormatParts)
 	}
 	var s scope
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -196,5 +213,22 @@ func parseScope(raw []byte) (*scope, error) {
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, errors.New("has bytes after its end")
 	}
+	if s.Format != s.format() {
+		return nil, fmt.Errorf("is written as %s and says %q", s.format(), s.Format)
+	}
 	return &s, nil
+}
+
+// format is the version that the scope has to be written in.
+func (s *scope) format() string {
+	for _, stream := range s.Streams {
+		for _, f := range stream.Files {
+			for _, source := range f.Sources {
+				if len(source.Parts) > 0 {
+					return FormatParts
+				}
+			}
+		}
+	}
+	return Format
 }

@@ -216,7 +216,7 @@ func TestWhatIsNoBag(t *testing.T) {
 	names(t, verify(t, dir), custody.Unverifiable, ".")
 	whole, _ := bag(t)
 	raw := readFile(t, whole, "data/scope.json")
-	writeFile(t, whole, "data/scope.json", bytes.Replace(raw, []byte("annals.export/1"), []byte("annals.export/2"), 1))
+	writeFile(t, whole, "data/scope.json", bytes.Replace(raw, []byte("annals.export/1"), []byte("annals.export/9"), 1))
 	rehash(t, whole)
 	names(t, verify(t, whole), custody.Unverifiable, "data/scope.json")
 	for result, want := range map[custody.Result]int{custody.OK: 0, custody.Tampered: 1, custody.Incomplete: 2, custody.Unverifiable: 3} {

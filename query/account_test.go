@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
@@ -82,6 +83,9 @@ func (m *chainModel) put(c *schema.Commit, rows []*schema.Record, branch int32) 
 	var file bytes.Buffer
 	w, err := segment.NewWriter(&file, segment.Options{Stream: m.stream.Stream, Branch: branch})
 	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := w.BeginPart(proof.Seed{1}); err != nil { // the same for all: what is rewritten keeps its root
 		m.t.Fatal(err)
 	}
 	for _, r := range rows {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -95,27 +96,85 @@ func (e *Engine) bySegment(ctx context.Context, positions []schema.Position, all
 	return groups
 }
 
-// readSegment reads the rows of one segment in few ranges.
+// readSegment reads the rows of one segment in few ranges. Where its object is
+// gone it was joined with others, and the index has not heard of it or the
+// answer was under way: the ledger says where the rows are now.
 func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) {
 	slices.SortFunc(positions, func(a, b schema.Position) int { return int(max(-1, min(1, a.Offset-b.Offset))) })
+	left, err := e.readRows(ctx, ref, positions, columns, all)
+	if schema.KindOf(err) == schema.NotFound {
+		for moved, some := range e.byLedger(ctx, ref, left, all) {
+			if left, err := e.readRows(ctx, moved, some, columns, all); err != nil {
+				e.failed(moved, left, err, all)
+			}
+		}
+		return
+	}
+	if err != nil {
+		e.failed(ref, left, err, all)
+	}
+}
+
+func (e *Engine) failed(ref segmentRef, positions []schema.Position, err error, all map[schema.Position]*content) {
+	e.logger.Warn("segment cannot be read", "key", ref.key, "error", err)
+	for _, p := range positions {
+		all[p].err = err
+	}
+}
+
+// readRows returns the positions that it did not come to because of an error.
+func (e *Engine) readRows(ctx context.Context, ref segmentRef, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) ([]schema.Position, error) {
 	reader, err := e.segments.open(ctx, e.options.Store, ref)
 	if err != nil {
-		e.logger.Warn("segment cannot be opened", "key", ref.key, "error", err)
+		return positions, err
 	}
-	for len(positions) > 0 && err == nil {
+	for len(positions) > 0 {
 		n := 1
 		for n < len(positions) && positions[n].Offset-positions[n-1].Offset <= nearby {
 			n++
 		}
 		if err = readRange(ctx, reader, ref.key, positions[:n], columns, all); err != nil {
-			e.logger.Warn("segment cannot be read", "key", ref.key, "error", err)
-			break
+			return positions, err
 		}
 		positions = positions[n:]
 	}
+	return nil, nil
+}
+
+// byLedger groups positions of one partition by the segment that the ledger
+// says has them. What is not in another object than the one that is gone gets
+// its error.
+func (e *Engine) byLedger(ctx context.Context, gone segmentRef, positions []schema.Position, all map[schema.Position]*content) map[segmentRef][]schema.Position {
+	groups := map[segmentRef][]schema.Position{}
+	v, err := e.viewHolding(ctx, positions[0])
 	for _, p := range positions {
-		all[p].err = err
+		if err != nil {
+			all[p].err = err
+			continue
+		}
+		now, ok := v.Holding(p.Branch, p.Offset)
+		if !ok || now.Ref.Key == gone.key {
+			all[p].err = schema.Errorf(schema.Corrupt, "segment %s, which the ledger names, is missing", gone.key)
+			continue
+		}
+		ref := segmentRef{key: now.Ref.Key, bytes: now.Ref.Bytes}
+		groups[ref] = append(groups[ref], p)
 	}
+	return groups
+}
+
+// viewHolding resolves the chain of a position's partition.
+func (e *Engine) viewHolding(ctx context.Context, p schema.Position) (*ledger.View, error) {
+	streams, err := e.allStreams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range streams {
+		if s.TopicID == p.TopicID && s.Partition == p.Partition {
+			return e.view(ctx, s)
+		}
+	}
+	return nil, schema.Errorf(schema.Corrupt, "partition %d of topic ID %s is indexed and has no chain in the ledger", p.Partition, p.TopicID)
 }
 
 func readRange(ctx context.Context, reader *segment.Reader, key string, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) error {

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -24,8 +25,8 @@ func (s *Service) planned(ctx context.Context, p *segmentPlan, selected *selecti
 			yield(nil, segmentError(p, err))
 			return
 		}
-		if root := reader.Footer().RecordRoot; root != p.RecordRoot {
-			yield(nil, schema.Errorf(schema.Corrupt, "segment %s has the record root %s, the ledger says %s", p.Key, root, p.RecordRoot))
+		if footer := reader.Footer(); !footer.Holds(p.RecordRoot, p.From, p.Next) {
+			yield(nil, schema.Errorf(schema.Corrupt, "segment %s has the record root %s, the ledger says %s", p.Key, footer.RecordRoot, p.RecordRoot))
 			return
 		}
 		var rows iter.Seq2[*segment.Row, error]
@@ -51,7 +52,7 @@ func (s *Service) planned(ctx context.Context, p *segmentPlan, selected *selecti
 // there is damage, not a wrong request.
 func segmentError(p *segmentPlan, err error) error {
 	if schema.KindOf(err) == schema.NotFound {
-		return schema.Errorf(schema.Corrupt, "segment %s, which the ledger names, is missing: %w", p.Key, err)
+		return schema.Errorf(schema.Corrupt, "segment %s, which the ledger names, %w: %w", p.Key, errMissing, err)
 	}
 	return fmt.Errorf("segment %s: %w", p.Key, err)
 }
@@ -78,13 +79,27 @@ func (s *Service) each(ctx context.Context, l *lane, selected *selection, from i
 		if p.Next <= from {
 			continue
 		}
+		n, err := s.eachOf(ctx, l, p, selected, from, verify, visit)
+		if err != nil {
+			return err
+		}
+		if from <= p.From && n != p.Records {
+			return schema.Errorf(schema.Corrupt, "segment %s has %d records of the selection, the plan says %d", p.Key, n, p.Records)
+		}
+	}
+	return nil
+}
+
+// eachOf reads one segment. Where its object is gone, the one that it was
+// joined into is read on from the same offset.
+func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, selected *selection, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
+	read := func(at *segmentPlan) error {
 		if verify {
-			if err := s.verify(ctx, p); err != nil {
+			if err := s.verify(ctx, at); err != nil {
 				return err
 			}
 		}
-		var n int64
-		for row, err := range s.planned(ctx, p, selected, from, segment.Times|segment.Broker|segment.Payload) {
+		for row, err := range s.planned(ctx, at, selected, from, segment.Times|segment.Broker|segment.Payload) {
 			if err != nil {
 				return err
 			}
@@ -92,12 +107,45 @@ func (s *Service) each(ctx context.Context, l *lane, selected *selection, from i
 			if err := visit(row); err != nil {
 				return err
 			}
+			from = row.Offset + 1
 		}
-		if from <= p.From && n != p.Records {
-			return schema.Errorf(schema.Corrupt, "segment %s has %d records of the selection, the plan says %d", p.Key, n, p.Records)
-		}
+		return nil
 	}
-	return nil
+	for at := p; ; {
+		err := read(at)
+		if !errors.Is(err, errMissing) {
+			return n, err
+		}
+		moved, findErr := s.joined(ctx, l, at)
+		if findErr != nil {
+			return n, findErr
+		}
+		if moved == nil {
+			return n, err
+		}
+		at = moved
+	}
+}
+
+// errMissing: a planned segment's object is not there.
+var errMissing = errors.New("is missing")
+
+// joined gives the plan of the same rows in the object that the chain names
+// now, or nil if that is the one that is missing. The rows are the planned
+// ones: the object's footer must have their record root.
+func (s *Service) joined(ctx context.Context, l *lane, p *segmentPlan) (*segmentPlan, error) {
+	stream := schema.Stream{Cluster: l.topic.Cluster, Topic: l.topic.Source, TopicID: l.topic.TopicID, Partition: l.stream.Partition}
+	view, err := s.ledger.View(ctx, stream, nil)
+	if err != nil {
+		return nil, fmt.Errorf("look for the rows of %s: %w", p.Key, err)
+	}
+	now, ok := view.Holding(p.Branch, p.From)
+	if !ok || now.Ref.Key == p.Key {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	moved := *p
+	moved.Key, moved.SHA256, moved.Size = now.Ref.Key, now.Ref.SHA256, now.Ref.Bytes
+	return &moved, nil
 }
 
 // outgoing is the record as it is to stand in the target. It shares memory

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -15,13 +16,40 @@ const (
 	RollupPrefix = "rollup/"
 	TopicsPrefix = "topics/"
 	ReplayPrefix = "jobs/replay/"
+
+	CompactionPrefix = "jobs/compact/"
 )
 
 // SegmentKey names a segment by its content: a late writer can never overwrite
 // what was committed.
 func SegmentKey(s Stream, base, next int64, sha Digest) string {
-	return fmt.Sprintf("%s%s/%s/%05d/%020d-%020d-%s.parquet",
-		DataPrefix, EscapeTopic(s.Topic), s.TopicID, s.Partition, base, next, sha.String()[:16])
+	return fmt.Sprintf("%s%020d-%020d-%s.parquet", DataStreamPrefix(s), base, next, sha.String()[:16])
+}
+
+// DataStreamPrefix is the folder of one stream's segments and gap lists.
+func DataStreamPrefix(s Stream) string {
+	return fmt.Sprintf("%s%s/%s/%05d/", DataPrefix, EscapeTopic(s.Topic), s.TopicID, s.Partition)
+}
+
+// dataName is what SegmentKey and GapsKey put behind the folder.
+var dataName = regexp.MustCompile(`^([0-9]{20})-([0-9]{20})-[0-9a-f]{16}\.(parquet|gaps\.json)$`)
+
+// ParseDataKey reads the offsets of a segment's or a gap list's key in a
+// stream's folder. Any other name there is not ours.
+func ParseDataKey(s Stream, key string) (base, next int64, ok bool) {
+	name, inside := strings.CutPrefix(key, DataStreamPrefix(s))
+	parts := dataName.FindStringSubmatch(name)
+	if !inside || parts == nil {
+		return 0, 0, false
+	}
+	base, baseErr := strconv.ParseInt(parts[1], 10, 64)
+	next, nextErr := strconv.ParseInt(parts[2], 10, 64)
+	return base, next, baseErr == nil && nextErr == nil && base <= next
+}
+
+// CompactionJobPrefix is the folder of the jobs that join a stream's segments.
+func CompactionJobPrefix(s Stream) string {
+	return fmt.Sprintf("%s%s/%s/%05d/", CompactionPrefix, s.Cluster, s.TopicID, s.Partition)
 }
 
 // LedgerStreamPrefix is the folder of one stream's chain.

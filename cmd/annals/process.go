@@ -109,12 +109,17 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		return nil, err
 	}
 	cut := p.cfg.Archive.Cut
+	compact := p.cfg.Archive.Compact
 	return archiver.New(archiver.Options{
 		Kafka: p.kafka, Tail: kafka.ConsumerOptions{Group: p.cfg.Archive.Group, InstanceID: instance},
 		Topics: topics, Named: p.cfg.Kafka.Topics.Named(), StartLatest: p.cfg.Archive.Start == "latest", Discovery: p.cfg.Kafka.MetadataMaxAge.Std(),
 		Cut: archiver.Cut{
 			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(),
 		},
+		Compact: archiver.Compact{
+			Off: !compact.Enabled, Target: int64(compact.Target), After: compact.After.Std(), Rate: int64(compact.Rate), TempDir: p.tempDir,
+		},
+		Collect: archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
 		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: p.writer, Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry,

@@ -93,10 +93,26 @@ type ClickHouse struct {
 
 // Archive is how records become segments.
 type Archive struct {
-	Group  string `yaml:"group" doc:"Kafka consumer group that shares the partitions between archivers. It decides who reads, never from where: positions come from the archive." change:"When two archives read one cluster: each needs a group of its own."`
-	Start  string `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
-	Cut    Cut    `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
-	Memory Memory `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
+	Group   string  `yaml:"group" doc:"Kafka consumer group that shares the partitions between archivers. It decides who reads, never from where: positions come from the archive." change:"When two archives read one cluster: each needs a group of its own."`
+	Start   string  `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
+	Cut     Cut     `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
+	Memory  Memory  `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
+	Compact Compact `yaml:"compact" doc:"How the small segments of past days are joined into large ones."`
+	Collect Collect `yaml:"collect" doc:"When objects that nothing needs any more are deleted: segments that were joined into others, and what writers that died left behind."`
+}
+
+// Compact says which segments are joined.
+type Compact struct {
+	Enabled bool     `yaml:"enabled" doc:"Join segments. At least four neighbours of one partition, sealed on one day in UTC and none larger than half the target, become one; their records, proofs and places in the index stay." change:"Switch it off where the store's lifecycle rules must see each segment as it was written."`
+	Target  Bytes    `yaml:"target" min:"1MiB" max:"1GiB" doc:"Size up to which segments are joined. Joining takes temporary files of twice this." change:"Lower it where little disk is free; raise it for fewer, larger objects."`
+	After   Duration `yaml:"after" min:"1m" max:"365d" doc:"How long after its end a day's segments are joined." change:"Raise it when the youngest segments are read most; it changes nothing but when it is done."`
+	Rate    Bytes    `yaml:"rate" min:"64KiB" max:"10GiB" doc:"Most bytes a second that joining reads from the store, of the process. It waits altogether while archiving or the index is behind." change:"Raise it when a day's segments are not joined within a day."`
+}
+
+// Collect says when objects are deleted.
+type Collect struct {
+	Enabled bool     `yaml:"enabled" doc:"Delete what nothing needs any more. What the ledger needs is never deleted." change:"Switch it off where nothing may ever be deleted; the replaced segments then cost as much again."`
+	After   Duration `yaml:"after" min:"24h" max:"3650d" doc:"Age from which on it is deleted: of a segment since it was joined into another, of other objects since they were written." change:"Raise it above the longest time for which somebody reads a list of segments (annals files) that was made before."`
 }
 
 // Cut says when a buffer becomes a segment.
@@ -176,7 +192,9 @@ func Default() Config {
 				Bytes: 64 * MiB, MinBytes: 4 * MiB,
 				Age: Duration(time.Minute), MaxAge: Duration(15 * time.Minute),
 			},
-			Memory: Memory{Bytes: 80 * MiB},
+			Memory:  Memory{Bytes: 80 * MiB},
+			Compact: Compact{Enabled: true, Target: 128 * MiB, After: Duration(day), Rate: 16 * MiB},
+			Collect: Collect{Enabled: true, After: Duration(7 * day)},
 		},
 		Index: Index{
 			Retention: Duration(400 * day), Partition: "months", MergeIdle: Duration(6 * time.Hour),

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -24,10 +26,24 @@ type Segment struct {
 	Extract int32
 	// Seq is the commit that put the object in place.
 	Seq int64
+	// Sealed is when the newest of its rows was, by the clock of the commit that
+	// archived it; zero if that cannot be read. A rewrite does not change it.
+	Sealed time.Time
+
+	roots []schema.Digest // of the segments that were joined, by offset
 }
 
 // IsCurrent tells whether any row belongs to the latest view.
 func (s Segment) IsCurrent() bool { return s.Until > s.Base }
+
+// Parts is how many segments were joined into it; 1 if it was sealed so.
+func (s Segment) Parts() int { return len(s.roots) }
+
+// JoinedRoot is the record root of the segment that some, by offset, are
+// joined into.
+func JoinedRoot(segments []Segment) schema.Digest {
+	return proof.RootOfSubtrees(rootsOf(slices.Clone(segments)))
+}
 
 // Gapped is one commit that names gaps. Until is as in [Segment].
 type Gapped struct {
@@ -84,6 +100,21 @@ func (v *View) Superseded(branch int32, offset int64) bool {
 // All returns every segment that was not replaced or purged, also what later
 // branches superseded: it was observed, and stays readable.
 func (v *View) All() []Segment { return slices.Clone(v.segments) }
+
+// Holding gives the segment, not replaced or purged, whose range has an offset
+// on a branch: after a compaction that is another object than the one the
+// offset was sealed in.
+func (v *View) Holding(branch int32, offset int64) (Segment, bool) {
+	for _, s := range v.segments { // by base
+		if s.Base > offset {
+			break
+		}
+		if s.Branch == branch && offset < s.Next {
+			return s, true
+		}
+	}
+	return Segment{}, false
+}
 
 // Segments returns the segments with rows in a stream's latest view; see
 // [View.Current]. It reads the whole chain: who asks often keeps a View.
@@ -168,9 +199,14 @@ func (v *View) apply(e Entry) error {
 }
 
 func segmentOf(c *schema.Commit, branch int32, until int64) Segment {
+	sealed, err := time.Parse(time.RFC3339Nano, c.Clock)
+	if err != nil {
+		sealed = time.Time{}
+	}
 	return Segment{
 		Ref: *c.Segment, Branch: branch, Base: c.Base, Next: c.Next, Until: until,
 		Records: c.Records, Extract: c.Versions.Extract, Seq: c.Seq,
+		Sealed: sealed, roots: []schema.Digest{c.Segment.RecordRoot},
 	}
 }
 
@@ -198,6 +234,8 @@ func (v *View) diverge(c *schema.Commit) {
 
 // replace takes segments away, and for a rewrite puts its one segment in their
 // place: the same range, the same rows by status, on the branch they are on.
+// A compaction's record root follows from those of the segments it joins, so
+// that the chain alone tells that it changed no row.
 func (v *View) replace(c *schema.Commit) error {
 	var old []Segment
 	for _, ref := range c.Replaced {
@@ -230,6 +268,30 @@ func (v *View) replace(c *schema.Commit) error {
 		return schema.Errorf(schema.Corrupt, "commit %d rewrites %d–%d with %d rows as %d–%d with %d rows",
 			c.Seq, base, next, records.Rows(), c.Base, c.Next, c.Records.Rows())
 	}
-	v.add(segmentOf(c, old[0].Branch, max(until, base)))
+	joined := segmentOf(c, old[0].Branch, max(until, base))
+	joined.Sealed = latest(old)
+	roots := rootsOf(old)
+	switch root := proof.RootOfSubtrees(roots); {
+	case root == c.Segment.RecordRoot:
+		joined.roots = roots
+	case c.Kind == schema.KindCompaction:
+		return schema.Errorf(schema.Corrupt, "commit %d joins segments whose record roots give %s, it says %s", c.Seq, root, c.Segment.RecordRoot)
+	}
+	v.add(joined)
 	return nil
+}
+
+// latest is when the newest rows of some segments were sealed.
+func latest(segments []Segment) time.Time {
+	return slices.MaxFunc(segments, func(a, b Segment) int { return a.Sealed.Compare(b.Sealed) }).Sealed
+}
+
+// rootsOf gives the record roots of what segments were joined of, by offset.
+func rootsOf(segments []Segment) []schema.Digest {
+	slices.SortFunc(segments, func(a, b Segment) int { return cmp.Compare(a.Base, b.Base) })
+	var roots []schema.Digest
+	for _, s := range segments {
+		roots = append(roots, s.roots...)
+	}
+	return roots
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
+	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -73,12 +74,27 @@ func TestBranchesCutWhatIsBeforeThem(t *testing.T) {
 func compact(s schema.Stream, head ledger.Head, old ...ledger.Segment) *schema.Commit {
 	return commit(s, head, schema.KindCompaction, func(c *schema.Commit) {
 		c.Base, c.Next = old[0].Base, old[len(old)-1].Next
+		var roots []schema.Digest
 		for _, o := range old {
+			roots = append(roots, o.Ref.RecordRoot)
 			c.Records.Committed += o.Records.Committed
 			c.Replaced = append(c.Replaced, o.Ref.ObjectRef)
 		}
-		c.Segment = &schema.SegmentRef{ObjectRef: schema.ObjectRef{Key: "data/compacted-" + c.Attempt, Bytes: 9}}
+		c.Segment = &schema.SegmentRef{ObjectRef: schema.ObjectRef{Key: "data/compacted-" + c.Attempt, Bytes: 9}, RecordRoot: proof.RootOfSubtrees(roots)}
 	})
+}
+
+func checkHolding(t *testing.T, v *ledger.View) {
+	t.Helper()
+	for offset, want := range map[int64]string{19: "0:10-20/20", 20: "0:20-50/55", 54: "0:20-50/55", 55: ""} {
+		s, ok := v.Holding(0, offset)
+		if got := lines([]ledger.Segment{s}); ok != (want != "") || ok && got != want {
+			t.Errorf("offset %d is held by %s, want %q", offset, got, want)
+		}
+	}
+	if _, ok := v.Holding(1, 20); ok {
+		t.Error("a segment of one branch holds offsets of another")
+	}
 }
 
 func TestRewritesReplaceSegments(t *testing.T) {
@@ -110,6 +126,7 @@ func TestRewritesReplaceSegments(t *testing.T) {
 	if got, want := lines(after.All()), "0:0-10/10 0:10-20/20 0:20-50/55"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	checkHolding(t, after)
 	if len(after.Gapped) != 1 || after.Gapped[0].Until != 45 {
 		t.Errorf("gaps %+v", after.Gapped)
 	}
@@ -136,12 +153,15 @@ func TestRewritesReplaceSegments(t *testing.T) {
 		"rows lost":      compact(s, head, all[1]),
 		"range cut":      compact(s, head, all[1]),
 		"replaced twice": compact(s, head, all[0]),
+		"other rows":     compact(s, head, all[1]),
 	} {
 		switch name {
 		case "rows lost":
 			bad.Records.Committed--
 		case "range cut":
 			bad.Next--
+		case "other rows":
+			bad.Segment.RecordRoot[0] ^= 1
 		}
 		other, store := open(t)
 		copyChain(t, l, store, s)

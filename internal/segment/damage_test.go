@@ -27,8 +27,25 @@ func varied(t testing.TB) []byte {
 	return raw
 }
 
+// variedJoined holds the same rows in three parts.
+func variedJoined(t testing.TB) []byte {
+	t.Helper()
+	rows := sample(12, 100)
+	o := segment.Options{Stream: stream(), RowGroupBytes: 4000, PageBytes: 1, Rewrite: "a"}
+	return join(t, o, split(t, segment.Options{Stream: stream()}, rows, 5, 6))
+}
+
 func TestFlippedByteAnywhereIsCaught(t *testing.T) {
 	raw, _ := write(t, segment.Options{Stream: stream()}, sample(3, 50))
+	flipAll(t, raw)
+}
+
+func TestFlippedByteInJoinedPartsIsCaught(t *testing.T) {
+	flipAll(t, join(t, segment.Options{Stream: stream(), Rewrite: "a"}, split(t, segment.Options{Stream: stream()}, sample(3, 50), 1)))
+}
+
+func flipAll(t *testing.T, raw []byte) {
+	t.Helper()
 	if err := segment.Verify(t.Context(), bytes.NewReader(raw), int64(len(raw))); err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +129,10 @@ func checkBounded(t *testing.T, raw []byte) {
 }
 
 func TestDamagedBytesAreRefusedInBounds(t *testing.T) {
-	whole := varied(t)
+	wholes := [][]byte{varied(t), variedJoined(t)}
 	random := rand.New(rand.NewPCG(7, 7))
-	for range 600 {
+	for i := range 800 {
+		whole := wholes[i%2]
 		raw := bytes.Clone(whole)
 		for range 1 + random.IntN(4) {
 			at := random.IntN(len(raw))
@@ -139,6 +157,7 @@ func TestDamagedBytesAreRefusedInBounds(t *testing.T) {
 func FuzzOpenAndRead(f *testing.F) {
 	whole := varied(f)
 	f.Add(whole)
+	f.Add(variedJoined(f))
 	f.Add(whole[:len(whole)/2])
 	f.Add([]byte("PAR1PAR1"))
 	f.Fuzz(func(t *testing.T, raw []byte) { checkBounded(t, raw) })

@@ -25,6 +25,7 @@
 //	rowgroup.go   pages: where they are cut, and how they are written
 //	sink.go       counts, hashes, and puts the file's digest into its footer
 //	footer.go     what a segment says of itself
+//	parts.go      ranges of rows that were segments of their own
 //	tally.go      counts and tree over rows, for the writer and for Recount
 //	row.go        Row and its copy
 //	reader.go     Reader: open a file by its end

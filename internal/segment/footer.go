@@ -3,17 +3,21 @@ package segment
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
-	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// Format names this version of the segment format.
-const Format = "annals.segment/1"
+// The versions of the segment format. A segment of one part is written in the
+// first, so that what reads only that reads every segment as it was sealed;
+// one of several in the second.
+const (
+	Format       = "annals.segment/1"
+	FormatJoined = "annals.segment/2"
+)
 
 const (
 	createdBy = "annals version 1.0.0 (build arrow-go-18.8.0)"
@@ -36,16 +40,15 @@ type Footer struct {
 	MinTimestamp   int64 // milliseconds since the Unix epoch, over all rows but markers, if there are others
 	MaxTimestamp   int64
 	LeaderEpochs   []schema.LeaderEpoch
-	Seed           proof.Seed
-	RecordRoot     schema.Digest
-	Subtrees       []schema.Digest // of every 1,024 rows, as proof.Tree gives them
+	RecordRoot     schema.Digest // RecordRoot of Parts
+	Parts          []Part        // by offset; one seed and tree for each segment that was joined
+	Rewrite        string        // which rewrite wrote the file; empty with one part
 }
 
-// footerText is the footer's canonical JSON. Parts is a list because a
-// compacted segment has one seed and tree for each segment that went into it;
-// this version writes and reads one.
+// footerText is the footer's canonical JSON.
 type footerText struct {
 	Format         string               `json:"format"`
+	Rewrite        string               `json:"rewrite,omitempty"`
 	Cluster        string               `json:"cluster"`
 	Topic          string               `json:"topic"`
 	TopicID        schema.TopicID       `json:"topic_id"`
@@ -58,34 +61,22 @@ type footerText struct {
 	MaxTimestamp   int64                `json:"max_timestamp,string"`
 	LeaderEpochs   []schema.LeaderEpoch `json:"leader_epochs"`
 	ExtractVersion int32                `json:"extract_version"`
-	Parts          []part               `json:"parts"`
-}
-
-// part is a range of rows under one seed and one tree.
-type part struct {
-	FirstOffset int64         `json:"first_offset,string"`
-	LastOffset  int64         `json:"last_offset,string"`
-	Rows        int64         `json:"rows,string"`
-	Seed        proof.Seed    `json:"seed"`
-	RecordRoot  schema.Digest `json:"record_root"`
-	Subtrees    string        `json:"subtrees"` // base64 of the hashes end to end
+	Parts          partList             `json:"parts"`
 }
 
 func (f *Footer) encode() (string, error) {
-	raw := make([]byte, 0, len(f.Subtrees)*sha256.Size)
-	for i := range f.Subtrees {
-		raw = append(raw, f.Subtrees[i][:]...)
-	}
 	text := footerText{
 		Format: Format, Cluster: f.Stream.Cluster, Topic: f.Stream.Topic, TopicID: f.Stream.TopicID,
 		Partition: f.Stream.Partition, Branch: f.Branch, Records: f.Counts,
 		FirstOffset: f.FirstOffset, LastOffset: f.LastOffset,
 		MinTimestamp: f.MinTimestamp, MaxTimestamp: f.MaxTimestamp,
 		LeaderEpochs: f.LeaderEpochs, ExtractVersion: f.ExtractVersion,
-		Parts: []part{{
-			FirstOffset: f.FirstOffset, LastOffset: f.LastOffset, Rows: f.Counts.Rows(),
-			Seed: f.Seed, RecordRoot: f.RecordRoot, Subtrees: base64.StdEncoding.EncodeToString(raw),
-		}},
+	}
+	if len(f.Parts) > 1 {
+		text.Format, text.Rewrite = FormatJoined, f.Rewrite
+	}
+	for i := range f.Parts {
+		text.Parts = append(text.Parts, f.Parts[i].text())
 	}
 	return canonical(&text)
 }
@@ -109,43 +100,36 @@ func parseFooter(raw string) (*Footer, error) {
 	if err := decoder.Decode(&text); err != nil {
 		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: %w", err)
 	}
-	if text.Format != Format {
-		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: format is %q, this version reads %q", text.Format, Format)
+	if text.Format != Format && text.Format != FormatJoined {
+		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: format is %q, this version reads %q and %q", text.Format, Format, FormatJoined)
 	}
 	again, err := canonical(&text)
 	if err != nil || again != raw {
 		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: the text is not canonical")
 	}
-	if len(text.Parts) != 1 {
-		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: %d parts, this version reads one", len(text.Parts))
+	if one := text.Format == Format; one != (len(text.Parts) == 1) || one != (text.Rewrite == "") || !one && !rewriteID.MatchString(text.Rewrite) {
+		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: %d parts by rewrite %.40q do not make a %s", len(text.Parts), text.Rewrite, text.Format)
 	}
-	only := &text.Parts[0]
 	f := &Footer{
 		Stream: schema.Stream{Cluster: text.Cluster, Topic: text.Topic, TopicID: text.TopicID, Partition: text.Partition},
 		Branch: text.Branch, ExtractVersion: text.ExtractVersion, Counts: text.Records,
 		FirstOffset: text.FirstOffset, LastOffset: text.LastOffset,
 		MinTimestamp: text.MinTimestamp, MaxTimestamp: text.MaxTimestamp,
-		LeaderEpochs: text.LeaderEpochs, Seed: only.Seed, RecordRoot: only.RecordRoot,
+		LeaderEpochs: text.LeaderEpochs, Rewrite: text.Rewrite, Parts: make([]Part, len(text.Parts)),
 	}
-	if f.Subtrees, err = parseSubtrees(only.Subtrees); err != nil {
-		return nil, err
+	for i := range text.Parts {
+		if f.Parts[i], err = text.Parts[i].parse(); err != nil {
+			return nil, err
+		}
 	}
-	return f, f.check(only)
+	f.RecordRoot = RecordRoot(f.Parts)
+	return f, f.check()
 }
 
-func parseSubtrees(text string) ([]schema.Digest, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw)%sha256.Size != 0 {
-		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: the subtree hashes are damaged")
-	}
-	out := make([]schema.Digest, len(raw)/sha256.Size)
-	for i := range out {
-		copy(out[i][:], raw[i*sha256.Size:])
-	}
-	return out, nil
-}
+// rewriteID is how a rewrite may be named.
+var rewriteID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 
-func (f *Footer) check(only *part) error {
+func (f *Footer) check() error {
 	rows := f.Counts.Rows()
 	fault := ""
 	switch {
@@ -157,13 +141,10 @@ func (f *Footer) check(only *part) error {
 		fault = "the offsets do not hold the rows"
 	case f.MinTimestamp > f.MaxTimestamp:
 		fault = "the timestamps are out of order"
-	case only.FirstOffset != f.FirstOffset || only.LastOffset != f.LastOffset || only.Rows != rows:
-		fault = "the part is not the whole"
-	case int64(len(f.Subtrees)) != (rows+proof.SubtreeLeaves-1)/proof.SubtreeLeaves:
-		fault = "the subtree hashes are not as many as the rows need"
-	case proof.RootOfSubtrees(f.Subtrees) != f.RecordRoot:
-		fault = "the subtree hashes do not give the record root"
 	default:
+		fault = checkParts(f.Parts, f.FirstOffset, f.LastOffset, rows)
+	}
+	if fault == "" {
 		return nil
 	}
 	return schema.Errorf(schema.Corrupt, "parse segment footer: %s", fault)

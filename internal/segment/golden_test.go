@@ -14,9 +14,12 @@ import (
 
 // A file once released stays readable for ever. The flag makes the next
 // format's file; it never overwrites one that was released.
-var makeGolden = flag.Bool("make-golden", false, "write testdata/segment-1.parquet if it does not exist")
+var makeGolden = flag.Bool("make-golden", false, "write the files of testdata that do not exist")
 
-const golden = "testdata/segment-1.parquet"
+const (
+	golden       = "testdata/segment-1.parquet"
+	goldenJoined = "testdata/segment-2.parquet" // the same rows in three parts
+)
 
 func goldenRows() []segment.Row {
 	rows := sample(40, 100)
@@ -34,20 +37,32 @@ func goldenRows() []segment.Row {
 
 func TestReleasedSegmentsStayReadable(t *testing.T) {
 	rows := goldenRows()
-	if *makeGolden {
+	first := readGolden(t, golden, rows, func() []byte {
 		raw, _ := write(t, segment.Options{Stream: stream(), RowGroupBytes: 10_000}, rows)
-		file, err := os.OpenFile(golden, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.Write(raw); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Close(); err != nil {
+		return raw
+	})
+	joined := readGolden(t, goldenJoined, rows, func() []byte {
+		return join(t, segment.Options{Stream: stream(), RowGroupBytes: 10_000, Rewrite: "golden"},
+			split(t, segment.Options{Stream: stream()}, rows, 1, 20))
+	})
+	if f := open(t, first).Footer(); len(f.Parts) != 1 || f.Rewrite != "" {
+		t.Errorf("version 1 has %d parts by rewrite %q", len(f.Parts), f.Rewrite)
+	}
+	if f := open(t, joined).Footer(); len(f.Parts) != 3 || f.Rewrite != "golden" {
+		t.Errorf("version 2 has %d parts by rewrite %q", len(f.Parts), f.Rewrite)
+	}
+}
+
+// readGolden reads a released file with both readers, after making it if it is
+// not there and the flag says so.
+func readGolden(t *testing.T, name string, rows []segment.Row, make func() []byte) []byte {
+	t.Helper()
+	if _, err := os.Stat(name); err != nil && *makeGolden {
+		if err := os.WriteFile(name, make(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	raw, err := os.ReadFile(golden)
+	raw, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,4 +82,5 @@ func TestReleasedSegmentsStayReadable(t *testing.T) {
 	if i != len(rows) || len(other) != len(rows) {
 		t.Fatalf("%d and %d rows of %d", i, len(other), len(rows))
 	}
+	return raw
 }

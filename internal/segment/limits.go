@@ -16,6 +16,9 @@ const (
 	MaxRows  = 1 << 26
 	MaxBytes = 4 << 30
 
+	// MaxParts is the largest number of parts of one segment.
+	MaxParts = 4096
+
 	maxRowGroup   = 1 << 30
 	maxPage       = 64 << 20 // uncompressed; a compressed page may be larger by maxZstdGrowth
 	maxZstdGrowth = 1 << 20

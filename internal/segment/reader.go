@@ -117,7 +117,7 @@ func (r *Reader) parse(footer []byte) error {
 		return err
 	}
 	if expected := pqschema.NewSchema(want); !meta.Schema.Equals(expected) {
-		return schema.Errorf(schema.Corrupt, "the columns are not those of %s", Format)
+		return schema.Errorf(schema.Corrupt, "the columns are not those of a segment")
 	}
 	r.meta, r.columns = meta, plan()
 	for i := range r.columns {

@@ -121,7 +121,7 @@ func TestFooterSaysWhatWasWritten(t *testing.T) {
 	}
 	compareSummaries(t, &s, &want)
 	if f.Stream != stream() || f.ExtractVersion != schema.ExtractVersion || f.Counts != s.Counts ||
-		f.MinTimestamp != -5 || f.MaxTimestamp != math.MaxInt64 || len(f.Subtrees) != 5 || f.LeaderEpochs[1] != s.LeaderEpochs[1] {
+		f.MinTimestamp != -5 || f.MaxTimestamp != math.MaxInt64 || len(f.Parts) != 1 || len(f.Parts[0].Subtrees) != 5 || f.LeaderEpochs[1] != s.LeaderEpochs[1] {
 		t.Fatalf("footer is %+v", f)
 	}
 }

@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"slices"
+
 	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -8,7 +10,10 @@ import (
 // tally counts rows as they pass: by the writer to say what it wrote, by
 // Recount to find the same.
 type tally struct {
-	tree         proof.Tree
+	done         []Part // parts that have all their rows
+	seed         proof.Seed
+	tree         proof.Tree // of the part that is being counted
+	partFirst    int64
 	counts       schema.Counts
 	first, last  int64
 	minTimestamp int64
@@ -18,9 +23,37 @@ type tally struct {
 
 func (t *tally) rows() int64 { return t.counts.Rows() }
 
+// begin starts a part: rows from now on count under its seed. A part without
+// rows is none.
+func (t *tally) begin(seed proof.Seed) {
+	if t.tree.Size() > 0 {
+		t.done = append(t.done, t.part())
+	}
+	t.seed, t.tree = seed, proof.Tree{}
+}
+
+// part is the one that is being counted, which has rows.
+func (t *tally) part() Part {
+	return Part{
+		FirstOffset: t.partFirst, LastOffset: t.last, Rows: t.tree.Size(),
+		Seed: t.seed, RecordRoot: t.tree.Root(), Subtrees: t.tree.Subtrees(),
+	}
+}
+
+// parts are those done and the one that is being counted.
+func (t *tally) parts() []Part {
+	if t.tree.Size() == 0 {
+		return t.done
+	}
+	return append(slices.Clip(t.done), t.part())
+}
+
 func (t *tally) add(r *schema.Record, leaf schema.Digest) {
 	if t.rows() == 0 {
 		t.first = r.Offset
+	}
+	if t.tree.Size() == 0 {
+		t.partFirst = r.Offset
 	}
 	t.last = r.Offset
 	t.time(r)
@@ -56,7 +89,7 @@ func (t *tally) time(r *schema.Record) {
 // summary gives everything but what only the file's bytes tell.
 func (t *tally) summary() Summary {
 	return Summary{
-		Counts: t.counts, RecordRoot: t.tree.Root(),
+		Counts: t.counts, RecordRoot: RecordRoot(t.parts()),
 		MinTimestamp: t.minTimestamp, MaxTimestamp: t.maxTimestamp,
 		FirstOffset: t.first, LastOffset: t.last, LeaderEpochs: t.epochs,
 	}

@@ -46,17 +46,25 @@ func (r *Reader) recount(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	var t tally
+	parts := r.footer.Parts
+	t := tally{seed: parts[0].Seed}
 	hasher := proof.NewHasher()
 	for row, err := range r.rows(ctx, 0, math.MaxInt64, All|fixed) {
 		if err != nil {
 			return Summary{}, err
 		}
-		t.add(&row.Record, hasher.Leaf(r.footer.Seed, &row.Record))
+		if row.Offset > parts[0].LastOffset && len(parts) > 1 {
+			parts = parts[1:]
+			t.begin(parts[0].Seed)
+		}
+		t.add(&row.Record, hasher.Leaf(t.seed, &row.Record))
 	}
 	s := t.summary()
 	if what := r.footer.differs(&s); what != "" {
 		return Summary{}, schema.Errorf(schema.Corrupt, "%s of the rows differ from the footer", what)
+	}
+	if !reflect.DeepEqual(t.parts(), r.footer.Parts) {
+		return Summary{}, schema.Errorf(schema.Corrupt, "the parts of the rows differ from the footer")
 	}
 	s.SHA256, s.Bytes = sha, r.size
 	return s, nil

@@ -28,6 +28,11 @@ type Options struct {
 	// PageBytes is the largest value page before compression, where one value
 	// is not larger: what is read for one record. 0: 256 KiB.
 	PageBytes int64
+
+	// Rewrite names the rewrite that joins parts, 1 to 64 letters, digits and
+	// hyphens: two that join the same rows make two files. It is needed with
+	// more than one part, and not written with one.
+	Rewrite string
 }
 
 // Summary is what a commit says of a segment.
@@ -54,7 +59,6 @@ type Writer struct {
 	file    *file.Writer // nil until the first row group is full
 	staged  staging
 	group   rowGroup
-	seed    proof.Seed
 	hasher  *proof.Hasher
 	tally   tally
 	bytes   int64 // appended so far
@@ -82,6 +86,8 @@ func (w *Writer) Reset(out io.Writer, o Options) error {
 		return schema.InvalidField("topic_id", "begin segment of %s: the zero topic ID names no topic", o.Stream)
 	case o.Stream.Partition < 0 || o.Branch < 0:
 		return schema.InvalidField("partition", "begin segment of %s: negative partition or branch", o.Stream)
+	case o.Rewrite != "" && !rewriteID.MatchString(o.Rewrite):
+		return schema.InvalidField("rewrite", "begin segment of %s: rewrite %.40q is not a name", o.Stream, o.Rewrite)
 	case o.RowGroupBytes < 0 || o.PageBytes < 0 || o.Rows < 0 || o.PageBytes > maxPage || o.RowGroupBytes > maxRowGroup:
 		return schema.InvalidField("page_bytes", "begin segment of %s: sizes out of range", o.Stream)
 	}
@@ -98,8 +104,24 @@ func (w *Writer) Reset(out io.Writer, o Options) error {
 	w.staged.grow(min(o.Rows, rowGroupRows))
 	// Levels stand in the page with the values: at most one bit a row.
 	w.group = rowGroup{pageBytes: o.PageBytes - pageRows/8, scratch: w.group.scratch, valueCuts: w.group.valueCuts}
-	w.seed, w.tally, w.bytes = proof.NewSeed(), tally{}, 0
+	w.tally, w.bytes = tally{seed: proof.NewSeed()}, 0
 	w.err, w.closed = nil, false
+	return nil
+}
+
+// BeginPart has the rows from now on belong to a part of their own, under a
+// seed that they already had: their leaves stay, and so does the record root
+// over them. It refuses, as Exhausted, more than MaxParts, and as Invalid
+// a second part without Options.Rewrite. Before the first row it sets the seed
+// of the first part.
+func (w *Writer) BeginPart(seed proof.Seed) error {
+	switch {
+	case w.tally.rows() > 0 && w.options.Rewrite == "":
+		return schema.InvalidField("rewrite", "begin part of %s: a segment of several parts names its rewrite", w.options.Stream)
+	case len(w.tally.done)+1 >= MaxParts && w.tally.tree.Size() > 0:
+		return schema.Errorf(schema.Exhausted, "begin part of %s: a segment holds %d", w.options.Stream, MaxParts)
+	}
+	w.tally.begin(seed)
 	return nil
 }
 
@@ -122,7 +144,7 @@ func (w *Writer) Append(r *schema.Record, x *schema.Extraction) error {
 			return err
 		}
 	}
-	w.tally.add(r, w.hasher.Leaf(w.seed, r))
+	w.tally.add(r, w.hasher.Leaf(w.tally.seed, r))
 	w.staged.append(r, x, timestampType, size)
 	w.bytes += size
 	return nil
@@ -254,7 +276,7 @@ func (w *Writer) finish() (schema.Digest, error) {
 		Stream: w.options.Stream, Branch: w.options.Branch, ExtractVersion: schema.ExtractVersion,
 		Counts: s.Counts, FirstOffset: s.FirstOffset, LastOffset: s.LastOffset,
 		MinTimestamp: s.MinTimestamp, MaxTimestamp: s.MaxTimestamp, LeaderEpochs: s.LeaderEpochs,
-		Seed: w.seed, RecordRoot: s.RecordRoot, Subtrees: w.tally.tree.Subtrees(),
+		RecordRoot: s.RecordRoot, Parts: w.tally.parts(), Rewrite: w.options.Rewrite,
 	}
 	text, err := footer.encode()
 	if err != nil {

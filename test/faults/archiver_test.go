@@ -43,6 +43,8 @@ func TestMain(m *testing.M) {
 		childArchiver()
 	case "replay":
 		childReplay()
+	case "compact":
+		childCompact()
 	case "":
 		os.Exit(m.Run())
 	default:
@@ -176,7 +178,11 @@ type killLedger struct {
 }
 
 func (l killLedger) Append(ctx context.Context, head ledger.Head, c *schema.Commit) (h ledger.Head, err error) {
-	err = l.k.step(putCommit, func() error { h, err = l.Ledger.Append(ctx, head, c); return err })
+	step := putCommit
+	if c.Kind == schema.KindCompaction {
+		step = commitJoined
+	}
+	err = l.k.step(step, func() error { h, err = l.Ledger.Append(ctx, head, c); return err })
 	return h, err
 }
 
@@ -190,7 +196,11 @@ func (x killIndex) InsertRecords(ctx context.Context, rows []index.Row, at time.
 }
 
 func (x killIndex) InsertSegment(ctx context.Context, row index.SegmentRow) error {
-	return x.k.step(insertSegment, func() error { return x.Index.InsertSegment(ctx, row) })
+	step := insertSegment
+	if row.Kind == schema.KindCompaction {
+		step = insertJoined
+	}
+	return x.k.step(step, func() error { return x.Index.InsertSegment(ctx, row) })
 }
 
 // child runs this test binary again in a role and tells whether it was killed.

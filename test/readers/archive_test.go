@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
+	"github.com/fx-risk-ai/annals/internal/proof"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -84,6 +86,7 @@ type chainWriter struct {
 	stream schema.Stream
 	head   ledger.Head
 	refs   []schema.SegmentRef
+	starts []int64 // the first offset of each segment that was sealed
 }
 
 func (w *chainWriter) commit(kind schema.CommitKind, base, next int64) *schema.Commit {
@@ -115,6 +118,7 @@ func (w *chainWriter) append(c *schema.Commit) {
 func (w *chainWriter) segment(rows []segment.Row) {
 	w.t.Helper()
 	c := w.commit(schema.KindSegment, w.head.Next, rows[len(rows)-1].Offset+1)
+	w.starts = append(w.starts, rows[0].Offset)
 	w.put(c, rows)
 	if missing := rows[0].Offset - c.Base; missing > 0 {
 		c.GapOffsets, c.Gaps = missing, []schema.Gap{{Class: schema.GapCleaned, From: c.Base, To: rows[0].Offset}}
@@ -136,11 +140,16 @@ func (w *chainWriter) compact(rows []segment.Row) {
 func (w *chainWriter) put(c *schema.Commit, rows []segment.Row) {
 	w.t.Helper()
 	var body bytes.Buffer
-	writer, err := segment.NewWriter(&body, segment.Options{Stream: w.stream, RowGroupBytes: 1 << 20})
+	writer, err := segment.NewWriter(&body, segment.Options{Stream: w.stream, RowGroupBytes: 1 << 20, Rewrite: "test"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	for i := range rows {
+		if slices.Contains(w.starts, rows[i].Offset) { // one seed for all: what is joined keeps its roots
+			if err := writer.BeginPart(proof.Seed{1}); err != nil {
+				w.t.Fatal(err)
+			}
+		}
 		if err := writer.Append(&rows[i].Record, &rows[i].X); err != nil {
 			w.t.Fatal(err)
 		}

@@ -1,0 +1,325 @@
+package archiver
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Why an object is collected, as the metric names it.
+const (
+	whyReplaced = "replaced" // a compaction put it out of use
+	whyOrphan   = "orphan"   // no commit names it, and none can any more
+	whyJob      = "job"      // a compaction's job that is over
+)
+
+// Collected is one object that was deleted, or would be.
+type Collected struct {
+	Key   string
+	Bytes int64
+	Why   string
+}
+
+// Collect deletes what nothing needs any more of all partitions that are this
+// process's own, and says what; with dryRun it only says it. It deletes below
+// data/ and jobs/compact/, never anything else.
+func (a *Archiver) Collect(ctx context.Context, dryRun bool) ([]Collected, error) {
+	a.upkeep.mu.Lock()
+	defer a.upkeep.mu.Unlock()
+	var all []Collected
+	for _, s := range a.owned() {
+		some, err := a.collectStream(ctx, s, dryRun)
+		all = append(all, some...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// evidence is what is known of a stream when it is decided what is collected.
+// The objects and the jobs are listed before the chain is read: so a commit
+// that took its seq by then is in it.
+type evidence struct {
+	now      time.Time
+	after    time.Duration
+	head     ledger.Head
+	named    map[string]bool      // keys that any commit names
+	current  map[string]bool      // keys that the view needs
+	replaced map[string]time.Time // keys that a compaction put out of use, and when
+	into     map[string]string    // and the keys of what it joined them into
+	claims   []*claim
+}
+
+// verdict tells whether, and why, an object may go. This is the rule of
+// docs/formats/objects.md: every condition stands for a writer that may still
+// be under way, or a reader.
+func (e *evidence) verdict(o objstore.Object, base int64) (why string, ok bool) {
+	if e.current[o.Key] {
+		return "", false
+	}
+	if at, ok := e.replaced[o.Key]; ok {
+		// Whoever looked the object up before the compaction may still read.
+		// A hold, once there are any, is one more reason to keep it.
+		return whyReplaced, e.old(at)
+	}
+	if e.named[o.Key] || !e.old(o.Modified) || base >= e.head.Next {
+		return "", false
+	}
+	for _, c := range e.claims {
+		if c.Output == o.Key && c.State == claimOpen {
+			return "", false
+		}
+	}
+	return whyOrphan, true
+}
+
+// over tells whether a claim's commit can be ruled out, or has been made: its
+// seq is taken.
+func (e *evidence) over(c *claim) bool { return c.Seq <= e.head.Commit.Seq }
+
+func (e *evidence) old(at time.Time) bool { return e.now.Sub(at) > e.after }
+
+func (a *Archiver) collectStream(ctx context.Context, s schema.Stream, dryRun bool) ([]Collected, error) {
+	g := garbage{a: a, stream: s, dry: dryRun}
+	if err := g.run(ctx); err != nil {
+		return g.done, fmt.Errorf("collect of %s: %w", s, err)
+	}
+	return g.done, nil
+}
+
+// garbage is one collection of one stream.
+type garbage struct {
+	evidence
+	a       *Archiver
+	stream  schema.Stream
+	dry     bool
+	objects []objstore.Object
+	jobs    []listedClaim
+	joined  map[string]bool // outputs that were read again and are whole
+	view    *ledger.View
+	done    []Collected
+}
+
+// listedClaim is a claim as it was listed.
+type listedClaim struct {
+	claim  *claim
+	etag   string
+	object objstore.Object
+}
+
+func (g *garbage) run(ctx context.Context) error {
+	if err := g.alone(ctx); err != nil {
+		return err
+	}
+	if err := g.list(ctx); err != nil {
+		return err
+	}
+	if err := g.read(ctx); err != nil {
+		return err
+	}
+	if err := g.endClaims(ctx); err != nil {
+		return err
+	}
+	for _, o := range g.objects {
+		base, _, ok := schema.ParseDataKey(g.stream, o.Key)
+		if !ok {
+			continue
+		}
+		why, ok := g.verdict(o, base)
+		if !ok {
+			continue
+		}
+		if why == whyReplaced {
+			if err := g.heldElsewhere(ctx, o.Key); err != nil {
+				return err
+			}
+		}
+		if err := g.delete(ctx, o, why); err != nil {
+			return err
+		}
+	}
+	return g.deleteJobs(ctx)
+}
+
+// alone refuses to collect where another cluster's chain has the same topic ID
+// and partition: the folder in data/ is that one's too.
+func (g *garbage) alone(ctx context.Context) error {
+	for folder, err := range g.a.store.Folders(ctx, schema.LedgerPrefix, "") {
+		if err != nil {
+			return err
+		}
+		other := g.stream
+		other.Cluster = strings.TrimSuffix(strings.TrimPrefix(folder, schema.LedgerPrefix), "/")
+		if other.Cluster == g.stream.Cluster {
+			continue
+		}
+		for _, err := range g.a.store.List(ctx, schema.LedgerStreamPrefix(other), "") {
+			if err != nil {
+				return err
+			}
+			return schema.Errorf(schema.Conflict, "cluster %s has a chain of the same topic ID; nothing is deleted", other.Cluster)
+		}
+	}
+	return nil
+}
+
+func (g *garbage) list(ctx context.Context) error {
+	for o, err := range g.a.store.List(ctx, schema.CompactionJobPrefix(g.stream), "") {
+		if err != nil {
+			return err
+		}
+		c, etag, err := readClaim(ctx, g.a.store, o.Key)
+		if schema.KindOf(err) == schema.NotFound {
+			continue // another owner collected it
+		}
+		if err != nil {
+			return err
+		}
+		g.jobs = append(g.jobs, listedClaim{c, etag, o})
+		g.claims = append(g.claims, c)
+	}
+	for o, err := range g.a.store.List(ctx, schema.DataStreamPrefix(g.stream), "") {
+		if err != nil {
+			return err
+		}
+		g.objects = append(g.objects, o)
+	}
+	return nil
+}
+
+// read goes through the chain for everything that it names.
+func (g *garbage) read(ctx context.Context) error {
+	g.now, g.after = g.a.upkeep.compact.Now(), g.a.upkeep.collect.After
+	g.named, g.current, g.replaced = map[string]bool{}, map[string]bool{}, map[string]time.Time{}
+	g.into = map[string]string{}
+	var err error
+	if g.view, err = g.a.ledger.View(ctx, g.stream, nil); err != nil {
+		return err
+	}
+	g.head = g.view.Head
+	modified := map[string]time.Time{}
+	for _, o := range g.objects {
+		modified[o.Key] = o.Modified
+	}
+	for entry, err := range g.a.ledger.Commits(ctx, g.stream, 0) {
+		if err != nil {
+			return err
+		}
+		g.note(entry.Commit, modified)
+	}
+	for _, s := range g.view.All() {
+		g.current[s.Ref.Key] = true
+	}
+	return nil
+}
+
+func (g *garbage) note(c *schema.Commit, modified map[string]time.Time) {
+	if c.Segment != nil {
+		g.named[c.Segment.Key] = true
+	}
+	if c.GapsObject != nil {
+		g.named[c.GapsObject.Key] = true
+	}
+	for _, gap := range c.Gaps {
+		if gap.Object != nil {
+			g.named[gap.Object.Key] = true
+		}
+	}
+	for _, old := range c.Replaced {
+		g.named[old.Key] = true
+		if c.Kind == schema.KindCompaction {
+			// A writer's clock may be wrong; the store's says when the joined
+			// segment was there. The later of both counts.
+			at := clockOf(c)
+			if put, ok := modified[c.Segment.Key]; ok && put.After(at) {
+				at = put
+			}
+			g.replaced[old.Key], g.into[old.Key] = at, c.Segment.Key
+		}
+	}
+}
+
+// endClaims ends the claims whose commit was not made and cannot be made
+// without changing them. Whoever would is refused then.
+func (g *garbage) endClaims(ctx context.Context) error {
+	for i := range g.jobs {
+		j := &g.jobs[i]
+		if j.claim.State != claimOpen || g.named[j.claim.Output] || !g.over(j.claim) || !g.old(j.object.Modified) || g.dry {
+			continue
+		}
+		ended := *j.claim
+		ended.State = claimEnded
+		if _, err := changeClaim(ctx, g.a.store, &ended, j.etag); err != nil {
+			g.a.log.Debug("a compaction's job was changed meanwhile", "key", j.object.Key, "err", err)
+			continue // alive, or another collector's
+		}
+		j.claim.State = claimEnded
+	}
+	return nil
+}
+
+// deleteJobs deletes the claims that are over: what they name is in the chain,
+// or they were ended.
+func (g *garbage) deleteJobs(ctx context.Context) error {
+	for _, j := range g.jobs {
+		if g.old(j.object.Modified) && (g.named[j.claim.Output] || j.claim.State == claimEnded) {
+			if err := g.delete(ctx, j.object, whyJob); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// heldElsewhere reads, before a replaced object goes, the joined one that has
+// its rows now: it is the last other copy.
+func (g *garbage) heldElsewhere(ctx context.Context, key string) error {
+	for into, ok := g.into[key]; ok; into, ok = g.into[key] {
+		key = into
+	}
+	all := g.view.All()
+	at := slices.IndexFunc(all, func(s ledger.Segment) bool { return s.Ref.Key == key })
+	if at < 0 || g.joined[key] {
+		return nil // its rows were taken away since; or read before
+	}
+	now := all[at]
+	if err := g.a.paced(ctx, now.Ref.Bytes); err != nil {
+		return err
+	}
+	if err := g.a.fetch(ctx, now.Ref.ObjectRef, io.Discard); err != nil {
+		return fmt.Errorf("the joined segment %s is not whole, what it replaced is kept: %w", now.Ref.Key, err)
+	}
+	if g.joined == nil {
+		g.joined = map[string]bool{}
+	}
+	g.joined[now.Ref.Key] = true
+	return nil
+}
+
+func (g *garbage) delete(ctx context.Context, o objstore.Object, why string) error {
+	if !strings.HasPrefix(o.Key, schema.DataPrefix) && !strings.HasPrefix(o.Key, schema.CompactionPrefix) {
+		return schema.Errorf(schema.Internal, "%s is not the collector's to delete", o.Key)
+	}
+	if !g.a.owns(g.stream) {
+		return schema.Errorf(schema.Conflict, "the partition went to another archiver")
+	}
+	if !g.dry {
+		if err := g.a.store.Delete(ctx, o.Key); err != nil {
+			return err
+		}
+		g.a.metrics.collected.WithLabelValues(why).Inc()
+		g.a.metrics.freed.WithLabelValues(why).Add(float64(o.Size))
+	}
+	g.done = append(g.done, Collected{Key: o.Key, Bytes: o.Size, Why: why})
+	g.a.log.Info("collected", "topic", g.stream.Topic, "partition", g.stream.Partition, "key", o.Key, "why", why,
+		"bytes", o.Size, "dry_run", g.dry)
+	return nil
+}
