@@ -123,15 +123,18 @@ func TestGuardCostsFewRequests(t *testing.T) {
 		_, _ = random.Read(value) // never fails
 		records = append(records, &kgo.Record{Topic: "log", Key: value[:16], Value: value, Headers: []kgo.RecordHeader{{Key: "h", Value: value[:30]}}})
 	}
-	must(t, w.client.ProduceSync(t.Context(), records...).FirstErr())
 	count := &counted{Store: w.store}
 	w.objects = count
 	a, stop := w.run(t)
-	w.archivesWhatIsServed(t, a)
-	stop()
+	must(t, a.CatchUp(t.Context()))
 	if n := count.reads.Load(); n != 0 {
 		t.Errorf("%d reads where nothing was archived", n)
 	}
+	must(t, w.client.ProduceSync(t.Context(), records...).FirstErr())
+	w.archivesWhatIsServed(t, a)
+	must(t, a.Indexed(t.Context())) // or the index would read segments, too
+	stop()
+	count.reads.Store(0)
 	a, _ = w.run(t)
 	w.archivesWhatIsServed(t, a)
 	n := count.reads.Load()
