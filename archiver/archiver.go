@@ -343,7 +343,7 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		a.held += p.take(b, now)
 		a.metrics.took(b)
 		if len(rest) > 0 {
-			a.doubt(p, fmt.Sprintf("the leader epoch rose to %d", rest[0].LeaderEpoch))
+			a.doubt(p, fmt.Sprintf("a record of leader epoch %d comes behind one of %d", rest[0].LeaderEpoch, p.lastEpoch()))
 			return
 		}
 	}

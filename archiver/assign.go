@@ -116,6 +116,7 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	}
 	p := newPartition(stream, head)
 	p.compacted, p.config = topic.compacted, topic.config
+	p.epoch = a.topics.epochOf(key)
 	if head.Commit.Kind != schema.KindGenesis {
 		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()
 	}

@@ -57,7 +57,27 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	}
 	c.Divergence.Evidence = h.evidence[:min(len(h.evidence), maxEvidence)]
 	c.HighWatermark, c.LastStableOffset, c.LogStart = &bounds.HighWatermark, &bounds.LastStable, &bounds.LogStart
-	return g.commit(ctx, c)
+	epoch, err := g.epochBelow(ctx, point)
+	if err != nil {
+		return finding{}, err
+	}
+	found, err := g.commit(ctx, c)
+	found.archived, found.epoch = true, epoch
+	return found, err
+}
+
+// epochBelow is the leader epoch of the newest row below an offset.
+func (g *guard) epochBelow(ctx context.Context, offset int64) (int32, error) {
+	last, err := g.archived.newest(ctx, offset)
+	switch kind := schema.KindOf(err); {
+	case kind == schema.Corrupt || kind == schema.NotFound:
+		return epochUnknown, nil
+	case err != nil:
+		return epochUnknown, err
+	case last == nil:
+		return nothingHeld, nil
+	}
+	return last.LeaderEpoch, nil
 }
 
 // raise begins a branch at next, with nothing archived taken back: the index

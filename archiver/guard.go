@@ -20,11 +20,13 @@ import (
 //	open     the group gives the partition; head or genesis is found; with rows
 //	         in the chain it is doubted
 //	doubt    nothing is taken in, fed or cut: at open, when a record's leader
-//	         epoch is above the one that was passed (that record is left
-//	         unread), when the client says that the log was truncated, when the
-//	         log ends below what was taken in, and when another writer won
+//	         epoch differs from that of the record before it (the record is left
+//	         unread), when a listing names another leader epoch, when the client
+//	         says that the log was truncated, when the log ends below what was
+//	         taken in, and when another writer won
 //	guard    asked of one leader, by its epoch: topic ID, where the leader epoch
-//	         of our newest record ends, and the bytes at its offset
+//	         of our newest record ends, the bytes at its offset, and whether the
+//	         record that came is in the same log
 //	pass     they are the same, or nothing that is served says otherwise
 //	         (unknown, which is recorded): reading goes on behind the buffer
 //	forget   the buffer is of another history, the archive is not: it is dropped
@@ -55,8 +57,10 @@ type doubts struct {
 	askAt       time.Time      // not before
 	wait        time.Duration  // doubled with each failure
 	reload      bool           // the head may have moved
-	epoch       int32          // the leader epoch that was passed: records of later ones are not taken
-	atLeast     int32          // the leader epoch that was seen in a record
+	epoch       int32          // the leader epoch whose log was passed; -1: not known
+	atLeast     int32          // the leader epoch that was seen in a record, or in a listing
+	hand        *entry         // the record that came and was left unread; nil: none
+	approved    *entry         // the one that was found in the log that was passed; nil: none
 	shown       int64          // up to here, exclusive, the index was given rows of a branch
 	shownBranch int32          // that branch
 	shownLast   *schema.Record // the last of them, of when the partition was dropped; nil: see rows
@@ -108,21 +112,6 @@ func (a *Archiver) doubt(p *partition, why string) {
 	a.log.Debug("is the archive a prefix of the log", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected, "why", why)
 }
 
-// trusted is how many of the records are of a leader epoch that was passed.
-// Where nothing is archived or buffered there is nothing to contradict.
-func (p *partition) trusted(records []schema.Record) int {
-	if len(p.rows) == 0 && len(records) > 0 && p.head.Commit.Kind == schema.KindGenesis {
-		p.epoch = max(p.epoch, records[0].LeaderEpoch)
-	}
-	for i := range records {
-		if records[i].LeaderEpoch > p.epoch {
-			p.atLeast = records[i].LeaderEpoch
-			return i
-		}
-	}
-	return len(records)
-}
-
 // guard is one run of the checks.
 type guard struct {
 	a        *Archiver
@@ -133,6 +122,8 @@ type guard struct {
 	head     ledger.Head
 	reload   bool
 	buffered *schema.Record // the last one taken in and not archived; nil: none
+	hand     *entry         // the record that came behind it; nil: none
+	expected int64          // the offset that should come next
 	shown    bool           // the index has rows above the head that are not archived
 	atLeast  int32
 	since    time.Time
@@ -157,6 +148,11 @@ type finding struct {
 	note    string
 	lose    bool           // the buffer is of another history
 	commit  *schema.Commit // the divergence
+	// approved: the record that came is in the log that was passed.
+	approved bool
+	// archived: the archive was looked at, and its newest row is of this epoch.
+	archived bool
+	epoch    int32
 }
 
 // guardTimeout bounds one run: the few requests of a check, or the walk to a
@@ -173,6 +169,7 @@ func (a *Archiver) askGuards(ctx context.Context, now time.Time) {
 		g := &guard{
 			a: a, admin: a.admin, p: p, stream: p.stream, head: p.head, reload: p.reload,
 			shown: p.shown > p.head.Next, atLeast: p.atLeast, since: p.doubtedAt,
+			hand: p.hand, expected: p.expected,
 			archived: archived{store: a.store},
 			log:      a.log.With("topic", p.stream.Topic, "partition", p.stream.Partition),
 		}
@@ -231,6 +228,13 @@ func (a *Archiver) guarded(g *guard, found finding, err error) {
 		a.log.Warn("it is not known whether the archive is a prefix of the log; it is read on",
 			"topic", key.Topic, "partition", key.Partition, "offset", p.expected, "why", found.note)
 	}
+	if found.archived {
+		p.archivedEpoch = found.epoch
+	}
+	p.approved, p.hand = nil, nil
+	if found.approved && p.expected == g.expected { // makeRoom may have dropped what it follows
+		p.approved = g.hand
+	}
 	if p.shownLast = nil; g.head.Commit.Branch != p.shownBranch {
 		p.shown, p.shownBranch = 0, g.head.Commit.Branch
 	}
@@ -265,35 +269,53 @@ func (a *Archiver) guardFailed(p *partition, key kafka.TopicPartition, err error
 // run asks, and commits a divergence if that is the answer. It may change
 // g.head.
 func (g *guard) run(ctx context.Context) (finding, error) {
+	moved := false
 	if g.reload {
 		head, err := g.a.ledger.Head(ctx, g.stream)
 		if err != nil {
 			return finding{}, err
 		}
+		moved = head.Next != g.head.Next || head.Commit.Branch != g.head.Commit.Branch
 		g.head = head
 	}
 	if err := g.findLeader(ctx); err != nil {
 		return finding{}, err
 	}
+	found, err := g.check(ctx, moved)
+	if err == nil {
+		err = g.approve(ctx, &found)
+	}
+	return found, err
+}
+
+// check holds what is buffered against the log, and the archive, unless the
+// buffer stands on it and is the same: then the archive below it is.
+func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
+	lose := false
 	if g.buffered != nil {
-		h, err := g.hold(ctx, g.buffered)
+		h, err := g.holds(ctx, g.buffered, difference)
 		if err != nil {
 			return finding{}, err
 		}
-		if h.outcome == outcomeSame || h.outcome == outcomeEpoch {
+		lose = h.outcome != outcomeSame && h.outcome != outcomeEpoch
+		if !lose && !moved {
 			return finding{outcome: h.outcome}, nil
 		}
-		g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
+		if lose {
+			g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
+		}
 	}
 	found, err := g.checkArchive(ctx)
 	if err != nil {
 		return found, err
 	}
-	found.lose = g.buffered != nil
-	if found.lose && g.shown && found.commit == nil {
-		return g.raise(ctx)
+	found.lose = lose
+	if lose && g.shown && found.commit == nil {
+		epoch, known := found.epoch, found.archived
+		found, err = g.raise(ctx)
+		found.epoch, found.archived = epoch, known
 	}
-	return found, nil
+	return found, err
 }
 
 // findLeader makes sure that the topic is the stream's, and that whoever says
@@ -336,20 +358,20 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 	ours, err := g.archived.newest(ctx, g.head.Next)
 	if kind := schema.KindOf(err); kind == schema.Corrupt || kind == schema.NotFound {
 		g.log.Error("the archive is damaged; its newest record cannot be held against Kafka", "err", err)
-		return finding{outcome: outcomeUnknown, note: err.Error()}, nil
+		return finding{outcome: outcomeUnknown, note: err.Error(), archived: true, epoch: epochUnknown}, nil
 	}
 	if err != nil {
 		return finding{}, err
 	}
 	if ours == nil {
-		return finding{outcome: outcomeNothing}, nil
+		return finding{outcome: outcomeNothing, archived: true, epoch: nothingHeld}, nil
 	}
 	if g.leader.Epoch < ours.LeaderEpoch {
 		if err := g.behind(g.leader, ours.LeaderEpoch); err != nil {
 			return finding{}, err
 		}
 	}
-	h, err := g.hold(ctx, ours)
+	h, err := g.holds(ctx, ours, difference)
 	if err != nil {
 		return finding{}, err
 	}
@@ -360,11 +382,11 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 	}
 	switch h.outcome {
 	case "": // what Kafka deleted cannot contradict what is archived
-		return finding{outcome: outcomeUnknown, note: h.evidence}, nil
+		return finding{outcome: outcomeUnknown, note: h.evidence, archived: true, epoch: ours.LeaderEpoch}, nil
 	case outcomeDiverged:
 		return g.diverge(ctx, ours, &h)
 	default:
-		return finding{outcome: h.outcome, note: h.evidence}, nil
+		return finding{outcome: h.outcome, note: h.evidence, archived: true, epoch: ours.LeaderEpoch}, nil
 	}
 }
 

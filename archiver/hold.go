@@ -34,10 +34,11 @@ func (h *holding) vouches(ours *schema.Record) bool {
 	return h.end.Known() && h.end.Epoch == ours.LeaderEpoch && h.end.End > ours.Offset
 }
 
-// hold asks for the end of the record's leader epoch and for the record. The
-// bytes decide: a record that is the same, leader epoch included, means that
-// all before it is.
-func (g *guard) hold(ctx context.Context, ours *schema.Record) (holding, error) {
+// holds asks for the end of the record's leader epoch and for the record. What
+// differs names the field in which two records differ, of those that are known
+// of ours, its leader epoch among them. The record decides: one that is the
+// same, leader epoch included, means that all before it is.
+func (g *guard) holds(ctx context.Context, ours *schema.Record, differs func(ours, theirs *schema.Record) string) (holding, error) {
 	h := holding{end: kafka.EpochEnd{Epoch: -1, End: -1}}
 	if ours.LeaderEpoch >= 0 {
 		end, err := g.admin.EpochEnd(ctx, g.stream.Topic, g.stream.Partition, g.leader, ours.LeaderEpoch)
@@ -63,7 +64,7 @@ func (g *guard) hold(ctx context.Context, ours *schema.Record) (holding, error) 
 	h.logStart, h.logEnd = page.LogStart, page.HighWatermark
 	if len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {
 		h.outcome = outcomeSame
-		if field := difference(ours, &page.Records[0]); field != "" {
+		if field := differs(ours, &page.Records[0]); field != "" {
 			h.outcome, h.upper = outcomeDiverged, ours.Offset
 			h.add("offset %d has another %s than was read before", ours.Offset, field)
 		}

@@ -133,7 +133,7 @@ func TestDoubtedPartitionIsLeftAlone(t *testing.T) {
 		"the client says so": func(a *Archiver, _ *partition) {
 			a.takeIn(&kafka.Batch{TopicPartition: zero, Err: fmt.Errorf("%w: reset to 50", kafka.ErrTruncated)}, time.Now())
 		},
-		"a leader epoch rises": func(a *Archiver, p *partition) {
+		"another leader epoch": func(a *Archiver, p *partition) {
 			later := schema.Record{Offset: p.expected, LeaderEpoch: 1, Status: schema.Committed}
 			a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{later}}, time.Now())
 		},
@@ -147,10 +147,10 @@ func TestDoubtedPartitionIsLeftAlone(t *testing.T) {
 		if len(p.rows) != 1 || p.fed != 0 || len(a.backlog) != 0 || !p.pause || p.expected != 101 {
 			t.Errorf("%s: %d rows, %d fed, %d cuts, paused %t, at %d", name, len(p.rows), p.fed, len(a.backlog), p.pause, p.expected)
 		}
-		a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 1}}, finding{outcome: outcomeSame}, nil)
+		later := entry{101, 1}
+		a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 1}, hand: &later, expected: 101}, finding{outcome: outcomeSame, approved: true}, nil)
 		p.seek = false // the loop has done it
-		later := schema.Record{Offset: p.expected, LeaderEpoch: 1, Status: schema.Committed}
-		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{later}}, time.Now())
+		a.bring(101, 1)
 		if len(p.rows) != 2 || !p.resume {
 			t.Errorf("%s: after the guard has passed: %d rows, resume %t", name, len(p.rows), p.resume)
 		}

@@ -28,10 +28,13 @@ func cost(r *schema.Record) int64 {
 //	head.Next ≤ rows[0] … rows[decided-1] | rows[decided] … < expected
 //	            decided: may be cut         waits for a marker
 type partition struct {
-	stream    schema.Stream
-	head      ledger.Head
-	compacted bool           // the topic has, or had, cleanup.policy=compact
-	config    *schema.Digest // of the topic's configuration
+	stream schema.Stream
+	head   ledger.Head
+	// archivedEpoch is the leader epoch of the newest archived row, or
+	// nothingHeld, or epochUnknown.
+	archivedEpoch int32
+	compacted     bool           // the topic has, or had, cleanup.policy=compact
+	config        *schema.Digest // of the topic's configuration
 
 	rows     []schema.Record
 	first    int64             // running number of rows[0], to find rows by number after a cut
@@ -71,10 +74,15 @@ type partition struct {
 }
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {
-	return &partition{
+	p := &partition{
 		stream: stream, head: head, expected: head.Next, open: map[int64][]int64{},
 		highWatermark: -1, lastStable: -1, logStart: -1, quietAt: -1,
+		archivedEpoch: epochUnknown, doubts: doubts{epoch: -1, atLeast: -1},
 	}
+	if head.Commit.Kind == schema.KindGenesis {
+		p.archivedEpoch = nothingHeld
+	}
+	return p
 }
 
 func (p *partition) branch() int32 { return p.head.Commit.Branch }
@@ -164,7 +172,7 @@ func (p *partition) truncate() int64 {
 	p.rows = slices.Clone(p.rows[:p.decided])
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
 	p.open = map[int64][]int64{}
-	p.bytes = p.decidedBytes
+	p.bytes, p.approved = p.decidedBytes, nil
 	return freed
 }
 
@@ -236,6 +244,7 @@ func (p *partition) release(n int, head ledger.Head) int64 {
 	var freed int64
 	for i := range p.rows[:n] {
 		freed += cost(&p.rows[i])
+		p.archivedEpoch = p.rows[i].LeaderEpoch
 	}
 	p.rows = slices.Clone(p.rows[n:])
 	p.first += int64(n)

@@ -17,7 +17,7 @@ import (
 func opened(next int64) *partition {
 	return newPartition(
 		schema.Stream{Cluster: "c", Topic: "t", TopicID: schema.TopicID{1}},
-		ledger.Head{Commit: &schema.Commit{}, Next: next},
+		ledger.Head{Commit: &schema.Commit{Kind: schema.KindGenesis}, Next: next},
 	)
 }
 

@@ -34,6 +34,7 @@ type topics struct {
 
 	mu      sync.Mutex
 	known   map[string]topic
+	epochs  map[kafka.TopicPartition]int32 // leader epochs, by the last listing
 	refused map[string]string
 	first   bool // no stream of this cluster is archived yet, and this is the first listing
 	hidden  hidden
@@ -128,6 +129,7 @@ func (t *topics) list(ctx context.Context) error {
 		return schema.Errorf(schema.Unavailable, "the brokers now belong to cluster %s, this process archives %s: restart it", cluster.ID, t.cluster)
 	}
 	unlisted := t.unlisted(asking, cluster)
+	t.led(cluster)
 	added, gone := t.changes(cluster, unlisted)
 	if len(gone) > 0 {
 		t.forget(gone)
@@ -136,6 +138,32 @@ func (t *topics) list(ctx context.Context) error {
 		t.a.consumer.Add(added...)
 	}
 	return nil
+}
+
+// led notes who leads, and doubts what another leads now than did.
+func (t *topics) led(cluster kafka.Cluster) {
+	epochs := map[kafka.TopicPartition]int32{}
+	for _, listed := range cluster.Topics {
+		for i, number := range listed.Partitions {
+			epochs[kafka.TopicPartition{Topic: listed.Name, Partition: number}] = listed.LeaderEpochs[i]
+		}
+	}
+	t.mu.Lock()
+	t.epochs = epochs
+	t.mu.Unlock()
+	for _, listed := range cluster.Topics {
+		t.a.ledBy(listed)
+	}
+}
+
+// epochOf is a partition's leader epoch by the last listing; -1: not known.
+func (t *topics) epochOf(key kafka.TopicPartition) int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if epoch, ok := t.epochs[key]; ok {
+		return epoch
+	}
+	return -1
 }
 
 // changes notes what is new and what is gone. unlisted are topics that the

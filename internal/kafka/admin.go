@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,11 @@ type Topic struct {
 	ID         schema.TopicID
 	Internal   bool
 	Partitions []int32
-	Access     Access
-	Err        error
+	// LeaderEpochs are those of Partitions, -1 where there is no leader or the
+	// broker is older than they are.
+	LeaderEpochs []int32
+	Access       Access
+	Err          error
 }
 
 // Access is what the principal may do with a topic.
@@ -121,10 +125,14 @@ func (a *Admin) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic
 		topic := Topic{
 			Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Access: accessOf(t), Err: kerr.ErrorForCode(t.ErrorCode),
 		}
+		slices.SortFunc(t.Partitions, func(x, y kmsg.MetadataResponseTopicPartition) int { return cmp.Compare(x.Partition, y.Partition) })
 		for _, p := range t.Partitions {
-			topic.Partitions = append(topic.Partitions, p.Partition)
+			epoch := p.LeaderEpoch
+			if p.Leader < 0 {
+				epoch = -1
+			}
+			topic.Partitions, topic.LeaderEpochs = append(topic.Partitions, p.Partition), append(topic.LeaderEpochs, epoch)
 		}
-		slices.Sort(topic.Partitions)
 		cluster.Topics = append(cluster.Topics, topic)
 	}
 	slices.SortFunc(cluster.Topics, func(x, y Topic) int { return strings.Compare(x.Name, y.Name) })

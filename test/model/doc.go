@@ -65,7 +65,7 @@
 // A test holds this list against the model and the functions against the code.
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
-//	guard          archiver/guard.go guard.run, archiver/hold.go guard.hold
+//	guard          archiver/guard.go guard.run, archiver/hold.go guard.holds, archiver/reign.go partition.trusted, archiver/reign.go guard.approve, archiver/reign.go Archiver.ledBy
 //	diverge        archiver/diverge.go guard.diverge
 //	take           archiver/partition.go partition.take, archiver/partition.go partition.gap
 //	decide         archiver/partition.go partition.decide
