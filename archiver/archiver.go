@@ -59,6 +59,7 @@ type Ledger interface {
 	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 	Epochs(ctx context.Context, s schema.Stream) ([]schema.LeaderEpoch, error)
+	Deciders(ctx context.Context, s schema.Stream) ([]ledger.Boundary, error)
 	Chains
 }
 

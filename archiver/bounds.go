@@ -150,5 +150,11 @@ func (a *Archiver) skimmed(p *partition, b *kafka.Batch) {
 	if !p.skim.take(b) {
 		return
 	}
-	p.known, p.skim, p.seek = &p.skim.endings, nil, true
+	e := &p.skim.endings
+	if len(e.runs) > 1 { // of one leader epoch it is one history
+		a.doubt(p, "the log was skimmed over several leader epochs")
+		p.skimmed = e
+		return
+	}
+	p.known, p.skim, p.seek = e, nil, true
 }

@@ -77,6 +77,8 @@ type job struct {
 	next   int64
 	base   int64
 	epoch  int32 // the leader epoch that the guard had passed
+	// decidedBy is the marker behind the cut that decided rows of it, or below.
+	decidedBy *schema.Decider
 }
 
 // rowsEnd is the offset behind the last row.
@@ -95,6 +97,7 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 			j.gaps = append(j.gaps, g)
 		}
 	}
+	j.decidedBy = decidedBy(p.verdicts, j.next)
 	p.sealing, p.cutAt = true, now
 	return j
 }

@@ -12,7 +12,7 @@ import (
 const maxEvidence = 4 << 10
 
 // diverge finds the branch point and commits it. ours is the newest archived
-// record, which the log does not hold.
+// record; the log does not hold it, or not the marker that gave verdicts.
 func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (finding, error) {
 	view, err := g.a.ledger.View(ctx, g.stream, nil)
 	if err != nil {
@@ -26,31 +26,22 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	if err != nil {
 		return finding{}, err
 	}
-	w := walk{probe: func(from, below int64) (overlap, error) {
-		o, _, err := g.probe(ctx, from, below)
-		return o, err
-	}, floor: max(view.Genesis.Next, bounds.LogStart), top: h.upper, vouched: -1}
-	if h.end.Known() {
-		if w.vouched, err = g.sharedTo(ctx, ours, h); err != nil {
+	floor := max(view.Genesis.Next, bounds.LogStart)
+	shared := g.head.Next
+	if h.outcome == outcomeDiverged {
+		if shared, err = g.sharedBelow(ctx, ours, h, floor); err != nil {
 			return finding{}, err
 		}
-		w.top = min(w.top, w.vouched)
 	}
-	w.top = min(w.top, g.head.Next)
-	point, err := w.point()
+	point, kept, err := g.lower(ctx, shared, floor)
 	if err != nil {
 		return finding{}, err
 	}
-	switch {
-	case w.same >= 0:
-		h.add("offset %d is the same, the last that could be compared", w.same)
-	default:
-		h.add("no archived offset from %d on is the same", w.floor)
-	}
-	if w.differ >= 0 {
-		h.add("offset %d differs", w.differ)
+	if point < shared {
+		h.add("rows from offset %d on were decided by markers at %d or above", point, shared)
 	}
 	c := g.branch(point)
+	c.DecidedBy = kept
 	c.Divergence.LeaderEpoch = ours.LeaderEpoch
 	if h.end.Known() {
 		c.Divergence.EpochEnd = &h.end.End
@@ -64,6 +55,36 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	found, err := g.commit(ctx, c)
 	found.archived, found.epoch = true, epoch
 	return found, err
+}
+
+// sharedBelow is the first offset that is not proven to be shared.
+func (g *guard) sharedBelow(ctx context.Context, ours *schema.Record, h *holding, floor int64) (int64, error) {
+	var err error
+	w := walk{probe: func(from, below int64) (overlap, error) {
+		o, _, err := g.probe(ctx, from, below)
+		return o, err
+	}, floor: floor, top: h.upper, vouched: -1}
+	if h.end.Known() {
+		if w.vouched, err = g.sharedTo(ctx, ours, h); err != nil {
+			return 0, err
+		}
+		w.top = min(w.top, w.vouched)
+	}
+	w.top = min(w.top, g.head.Next)
+	point, err := w.point()
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case w.same >= 0:
+		h.add("offset %d is the same, the last that could be compared", w.same)
+	default:
+		h.add("no archived offset from %d on is the same", w.floor)
+	}
+	if w.differ >= 0 {
+		h.add("offset %d differs", w.differ)
+	}
+	return point, nil
 }
 
 // epochBelow is the leader epoch of the newest row below an offset.
@@ -85,6 +106,7 @@ func (g *guard) epochBelow(ctx context.Context, offset int64) (int32, error) {
 // they cannot be taken for what is archived at their offsets.
 func (g *guard) raise(ctx context.Context) (finding, error) {
 	c := g.branch(g.head.Next)
+	c.DecidedBy = g.head.DecidedBy
 	c.Divergence.LeaderEpoch = g.buffered.LeaderEpoch
 	c.Divergence.Evidence = "what is archived is in the log; what was read and indexed behind it, and not archived, is not in it any more"
 	return g.commit(ctx, c)

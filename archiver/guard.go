@@ -60,6 +60,7 @@ type doubts struct {
 	epoch       int32          // the leader epoch whose log was passed; -1: not known
 	atLeast     int32          // the leader epoch that was seen in a record, or in a listing
 	hand        *entry         // the record that came and was left unread; nil: none
+	skimmed     *endings       // what a skim over several leader epochs found; nil: nothing
 	approved    *entry         // the one that was found in the log that was passed; nil: none
 	shown       int64          // up to here, exclusive, the index was given rows of a branch
 	shownBranch int32          // that branch
@@ -104,7 +105,7 @@ func (a *Archiver) takeUp(p *partition) {
 // doubt stops a partition until its guard has passed. Needs mu.
 func (a *Archiver) doubt(p *partition, why string) {
 	p.pause, p.resume = true, false
-	p.skim, p.known = nil, nil // verdicts of what may be another history
+	p.skim, p.known, p.skimmed = nil, nil, nil // verdicts of what may be another history
 	if p.guard != passed {
 		return
 	}
@@ -121,10 +122,12 @@ type guard struct {
 	stream   schema.Stream
 	head     ledger.Head
 	reload   bool
-	buffered *schema.Record // the last one taken in and not archived; nil: none
-	hand     *entry         // the record that came behind it; nil: none
-	expected int64          // the offset that should come next
-	shown    bool           // the index has rows above the head that are not archived
+	buffered *schema.Record  // the last one taken in and not archived; nil: none
+	hand     *entry          // the record that came behind it; nil: none
+	expected int64           // the offset that should come next
+	decider  *schema.Decider // the marker behind that which decided what is held; nil: none
+	skimmed  *endings
+	shown    bool // the index has rows above the head that are not archived
 	atLeast  int32
 	since    time.Time
 
@@ -150,6 +153,7 @@ type finding struct {
 	commit  *schema.Commit // the divergence
 	// approved: the record that came is in the log that was passed.
 	approved bool
+	skim     bool // what was skimmed is in the log that was passed
 	// archived: the archive was looked at, and its newest row is of this epoch.
 	archived bool
 	epoch    int32
@@ -169,7 +173,7 @@ func (a *Archiver) askGuards(ctx context.Context, now time.Time) {
 		g := &guard{
 			a: a, admin: a.admin, p: p, stream: p.stream, head: p.head, reload: p.reload,
 			shown: p.shown > p.head.Next, atLeast: p.atLeast, since: p.doubtedAt,
-			hand: p.hand, expected: p.expected,
+			hand: p.hand, expected: p.expected, decider: decidedBy(p.verdicts, p.expected), skimmed: p.skimmed,
 			archived: archived{store: a.store},
 			log:      a.log.With("topic", p.stream.Topic, "partition", p.stream.Partition),
 		}
@@ -232,6 +236,10 @@ func (a *Archiver) guarded(g *guard, found finding, err error) {
 		p.archivedEpoch = found.epoch
 	}
 	p.approved, p.hand = nil, nil
+	if found.skim && !moved && !found.lose && p.skimmed == g.skimmed {
+		p.known = g.skimmed
+	}
+	p.skimmed = nil
 	if found.approved && p.expected == g.expected { // makeRoom may have dropped what it follows
 		p.approved = g.hand
 	}
@@ -285,11 +293,15 @@ func (g *guard) run(ctx context.Context) (finding, error) {
 	if err == nil {
 		err = g.approve(ctx, &found)
 	}
+	if err == nil && found.commit == nil {
+		found.skim, err = g.skimHolds(ctx)
+	}
 	return found, err
 }
 
 // check holds what is buffered against the log, and the archive, unless the
-// buffer stands on it and is the same: then the archive below it is.
+// buffer stands on it and is the same, and so are the markers behind it that
+// decided any of it: then the archive below it is.
 func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 	lose := false
 	if g.buffered != nil {
@@ -298,10 +310,14 @@ func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 			return finding{}, err
 		}
 		lose = h.outcome != outcomeSame && h.outcome != outcomeEpoch
-		if !lose && !moved {
-			return finding{outcome: h.outcome}, nil
-		}
-		if lose {
+		if !lose {
+			if lose, err = g.lostMarker(ctx, g.decider); err != nil {
+				return finding{}, err
+			}
+			if !lose && !moved {
+				return finding{outcome: h.outcome}, nil
+			}
+		} else {
 			g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
 		}
 	}
@@ -378,6 +394,18 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 	if (h.outcome == "" || h.outcome == outcomeEpoch) && h.logStart <= ours.Offset {
 		if err := g.lookBack(ctx, ours, &h); err != nil {
 			return finding{}, err
+		}
+	}
+	if h.outcome != outcomeDiverged {
+		lost, err := g.lostMarker(ctx, g.head.DecidedBy)
+		if err != nil {
+			return finding{}, err
+		}
+		if lost {
+			h.upper = g.head.Next
+			h.add("verdicts from offset %d on were given by the %s marker at %d, of leader epoch %d, which is not in the log",
+				g.head.DecidedBy.From, g.head.DecidedBy.Verdict, g.head.DecidedBy.Offset, g.head.DecidedBy.LeaderEpoch)
+			return g.diverge(ctx, ours, &h)
 		}
 	}
 	switch h.outcome {

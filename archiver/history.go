@@ -38,8 +38,14 @@ func (h *archived) open(ctx context.Context, s ledger.Segment) (*segment.Reader,
 }
 
 // rows gives the current rows in [from, to), ascending.
-func (h *archived) rows(ctx context.Context, from, to int64) ([]schema.Record, error) {
-	var rows []schema.Record
+func (h *archived) rows(ctx context.Context, from, to int64) (rows []schema.Record, err error) {
+	err = h.each(ctx, from, to, compared, func(r *schema.Record) { rows = append(rows, cloned(r)) })
+	return rows, err
+}
+
+// each does something with the current rows in [from, to), ascending. A row is
+// good until the next.
+func (h *archived) each(ctx context.Context, from, to int64, columns segment.Columns, do func(*schema.Record)) error {
 	for _, s := range h.segments {
 		low, high := max(from, s.Base), min(to, s.Until)
 		if low >= high {
@@ -47,16 +53,16 @@ func (h *archived) rows(ctx context.Context, from, to int64) ([]schema.Record, e
 		}
 		reader, err := h.open(ctx, s)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for row, err := range reader.Rows(ctx, low, high, compared) {
+		for row, err := range reader.Rows(ctx, low, high, columns) {
 			if err != nil {
-				return nil, fmt.Errorf("segment %s: %w", s.Ref.Key, err)
+				return fmt.Errorf("segment %s: %w", s.Ref.Key, err)
 			}
-			rows = append(rows, cloned(&row.Record))
+			do(&row.Record)
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // newest gives the last current row below an offset; nil when there is none.

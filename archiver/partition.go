@@ -39,6 +39,7 @@ type partition struct {
 	rows     []schema.Record
 	first    int64             // running number of rows[0], to find rows by number after a cut
 	open     map[int64][]int64 // producer ID → running numbers of its undecided rows
+	verdicts []schema.Decider  // which markers decided which rows, of those not archived to the marker
 	decided  int               // rows[:decided] have their verdict
 	fed      int               // rows[:fed] were handed to the index
 	gaps     []schema.Gap      // within [head.Next, expected), ascending
@@ -82,6 +83,9 @@ func newPartition(stream schema.Stream, head ledger.Head) *partition {
 	if head.Commit.Kind == schema.KindGenesis {
 		p.archivedEpoch = nothingHeld
 	}
+	if head.DecidedBy != nil {
+		p.note(*head.DecidedBy)
+	}
 	return p
 }
 
@@ -116,7 +120,7 @@ func (p *partition) add(record *schema.Record, now time.Time) {
 	case schema.Control:
 		// A marker's epoch can be the producer's + 1 (KIP-360): the producer
 		// ID alone tells whose transaction it ends.
-		p.decide(record.ProducerID, kafka.MarkerOf(record.Key))
+		p.decide(record)
 	}
 	p.rows = append(p.rows, *record)
 	p.bytes += cost(record)
@@ -130,8 +134,13 @@ func (p *partition) judge(record *schema.Record, number int64) {
 		p.known = nil
 	}
 	if p.known != nil {
-		if verdict, ok := p.known.verdict(record); ok {
-			record.Status = verdict
+		if e := p.known.end(record); e != nil {
+			if record.Status = e.verdict; !e.noted {
+				e.noted = true
+				p.note(schema.Decider{
+					Offset: e.offset, LeaderEpoch: e.epoch, ProducerID: record.ProducerID, Verdict: e.verdict.String(), From: record.Offset,
+				})
+			}
 			return
 		}
 	}
@@ -139,15 +148,20 @@ func (p *partition) judge(record *schema.Record, number int64) {
 }
 
 // decide gives the producer's open rows their verdict.
-func (p *partition) decide(producerID int64, marker kafka.Marker) {
-	verdict, ok := verdictOf(marker)
-	if !ok {
+func (p *partition) decide(marker *schema.Record) {
+	verdict, ok := verdictOf(kafka.MarkerOf(marker.Key))
+	waiting := p.open[marker.ProducerID]
+	if !ok || len(waiting) == 0 {
 		return
 	}
-	for _, number := range p.open[producerID] {
+	for _, number := range waiting {
 		p.rows[number-p.first].Status = verdict
 	}
-	delete(p.open, producerID)
+	p.note(schema.Decider{
+		Offset: marker.Offset, LeaderEpoch: marker.LeaderEpoch, ProducerID: marker.ProducerID, Verdict: verdict.String(),
+		From: p.rows[waiting[0]-p.first].Offset,
+	})
+	delete(p.open, marker.ProducerID)
 }
 
 // settle moves the frontier over every row that has its verdict now.
@@ -172,6 +186,7 @@ func (p *partition) truncate() int64 {
 	p.rows = slices.Clone(p.rows[:p.decided])
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
 	p.open = map[int64][]int64{}
+	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.From >= p.expected })
 	p.bytes, p.approved = p.decidedBytes, nil
 	return freed
 }
@@ -256,6 +271,7 @@ func (p *partition) release(n int, head ledger.Head) int64 {
 	for i := range p.gaps { // one may have grown while its beginning was sealed
 		p.gaps[i].From = max(p.gaps[i].From, head.Next)
 	}
+	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.Offset < head.Next })
 	p.head, p.sealing, p.since = head, false, p.cutAt
 	return freed
 }

@@ -77,7 +77,7 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 	a.mu.Lock()
 	head, p := j.p.head, j.p
 	c := a.commit(schema.KindGap, p.stream, head)
-	c.Base, c.Next = j.base, j.next
+	c.Base, c.Next, c.DecidedBy = j.base, j.next, j.decidedBy
 	hwm, lso, logStart := p.highWatermark, p.lastStable, p.logStart
 	c.TopicConfigSHA256 = p.config
 	a.mu.Unlock()

@@ -14,7 +14,9 @@ import (
 // ending is where a producer's transaction ended, and how.
 type ending struct {
 	offset  int64
+	epoch   int32
 	verdict schema.Status
+	noted   bool // the partition knows that it decided rows
 }
 
 // mostEndings bounds what one skim keeps: 16 bytes each. What is beyond is
@@ -28,19 +30,22 @@ type endings struct {
 	count int
 	to    int64 // behind the last one
 	epoch int32 // the greatest leader epoch seen: a later one may hold another history
+	// runs are the last records of each leader epoch that was read in a row:
+	// over several, a guard must find them all in one log.
+	runs []entry
 }
 
-// verdict gives that of a producer's transactional record.
-func (e *endings) verdict(r *schema.Record) (schema.Status, bool) {
+// end gives that of the transaction of a producer's record; nil: not known.
+func (e *endings) end(r *schema.Record) *ending {
 	list := e.of[r.ProducerID]
 	for len(list) > 0 && list[0].offset < r.Offset {
 		list = list[1:]
 	}
 	e.of[r.ProducerID] = list
 	if len(list) == 0 {
-		return schema.Undecided, false
+		return nil
 	}
-	return list[0].verdict, true
+	return &list[0]
 }
 
 // skim is the first of the two readings.
@@ -64,13 +69,14 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 			continue
 		}
 		s.next, s.epoch = r.Offset+1, max(s.epoch, r.LeaderEpoch)
+		s.run(entry{r.Offset, r.LeaderEpoch})
 		switch r.Status {
 		case schema.Undecided:
 			if r.Offset < s.stable {
 				s.open[r.ProducerID] = true
 			}
 		case schema.Control:
-			s.end(r)
+			s.mark(r)
 		}
 		if s.next >= s.stable && len(s.open) == 0 || s.count >= mostEndings {
 			return true
@@ -79,12 +85,20 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 	return false
 }
 
-func (s *skim) end(r *schema.Record) {
+func (s *skim) run(e entry) {
+	if n := len(s.runs); n > 0 && s.runs[n-1].epoch == e.epoch {
+		s.runs[n-1] = e
+		return
+	}
+	s.runs = append(s.runs, e)
+}
+
+func (s *skim) mark(r *schema.Record) {
 	verdict, ok := verdictOf(kafka.MarkerOf(r.Key))
 	if !ok {
 		return
 	}
-	s.of[r.ProducerID] = append(s.of[r.ProducerID], ending{r.Offset, verdict})
+	s.of[r.ProducerID] = append(s.of[r.ProducerID], ending{offset: r.Offset, epoch: r.LeaderEpoch, verdict: verdict})
 	s.count++
 	s.to = r.Offset + 1
 	delete(s.open, r.ProducerID)

@@ -157,6 +157,17 @@ type Divergence struct {
 	Evidence     string `json:"evidence"`
 }
 
+// Decider is the marker that gave the last verdicts below a commit's next, and
+// stands at next or above: whoever finds that Kafka lost it knows that rows
+// from From on have a verdict of another history.
+type Decider struct {
+	Offset      int64  `json:"offset,string"`
+	LeaderEpoch int32  `json:"leader_epoch"`
+	ProducerID  int64  `json:"producer_id,string"`
+	Verdict     string `json:"verdict"`     // committed or aborted
+	From        int64  `json:"from,string"` // the first row that such a marker decided
+}
+
 // Redaction lists one erased field.
 type Redaction struct {
 	Offset int64  `json:"offset,string"`
@@ -202,6 +213,7 @@ type Commit struct {
 	GapsObject        *ObjectRef    `json:"gaps_object"`
 	GapOffsets        int64         `json:"gap_offsets,string"`
 	LeaderEpochs      []LeaderEpoch `json:"leader_epochs"`
+	DecidedBy         *Decider      `json:"decided_by"`
 	Segment           *SegmentRef   `json:"segment"`
 	Replaced          []ObjectRef   `json:"replaced"`
 	Start             *Start        `json:"start"`
@@ -292,8 +304,25 @@ func (c *Commit) checkChange() error {
 	case c.Kind == KindGenesis && c.Branch != 0:
 		return c.fault("a genesis begins with branch 0")
 	}
+	if err := c.checkDecider(); err != nil {
+		return err
+	}
 	if d := c.Divergence; d != nil && (c.Base != c.Next || d.BranchPoint != c.Next || d.ArchivedNext < c.Next) {
 		return c.fault("a divergence's base and next are its branch point, not above what was archived")
+	}
+	return nil
+}
+
+func (c *Commit) checkDecider() error {
+	d := c.DecidedBy
+	switch {
+	case d == nil:
+	case c.Kind != KindSegment && c.Kind != KindGap && c.Kind != KindDivergence:
+		return c.fault("a deciding marker belongs to kinds segment, gap and divergence, and to no other")
+	case d.Offset < c.Next || d.From >= c.Next || d.From < 0:
+		return c.fault("a deciding marker stands at next or above, and decided from below it")
+	case d.Verdict != Committed.String() && d.Verdict != Aborted.String():
+		return c.fault("a marker decides committed or aborted, not %q", d.Verdict)
 	}
 	return nil
 }

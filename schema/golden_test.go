@@ -53,6 +53,9 @@ func every() map[string]*schema.Commit {
 		}
 		c.GapOffsets = 10
 		c.LeaderEpochs = []schema.LeaderEpoch{{Epoch: 4, Start: c.Base}, {Epoch: 6, Start: c.Base + 60}}
+		if c.Kind == schema.KindSegment {
+			c.DecidedBy = &schema.Decider{Offset: c.Next + 3, LeaderEpoch: 6, ProducerID: 4711, Verdict: "aborted", From: c.Base + 100}
+		}
 		c.Segment = &schema.SegmentRef{
 			ObjectRef: schema.ObjectRef{
 				Key: "data/fx/x.parquet", SHA256: digest(0x22), Bytes: 123456789, VersionID: p("3HL4kqtJvjVBH40Nrjfkd"),
@@ -171,10 +174,14 @@ func TestPartsBelongToTheirKind(t *testing.T) {
 		"start":      func(c *schema.Commit) { c.Start = all["genesis"].Start },
 		"divergence": func(c *schema.Commit) { c.Divergence = all["divergence"].Divergence },
 		"segment":    func(c *schema.Commit) { c.Segment = all["segment"].Segment },
+		"decided_by": func(c *schema.Commit) {
+			c.DecidedBy = &schema.Decider{Offset: c.Next, Verdict: "committed", From: c.Next - 1}
+		},
 	}
 	owners := map[string]string{
 		"replaced": "compaction redaction purge", "authority": "redaction purge hold", "redactions": "redaction",
 		"start": "genesis", "divergence": "divergence", "segment": "segment segment_gaps_aside redaction compaction",
+		"decided_by": "segment segment_gaps_aside gap divergence",
 	}
 	for part, add := range parts {
 		for name := range all {

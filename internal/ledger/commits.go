@@ -96,11 +96,11 @@ func (w *walk) begin(ctx context.Context, fromSeq int64) error {
 	if err != nil {
 		return fmt.Errorf("read commits: %w", missing(err, w.stream, fromSeq-1))
 	}
-	next, err := w.ledger.nextAt(ctx, w.stream, before.Commit)
+	moved, err := w.ledger.movedAt(ctx, w.stream, before.Commit)
 	if err != nil {
 		return fmt.Errorf("read commits: %w", err)
 	}
-	w.at = Head{Commit: before.Commit, Digest: before.Digest, Next: next}
+	w.at = Head{Commit: before.Commit, Digest: before.Digest, Next: moved.Next, DecidedBy: moved.DecidedBy}
 	return nil
 }
 

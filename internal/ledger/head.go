@@ -25,11 +25,11 @@ func (l *Ledger) Head(ctx context.Context, s schema.Stream) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("find head: %w", err)
 	}
-	next, err := l.nextAt(ctx, s, found.Commit)
+	moved, err := l.movedAt(ctx, s, found.Commit)
 	if err != nil {
 		return Head{}, fmt.Errorf("find head: %w", err)
 	}
-	return Head{Commit: found.Commit, Digest: found.Digest, Next: next}, nil
+	return Head{Commit: found.Commit, Digest: found.Digest, Next: moved.Next, DecidedBy: moved.DecidedBy}, nil
 }
 
 // newest is the highest seq that a stream's folder lists, and -1 for none. It
@@ -64,21 +64,21 @@ func (l *Ledger) newest(ctx context.Context, s schema.Stream) (int64, error) {
 	return -1, nil
 }
 
-// nextAt is the stream's next offset as of c: its own if it moves next, else
-// that of the newest commit before it that does. A genesis does, so there is
+// movedAt is the commit that gives the stream's next offset as of c: c if it
+// moves next, else the newest before it that does. A genesis does, so there is
 // always one.
-func (l *Ledger) nextAt(ctx context.Context, s schema.Stream, c *schema.Commit) (int64, error) {
+func (l *Ledger) movedAt(ctx context.Context, s schema.Stream, c *schema.Commit) (*schema.Commit, error) {
 	for !c.Kind.MovesNext() {
 		before, err := l.commit(ctx, s, c.Seq-1)
 		if err != nil {
-			return 0, missing(err, s, c.Seq-1)
+			return nil, missing(err, s, c.Seq-1)
 		}
 		if *c.Previous != before.Digest {
-			return 0, schema.Errorf(schema.Corrupt, "commit %d of %s: names another previous commit than the one that is there", c.Seq, s)
+			return nil, schema.Errorf(schema.Corrupt, "commit %d of %s: names another previous commit than the one that is there", c.Seq, s)
 		}
 		c = before.Commit
 	}
-	return c.Next, nil
+	return c, nil
 }
 
 // missing turns a NotFound for a commit that must be there into Corrupt.

@@ -46,8 +46,9 @@ type Head struct {
 	Commit *schema.Commit
 	Digest schema.Digest
 	// Next is the stream's next offset to archive, from the newest commit that
-	// moves it.
-	Next int64
+	// moves it, as is DecidedBy.
+	Next      int64
+	DecidedBy *schema.Decider
 }
 
 // IsZero tells the head of a chain that does not exist yet.
@@ -74,9 +75,9 @@ func (h Head) follow(c *schema.Commit) error {
 
 // behind is the head that c, which follows h, makes.
 func (h Head) behind(c *schema.Commit, digest schema.Digest) Head {
-	next := Head{Commit: c, Digest: digest, Next: h.Next}
+	next := Head{Commit: c, Digest: digest, Next: h.Next, DecidedBy: h.DecidedBy}
 	if c.Kind.MovesNext() {
-		next.Next = c.Next
+		next.Next, next.DecidedBy = c.Next, c.DecidedBy
 	}
 	return next
 }
