@@ -57,7 +57,9 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 		if opened[i].stopped != "" {
 			continue
 		}
-		a.catchup.compare(opened[i].stream)
+		if !opened[i].begun {
+			a.catchup.compare(opened[i].stream)
+		}
 		a.log.Info("partition opened", "topic", key.Topic, "partition", key.Partition,
 			"topic_id", opened[i].stream.TopicID.String(), "offset", opened[i].expected)
 	}
@@ -108,14 +110,15 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	}
 	stream := schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, TopicID: topic.id, Partition: key.Partition}
 	head, err := a.ledger.Head(ctx, stream)
-	if schema.KindOf(err) == schema.NotFound {
+	begun := schema.KindOf(err) == schema.NotFound
+	if begun {
 		head, err = a.genesis(ctx, stream, topic)
 	}
 	if err != nil {
 		return nil, err
 	}
 	p := newPartition(stream, head)
-	p.compacted, p.config = topic.compacted, topic.config
+	p.compacted, p.config, p.begun = topic.compacted, topic.config, begun
 	p.epoch = a.topics.epochOf(key)
 	if head.Commit.Kind != schema.KindGenesis {
 		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()

@@ -22,7 +22,7 @@ type bucket struct {
 	rule    rule
 	noClaim bool // the collector does not end claims before it deletes
 	now     time.Time
-	chain   []entry
+	chain   []ledgerEntry
 	objects map[string]objstore.Object
 	base    map[string]int64
 	claims  map[string]*placedClaim
@@ -31,7 +31,7 @@ type bucket struct {
 	broken  string
 }
 
-type entry struct {
+type ledgerEntry struct {
 	kind       schema.CommitKind
 	base, next int64
 	branch     int32
@@ -49,7 +49,7 @@ type placedClaim struct {
 func newBucket(seed uint64, r rule) *bucket {
 	return &bucket{
 		random: rand.New(rand.NewPCG(seed, 1)), rule: r, now: time.UnixMilli(1_700_000_000_000),
-		chain: []entry{{kind: schema.KindGenesis}}, objects: map[string]objstore.Object{}, base: map[string]int64{}, claims: map[string]*placedClaim{},
+		chain: []ledgerEntry{{kind: schema.KindGenesis}}, objects: map[string]objstore.Object{}, base: map[string]int64{}, claims: map[string]*placedClaim{},
 	}
 }
 
@@ -65,11 +65,11 @@ func (h *bucket) next() int64 {
 func (h *bucket) branch() int32 { return h.chain[len(h.chain)-1].branch }
 
 // current gives the segments on the newest branch that are in use, by base.
-func (h *bucket) current() []entry {
-	var in []entry
+func (h *bucket) current() []ledgerEntry {
+	var in []ledgerEntry
 	for _, e := range h.chain {
 		if e.key != "" {
-			in = slices.DeleteFunc(in, func(o entry) bool { return slices.Contains(e.replaced, o.key) })
+			in = slices.DeleteFunc(in, func(o ledgerEntry) bool { return slices.Contains(e.replaced, o.key) })
 			in = append(in, e)
 		}
 	}
@@ -80,7 +80,7 @@ func (h *bucket) put(key string, base int64) {
 	h.objects[key], h.base[key] = objstore.Object{Key: key, Modified: h.now}, base
 }
 
-func (h *bucket) commit(e entry) {
+func (h *bucket) commit(e ledgerEntry) {
 	e.at = h.now
 	h.chain = append(h.chain, e)
 }
@@ -99,7 +99,7 @@ func (h *bucket) sealer() func() bool {
 			return true
 		}
 		if seq == len(h.chain) {
-			h.commit(entry{kind: schema.KindSegment, base: base, next: base + 10, branch: branch, key: key})
+			h.commit(ledgerEntry{kind: schema.KindSegment, base: base, next: base + 10, branch: branch, key: key})
 			return false
 		}
 		seq = len(h.chain)
@@ -109,7 +109,7 @@ func (h *bucket) sealer() func() bool {
 
 // compactor: claim, PUT, commit; a seq lost is another one in the claim first.
 func (h *bucket) compactor() func() bool {
-	var group []entry
+	var group []ledgerEntry
 	for _, e := range h.current() {
 		if e.branch == h.branch() && e.base >= h.forkedAt() {
 			group = append(group, e)
@@ -125,7 +125,7 @@ func (h *bucket) compactor() func() bool {
 	still := func() bool {
 		have := h.current()
 		for _, k := range keys {
-			if !slices.ContainsFunc(have, func(e entry) bool { return e.key == k && e.branch == h.branch() }) {
+			if !slices.ContainsFunc(have, func(e ledgerEntry) bool { return e.key == k && e.branch == h.branch() }) {
 				return false
 			}
 		}
@@ -146,7 +146,7 @@ func (h *bucket) compactor() func() bool {
 		case stage == 2:
 			h.put(out, group[0].base)
 		case int64(len(h.chain)) == mine.Seq:
-			h.commit(entry{kind: schema.KindCompaction, base: group[0].base, next: group[len(group)-1].next, branch: h.branch(), key: out, replaced: keys})
+			h.commit(ledgerEntry{kind: schema.KindCompaction, base: group[0].base, next: group[len(group)-1].next, branch: h.branch(), key: out, replaced: keys})
 			return false
 		default:
 			there := h.claims[id]
@@ -277,7 +277,7 @@ func (h *bucket) step() {
 		h.actors = append(h.actors, h.reader())
 	case n < 9 && h.next() > 0:
 		point := h.random.Int64N(h.next()/10+1) * 10
-		h.commit(entry{kind: schema.KindDivergence, base: point, next: point, branch: h.branch() + 1})
+		h.commit(ledgerEntry{kind: schema.KindDivergence, base: point, next: point, branch: h.branch() + 1})
 	case n < 11:
 		h.now = h.now.Add(time.Duration(h.random.Int64N(int64(10 * day))))
 	case len(h.actors) > 0:

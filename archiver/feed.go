@@ -13,8 +13,7 @@ import (
 )
 
 // Feed is the index's pace: a fresh record waits at most Every for others to
-// share its insert, and not at all once there are Rows, which is the most that
-// one insert takes. Zero fields take 5,000 rows and 700 ms.
+// share its insert, and not at all once there are Rows. Zero fields take 5,000 rows and 700 ms.
 type Feed struct {
 	Rows  int
 	Every time.Duration
@@ -22,6 +21,7 @@ type Feed struct {
 
 const (
 	feedDepth  = 2  // batches under way
+	feedBatch  = 2  // × Rows: the largest batch
 	feedBehind = 20 // × Rows: so much waiting, and reading pauses
 )
 
@@ -144,7 +144,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 		if p.fed == p.decided || p.guard != passed {
 			continue
 		}
-		room := f.pace.Rows - len(next.records)
+		room := feedBatch*f.pace.Rows - len(next.records)
 		if skip {
 			room = p.decided
 		}

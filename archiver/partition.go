@@ -35,6 +35,7 @@ type partition struct {
 	archivedEpoch int32
 	compacted     bool           // the topic has, or had, cleanup.policy=compact
 	config        *schema.Digest // of the topic's configuration
+	begun         bool           // its genesis was written at open: the index misses nothing but what it is fed
 
 	rows     []schema.Record
 	first    int64             // running number of rows[0], to find rows by number after a cut

@@ -13,9 +13,9 @@ func (a *Archiver) bring(offset int64, epoch int32) {
 	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{{Offset: offset, LeaderEpoch: epoch, Status: schema.Committed}}}, time.Now())
 }
 
-// pass is what a guard of the partition's doubt found: all is in the log of
+// found is what a guard of the partition's doubt found: all is in the log of
 // the leader of this epoch, or all but the record that came.
-func (a *Archiver) pass(t *testing.T, p *partition, leader int32, approved bool) {
+func (a *Archiver) found(t *testing.T, p *partition, leader int32, approved bool) {
 	t.Helper()
 	if p.guard != doubted {
 		t.Fatal("nothing is doubted")
@@ -39,13 +39,13 @@ func TestRecordOfAReignThatEndedIsNotTaken(t *testing.T) {
 	a, p := looping(0)
 	a.bring(0, 1)
 	a.bring(1, 2)
-	a.pass(t, p, 3, false) // e3 has 0:e1, and not 1:e2
+	a.found(t, p, 3, false) // e3 has 0:e1, and not 1:e2
 	for range 2 {
 		a.bring(1, 2) // fetched from the deposed one once more
 		if p.guard != doubted || len(p.rows) != 1 {
 			t.Fatalf("rows of epochs %v: two histories", epochs(p))
 		}
-		a.pass(t, p, 3, false)
+		a.found(t, p, 3, false)
 	}
 	a.bring(1, 1)
 	if p.guard != passed || len(p.rows) != 2 {
@@ -67,7 +67,7 @@ func TestEpochThatDiffersIsGuarded(t *testing.T) {
 			if p.guard != doubted || p.expected != 1 {
 				t.Fatalf("%s, sealed %t: taken without a guard", name, sealed)
 			}
-			a.pass(t, p, 5, true)
+			a.found(t, p, 5, true)
 			a.bring(1, c.second)
 			a.bring(2, c.second)
 			if p.guard != passed || p.expected != 3 {
@@ -108,7 +108,7 @@ func TestAnotherLeaderIsADoubt(t *testing.T) {
 	}
 	for _, epoch := range []int32{5, 4} { // or one that was restored from a copy
 		a.ledBy(listed(epoch))
-		a.pass(t, p, epoch, false)
+		a.found(t, p, epoch, false)
 		if p.epoch != epoch || len(p.rows) != 1 {
 			t.Errorf("epoch %d is passed, want %d; %d rows", p.epoch, epoch, len(p.rows))
 		}

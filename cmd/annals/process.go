@@ -173,7 +173,7 @@ func both(err *error, stop func() error) {
 
 // besideBuffers is what an archiver needs beside its buffers and their
 // garbage: fetches under way, encoders, blocks for the index.
-const besideBuffers = 256 << 20
+const besideBuffers = 224 << 20
 
 // limitMemory tells the garbage collector what an archiver with such buffers,
 // and what else is in the process, may take, so that garbage does not double
