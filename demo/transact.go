@@ -328,7 +328,7 @@ func (t *transactor) abortOnce(ctx context.Context, session *kgo.GroupTransactSe
 	if err = errors.Join(failed, err); err != nil {
 		return fmt.Errorf("abort transaction: %w", err)
 	}
-	t.log.Warn("transaction aborted, doing it again", "records", len(out))
+	t.log.Info("transaction aborted on purpose, doing it again", "records", len(out))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,20 +19,26 @@ import (
 // asking are the flags of every command that asks a running Annals.
 type asking struct {
 	Server  string `placeholder:"URL" help:"Address of Annals; otherwise that of the annals up on the data folder, otherwise http://127.0.0.1:8080."`
-	DataDir string `placeholder:"DIR" default:"annals-data" help:"Data folder of the annals up to ask."`
+	DataDir string `placeholder:"DIR" help:"Data folder of the annals up to ask (annals-data)."`
 	JSON    bool   `help:"Print JSON."`
 }
 
-// dial finds the server and makes a client.
+// defaultDataDir is where annals up keeps its data unless told otherwise.
+const defaultDataDir = "annals-data"
+
+// dial finds the server and makes a client. A folder that was named must have
+// an annals up: what answers at the usual address may be another archive.
 func (a asking) dial() (*client.Client, error) {
 	server := a.Server
 	if server == "" {
 		server = "http://127.0.0.1:8080"
-		up, err := embedded.ReadUpFile(a.DataDir)
-		switch {
+		up, err := embedded.ReadUpFile(cmp.Or(a.DataDir, defaultDataDir))
+		switch away := errors.Is(err, embedded.ErrNotUp) || errors.Is(err, embedded.ErrStaleUpFile); {
 		case err == nil:
 			server = up.Web
-		case !errors.Is(err, embedded.ErrNotUp) && !errors.Is(err, embedded.ErrStaleUpFile):
+		case away && a.DataDir != "":
+			return nil, schema.WithHint(err, fmt.Sprintf("start it with annals up --data-dir %s, or say what to ask with --server", a.DataDir))
+		case !away:
 			return nil, err
 		}
 	}

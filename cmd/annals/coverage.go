@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -21,6 +22,9 @@ type coverageCommand struct {
 
 // Run implements kong's command.
 func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
+	if !c.Gaps && (c.Class != "" || c.Partition >= 0) {
+		return schema.Errorf(schema.Invalid, "--class and --partition choose among gaps: add --gaps")
+	}
 	server, err := c.dial()
 	if err != nil {
 		return err

@@ -18,6 +18,6 @@ func (c *versionCommand) Run(in *invocation) error {
 	if c.JSON {
 		return json.NewEncoder(in.out).Encode(build)
 	}
-	_, err := fmt.Fprintln(in.out, "annals "+build.String())
+	_, err := fmt.Fprintln(in.out, build)
 	return err
 }

@@ -94,6 +94,18 @@ func TestDoctorOfNothing(t *testing.T) {
 	}
 }
 
+// TestNoOtherArchiveIsAsked: a data folder that was named has an annals up, or
+// nobody is asked, whatever answers at the usual address.
+func TestNoOtherArchiveIsAsked(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	for _, command := range [][]string{{"search"}, {"seal"}, {"replay", "run", strings.Repeat("0", 64)}} {
+		said := programs.Annals(t, append(command, "--data-dir", none)...)
+		if said.Code == 0 || !strings.Contains(said.Err, none) || !strings.Contains(said.Err, "--server") {
+			t.Errorf("annals %v: code %d, %s", command, said.Code, said.Err)
+		}
+	}
+}
+
 // TestDoctorOfAnEmptyCluster has nothing to look at, and says so.
 func TestDoctorOfAnEmptyCluster(t *testing.T) {
 	needsClickHouse(t)
