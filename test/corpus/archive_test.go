@@ -1,6 +1,7 @@
 package corpus_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,13 @@ func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 				t.Errorf("%s, %s: archived otherwise: %s", f.family, f.cases[i].Name, how)
 			}
 		}
+		eventually(t, 10*time.Second, func() error { // the query engine looks once a second
+			got, err := r.engine.Record(t.Context(), policy.Everything(), requestOf(f.records[len(f.records)-1]))
+			if err == nil && !got.Hit.Sealed {
+				return fmt.Errorf("%s is sealed, and shown as fresh", f.family)
+			}
+			return err
+		})
 		var group errgroup.Group
 		group.SetLimit(parallel)
 		for i := range f.records {
