@@ -142,6 +142,7 @@ type Archiver struct {
 	partitions  map[kafka.TopicPartition]*partition
 	held        int64 // bytes of all buffers
 	askedBounds time.Time
+	heldBack    bool // a poll was held back since the last look for silence
 	troubles    map[cause]string
 	jobs        chan *job
 	rollups     sync.WaitGroup
@@ -311,6 +312,7 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 		a.metrics.held(full)
 		pause(ctx, 5*time.Millisecond)
 		a.mu.Lock()
+		a.heldBack = true
 		a.feedFresh(time.Now())
 		a.cutDue(time.Now())
 		a.askGuards(ctx, time.Now())

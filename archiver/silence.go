@@ -41,12 +41,19 @@ func (a *Archiver) listen(ctx context.Context) {
 }
 
 // silent gives the partitions that should bring something and have not since
-// the last look, each with the offset that it waits for.
+// the last look, each with the offset that it waits for. Where the loop was
+// held back meanwhile, silence is its own doing and says nothing.
 func (a *Archiver) silent() map[kafka.TopicPartition]int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	found := map[kafka.TopicPartition]int64{}
+	held := a.heldBack
+	a.heldBack = false
 	for key, p := range a.partitions {
+		if held {
+			p.quietAt, p.overdue = -1, time.Time{}
+			continue
+		}
 		waits := p.stopped == "" && !p.aside && !p.ask && p.skim == nil && p.guard == passed
 		if waits && p.quietAt == p.expected {
 			found[key] = p.expected
