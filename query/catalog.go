@@ -21,6 +21,21 @@ type catalog struct {
 	newest   map[string]schema.TopicID // of each name
 	names    map[schema.TopicID]string
 	parts    map[schema.TopicID]int32 // partitions seen
+	before   *catalog                 // an older one, for rates, itself without one; nil: none
+}
+
+// follow keeps what rates are counted from: the last catalog's own, or the last
+// one where that has grown old.
+func (c *catalog) follow(last *catalog) {
+	if last == nil {
+		return
+	}
+	c.before = last.before
+	if c.before == nil || c.at.Sub(c.before.at) > rateSpan {
+		alone := *last
+		alone.before = nil
+		c.before = &alone
+	}
 }
 
 type streamKey struct {
@@ -29,40 +44,66 @@ type streamKey struct {
 }
 
 // catalogAge is how old a catalog may be: what was sealed since is shown as
-// fresh for that long.
+// fresh for that long. From half of it on a new one is read while the old one
+// still answers: waiting for it would be a third of a look-up's time.
 const catalogAge = time.Second
 
 // catalogs keeps the newest catalog. One caller at a time asks for a new one;
-// the others wait for it.
+// those who cannot do with the old one wait for it.
 type catalogs struct {
-	mu      sync.Mutex
+	asking  sync.Mutex // held while a catalog is read
+	mu      sync.Mutex // of what follows
 	current *catalog
-	before  *catalog // an older one, for rates
 }
 
 // catalog gives one that is at most catalogAge old.
 func (e *Engine) catalog(ctx context.Context) (*catalog, error) {
-	return e.catalogSince(ctx, time.Now().Add(-catalogAge))
+	now := time.Now()
+	current := e.catalogs.latest()
+	if current == nil || now.Sub(current.at) > catalogAge {
+		return e.catalogSince(ctx, now.Add(-catalogAge))
+	}
+	if now.Sub(current.at) > catalogAge/2 && e.catalogs.asking.TryLock() {
+		go func() {
+			defer e.catalogs.asking.Unlock()
+			// Without the asker's time limit: it is for those who come next. If it
+			// fails they ask again, and are told.
+			_, _ = e.readCatalog(context.WithoutCancel(ctx))
+		}()
+	}
+	return current, nil
 }
 
 // catalogSince is a catalog that is not older than a time: a record that was
 // indexed a moment ago may be of a partition that the last one does not know.
 func (e *Engine) catalogSince(ctx context.Context, oldest time.Time) (*catalog, error) {
 	c := &e.catalogs
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if current := c.latest(); current != nil && !current.at.Before(oldest) {
+		return current, nil
+	}
+	return e.readCatalog(ctx)
+}
+
+func (c *catalogs) latest() *catalog {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.current
+}
+
+// readCatalog makes the next catalog; the caller holds asking.
+func (e *Engine) readCatalog(ctx context.Context) (*catalog, error) {
 	now := time.Now()
-	if c.current != nil && !c.current.at.Before(oldest) {
-		return c.current, nil
-	}
 	branches, err := e.options.Index.Branches(ctx)
 	if err != nil {
 		return nil, err
 	}
 	next := newCatalog(now, branches)
-	if c.before == nil || now.Sub(c.before.at) > rateSpan {
-		c.before = c.current
-	}
+	c := &e.catalogs
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next.follow(c.current)
 	c.current = next
 	return next, nil
 }

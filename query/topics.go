@@ -42,7 +42,7 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) (*answer.Topi
 		}
 		addBranch(t, b)
 	}
-	e.addRates(c, byID)
+	c.addRates(byID)
 	e.addKafka(ctx, who, c, byID, names)
 	all := &answer.Topics{}
 	for _, t := range byID {
@@ -107,10 +107,8 @@ func addBranch(t *answer.Topic, b *index.Branch) {
 }
 
 // addRates compares the catalog with an earlier one.
-func (e *Engine) addRates(c *catalog, byID map[schema.TopicID]*answer.Topic) {
-	e.catalogs.mu.Lock()
-	before := e.catalogs.before
-	e.catalogs.mu.Unlock()
+func (c *catalog) addRates( byID map[schema.TopicID]*answer.Topic) {
+	before := c.before
 	if before == nil {
 		return
 	}

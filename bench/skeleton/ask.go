@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,12 +40,16 @@ func (b *bench) traces(ctx context.Context, s *stack) error {
 		if i%2 == 1 {
 			times, query = &diffs, "?diffs=true"
 		}
-		var trace answer
 		began := time.Now()
-		if err := api(ctx, s.up.Web, http.MethodGet, "/traces/"+url.PathEscape(row[0])+query, &trace); err != nil {
+		body, _, err := call(ctx, http.MethodGet, s.up.Web+"/api/v1/traces/"+url.PathEscape(row[0])+query, nil, nil)
+		if err != nil {
 			return err
 		}
-		times.add(float64(time.Since(began).Microseconds()) / 1000)
+		times.add(float64(time.Since(began).Microseconds()) / 1000) // to the answer's last byte
+		var trace answer
+		if err := json.Unmarshal(body, &trace); err != nil {
+			return fmt.Errorf("decode trace %s: %w", row[0], err)
+		}
 		hops.add(float64(len(trace.Hops)))
 		outside.add(float64(trace.Outside))
 		if n := len(trace.Hops); n < leastHops || n > mostHops || i%2 == 1 && trace.compared() == 0 {
