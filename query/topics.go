@@ -107,7 +107,7 @@ func addBranch(t *answer.Topic, b *index.Branch) {
 }
 
 // addRates compares the catalog with an earlier one.
-func (c *catalog) addRates( byID map[schema.TopicID]*answer.Topic) {
+func (c *catalog) addRates(byID map[schema.TopicID]*answer.Topic) {
 	before := c.before
 	if before == nil {
 		return
