@@ -112,13 +112,17 @@ type Options struct {
 	// that it was deposed. 30 s if zero.
 	StaleLeader time.Duration
 	// Silence is how long a partition may bring nothing until its log is asked
-	// for its end; twice as long, with records there, is trouble. 30 s if zero.
+	// for its end; twice as long, with records there, is trouble. So old may also
+	// be what the metrics know of a log that is not read. 30 s if zero.
 	Silence    time.Duration
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
 	Writer     string // names this process in commits
 	Build      string
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Series is how many topic-partitions have metrics of their own; beyond
+	// that, those of a topic are taken together. DefaultSeries if zero.
+	Series int
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -149,7 +153,8 @@ type Archiver struct {
 	guards      sync.WaitGroup
 	asking      int // guards that run
 	left        map[streamKey]leftover
-	backlog     []*job // cuts that no sealer has taken yet
+	past        map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
+	backlog     []*job           // cuts that no sealer has taken yet
 }
 
 // sealers is how many segments are encoded and stored at once.
@@ -180,6 +185,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
 		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
+		past: map[string]tally{},
 		jobs: make(chan *job),
 	}
 	a.changed = sync.NewCond(&a.mu)
@@ -344,7 +350,7 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		rest := b.Records[n:]
 		b.Records = b.Records[:n]
 		a.held += p.take(b, now)
-		a.metrics.took(b)
+		p.tally.took(b, a.metrics.took(b))
 		if len(rest) > 0 {
 			a.doubt(p, fmt.Sprintf("a record of leader epoch %d comes behind one of %d", rest[0].LeaderEpoch, p.lastEpoch()))
 			return

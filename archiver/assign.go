@@ -48,6 +48,7 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 		if old := a.partitions[key]; old != nil {
 			a.held -= old.bytes
 			a.leave(old)
+			opened[i].tally = old.tally
 		}
 		a.takeUp(opened[i])
 		// It may have been given up, or doubted, when it was ours before.
@@ -119,6 +120,7 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	}
 	p := newPartition(stream, head)
 	p.compacted, p.config, p.begun = topic.compacted, topic.config, begun
+	p.retention = topic.retention
 	p.epoch = a.topics.epochOf(key)
 	if head.Commit.Kind != schema.KindGenesis {
 		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()
@@ -222,6 +224,7 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 			a.clear(causeOfSealing(p))
 			a.clear(causeOfReading(key))
 			a.clear(causeOfGuard(key))
+			a.bury(p)
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)
 		}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,13 +43,35 @@ func (t *topics) record(ctx context.Context, name string, known *topic, entries 
 	if err != nil && !errors.Is(err, objstore.ErrExists) {
 		return err
 	}
-	known.config, known.configKnown = &digest, true
+	known.config, known.configKnown, known.retention = &digest, true, retentionOf(entries)
 	for _, entry := range entries {
 		if entry.Key == "cleanup.policy" {
 			known.compacted = known.compacted || strings.Contains(entry.Value, "compact")
 		}
 	}
 	return nil
+}
+
+// retentionOf reads after which age and size Kafka deletes records.
+func retentionOf(entries []kafka.ConfigEntry) retention {
+	r := retention{known: true}
+	deletes := true // the default
+	for _, entry := range entries {
+		n, err := strconv.ParseInt(entry.Value, 10, 64)
+		switch {
+		case entry.Key == "cleanup.policy":
+			deletes = strings.Contains(entry.Value, "delete")
+		case err != nil || n <= 0: // -1: no limit
+		case entry.Key == "retention.ms":
+			r.age = time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+		case entry.Key == "retention.bytes":
+			r.bytes = n
+		}
+	}
+	if !deletes {
+		r.age, r.bytes = 0, 0
+	}
+	return r
 }
 
 // lookAtConfigs finds out which configurations have changed. What fails is
@@ -105,6 +129,7 @@ func (t *topics) tell(name string, changed topic) {
 	for key, p := range t.a.partitions {
 		if key.Topic == name && p.stream.TopicID == changed.id {
 			p.config, p.compacted = changed.config, p.compacted || changed.compacted
+			p.retention = changed.retention
 		}
 	}
 }

@@ -78,7 +78,8 @@ type job struct {
 	base   int64
 	epoch  int32 // the leader epoch that the guard had passed
 	// decidedBy is the marker behind the cut that decided rows of it, or below.
-	decidedBy *schema.Decider
+	decidedBy      *schema.Decider
+	contractErrors int64 // rows with errors of extraction; counted by encode
 }
 
 // rowsEnd is the offset behind the last row.

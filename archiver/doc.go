@@ -34,7 +34,9 @@
 //	claim.go      the job that names what a compaction will put
 //	collect.go    objects that nothing needs any more
 //	health.go     what stands in the way now
-//	metrics.go    what is measured
+//	metrics.go    what is measured of the process
+//	series.go     … and of each partition, within a bound
+//	lag.go        how far behind a partition is, in time and beside Kafka's retention
 //
 // # Concurrency
 //

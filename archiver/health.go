@@ -100,14 +100,27 @@ func (a *Archiver) giveUp(p *partition, by dependency, err error) {
 		"offset", p.head.Next, "err", err)
 }
 
-// openFor is how long the oldest undecided record of any partition has waited
-// for the end of its transaction.
-func (a *Archiver) openFor() float64 {
-	var longest time.Duration
+// inTheWay counts what Health tells, by dependency.
+func (a *Archiver) inTheWay() map[dependency]int {
+	found := map[dependency]int{onKafka: 0, onStore: 0, onIndex: 0}
+	a.mu.Lock()
+	for c := range a.troubles {
+		found[c.from]++
+	}
 	for _, p := range a.partitions {
-		if !p.blockedSince.IsZero() {
-			longest = max(longest, time.Since(p.blockedSince))
+		if p.stopped != "" {
+			found[p.stoppedBy]++
+		}
+		if p.aside {
+			found[onKafka]++
 		}
 	}
-	return longest.Seconds()
+	a.mu.Unlock()
+	if a.feed.trouble() != nil {
+		found[onIndex]++
+	}
+	if a.catchup.damage() != nil {
+		found[onStore]++
+	}
+	return found
 }

@@ -29,7 +29,7 @@ func looping(next int64) (*Archiver, *partition) {
 	p := opened(next)
 	a := &Archiver{
 		cutAt: DefaultCut, log: log, options: Options{Memory: 1 << 20},
-		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
+		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[streamKey]leftover{}, past: map[string]tally{},
 	}
 	a.changed = sync.NewCond(&a.mu)
 	a.metrics = newMetrics(a, prometheus.NewRegistry())
@@ -118,8 +118,8 @@ func TestSetAsideIsSaid(t *testing.T) {
 	a.arrive(schema.Undecided, 1, 8)
 	p.blockedSince = time.Now().Add(-time.Hour)
 	a.setAside()
-	if a.openFor() < 3599 {
-		t.Errorf("the transaction is open for %.0f s, the metric says", a.openFor())
+	if open := a.readings()[0].openFor; open < 3599*time.Second {
+		t.Errorf("the transaction is open for %s, the metric says", open)
 	}
 	if said := a.Health()["kafka"]; !strings.Contains(said, "open transaction") {
 		t.Errorf("Health says %q", said)

@@ -8,8 +8,8 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 )
 
-// metrics are the archiver's collectors. Topics are no label here: a cluster
-// may have more of them than a time series database likes.
+// metrics are the archiver's collectors of the process as a whole; those of
+// its partitions are in series.
 type metrics struct {
 	records     prometheus.Counter
 	bytes       prometheus.Counter
@@ -80,9 +80,11 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
 			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
 			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
-			a.gauge("annals_archiver_lag_records", "Offsets between the high watermarks and what was taken in.", a.lag),
-			a.gauge("annals_archiver_open_transaction_seconds", "How long the oldest undecided record has waited for the end of its transaction.", a.openFor),
+			a.gauge("annals_archiver_stopped_partitions", "Partitions that are not archived any further until they are assigned again.", a.stopped),
+			a.gauge("annals_archiver_waiting_partitions", "Partitions that are set aside until an open transaction ends.", a.waiting),
+			a.gauge("annals_archiver_unread_records", "Offsets between the high watermarks and what was taken in.", a.unread),
 			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
+			newSeries(a, a.options.Series),
 		)
 	}
 	return m
@@ -97,12 +99,20 @@ func (a *Archiver) gauge(name, help string, value func() float64) prometheus.Col
 	})
 }
 
-func (a *Archiver) lag() float64 {
+func (a *Archiver) unread() float64 {
 	var n int64
 	for _, p := range a.partitions {
-		n += max(p.highWatermark-p.expected, 0)
+		n += max(p.marks.end()-p.expected, 0)
 	}
 	return float64(n)
+}
+
+func (a *Archiver) stopped() float64 {
+	return a.count(func(p *partition) bool { return p.stopped != "" })
+}
+
+func (a *Archiver) waiting() float64 {
+	return a.count(func(p *partition) bool { return p.aside })
 }
 
 func (a *Archiver) doubted() float64 {
@@ -131,13 +141,14 @@ func (a *Archiver) unsealed() float64 {
 	return float64(n)
 }
 
-func (m *metrics) took(b *kafka.Batch) {
+func (m *metrics) took(b *kafka.Batch) (bytes int64) {
 	m.records.Add(float64(len(b.Records)))
 	var n int64
 	for i := range b.Records {
 		n += b.Records[i].Bytes()
 	}
 	m.bytes.Add(float64(n))
+	return n
 }
 
 func (m *metrics) sealed(reason string, took time.Duration) {

@@ -73,13 +73,25 @@ type partition struct {
 
 	blocked      int64     // the first undecided offset
 	blockedSince time.Time // zero: nothing is undecided
+
+	watched
+}
+
+// watched is what the metrics are made of besides; discard keeps it.
+type watched struct {
+	marks     marks
+	retention retention
+	tally     *tally
 }
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {
 	p := &partition{
 		stream: stream, head: head, expected: head.Next, open: map[int64][]int64{},
 		highWatermark: -1, lastStable: -1, logStart: -1, quietAt: -1,
-		archivedEpoch: epochUnknown, doubts: doubts{epoch: -1, atLeast: -1},
+		archivedEpoch: epochUnknown, doubts: doubts{epoch: -1, atLeast: -1}, watched: watched{tally: new(tally)},
+	}
+	if hwm := head.Commit.HighWatermark; hwm != nil {
+		p.marks.note(*hwm, clockOf(head.Commit))
 	}
 	if head.Commit.Kind == schema.KindGenesis {
 		p.archivedEpoch = nothingHeld
@@ -97,6 +109,7 @@ func (p *partition) branch() int32 { return p.head.Commit.Branch }
 // bytes it now holds more.
 func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 	p.highWatermark, p.lastStable, p.logStart = b.HighWatermark, b.LastStableOffset, b.LogStart
+	p.marks.note(b.HighWatermark, now)
 	before := p.bytes
 	p.rows = slices.Grow(p.rows, len(b.Records))
 	for i := range b.Records {
@@ -248,7 +261,7 @@ func (p *partition) discard(head ledger.Head) int64 {
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
-	fresh.doubts, fresh.sealTo = p.doubts, p.sealTo
+	fresh.doubts, fresh.sealTo, fresh.watched = p.doubts, p.sealTo, p.watched
 	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held
@@ -274,5 +287,6 @@ func (p *partition) release(n int, head ledger.Head) int64 {
 	}
 	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.Offset < head.Next })
 	p.head, p.sealing, p.since = head, false, p.cutAt
+	p.marks.forget(head.Next)
 	return freed
 }

@@ -179,6 +179,7 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 		}
 		a.mu.Lock()
 		if passing && ctx.Err() == nil {
+			j.p.tally.retries++
 			a.trouble(what, err)
 		} else {
 			a.clear(what)
@@ -224,6 +225,9 @@ func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.S
 	for i := range j.rows {
 		e.extraction.Reset()
 		a.rules.Extract(&j.rows[i], &e.extraction)
+		if len(e.extraction.Errors) > 0 {
+			j.contractErrors++
+		}
 		summary.Add(&j.rows[i], &e.extraction)
 		if err := e.writer.Append(&j.rows[i], &e.extraction); err != nil {
 			return fail(err)
@@ -242,12 +246,14 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	defer a.mu.Unlock()
 	defer a.changed.Broadcast()
 	p := j.p
+	ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
 	if err == nil {
 		a.metrics.sealed(j.reason, took)
+		a.sealedJob(j, row.Bytes, ours)
 		a.feed.sealed(row, j.rowsEnd())
 		a.rollup(p.stream, head)
 	}
-	if a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] != p {
+	if !ours {
 		return
 	}
 	var lost *ledger.LostError

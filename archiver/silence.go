@@ -19,24 +19,55 @@ func (a *Archiver) listen(ctx context.Context) {
 			return
 		}
 		asked := a.silent()
-		if len(asked) == 0 {
-			continue
-		}
-		topics := map[string]bool{}
+		topics := a.unheard(time.Now().Add(-a.options.Silence))
 		for key := range asked {
 			topics[key.Topic] = true
+		}
+		if len(topics) == 0 {
+			continue
 		}
 		var names []string
 		for name := range topics {
 			names = append(names, name)
 		}
 		bounded, cancel := context.WithTimeout(ctx, a.options.Silence)
+		sent := time.Now()
 		bounds, err := a.admin.Offsets(bounded, names...)
 		cancel()
 		if err != nil {
 			continue // the poll and the listing say that Kafka is away
 		}
+		a.measure(bounds, sent)
 		a.hear(asked, bounds)
+	}
+}
+
+// unheard gives the topics of partitions of whose log's end nothing was heard
+// since: nothing comes of them, or they are not read. How far behind they are
+// is measured all the same.
+func (a *Archiver) unheard(since time.Time) map[string]bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	topics := map[string]bool{}
+	for key, p := range a.partitions {
+		if n := len(p.marks); n == 0 || p.marks[n-1].last < since.UnixNano() {
+			topics[key.Topic] = true
+		}
+	}
+	return topics
+}
+
+// measure notes where the logs end, by answers to requests that were sent then;
+// what was heard of a log since is newer.
+func (a *Archiver) measure(bounds map[string]map[int32]kafka.Offsets, sent time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for key, p := range a.partitions {
+		n := len(p.marks)
+		if b, ok := bounds[key.Topic][key.Partition]; ok && b.Err == nil && (n == 0 || p.marks[n-1].last < sent.UnixNano()) {
+			p.marks.note(b.HighWatermark, now)
+		}
 	}
 }
 

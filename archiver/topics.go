@@ -20,6 +20,7 @@ type topic struct {
 	compacted   bool
 	config      *schema.Digest
 	configKnown bool
+	retention   retention
 	// latestBelow: its partitions below this one begin, without a chain, at
 	// the high watermark. Partitions added later begin at log start.
 	latestBelow int32

@@ -169,7 +169,7 @@ const (
 // the machine for itself.
 func (a *Archiver) behind() bool {
 	a.mu.Lock()
-	tight := float64(a.held) > upkeepBudget*float64(a.options.Memory) || a.lag() > upkeepLag
+	tight := float64(a.held) > upkeepBudget*float64(a.options.Memory) || a.unread() > upkeepLag
 	a.mu.Unlock()
 	return tight || a.feed.behind() || !a.catchup.idle()
 }
