@@ -53,6 +53,7 @@ type Kafka struct {
 	clusterID string
 	opts      KafkaOptions
 	log       *kafkaLog
+	journal   *commitJournal // nil without a data directory
 
 	closeOnce sync.Once
 	closeErr  error
@@ -63,7 +64,8 @@ type Kafka struct {
 // production. With a data directory every produced batch is synced to disk
 // before it is acknowledged, and topic IDs, the cluster ID, groups and
 // transactions are found again by the next start. After an unclean stop the
-// transactions it left open are ended in the log first.
+// transactions it left open are ended first: a commit that was under way is
+// carried out whole, its consumer offsets too, and the others are aborted.
 //
 // Errors: [ErrPortInUse], [ErrNotLoopback], or what the data directory says.
 func StartKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
@@ -90,9 +92,9 @@ func startKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 	}
 	cluster, err := b.start(ln)
 	if err != nil {
-		return nil, errors.Join(err, ignoreClosed(ln.Close()))
+		return nil, errors.Join(err, ignoreClosed(ln.Close()), b.journal.close())
 	}
-	k := &Kafka{cluster: cluster, addr: ln.Addr().String(), opts: opts, log: b.log}
+	k := &Kafka{cluster: cluster, addr: ln.Addr().String(), opts: opts, log: b.log, journal: b.journal}
 	if k.clusterID, err = b.probe(ctx, k.addr); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
@@ -101,11 +103,14 @@ func startKafka(ctx context.Context, opts KafkaOptions) (*Kafka, error) {
 
 // brokerStart is what it takes to start a broker on a data directory.
 type brokerStart struct {
-	opts KafkaOptions
-	log  *kafkaLog
+	opts    KafkaOptions
+	log     *kafkaLog
+	journal *commitJournal // of the broker that is to serve
 }
 
 func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
+	watched := make(chan struct{}) // no request is handled before
+	defer close(watched)
 	kopts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.DefaultNumPartitions(1),
@@ -114,12 +119,27 @@ func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
 		// A directory that exists brings its own ID and overrides this one.
 		kfake.ClusterID(newClusterID()),
 		kfake.WithLogger(b.log),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return guardKafka(ln), nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return heldListener{guardKafka(ln), watched}, nil }),
 	}
 	if b.opts.DataDir != "" {
 		kopts = append(kopts, kfake.DataDir(b.opts.DataDir), kfake.SyncWrites())
 	}
-	return kfake.NewCluster(kopts...)
+	cluster, err := kfake.NewCluster(kopts...)
+	if err == nil && b.journal != nil {
+		b.journal.watch(cluster)
+	}
+	return cluster, err
+}
+
+// heldListener accepts nobody before until is closed.
+type heldListener struct {
+	net.Listener
+	until <-chan struct{}
+}
+
+func (l heldListener) Accept() (net.Conn, error) {
+	<-l.until
+	return l.Listener.Accept()
 }
 
 // prepareDir makes the directory fit to be opened.
@@ -141,7 +161,8 @@ func (b *brokerStart) prepareDir(ctx context.Context) error {
 	if err := replaceFile(filepath.Join(dir, runningFile), nil); err != nil {
 		return fmt.Errorf("note that a broker runs: %w", err)
 	}
-	return nil
+	b.journal, err = openCommitJournal(dir, b.log)
+	return err
 }
 
 // probe logs in as a client would and returns the cluster's ID.
@@ -165,11 +186,12 @@ func (b *brokerStart) probe(ctx context.Context, addr string) (string, error) {
 	return *resp.ClusterID, nil
 }
 
-func (b *brokerStart) client(addr string) (*kgo.Client, error) {
-	return kgo.NewClient(
+func (b *brokerStart) client(addr string, opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append(
+		opts,
 		kgo.SeedBrokers(addr),
 		kgo.SASL(scram.Auth{User: b.opts.User, Pass: b.opts.Password}.AsSha256Mechanism()),
-	)
+	)...)
 }
 
 // Addr is the broker's address, host:port. It is the bootstrap address too.
@@ -194,7 +216,7 @@ func (k *Kafka) Close() error {
 	k.closeOnce.Do(func() {
 		k.log.collect()
 		k.cluster.Close()
-		err := k.log.collected()
+		err := errors.Join(k.log.collected(), k.journal.close())
 		if err == nil && k.opts.DataDir != "" { // else the next start must look
 			err = os.Remove(filepath.Join(k.opts.DataDir, runningFile))
 		}

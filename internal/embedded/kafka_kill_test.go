@@ -17,12 +17,16 @@ import (
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
-func childKafkaClient(t testing.TB, addr string, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{
+func childKafkaOpts(addr string) []kgo.Opt {
+	return []kgo.Opt{
 		kgo.SeedBrokers(addr),
 		kgo.SASL(scram.Auth{User: "annals", Pass: "secret"}.AsSha256Mechanism()),
-	}, opts...)...)
+	}
+}
+
+func childKafkaClient(t testing.TB, addr string, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(childKafkaOpts(addr), opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

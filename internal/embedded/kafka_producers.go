@@ -13,12 +13,14 @@ import (
 	"path/filepath"
 )
 
-// pidEntry is an entry of kfake's log of producers.
+// producersFile is kfake's log of producers.
+const producersFile = "pids.log"
+
+// pidEntry is an entry of it: a producer was given its epoch, or ended a
+// transaction.
 type pidEntry struct {
-	Type   string `json:"type"` // init, endtx, timeout
-	PID    int64  `json:"pid"`
-	Epoch  int16  `json:"epoch"`
-	Commit *bool  `json:"commit"`
+	PID   int64 `json:"pid"`
+	Epoch int16 `json:"epoch"`
 }
 
 // Framing of the log's entries, little-endian: the length of what follows the
@@ -29,12 +31,21 @@ const (
 	maxPIDEntry     = 1 << 20
 )
 
-// firstTransactions returns the producers, with their epochs, that have ended
-// no transaction at that epoch as far as kfake's log of producers tells. Only
-// for these does a commit marker belong to the transaction that is open:
-// clients older than KIP-890 keep their epoch from one transaction to the next.
-func firstTransactions(dir string) (first map[producerEpoch]bool, err error) {
-	f, err := os.Open(filepath.Join(dir, "pids.log"))
+// producersSize is the log's size in bytes; 0 if there is none.
+func producersSize(dir string) (int64, error) {
+	fi, err := os.Stat(filepath.Join(dir, producersFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return fi.Size(), nil
+}
+
+// producerEpochs returns the last epoch of every producer.
+func producerEpochs(dir string) (epochs map[int64]int16, err error) {
+	f, err := os.Open(filepath.Join(dir, producersFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -42,18 +53,17 @@ func firstTransactions(dir string) (first map[producerEpoch]bool, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	first = map[producerEpoch]bool{}
+	epochs = map[int64]int16{}
 	r := bufio.NewReader(f)
 	for {
 		e, err := readPIDEntry(r)
 		if errors.Is(err, io.EOF) {
-			return first, nil
+			return epochs, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		// A summary of what was before has a verdict in it, and an init does not.
-		first[producerEpoch{e.PID, e.Epoch}] = e.Type == "init" && e.Commit == nil
+		epochs[e.PID] = e.Epoch
 	}
 }
 

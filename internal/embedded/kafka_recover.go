@@ -13,7 +13,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // runningFile stands in the data directory while a broker has it open. Found
@@ -24,15 +26,11 @@ const runningFile = "running"
 // recoverTransactions ends what an unclean stop left open. kfake itself treats
 // such transactions as aborted, but only in memory and without markers in the
 // log: the producer's next commit marker would commit them for whoever reads
-// the log by its markers, and a commit whose markers were half written would
-// stay half. So each gets its marker before anybody can connect: commit if
-// another partition has it already, else abort.
-//
-// Not mended: a half written commit of a client older than KIP-890, if it was
-// not the producer's first since it began: its marker cannot be told from an
-// earlier one, and the rest is aborted. And consumer offsets that were part of a transaction whose commit
-// was under way. kfake holds them in memory until the markers are written, so
-// a consumer may read again what its committed output has already.
+// the log by its markers; and a commit that was under way would stay half, in
+// some partitions and without its consumer offsets, so that a consumer would
+// read again what its committed output has already. So a commit that was
+// prepared is carried out, and all others get abort markers, before anybody
+// can connect.
 func (b *brokerStart) recoverTransactions(ctx context.Context) error {
 	dir := b.opts.DataDir
 	note, err := os.ReadFile(filepath.Join(dir, runningFile))
@@ -45,14 +43,18 @@ func (b *brokerStart) recoverTransactions(ctx context.Context) error {
 	if err := forgetSummaries(dir, strings.Fields(string(note))); err != nil {
 		return err
 	}
-	open, err := scanTransactions(dir)
+	prepared, err := readPrepared(dir)
+	if err != nil {
+		return err
+	}
+	open, err := scanTransactions(dir, prepared)
 	if err != nil {
 		return fmt.Errorf("scan for open transactions: %w", err)
 	}
-	if len(open) == 0 {
+	if len(open) == 0 && prepared == nil {
 		return nil
 	}
-	b.log.logger.Warn("the last stop was unclean: ending the transactions it left open", "partitions_with_open_transactions", len(open))
+	b.log.logger.Warn("the last stop was unclean: ending the transactions it left open", "partitions_with_open_transactions", len(open), "commit_under_way", prepared != nil)
 	decided := decidedPartitions(open)
 	// Written down first: what follows may be cut short too.
 	if err := replaceFile(filepath.Join(dir, runningFile), []byte(strings.Join(decided, "\n"))); err != nil {
@@ -66,19 +68,34 @@ func (b *brokerStart) recoverTransactions(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, ignoreClosed(ln.Close()))
 	}
-	writeErr := b.writeMarkers(ctx, ln.Addr().String(), open)
-	if err := errors.Join(writeErr, b.stop(cluster)); err != nil {
+	// Until the cluster stops, its log of producers does not grow, and the
+	// commit counts as not carried out.
+	endErr := b.endTransactions(ctx, ln.Addr().String(), open, prepared)
+	if err := errors.Join(endErr, b.stop(cluster)); err != nil {
 		return fmt.Errorf("end open transactions: %w", err)
 	}
 	return forgetSummaries(dir, decided)
 }
 
-func (b *brokerStart) writeMarkers(ctx context.Context, addr string, open []openTransaction) error {
-	client, err := b.client(addr)
+func (b *brokerStart) endTransactions(ctx context.Context, addr string, open []openTransaction, prepared *preparedCommit) error {
+	client, err := b.client(addr, kgo.MaxVersions(kversion.V4_0_0())) // offsets by the names of topics
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	if err := writeMarkers(ctx, client, open); err != nil {
+		return err
+	}
+	if prepared == nil {
+		return nil
+	}
+	return commitOffsets(ctx, client, prepared.Offsets)
+}
+
+func writeMarkers(ctx context.Context, client *kgo.Client, open []openTransaction) error {
+	if len(open) == 0 {
+		return nil
+	}
 	req := kmsg.NewPtrWriteTxnMarkersRequest()
 	for _, tx := range open {
 		topic := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
@@ -100,6 +117,34 @@ func (b *brokerStart) writeMarkers(ctx context.Context, addr string, open []open
 			for _, p := range t.Partitions {
 				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 					return fmt.Errorf("%s/%d producer %d: %w", t.Topic, p.Partition, m.ProducerID, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// commitOffsets commits offsets for groups that have no members yet, each by
+// itself and in order: a later one of the same partition counts.
+func commitOffsets(ctx context.Context, client *kgo.Client, offsets []preparedOffset) error {
+	for _, o := range offsets {
+		partition := kmsg.NewOffsetCommitRequestTopicPartition()
+		partition.Partition, partition.Offset, partition.LeaderEpoch, partition.Metadata = o.Partition, o.Offset, o.LeaderEpoch, o.Metadata
+		topic := kmsg.NewOffsetCommitRequestTopic()
+		topic.Topic = o.Topic
+		topic.Partitions = append(topic.Partitions, partition)
+		req := kmsg.NewPtrOffsetCommitRequest()
+		req.Group, req.Generation = o.Group, -1
+		req.Topics = append(req.Topics, topic)
+		resp, err := req.RequestWith(ctx, client)
+		if err != nil {
+			return err
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				// kfake has refused the offset of a topic that is not there.
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+					return fmt.Errorf("offset of group %s in %s/%d: %w", o.Group, o.Topic, o.Partition, err)
 				}
 			}
 		}

@@ -25,22 +25,14 @@ type openTransaction struct {
 	partition int32
 	producer  int64
 	epoch     int16
-	// committed: its commit marker stands in another partition, so it was
-	// decided and the stop came between its markers.
-	committed bool
-}
-
-// producerEpoch names one transaction of a producer of KIP-890, whose epoch
-// rises with each, and all of them of an older one.
-type producerEpoch struct {
-	id    int64
-	epoch int16
+	committed bool // its commit was prepared, and the stop came before this marker
 }
 
 // scanTransactions reads kfake's data directory, which no broker has open, and
-// returns the transactions without an end. The segments in it are Kafka's
+// returns the transactions without an end; prepared is the one that is to be
+// committed, if any. The segments in it are Kafka's
 // record batches one after the other.
-func scanTransactions(dir string) ([]openTransaction, error) {
+func scanTransactions(dir string, prepared *preparedCommit) ([]openTransaction, error) {
 	partitions, err := os.ReadDir(filepath.Join(dir, "partitions"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -49,27 +41,19 @@ func scanTransactions(dir string) ([]openTransaction, error) {
 		return nil, err
 	}
 	var open []openTransaction
-	commits := map[producerEpoch]bool{}
 	for _, p := range partitions {
 		topic, partition, err := parsePartitionDir(p.Name())
 		if err != nil {
 			return nil, err
 		}
-		log := partitionScan{open: map[int64]int16{}, commits: commits}
+		log := partitionScan{open: map[int64]int16{}}
 		if err := log.scan(filepath.Join(dir, "partitions", p.Name())); err != nil {
 			return nil, err
 		}
 		for producer, epoch := range log.open {
-			open = append(open, openTransaction{topic: topic, partition: partition, producer: producer, epoch: epoch})
+			committed := prepared != nil && prepared.Producer == producer && prepared.Epoch == epoch
+			open = append(open, openTransaction{topic, partition, producer, epoch, committed})
 		}
-	}
-	first, err := firstTransactions(dir)
-	if err != nil {
-		return nil, err
-	}
-	for i := range open {
-		tx := producerEpoch{open[i].producer, open[i].epoch}
-		open[i].committed = commits[tx] && first[tx]
 	}
 	return open, nil
 }
@@ -94,8 +78,7 @@ func parsePartitionDir(name string) (string, int32, error) {
 
 // partitionScan follows one partition's transactions.
 type partitionScan struct {
-	open    map[int64]int16 // producer → epoch
-	commits map[producerEpoch]bool
+	open map[int64]int16 // producer → epoch
 }
 
 func (s *partitionScan) scan(dir string) error {
@@ -191,21 +174,8 @@ const (
 func (s *partitionScan) add(b kmsg.RecordBatch) {
 	switch {
 	case b.Attributes&attrControl != 0:
-		if isCommitMarker(b.Records) {
-			s.commits[producerEpoch{b.ProducerID, b.ProducerEpoch}] = true
-		}
 		delete(s.open, b.ProducerID)
 	case b.Attributes&attrTransactional != 0:
 		s.open[b.ProducerID] = b.ProducerEpoch
 	}
-}
-
-// isCommitMarker reads a control record's key: version, then type, 1 for
-// commit. What cannot be read is an abort, to kfake too.
-func isCommitMarker(records []byte) bool {
-	var r kmsg.Record
-	if err := r.ReadFrom(records); err != nil || len(r.Key) < 4 {
-		return false
-	}
-	return binary.BigEndian.Uint16(r.Key[2:]) == 1
 }

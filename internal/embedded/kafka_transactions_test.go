@@ -7,28 +7,21 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
+// clients speak the protocol of transactions of today and the one before
+// KIP-890, in which a producer keeps its epoch from one to the next.
+var clients = map[string][]kgo.Opt{"today": nil, "before KIP-890": {kgo.MaxVersions(kversion.V3_7_0())}}
+
 // TestKafkaEndsOpenTransactions kills the broker while a transaction is open in
-// two partitions, with or without a commit marker in one of them, as if the
-// kill had come between the two markers. Whatever reads the log by its markers
-// must come to the same verdict then and for ever, whatever follows.
+// two partitions. Whatever reads the log by its markers must come to the same
+// verdict then and for ever, whatever follows.
 func TestKafkaEndsOpenTransactions(t *testing.T) {
-	for name, c := range map[string]struct {
-		torn bool
-		opts []kgo.Opt
-	}{
-		"open":                 {torn: false},
-		"half committed":       {torn: true},
-		"open, before KIP-890": {opts: []kgo.Opt{kgo.MaxVersions(kversion.V3_7_0())}},
-	} {
+	for name, opts := range clients {
 		t.Run(name, func(t *testing.T) {
-			torn := c.torn
-			opts := append(c.opts, kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			opts := append(opts, kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 			dir := t.TempDir()
 			c := startChild(t, childJob{Engine: "kafka", Dir: dir, Listen: "127.0.0.1:0"})
 			client := childKafkaClient(t, c.addr, opts...)
@@ -38,16 +31,10 @@ func TestKafkaEndsOpenTransactions(t *testing.T) {
 			writeBoth(t, client, "before")
 			endCommitted(t, client)
 			writeBoth(t, client, "killed")
-			if torn {
-				writeCommitMarker(t, client, "left-open", 0)
-			}
 			c.kill()
 			client.Close()
 
 			want := []string{"before 0", "before 1", "after 0", "after 1"}
-			if torn {
-				want = append(want, "killed 0", "killed 1")
-			}
 			for round := range 3 { // the last two starts follow a kill and a clean stop
 				c := startChild(t, childJob{Engine: "kafka", Dir: dir, Listen: "127.0.0.1:0"})
 				client := childKafkaClient(t, c.addr, opts...)
@@ -90,29 +77,6 @@ func writeBoth(t *testing.T, client *kgo.Client, value string) {
 func endCommitted(t *testing.T, client *kgo.Client) {
 	t.Helper()
 	if err := client.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// writeCommitMarker does half of what the broker does when client commits.
-func writeCommitMarker(t *testing.T, client *kgo.Client, topic string, partition int32) {
-	t.Helper()
-	id, epoch, err := client.ProducerID(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	mt := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
-	mt.Topic, mt.Partitions = topic, []int32{partition}
-	m := kmsg.NewWriteTxnMarkersRequestMarker()
-	m.ProducerID, m.ProducerEpoch, m.Committed = id, epoch, true
-	m.Topics = append(m.Topics, mt)
-	req := kmsg.NewPtrWriteTxnMarkersRequest()
-	req.Markers = append(req.Markers, m)
-	resp, err := req.RequestWith(t.Context(), client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := kerr.ErrorForCode(resp.Markers[0].Topics[0].Partitions[0].ErrorCode); err != nil {
 		t.Fatal(err)
 	}
 }
