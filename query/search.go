@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/nearest"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -26,8 +28,9 @@ const (
 )
 
 // Search gives a page of records, newest first by record time; a limit of 0 is
-// DefaultPage. An unknown topic has no records. A filter so wide that the index
-// gives up is Exhausted.
+// DefaultPage. An unknown topic has no records, and the page names it. Stages
+// are shown as they are filtered by: both go by what was known of topics and
+// types at one moment. A filter so wide that the index gives up is Exhausted.
 func (e *Engine) Search(ctx context.Context, who policy.Principal, request answer.SearchRequest) (*answer.Page, error) {
 	if request.Limit == 0 {
 		request.Limit = DefaultPage
@@ -51,42 +54,108 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 	for _, topic := range request.Topics {
 		if at, ok := c.incarnation(who, topic, nil); ok {
 			filter.Topics = append(filter.Topics, at)
+			continue
 		}
+		page.Unknown = append(page.Unknown, c.unknown(who, topic))
 	}
+	unknown := unknownNote(page.Unknown)
 	if len(request.Topics) > 0 && len(filter.Topics) == 0 {
-		page.Note = "no topic of that name is archived"
+		page.Note = unknown
 		return page, nil
 	}
-	if filter.Stage != nil {
-		filter.Stage.Topics, filter.Stage.Types = e.stages.pairs(filter.Stage.Stage)
-		if filter.Stage.Stage == schema.StageDeadLetter {
-			filter.Stage.Whole = c.deadLetterTopics()
-		}
-	}
-	var hits []index.Hit
-	var more bool
-	if request.ID != "" {
-		hits, more, page.Note, err = e.searchID(ctx, c, who, request, filter)
-	} else {
-		hits, more, err = e.options.Index.Search(ctx, filter, c.scope(who), request.Limit)
-	}
+	found, err := e.search(ctx, c, who, request, filter)
 	if err != nil {
 		return nil, err
 	}
-	if more && len(hits) > 0 {
-		page.NextCursor = encodeCursor(digest, hits[len(hits)-1].Mark())
+	if found.more && len(found.hits) > 0 {
+		page.NextCursor = encodeCursor(digest, found.hits[len(found.hits)-1].Mark())
 	}
-	return page, e.fill(ctx, c, page, hits)
-}
-
-func (e *Engine) fill(ctx context.Context, c *catalog, page *answer.Page, hits []index.Hit) error {
-	hits, err := e.counting(ctx, c, hits)
-	for i := range hits {
-		hit := c.hit(&hits[i])
-		e.name(&hit)
+	page.Note = joined(unknown, found.note)
+	counting, err := e.counting(ctx, c, found.hits)
+	if err != nil {
+		return nil, err
+	}
+	for i := range counting {
+		hit := c.hit(&counting[i])
+		hit.Stage = found.stages.of(hit.Topic, hit.EventType, hit.Stage)
 		page.Records = append(page.Records, hit)
 	}
-	return err
+	return page, nil
+}
+
+// result is what the index gave, with the stages that chose it.
+type result struct {
+	hits   []index.Hit
+	more   bool
+	note   string
+	stages stages
+}
+
+// search looks until nothing was learned of the stages in what it found, so
+// that a filter and what is shown agree from the first page on.
+func (e *Engine) search(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter) (f result, err error) {
+	if filter.Stage != nil { // what would be found without it has to be known first
+		probe := filter
+		probe.Stage = nil
+		hits, _, _, err := e.look(ctx, c, who, request, probe, e.stages.now(), learnFrom)
+		if err != nil {
+			return f, err
+		}
+		e.learn(ctx, who, hits)
+	}
+	for round := 1; ; round++ {
+		f.stages = e.stages.now()
+		if filter.Stage != nil {
+			f.stages.choose(filter.Stage, c)
+		}
+		f.hits, f.more, f.note, err = e.look(ctx, c, who, request, filter, f.stages, request.Limit)
+		if err != nil || round == maxRounds || !e.learn(ctx, who, f.hits) {
+			return f, err
+		}
+		if filter.Stage == nil { // nothing was chosen by what has changed
+			f.stages = e.stages.now()
+			return f, nil
+		}
+	}
+}
+
+// look asks the index once.
+func (e *Engine) look(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
+	if request.ID != "" {
+		return e.searchID(ctx, c, who, request, filter, s, limit)
+	}
+	hits, more, err = e.options.Index.Search(ctx, filter, c.scope(who), limit)
+	return hits, more, "", err
+}
+
+// unknown tells of a topic that has no records, with the nearest that the
+// principal may see.
+func (c *catalog) unknown(who policy.Principal, topic string) answer.UnknownTopic {
+	var known []string
+	for name := range c.newest {
+		if who.Topics.Allows(name) {
+			known = append(known, name)
+		}
+	}
+	slices.Sort(known)
+	return answer.UnknownTopic{Topic: topic, DidYouMean: nearest.Name(topic, known)}
+}
+
+func unknownNote(unknown []answer.UnknownTopic) string {
+	var notes []string
+	for _, u := range unknown {
+		note := fmt.Sprintf("no topic %.249q is archived", u.Topic)
+		if u.DidYouMean != "" {
+			note += "; did you mean " + u.DidYouMean + "?"
+		}
+		notes = append(notes, note)
+	}
+	return joined(notes...)
+}
+
+// joined puts notes into one.
+func joined(notes ...string) string {
+	return strings.Join(slices.DeleteFunc(notes, func(n string) bool { return n == "" }), "; ")
 }
 
 // filterOf checks a request; topics are resolved later.
@@ -141,7 +210,7 @@ func digestOf(r *answer.SearchRequest) (uint64, error) {
 
 // searchID finds records by an id of any role, filters them here and gives one
 // page. An id that thousands of records share is cut, and said so.
-func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, f index.Filter) (hits []index.Hit, more bool, note string, err error) {
+func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, f index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
 	spellings := extract.NormalizeID(r.ID)
 	if len(spellings) == 0 {
 		return nil, false, "", schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", r.ID, extract.MaxIDBytes)
@@ -161,13 +230,13 @@ func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal,
 	if cut || cutToo {
 		note = fmt.Sprintf("more records than can be sorted have this id: only some of them, at least %d, were looked at; narrow the time", maxByID)
 	}
-	hits = slices.DeleteFunc(hits, func(h index.Hit) bool { return !e.passes(&h, &f) })
+	hits = slices.DeleteFunc(hits, func(h index.Hit) bool { return !passes(&h, &f, s) })
 	slices.SortFunc(hits, func(a, b index.Hit) int { return newestFirst(a.Mark(), b.Mark()) })
 	hits = slices.CompactFunc(hits, func(a, b index.Hit) bool {
 		return a.Position == b.Position && a.ExtractVersion == b.ExtractVersion
 	})
-	if len(hits) > r.Limit {
-		return hits[:r.Limit], true, note, nil
+	if len(hits) > limit {
+		return hits[:limit], true, note, nil
 	}
 	return hits, false, note, nil
 }
@@ -197,7 +266,7 @@ func newestFirst(a, b index.Mark) int {
 }
 
 // passes does for a hit found by id what the index does for the others.
-func (e *Engine) passes(h *index.Hit, f *index.Filter) bool {
+func passes(h *index.Hit, f *index.Filter, s stages) bool {
 	switch {
 	case f.From != nil && h.Timestamp < *f.From, f.To != nil && h.Timestamp >= *f.To,
 		f.EventType != "" && h.EventType != f.EventType, f.Service != "" && h.Service != f.Service,
@@ -210,12 +279,7 @@ func (e *Engine) passes(h *index.Hit, f *index.Filter) bool {
 	if !slices.Contains(f.Statuses, h.Status) && (len(f.Statuses) > 0 || h.Status != schema.Committed) {
 		return false
 	}
-	if f.Stage == nil {
-		return true
-	}
-	hit := answer.Hit{Topic: h.Topic, EventType: h.EventType, Stage: h.Stage}
-	e.name(&hit)
-	return hit.Stage == f.Stage.Stage
+	return f.Stage == nil || s.passes(h, f.Stage.Stage)
 }
 
 // windowOf is the filter's time as a look-up takes it; nil: any.

@@ -105,17 +105,69 @@ func TestSearchByStageThatWasComputed(t *testing.T) {
 	if len(dead) != 1 || !strings.HasPrefix(dead[0], "fx.rates.received.dlq/") {
 		t.Errorf("dead letters: %v", dead)
 	}
+	// No trace was looked at before: a search finds out what it has to know.
 	stage := answer.SearchRequest{Stage: "enrichment"}
-	if got := a.searchAll(everybody(), stage); len(got) != 0 {
-		t.Errorf("nothing was compared yet, and %v are enrichments", got)
-	}
-	a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
 	if got := a.searchAll(everybody(), stage); len(got) != 3 || !strings.HasPrefix(got[0], "fx.rates.enriched") {
 		t.Errorf("enrichments: %v", got)
 	}
 	stage.ID = trace
 	if got := a.searchAll(everybody(), stage); len(got) != 3 {
 		t.Errorf("enrichments of the trace: %v", got)
+	}
+}
+
+// TestSearchShowsTheStageItFilteredBy asks an engine that has seen nothing yet
+// for each stage: together they are every record once, and none is shown with
+// another stage than was asked for.
+func TestSearchShowsTheStageItFilteredBy(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	p.rejects = true
+	p.day()
+	a.produce("notes", "k", "nobody knows what this is", p.at(0, 0)) // no trace, no parent
+	a.sealAll()
+	all := a.searchAll(everybody(), answer.SearchRequest{})
+	var found []string
+	for _, stage := range []string{"unknown", "ingestion", "enrichment", "transformation", "delivery", "dead-letter", "replay"} {
+		page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Stage: stage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range page.Records {
+			if h.Stage.String() != stage {
+				t.Errorf("a search for %s shows %s/%d as %s", stage, h.Topic, h.Offset, h.Stage)
+			}
+			found = append(found, schema.Coordinates{Topic: h.Topic, Partition: h.Partition, Offset: h.Offset}.String())
+		}
+		if stage == "unknown" && (len(page.Records) != 1 || page.Records[0].Topic != "notes") {
+			t.Errorf("%d records are of an unknown stage: %v", len(page.Records), found)
+		}
+	}
+	slices.Sort(found)
+	slices.Sort(all)
+	if !slices.Equal(found, all) {
+		t.Errorf("by stage: %v\nall: %v", found, all)
+	}
+}
+
+func TestSearchNamesTopicsThatAreNotThere(t *testing.T) {
+	a := newArchive(t, nil)
+	newPipeline(a, 3).day()
+	a.sealAll()
+	for name, c := range map[string]struct {
+		who   policy.Principal
+		topic []string
+		want  []answer.UnknownTopic
+	}{
+		"a slip":           {everybody(), []string{"fx.risk.alert", "fx.rates.received"}, []answer.UnknownTopic{{Topic: "fx.risk.alert", DidYouMean: "fx.risk.alerts"}}},
+		"nothing near":     {everybody(), []string{"orders"}, []answer.UnknownTopic{{Topic: "orders"}}},
+		"hidden, not told": {only(t, "fx.rates.*"), []string{"fx.risk.alert"}, []answer.UnknownTopic{{Topic: "fx.risk.alert"}}},
+		"known":            {everybody(), []string{"fx.risk.alerts"}, nil},
+	} {
+		page, err := a.Search(t.Context(), c.who, answer.SearchRequest{Topics: c.topic})
+		if err != nil || !slices.Equal(page.Unknown, c.want) || (page.Note == "") != (c.want == nil) {
+			t.Errorf("%s: %+v, %q, %v", name, page.Unknown, page.Note, err)
+		}
 	}
 }
 

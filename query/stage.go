@@ -8,6 +8,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -38,7 +39,11 @@ const (
 	maxKnownStages = 10_000
 	stageAge       = 10 * time.Minute
 	retryAge       = time.Minute // until a topic that could not be judged is tried again
-	maxLearn       = 16          // topics and types looked into by one trace
+	maxLearn       = 16          // topics and types looked into by one trace, or one look of a search
+	learnFrom      = 100         // records that a search by stage looks at first
+	learnHops      = 500         // of a trace from which a search learns
+	maxRounds      = 3           // looks of one search, each having learned something
+	learnPatience  = 2 * time.Second
 )
 
 // knownStages remembers what records of a topic and type do.
@@ -69,28 +74,62 @@ func (k *knownStages) set(t topicType, stage schema.Stage, age time.Duration) {
 	k.known[t] = knownStage{stage, time.Now().Add(age)}
 }
 
-// pairs gives the topics and types that are known to do this.
-func (k *knownStages) pairs(stage schema.Stage) (topics, types []string) {
+// now gives what is known at this moment, also what is to be looked into again:
+// a stage is not forgotten before another is known.
+func (k *knownStages) now() stages {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	s := make(stages, len(k.known))
 	for t, have := range k.known {
-		if have.stage == stage {
-			topics, types = append(topics, t.topic), append(types, t.eventType)
+		if have.stage != schema.StageUnknown {
+			s[t] = have.stage
 		}
 	}
-	return topics, types
+	return s
 }
 
-// name gives a hit outside a trace its stage: declared, else by the topic's
+// stages is what was known at one moment of what topics and types do. It does
+// not change.
+type stages map[topicType]schema.Stage
+
+// of gives a record outside a trace its stage: declared, else by the topic's
 // name, else known.
-func (e *Engine) name(h *answer.Hit) {
+func (s stages) of(topic, eventType string, declared schema.Stage) schema.Stage {
 	switch {
-	case h.Stage != schema.StageUnknown:
-	case isDeadLetterTopic(h.Topic):
-		h.Stage = schema.StageDeadLetter
-	default:
-		h.Stage, _ = e.stages.get(topicType{h.Topic, h.EventType})
+	case declared != schema.StageUnknown:
+		return declared
+	case isDeadLetterTopic(topic):
+		return schema.StageDeadLetter
 	}
+	return s[topicType{topic, eventType}] // unknown is zero
+}
+
+func (s stages) passes(h *index.Hit, stage schema.Stage) bool {
+	return s.of(h.Topic, h.EventType, h.Stage) == stage
+}
+
+// choose says to the index what of does: which records without a declared
+// stage are of this one, or, for unknown, which are of another.
+func (s stages) choose(f *index.StageFilter, c *catalog) {
+	f.Topics, f.Types, f.Whole = nil, nil, nil
+	unknown := f.Stage == schema.StageUnknown
+	for t, stage := range s {
+		if isDeadLetterTopic(t.topic) {
+			continue // its name says more
+		}
+		if unknown || stage == f.Stage {
+			f.Topics, f.Types = append(f.Topics, t.topic), append(f.Types, t.eventType)
+		}
+	}
+	if unknown || f.Stage == schema.StageDeadLetter {
+		f.Whole = c.deadLetterTopics()
+	}
+}
+
+// name gives a hit outside a trace its stage.
+func (e *Engine) name(h *answer.Hit) {
+	known, _ := e.stages.get(topicType{h.Topic, h.EventType})
+	h.Stage = stages{{h.Topic, h.EventType}: known}.of(h.Topic, h.EventType, h.Stage)
 }
 
 // isDeadLetterTopic tells whether a topic is named as dead letter topics are:
@@ -222,4 +261,46 @@ func (e *Engine) learnStages(ctx context.Context, g *graph, parents [][]int) {
 			e.stages.set(key, schema.StageUnknown, retryAge)
 		}
 	}
+}
+
+// learn looks into the topics and types of hits whose stage nothing is known
+// of, each by the trace of one of them, and tells whether something was
+// learned. Like learnStages it is a help only: what cannot be found out in time
+// stays unknown for a while.
+func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.Hit) (learned bool) {
+	chosen := map[topicType]string{} // a trace of each
+	for i := range hits {
+		h := &hits[i]
+		key := topicType{h.Topic, h.EventType}
+		if h.Stage != schema.StageUnknown || h.TraceID == "" || len(chosen) == maxLearn || isDeadLetterTopic(h.Topic) {
+			continue
+		}
+		if _, ok := e.stages.get(key); ok {
+			continue
+		}
+		if _, ok := chosen[key]; !ok {
+			chosen[key] = h.TraceID
+		}
+	}
+	if len(chosen) == 0 {
+		return false
+	}
+	bounded, cancel := context.WithTimeout(ctx, learnPatience)
+	defer cancel()
+	seen := map[string]bool{}
+	for key, trace := range chosen {
+		before, looked := e.stages.get(key)
+		if !looked && !seen[trace] {
+			seen[trace] = true
+			if _, err := e.Trace(bounded, who, answer.TraceRequest{TraceID: trace, Limit: learnHops}); err != nil {
+				e.logger.Debug("stages were not learned", "trace", trace, "err", err)
+			}
+		}
+		after, looked := e.stages.get(key)
+		if !looked {
+			e.stages.set(key, after, retryAge)
+		}
+		learned = learned || after != before
+	}
+	return learned
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -44,7 +47,33 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	return c.print(in.out, page, func(w io.Writer) { showPage(w, page) })
+	var unknown []api.UnknownTopic
+	if page.UnknownTopics != nil {
+		unknown = *page.UnknownTopics
+	}
+	if c.JSON || len(unknown) < len(c.Topic) || len(unknown) == 0 {
+		if err := c.print(in.out, page, func(w io.Writer) { showPage(w, page) }); err != nil {
+			return err
+		}
+	}
+	return notThere(unknown)
+}
+
+// notThere is the error for topics that were asked for by names that nothing
+// is archived under; nil if there are none.
+func notThere(unknown []api.UnknownTopic) error {
+	if len(unknown) == 0 {
+		return nil
+	}
+	var names []string
+	for _, u := range unknown {
+		name := strconv.Quote(u.Topic)
+		if u.DidYouMean != nil {
+			name += fmt.Sprintf(" (did you mean %s?)", *u.DidYouMean)
+		}
+		names = append(names, name)
+	}
+	return schema.WithHint(schema.Errorf(schema.NotFound, "no such topic is archived: %s", strings.Join(names, ", ")), "annals coverage lists the topics")
 }
 
 func showPage(w io.Writer, page *api.RecordPage) {
@@ -62,7 +91,7 @@ func showPage(w io.Writer, page *api.RecordPage) {
 				h.Stage, h.SourceService, h.EventType, h.EventVersion, h.TraceId, mark)
 		}
 	})
-	if page.Note != nil {
+	if page.Note != nil && page.UnknownTopics == nil { // these are an error of their own
 		fmt.Fprintln(w, *page.Note)
 	}
 	s := page.Searched

@@ -33,7 +33,7 @@
 //   - types.go, secret.go: Bytes, Duration, Secret
 //   - options.go: the list of all options, read from the struct by reflection
 //   - load.go, yaml.go, env.go, files.go: where values come from
-//   - problem.go, nearest.go: how a mistake is told
+//   - problem.go, suggestion.go: how a mistake is told
 //   - validate.go: what must hold between options
 //   - tls.go, topics.go: what PEM files and topic patterns mean
 //   - reference.go: the Markdown reference

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // Load reads the settings: defaults, then the YAML file at path (when that is
@@ -29,8 +32,11 @@ func Load(path string, environ []string, overrides ...func(*Config)) (Config, []
 	}
 	if path != "" {
 		content, err := readFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return cfg, nil, schema.Errorf(schema.Invalid, "read configuration: there is no file %s", path)
+		}
 		if err != nil {
-			return cfg, nil, fmt.Errorf("read configuration: %w", err)
+			return cfg, nil, schema.Errorf(schema.Invalid, "read configuration: %w", err)
 		}
 		b := &binder{cfg: &cfg, file: filepath.Base(path), origins: origins, found: found}
 		b.applyYAML(root, content)

@@ -10,6 +10,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/fx-risk-ai/annals/internal/nearest"
 )
 
 // maxFileBytes bounds the configuration file, and maxFileDepth how deeply its
@@ -146,7 +148,7 @@ func in(path string) string {
 // hint suggests the nearest key of the section, or the section in which a key
 // of just this name stands.
 func (b *binder) hint(section *node, key string) string {
-	if near := nearest(key, section.keys()); near != "" {
+	if near := nearest.Name(key, section.keys()); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	for _, option := range tree().options() {

@@ -34,7 +34,8 @@ type Incarnation struct {
 
 // StageFilter gives records whose declared stage is Stage, and those without a
 // declared one of a topic and event type, or of a topic as a whole, that is
-// known to do this.
+// known to do this. With StageUnknown it gives those without a declared one
+// but these: they are known to do something else.
 type StageFilter struct {
 	Stage  schema.Stage
 	Topics []string // parallel to Types
@@ -186,8 +187,12 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 		if len(f.Stage.Topics) != len(f.Stage.Types) {
 			return "", nil, fmt.Errorf("search records: %d topics with %d types", len(f.Stage.Topics), len(f.Stage.Types))
 		}
-		with("(toString(stage) = {stage:String} OR stage = 'unknown' AND (topic IN {stage_whole:Array(String)} OR has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type)))))",
-			clickhouse.Named("stage", f.Stage.Stage.String()),
+		known := "(topic IN {stage_whole:Array(String)} OR has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type))))"
+		condition := "(toString(stage) = {stage:String} OR stage = 'unknown' AND " + known + ")"
+		if f.Stage.Stage == schema.StageUnknown {
+			condition = "(toString(stage) = {stage:String} AND NOT " + known + ")"
+		}
+		with(condition, clickhouse.Named("stage", f.Stage.Stage.String()),
 			clickhouse.Named("stage_whole", f.Stage.Whole), clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types))
 	}
 	if m := f.After; m != nil {

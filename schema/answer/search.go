@@ -25,8 +25,16 @@ type SearchRequest struct {
 type Page struct {
 	Records    []Hit
 	NextCursor string // "" on the last page
-	Note       string // what a limit cut
+	Note       string // what a limit cut, or which topics are not known
+	Unknown    []UnknownTopic
 	Searched   Searched
+}
+
+// UnknownTopic is a topic that was asked for and of which nothing is archived,
+// or nothing that the principal may see.
+type UnknownTopic struct {
+	Topic      string
+	DidYouMean string // an archived topic of nearly that name; "" if there is none
 }
 
 // Identification is every role an id plays.

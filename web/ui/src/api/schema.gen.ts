@@ -457,9 +457,16 @@ export interface components {
             records: components["schemas"]["Hit"][];
             /** @description Absent on the last page */
             next_cursor?: string;
-            /** @description What a limit cut */
+            /** @description What a limit cut, or which topics are not known */
             note?: string;
+            /** @description Topics that were asked for and of which nothing is archived, or nothing that the caller may see; absent if there is none */
+            unknown_topics?: components["schemas"]["UnknownTopic"][];
             searched: components["schemas"]["Searched"];
+        };
+        UnknownTopic: {
+            topic: string;
+            /** @description The archived topic whose name is nearest; absent where none is near */
+            did_you_mean?: string;
         };
         /** @description Exact bytes for a person. null is not empty */
         Bytes: {
@@ -799,6 +806,7 @@ export interface components {
             bytes: number;
         };
         RunRequest: {
+            /** @description The plan's 64 hex digits, or as many of the first, at least 8, as no other plan has */
             plan_id: string;
         };
         ReplayJob: {
@@ -1262,6 +1270,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
                 id: string;
             };
             cookie?: never;
@@ -1285,6 +1294,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
                 id: string;
             };
             cookie?: never;

@@ -1,14 +1,11 @@
-package config
+package nearest
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// nearest returns the candidate most like name by edit distance without regard
+// Name returns the candidate most like name by edit distance without regard
 // to case, or "" when none is near enough to be worth suggesting: at most a
 // third of the longer name may differ.
-func nearest(name string, candidates []string) string {
+func Name(name string, candidates []string) string {
 	best, bestDistance := "", -1
 	lower := strings.ToLower(name)
 	for _, c := range candidates {
@@ -48,17 +45,4 @@ func editDistance(a, b string, limit int) int {
 		before, previous, current = previous, current, before
 	}
 	return previous[len(b)]
-}
-
-// suggestion is the end of a message about an unknown name.
-func suggestion(name string, known []string) string {
-	if n := nearest(name, known); n != "" {
-		return "; did you mean " + n + "?"
-	}
-	const listable = 12
-	if len(known) > 0 && len(known) <= listable {
-		sorted := slices.Sorted(slices.Values(known))
-		return "; known here: " + strings.Join(sorted, ", ")
-	}
-	return ""
 }
