@@ -39,7 +39,7 @@ func (v *verifier) contents(ctx context.Context) error {
 		v.report.find(result, scopeFile, "%v", err)
 		return nil
 	}
-	v.report.ID = s.ID
+	v.report.ID, v.report.ofTrace = s.ID, s.Query.TraceID != nil
 	v.checkScope(s)
 	if v.report.Result != OK {
 		return nil

@@ -54,6 +54,14 @@ type Report struct {
 	// Tied are the records under a record root that was computed again and is
 	// the one in their commit.
 	Tied int64 `json:"records_tied_to_a_commit"`
+	// Checked and NotChecked say what the result stands on, a sentence each.
+	Checked    []string `json:"checked"`
+	NotChecked []string `json:"not_checked"`
+	// Manifest is the SHA-256 of tagmanifest-sha256.txt, which covers every
+	// file; "" if there is none.
+	Manifest string `json:"tagmanifest_sha256"`
+
+	ofTrace bool // the bag is a trace's
 }
 
 // find records a finding and makes the result at least as bad.
@@ -72,13 +80,34 @@ func (r *Report) find(result Result, file, format string, args ...any) {
 func (r *Report) explain() {
 	switch r.Result {
 	case OK:
-		r.Note = "hashes agree, unsigned: nothing in this bag was changed by itself; who made the bag is not proven"
+		r.Note = "hashes agree, unsigned: no file of this bag was changed, added or removed by itself; who made the bag is not proven"
 	case Tampered:
 		r.Note = "this bag is not what was exported"
 	case Incomplete:
 		r.Note = "parts of this bag are missing; ask for it again"
 	default:
 		r.Note = "this is no bag that this version of annals can judge"
+	}
+	r.Checked, r.NotChecked = []string{}, []string{}
+	if r.Files > 0 {
+		r.Checked = append(r.Checked, fmt.Sprintf("files: all %d (%d bytes) were read and held against the SHA-256 in the manifests", r.Files, r.Bytes))
+	}
+	if r.Result != OK {
+		r.NotChecked = append(r.NotChecked, "all that comes after what was found: each step is taken only if those before it found nothing")
+		return
+	}
+	r.Checked = append(r.Checked,
+		"list: data/scope.json names every file, and its counts add up",
+		fmt.Sprintf("records: %d rows of Parquet say the same as their lines of JSON, and lie in the offset ranges of their commits", r.Records),
+		fmt.Sprintf("proof: for %d of %d records the whole segment is in the bag; its record root was computed again and is the one in the commit", r.Tied, r.Records))
+	r.NotChecked = append(r.NotChecked,
+		"who made it: the bag is not signed, and who rewrites records can rewrite the hashes beside them; compare the tagmanifest's SHA-256, "+r.Manifest+", with one that you had from the maker by another way",
+		"the archive: verify asks nobody, so whether the archive has these commits, or had them then, is not known")
+	if rest := r.Records - r.Tied; rest > 0 {
+		r.NotChecked = append(r.NotChecked, fmt.Sprintf("the record roots of %d records: only a part of their segments was asked for", rest))
+	}
+	if r.ofTrace {
+		r.NotChecked = append(r.NotChecked, "that the trace is whole: the search index named its records")
 	}
 }
 
@@ -87,17 +116,27 @@ func (r *Report) WriteText(w io.Writer) error {
 	out := &lastingWriter{w: w}
 	fmt.Fprintf(out, "%s: %s\n", r.Result, r.Note)
 	if r.ID != "" {
-		fmt.Fprintf(out, "export  %s\n", r.ID)
+		fmt.Fprintf(out, "export %s\n", r.ID)
 	}
-	fmt.Fprintf(out, "read    %d files, %d bytes\n", r.Files, r.Bytes)
-	if r.Records > 0 {
-		fmt.Fprintf(out, "records %d compared with their lines and commits; the record roots of %d computed again\n", r.Records, r.Tied)
+	if len(r.Findings) > 0 {
+		fmt.Fprintln(out, "found")
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(out, "  %q: %s\n", f.File, f.What)
 	}
 	if r.Omitted > 0 {
 		fmt.Fprintf(out, "  and %d more\n", r.Omitted)
+	}
+	for _, part := range []struct {
+		head  string
+		lines []string
+	}{{"checked", r.Checked}, {"not checked", r.NotChecked}} {
+		if len(part.lines) > 0 {
+			fmt.Fprintln(out, part.head)
+		}
+		for _, line := range part.lines {
+			fmt.Fprintf(out, "  %s\n", line)
+		}
 	}
 	return out.err
 }

@@ -70,6 +70,9 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.hashAll(ctx); err != nil {
 		return err
 	}
+	if digest, there := v.hashes[tagManifestFile]; there {
+		v.report.Manifest = digest.String()
+	}
 	manifest := v.checkTags()
 	v.checkPayload(manifest)
 	if v.report.Result != OK {

@@ -3,8 +3,10 @@ package custody_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -244,6 +246,19 @@ func TestReportsSayWhatWasDone(t *testing.T) {
 	must(t, report.WriteJSON(&raw))
 	if !strings.HasPrefix(text.String(), "ok: hashes agree, unsigned") || !strings.Contains(text.String(), report.ID) {
 		t.Errorf("%s", &text)
+	}
+	manifest, err := os.ReadFile(filepath.Join(dir, "tagmanifest-sha256.txt"))
+	must(t, err)
+	if sum := fmt.Sprintf("%x", sha256.Sum256(manifest)); report.Manifest != sum || !strings.Contains(text.String(), sum) {
+		t.Errorf("the tagmanifest is %s, the report says %s", sum, &text)
+	}
+	for _, want := range []string{fmt.Sprintf("files: all %d ", report.Files), fmt.Sprintf("records: %d rows", len(all)), "not checked\n  who made it: "} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in:\n%s", want, &text)
+		}
+	}
+	if len(report.Checked) != 4 || len(report.NotChecked) < 2 {
+		t.Errorf("checked %q, not %q", report.Checked, report.NotChecked)
 	}
 	var again custody.Report
 	must(t, json.Unmarshal(raw.Bytes(), &again))
