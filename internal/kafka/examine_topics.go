@@ -16,8 +16,8 @@ import (
 
 // choose finds the topics that are to be archived.
 func (e *examination) choose(listed *kmsg.MetadataResponse) doctor.Check {
-	internal, excluded, partitions := 0, 0, 0
-	var nameless []string
+	internal, partitions := 0, 0
+	var nameless, excluded []string
 	for _, t := range listed.Topics {
 		switch {
 		case t.Topic == nil:
@@ -26,7 +26,7 @@ func (e *examination) choose(listed *kmsg.MetadataResponse) doctor.Check {
 			internal++
 			continue
 		case e.Topics != nil && !e.Topics(*t.Topic):
-			excluded++
+			excluded = append(excluded, *t.Topic)
 			continue
 		}
 		topic := Topic{Name: *t.Topic, ID: t.TopicID, Err: kerr.ErrorForCode(t.ErrorCode)}
@@ -43,7 +43,12 @@ func (e *examination) choose(listed *kmsg.MetadataResponse) doctor.Check {
 		e.topics = append(e.topics, topic)
 	}
 	slices.SortFunc(e.topics, func(x, y Topic) int { return strings.Compare(x.Name, y.Name) })
-	seen := fmt.Sprintf("%d topics with %d partitions are to be archived; %d left out by kafka.topics, %d internal to Kafka", len(e.topics), partitions, excluded, internal)
+	seen := fmt.Sprintf("%d topics with %d partitions are to be archived; %d left out by kafka.topics", len(e.topics), partitions, len(excluded))
+	if len(excluded) > 0 {
+		slices.Sort(excluded)
+		seen += " (" + some(excluded) + ")"
+	}
+	seen += fmt.Sprintf(", %d internal to Kafka", internal)
 	switch {
 	case len(nameless) > 0:
 		return doctor.Ill(doctor.KafkaTopics, doctor.Failed, "update the brokers to Kafka 2.8 or later, and inter.broker.protocol.version with them: topics get their IDs then", "%s; no ID has %s", seen, some(nameless))
