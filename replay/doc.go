@@ -48,6 +48,7 @@
 //	count.go      what is selected of one segment
 //	document.go   the plan's canonical bytes and ID
 //	target.go     names, checks, configuration and creation of target topics
+//	prefix.go     the first digits of an ID for the whole
 //	state.go      the job's state object and its conditional writes
 //	work.go       finding, claiming and keeping jobs
 //	attempt.go    one worker's go at a job: steps from planned to done

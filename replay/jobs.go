@@ -25,8 +25,13 @@ const cancelWait = 5 * time.Second
 // Run starts a plan's job, or gives the one that is there. A job that failed
 // before its receipt is taken up again where it stopped: what was delivered is
 // not delivered twice. The targets are checked again, since they may have come
-// into being after the plan.
+// into being after the plan. Like Get and Cancel it takes the beginning of an ID,
+// MinID digits or more, for the one ID that begins so.
 func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) (*answer.ReplayJob, error) {
+	planID, err := s.whole(ctx, planID)
+	if err != nil {
+		return nil, err
+	}
 	st, err := s.loadState(ctx, planID)
 	switch {
 	case schema.KindOf(err) == schema.NotFound:
@@ -105,6 +110,10 @@ func (s *Service) live(st *state) *answer.ReplayJob {
 // Get gives a job; NotFound if there is none, or none that the principal may
 // see.
 func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
+	id, err := s.whole(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	st, err := s.loadState(ctx, id)
 	if err != nil {
 		return nil, err
@@ -173,6 +182,10 @@ func idOf(o objstore.Object) string {
 // will, or whoever takes the job over does it. Conflict if the job has ended
 // otherwise.
 func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
+	id, err := s.whole(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	st, err := s.askCancel(ctx, who, id)
 	if err != nil {
 		return nil, err

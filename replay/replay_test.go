@@ -54,9 +54,18 @@ func TestReplayIsIdentical(t *testing.T) {
 	if config["cleanup.policy"] != "delete" || config["retention.ms"] != "-1" || config["message.timestamp.type"] != "CreateTime" {
 		t.Errorf("the target is configured so: %v", config)
 	}
-	again, err := s.Run(t.Context(), everybody, plan.ID)
-	if err != nil || again.State != answer.JobDone {
-		t.Errorf("run again: %+v, %v", again, err)
+	for _, digits := range []int{64, 20, 8} {
+		again, err := s.Run(t.Context(), everybody, plan.ID[:digits])
+		if err != nil || again.State != answer.JobDone || again.ID != plan.ID {
+			t.Errorf("run again by %d digits: %+v, %v", digits, again, err)
+		}
+	}
+	_, err = r.store.PutIfAbsent(t.Context(), schema.ReplayPrefix+plan.ID[:8]+strings.Repeat("0", 56)+"/plan.json", []byte("{}"))
+	must(t, err)
+	for id, kind := range map[string]schema.Kind{plan.ID[:8]: schema.Invalid, plan.ID[:7]: schema.Invalid, strings.Repeat("f", 8): schema.NotFound} {
+		if _, err := s.Get(t.Context(), everybody, id); schema.KindOf(err) != kind {
+			t.Errorf("get %s: %v, want %v", id, err, kind)
+		}
 	}
 	replanned, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"rates", "orders"}, From: from, To: to})
 	if err != nil || replanned.ID != plan.ID || len(replanned.Warnings) != 1 || !strings.Contains(replanned.Warnings[0], "already") {

@@ -109,8 +109,27 @@ func (b between) times() (from, to *time.Time, err error) {
 	if from, err = parseTime("--from", b.From); err != nil {
 		return nil, nil, err
 	}
-	to, err = parseTime("--to", b.To)
-	return from, to, err
+	if to, err = parseTime("--to", b.To); err != nil {
+		return nil, nil, err
+	}
+	if from != nil && to != nil && !from.Before(*to) {
+		return nil, nil, schema.InvalidField("--to", "--to %s is not after --from %s", b.To, b.From)
+	}
+	return from, to, nil
+}
+
+// selected holds what an export or a replay selects against what can mean
+// something, in the words of the command line.
+func (b between) selected(trace string, topics []string) error {
+	switch timed := b.From != "" || b.To != ""; {
+	case trace == "" && len(topics) == 0:
+		return schema.WithHint(schema.InvalidField("--trace", "nothing is selected"), "name a trace with --trace, or topics with --topic and, if not all of them is meant, --from and --to")
+	case trace != "" && len(topics) > 0:
+		return schema.InvalidField("--trace", "--trace and --topic exclude each other")
+	case trace != "" && timed:
+		return schema.InvalidField("--trace", "a trace is taken whole: --from and --to go with --topic")
+	}
+	return nil
 }
 
 // parseTime reads a flag's time: RFC 3339, or a day in UTC.

@@ -8,7 +8,7 @@ import (
 
 // configCheckCommand is annals config check.
 type configCheckCommand struct {
-	File string `arg:"" optional:"" type:"existingfile" help:"Configuration file; the environment counts too."`
+	File string `arg:"" optional:"" type:"path" help:"Configuration file; the environment counts too."`
 }
 
 // Run implements kong's command.

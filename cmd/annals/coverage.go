@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/fx-risk-ai/annals/schema"
@@ -16,12 +17,20 @@ type coverageCommand struct {
 	Topic     string `arg:"" optional:"" help:"Only this topic."`
 	Gaps      bool   `help:"List the gaps instead, the newest found first: class, range, when it was found, and the broker's answers from which the class follows."`
 	Partition int32  `default:"-1" placeholder:"N" help:"With --gaps: only this partition."`
-	Class     string `placeholder:"CLASS" enum:",before_genesis,before_log_start,cleaned,unreadable,unexplained" default:"" help:"With --gaps: only this class: before_genesis, before_log_start, cleaned, unreadable or unexplained."`
+	Class     string `placeholder:"CLASS" help:"With --gaps: only this class: before_genesis, before_log_start, cleaned, unreadable or unexplained."`
 	Limit     int    `default:"200" help:"With --gaps: at most so many; 0 is all."`
+}
+
+// gapClasses are what --class takes.
+var gapClasses = []string{
+	string(api.BeforeGenesis), string(api.BeforeLogStart), string(api.Cleaned), string(api.Unreadable), string(api.Unexplained),
 }
 
 // Run implements kong's command.
 func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
+	if c.Class != "" && !slices.Contains(gapClasses, c.Class) {
+		return schema.InvalidField("--class", "--class %q is none of %s", c.Class, strings.Join(gapClasses, ", "))
+	}
 	if !c.Gaps && (c.Class != "" || c.Partition >= 0) {
 		return schema.Errorf(schema.Invalid, "--class and --partition choose among gaps: add --gaps")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,6 +24,9 @@ type exportCommand struct {
 // Run implements kong's command.
 func (c *exportCommand) Run(ctx context.Context, in *invocation) error {
 	from, to, err := c.times()
+	if err == nil {
+		err = c.selected(c.Trace, c.Topic)
+	}
 	if err != nil {
 		return err
 	}
@@ -36,9 +40,17 @@ func (c *exportCommand) Run(ctx context.Context, in *invocation) error {
 		request.Topics = &c.Topic
 	}
 	read, write := io.Pipe()
-	go func() { write.CloseWithError(server.Export(ctx, request, write)) }()
+	refused := make(chan error, 1)
+	go func() {
+		err := server.Export(ctx, request, write)
+		refused <- err
+		write.CloseWithError(err)
+	}()
 	if err := custody.Unpack(ctx, read, c.Out); err != nil {
 		read.CloseWithError(err) // ends the transfer
+		if asked := <-refused; asked != nil && errors.Is(err, asked) {
+			return asked // nothing is wrong with the bag: there is none
+		}
 		return err
 	}
 	if c.JSON {

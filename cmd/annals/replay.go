@@ -1,9 +1,33 @@
 package main
 
+import (
+	"strings"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
 // replayCommands are annals replay ….
 type replayCommands struct {
 	Plan   replayPlanCommand   `cmd:"" help:"Resolve a selection into exact records, with counts and bytes; nothing is produced."`
 	Run    replayRunCommand    `cmd:"" help:"Run a plan and follow it to its receipt."`
 	Status replayStatusCommand `cmd:"" help:"The jobs, or one job with its receipt."`
 	Cancel replayCancelCommand `cmd:"" help:"Stop a job for good."`
+}
+
+// The hex digits of a plan's id, which is its job's too, and how many of the
+// first are enough if no other id begins so.
+const (
+	idDigits     = 64
+	fewestDigits = 8
+)
+
+// planID reads an id as a person writes it.
+func planID(text string) (string, error) {
+	id := strings.ToLower(strings.TrimSpace(text))
+	if len(id) < fewestDigits || len(id) > idDigits || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", schema.WithHint(
+			schema.InvalidField("id", "%.80q is no plan's id: it has %d hex digits, of which the first %d or more are enough", text, idDigits, fewestDigits),
+			"annals replay plan prints it, and annals replay status lists what was run")
+	}
+	return id, nil
 }

@@ -8,17 +8,21 @@ import (
 // replayCancelCommand is annals replay cancel.
 type replayCancelCommand struct {
 	asking
-	ID string `arg:"" help:"The job."`
+	ID string `arg:"" help:"The job's id, which is the plan's, or its first 8 digits."`
 }
 
 // Run implements kong's command.
 func (c *replayCancelCommand) Run(ctx context.Context, in *invocation) error {
+	id, err := planID(c.ID)
+	if err != nil {
+		return err
+	}
 	server, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	job, err := server.CancelReplay(ctx, c.ID)
+	job, err := server.CancelReplay(ctx, id)
 	if err != nil {
 		return err
 	}

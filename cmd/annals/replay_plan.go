@@ -24,6 +24,9 @@ type replayPlanCommand struct {
 // Run implements kong's command.
 func (c *replayPlanCommand) Run(ctx context.Context, in *invocation) error {
 	from, to, err := c.times()
+	if err == nil {
+		err = c.selected(c.Trace, c.Topic)
+	}
 	if err != nil {
 		return err
 	}

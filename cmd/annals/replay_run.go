@@ -15,18 +15,22 @@ import (
 // replayRunCommand is annals replay run.
 type replayRunCommand struct {
 	asking
-	Plan   string `arg:"" help:"The plan's id."`
+	Plan   string `arg:"" help:"The plan's id, or its first 8 digits."`
 	Detach bool   `help:"Return when the job is accepted."`
 }
 
 // Run implements kong's command.
 func (c *replayRunCommand) Run(ctx context.Context, in *invocation) error {
+	id, err := planID(c.Plan)
+	if err != nil {
+		return err
+	}
 	server, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	job, err := server.RunReplay(ctx, c.Plan)
+	job, err := server.RunReplay(ctx, id)
 	if err != nil {
 		return err
 	}

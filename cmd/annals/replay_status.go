@@ -12,18 +12,25 @@ import (
 // replayStatusCommand is annals replay status.
 type replayStatusCommand struct {
 	asking
-	ID string `arg:"" optional:"" help:"One job; otherwise all."`
+	ID string `arg:"" optional:"" help:"One job, by its id or the first 8 digits; otherwise all."`
 }
 
 // Run implements kong's command.
 func (c *replayStatusCommand) Run(ctx context.Context, in *invocation) error {
+	var id string
+	if c.ID != "" {
+		var err error
+		if id, err = planID(c.ID); err != nil {
+			return err
+		}
+	}
 	server, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
 	if c.ID != "" {
-		job, err := server.Replay(ctx, c.ID)
+		job, err := server.Replay(ctx, id)
 		if err != nil {
 			return err
 		}

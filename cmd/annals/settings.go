@@ -9,7 +9,7 @@ import (
 
 // settings are the flags that every running role shares.
 type settings struct {
-	Config   string `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file (YAML); settings may also stand in ANNALS_… variables."`
+	Config   string `short:"c" type:"path" placeholder:"FILE" help:"Configuration file (YAML); settings may also stand in ANNALS_… variables."`
 	LogLevel string `placeholder:"LEVEL" help:"debug, info, warn or error; over log.level."`
 }
 

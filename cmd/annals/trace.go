@@ -18,6 +18,7 @@ type traceCommand struct {
 	NoDiffs   bool   `help:"Do not read payloads; show the hops and edges alone."`
 	FactsOnly bool   `help:"Leave inferred edges out."`
 	Limit     int    `default:"2000" help:"Most hops to show."`
+	All       bool   `help:"Show each hop; otherwise, of many alike, the first few and how many more there are. JSON always has each."`
 }
 
 // Run implements kong's command.
@@ -32,10 +33,10 @@ func (c *traceCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
-	return c.print(in.out, trace, func(w io.Writer) { showTrace(w, trace) })
+	return c.print(in.out, trace, func(w io.Writer) { showTrace(w, trace, c.All) })
 }
 
-func showTrace(w io.Writer, t *api.Trace) {
+func showTrace(w io.Writer, t *api.Trace, all bool) {
 	fmt.Fprintf(w, "trace %s: %d hops, %d services, %d topics, %s to %s\n",
 		t.TraceId, len(t.Hops), len(t.Services), len(t.Topics), moment(t.From), moment(t.To))
 	if t.Sealed != nil && *t.Sealed < len(t.Hops) {
@@ -45,7 +46,17 @@ func showTrace(w io.Writer, t *api.Trace) {
 	for _, e := range t.Edges {
 		parents[e.Child] = append(parents[e.Child], e)
 	}
+	alike := newGroups(t.Hops)
 	for i, hop := range t.Hops {
+		if !all {
+			more, hide := alike.next(hop)
+			if more > 0 {
+				fmt.Fprintf(w, "\n    %s… and %d more like these: %s in %s\n", strings.Repeat("  ", min(hop.Depth, 8)), more, hop.EventType, hop.Coordinates.Topic)
+			}
+			if hide {
+				continue
+			}
+		}
 		at := hop.Coordinates
 		fmt.Fprintf(w, "\n%3d %s%-15s %s  %s\n", i, strings.Repeat("  ", min(hop.Depth, 8)), hop.Stage, hop.Timestamp.UTC().Format("2006-01-02 15:04:05.000"), hop.SourceService)
 		fmt.Fprintf(w, "      %s %s  %s/%d/%d%s\n", hop.EventType, hop.EventVersion, at.Topic, at.Partition, at.Offset, marks(hop))
@@ -54,9 +65,57 @@ func showTrace(w io.Writer, t *api.Trace) {
 			showDiff(w, hop.Diff)
 		}
 	}
+	if alike.hidden > 0 {
+		fmt.Fprintf(w, "\n%d of %d hops are not shown each: they are like those before them. --all shows each.\n", alike.hidden, len(t.Hops))
+	}
 	if t.Truncated {
 		fmt.Fprintf(w, "\nOnly the first %d hops are shown; raise --limit.\n", len(t.Hops))
 	}
+}
+
+// Hops that are alike are shown up to shownAlike, unless that hides a single
+// one.
+const shownAlike = 3
+
+// groups counts the hops that do the same at the same depth.
+type groups struct {
+	sizes, seen map[alike]int
+	hidden      int
+}
+
+// alike is what hops of a group have in common.
+type alike struct {
+	depth                          int
+	topic, service, event, version string
+	status                         api.HopStatus
+	sealed                         bool
+}
+
+func alikeOf(h api.Hop) alike {
+	return alike{h.Depth, h.Coordinates.Topic, h.SourceService, h.EventType, h.EventVersion, h.Status, h.Sealed}
+}
+
+func newGroups(hops []api.Hop) *groups {
+	g := &groups{sizes: map[alike]int{}, seen: map[alike]int{}}
+	for _, h := range hops {
+		g.sizes[alikeOf(h)]++
+	}
+	return g
+}
+
+// next tells whether a hop is to be hidden, and, at the first one of its group
+// that is, how many are.
+func (g *groups) next(h api.Hop) (more int, hide bool) {
+	key := alikeOf(h)
+	g.seen[key]++
+	if g.sizes[key] <= shownAlike+1 || g.seen[key] <= shownAlike {
+		return 0, false
+	}
+	g.hidden++
+	if g.seen[key] == shownAlike+1 {
+		return g.sizes[key] - shownAlike, true
+	}
+	return 0, true
 }
 
 func marks(h api.Hop) string {

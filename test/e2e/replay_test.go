@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,23 @@ func TestReplayIsRefusedUnlessAskedFor(t *testing.T) {
 	}
 	if said := i.Annals(t, "replay", "run", strings.Repeat("0", 64)); said.Code == 0 {
 		t.Error("a plan that nobody made was run")
+	}
+	// What is refused is refused in the words of the command line.
+	for want, args := range map[string][]string{
+		"it has 64 hex digits":                             {"replay", "run", "abc"},
+		"begins with 00000000":                             {"replay", "run", "00000000"},
+		"name a trace with --trace":                        {"replay", "plan"},
+		"--to 2023-01-01 is not after --from 2024":         {"replay", "plan", "--topic", "x", "--from", "2024-01-01", "--to", "2023-01-01"},
+		"or topics with --topic":                           {"export", "--out", filepath.Join(t.TempDir(), "bag")},
+		"--class \"lost\" is none of before_genesis":       {"coverage", "--gaps", "--class", "lost"},
+		"\"fx.risk.alert\" (did you mean fx.risk.alerts?)": {"search", "--topic", "fx.risk.alert"},
+	} {
+		if said := i.Annals(t, args...); said.Code == 0 || !strings.Contains(said.Err, want) || strings.Contains(said.Err, "unpack bag") {
+			t.Errorf("annals %v: code %d, %s%s", args, said.Code, said.Out, said.Err)
+		}
+	}
+	if said := i.Programs.Annals(t, "config", "check", "nope.yaml"); said.Code != 4 || !strings.Contains(said.Err, "there is no file") {
+		t.Errorf("annals config check nope.yaml: code %d, %s", said.Code, said.Err)
 	}
 }
 

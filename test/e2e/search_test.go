@@ -72,6 +72,23 @@ func TestAnyIDFindsItsRecords(t *testing.T) {
 			t.Errorf("annals trace %s gives %d hops of %s", spelling, len(got.Hops), got.TraceId)
 		}
 	}
+	var whole api.Trace
+	i.JSON(t, &whole, "trace", trace, "--no-diffs")
+	few, every := i.Annals(t, "trace", trace, "--no-diffs"), i.Annals(t, "trace", trace, "--no-diffs", "--all")
+	shown := func(out []byte) (n int) { // hops begin with their number and stage
+		for line := range strings.Lines(string(out)) {
+			if fields := strings.Fields(line); len(fields) > 3 && strings.Trim(fields[0], "0123456789") == "" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := shown(every.Out); every.Code != 0 || n != len(whole.Hops) || strings.Contains(string(every.Out), "more like these") {
+		t.Errorf("annals trace --all shows %d of %d hops:\n%.2000s", n, len(whole.Hops), every.Out)
+	}
+	if n := shown(few.Out); few.Code != 0 || n == 0 || n > len(whole.Hops)/2 || !strings.Contains(string(few.Out), fmt.Sprintf("%d of %d hops are not shown", len(whole.Hops)-n, len(whole.Hops))) {
+		t.Errorf("annals trace shows %d of %d hops:\n%.2000s", n, len(whole.Hops), few.Out)
+	}
 	var page api.RecordPage
 	i.JSON(t, &page, "search", strings.ToUpper(event))
 	if !slices.ContainsFunc(page.Records, func(h api.Hit) bool { return where(h.Coordinates) == at(r) }) {
