@@ -40,7 +40,12 @@ func (c *Console) Status(s Status) {
 	if s.Loaded && !c.loaded {
 		c.loaded = true
 		g := s.Services[ECBGateway]
-		c.line("history loaded: %s days, %s records (in %s)", thousands(int64(g.HistoryDays)), thousands(s.HistoryRecords), now.Sub(c.begun).Round(100*time.Millisecond))
+		days, records := thousands(int64(g.HistoryDays)), thousands(s.HistoryRecords)
+		if s.HistoryFound {
+			c.line("history found: %s days, %s records were there already", days, records)
+		} else {
+			c.line("history loaded: %s days, %s records (in %s)", days, records, now.Sub(c.begun).Round(100*time.Millisecond))
+		}
 	}
 	if s.Done != c.done {
 		c.done = s.Done

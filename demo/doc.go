@@ -45,6 +45,7 @@
 //	transact.go    consume, process, produce, commit: one transaction
 //	deadletter.go  what cannot be processed
 //	read.go        reading a range of committed records
+//	log.go         its log, for people and for programs
 //	progress.go    how far a service is
 //	supervise.go   the four as child processes
 //	console.go     telling a person how it goes

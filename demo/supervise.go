@@ -46,8 +46,10 @@ type Status struct {
 	Services map[string]Progress
 	// Loaded says that all of the history has passed through all services.
 	// HistoryRecords is how many records the pipeline had produced then.
+	// HistoryFound says that it had been published before this start.
 	Loaded         bool
 	HistoryRecords int64
+	HistoryFound   bool
 	// Done says that ecb-gateway has published all days and that all
 	// services have processed them.
 	Done bool
@@ -230,6 +232,7 @@ func ProgressWriter(w io.Writer, log *slog.Logger) func(Progress) {
 type tracker struct {
 	status        Status
 	history, done chain
+	published     bool // some of the history, since the start
 }
 
 // chain follows one state of the gateway through the services.
@@ -249,10 +252,12 @@ func (t *tracker) update(p Progress) bool {
 	}
 	g := t.status.Services[ECBGateway]
 	was := t.status
+	t.published = t.published || g.Phase == PhaseHistory
 	published := g.Phase == PhaseLive || g.Phase == PhaseDone || g.Phase == PhaseHistory && g.Days == g.TotalDays
 	t.history.follow(published, t.status.Services)
 	if t.history.complete && !t.status.Loaded {
 		t.status.Loaded, t.status.HistoryRecords = true, t.status.Records
+		t.status.HistoryFound = !t.published
 	}
 	if g.Phase != PhaseDone {
 		t.done = chain{}

@@ -96,7 +96,7 @@ func readSmall(path string) ([]byte, error) {
 }
 
 func (c *connection) logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	return demo.NewLogger(os.Stderr, c.LogLevel, isTerminal(os.Stderr))
 }
 
 // days says what is published and how.
