@@ -85,10 +85,17 @@ func (c *catchup) take() (schema.Stream, bool) {
 }
 
 // idle tells whether nothing is left to compare.
-func (c *catchup) idle() bool {
+func (c *catchup) idle() bool { return c.left() == 0 }
+
+// left is how many streams are to be compared.
+func (c *catchup) left() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.dirty) == 0 && !c.busy
+	n := len(c.dirty)
+	if c.busy {
+		n++
+	}
+	return n
 }
 
 func (c *catchup) run(ctx context.Context) error {

@@ -33,6 +33,7 @@
 //	rewrite.go    join some: read, check, write, commit
 //	claim.go      the job that names what a compaction will put
 //	collect.go    objects that nothing needs any more
+//	backlog.go    what is left to do
 //	health.go     what stands in the way now
 //	metrics.go    what is measured of the process
 //	series.go     … and of each partition, within a bound

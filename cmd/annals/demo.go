@@ -103,13 +103,15 @@ func askAgain(from io.Reader, to io.Writer) {
 
 // historyLoaded seals what the history brought and says what can be tried.
 func (c *upCommand) historyLoaded(ctx context.Context, in *invocation, address string, a *archiver.Archiver) {
-	err := a.CatchUp(ctx)
-	if err == nil {
-		_, err = a.Seal(ctx, true)
-	}
-	if err == nil {
-		err = a.Indexed(ctx)
-	}
+	err := waiting(in, a, func() error {
+		if err := a.CatchUp(ctx); err != nil {
+			return err
+		}
+		if _, err := a.Seal(ctx, true); err != nil {
+			return err
+		}
+		return a.Indexed(ctx)
+	})
 	if err != nil {
 		if ctx.Err() == nil {
 			fmt.Fprintf(in.err, "The history is not sealed yet: %v\n", err)

@@ -29,7 +29,7 @@ type engines struct {
 // startEngines starts what is not configured and writes its addresses and
 // credentials into cfg, so that the rest of the program sees engines like any
 // other. On an error what was started is stopped.
-func startEngines(ctx context.Context, cfg *config.Config, logger *slog.Logger) (_ *engines, err error) {
+func startEngines(ctx context.Context, in *invocation, cfg *config.Config, logger *slog.Logger) (_ *engines, err error) {
 	dir := cfg.Embedded.DataDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -42,6 +42,9 @@ func startEngines(ctx context.Context, cfg *config.Config, logger *slog.Logger) 
 	}()
 	if e.lock, err = embedded.LockDataDir(dir); err != nil {
 		return nil, err
+	}
+	if e.lock.Unclean() {
+		line(in.err, "The last run in "+dir+" was not stopped cleanly: what it wrote last is read again and compared with the archive. Recovering …")
 	}
 	if err := embedded.RemoveUpFile(dir); err != nil { // of a run that ended without cleaning up
 		return nil, err

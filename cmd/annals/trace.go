@@ -77,7 +77,8 @@ func showTrace(w io.Writer, t *api.Trace, all bool) {
 // one.
 const shownAlike = 3
 
-// groups counts the hops that do the same at the same depth.
+// groups counts the hops that do the same. How deep they are says little: of
+// rates that are guessed to follow one another each is deeper than the last.
 type groups struct {
 	sizes, seen map[alike]int
 	hidden      int
@@ -85,14 +86,13 @@ type groups struct {
 
 // alike is what hops of a group have in common.
 type alike struct {
-	depth                          int
 	topic, service, event, version string
 	status                         api.HopStatus
 	sealed                         bool
 }
 
 func alikeOf(h api.Hop) alike {
-	return alike{h.Depth, h.Coordinates.Topic, h.SourceService, h.EventType, h.EventVersion, h.Status, h.Sealed}
+	return alike{h.Coordinates.Topic, h.SourceService, h.EventType, h.EventVersion, h.Status, h.Sealed}
 }
 
 func newGroups(hops []api.Hop) *groups {

@@ -30,7 +30,12 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	limitMemory(cfg.Archive.Memory.Bytes, 384<<20) // the embedded engines
-	engines, err := startEngines(ctx, &cfg, log)
+	defer func() {
+		if ctx.Err() != nil && err == nil {
+			line(in.err, "stopped; run the same command to go on")
+		}
+	}()
+	engines, err := startEngines(ctx, in, &cfg, log)
 	if err != nil {
 		return err
 	}
@@ -69,6 +74,12 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	c.ready(in, engines, "http://"+address)
+	defer context.AfterFunc(ctx, func() {
+		line(in.err, "stopping: segments under way are finished, and what is only buffered is read from Kafka again at the next start; Ctrl-C again ends it at once")
+	})()
+	if engines.lock.Unclean() && !c.Demo { // the demo waits for the same, and more
+		group.Go(func() error { recovered(running, in, a); return nil })
+	}
 	if c.Demo {
 		group.Go(func() error { return c.runDemo(running, in, cfg, "http://"+address, a) })
 	}

@@ -23,8 +23,13 @@ func TestCleanRestartFindsItsData(t *testing.T) {
 	loaded(t, i)
 	before, objects := coverage(t, i), segmentKeys(t, i)
 	i.Stop(t)
+	says(t, i, "stopping: ", "stopped; run the same command to go on")
 	i.Again(t)
 	loaded(t, i)
+	says(t, i, "history found: ")
+	if strings.Contains(i.Log(), "not stopped cleanly") {
+		t.Errorf("a clean stop is told for another:\n%s", i.Tail(40))
+	}
 	after := coverage(t, i)
 	for place, was := range before {
 		if got := after[place]; got.Counts.Committed != was.Counts.Committed || got.ArchivedFrom != was.ArchivedFrom {
@@ -35,6 +40,16 @@ func TestCleanRestartFindsItsData(t *testing.T) {
 		t.Errorf("segments were %v, are %v", names(objects), names(now))
 	}
 	compareArchive(t, i, demoTopics(t, i)...)
+}
+
+// says holds what an instance must have told a person.
+func says(t testing.TB, i *instance.Instance, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(i.Log(), text) {
+			t.Errorf("annals up has not said %q:\n%s", text, i.Tail(40))
+		}
+	}
 }
 
 func containsAll(all, some map[string]bool) bool {
@@ -91,6 +106,7 @@ func TestKillOfEverythingInMidLoad(t *testing.T) {
 	i.Kill(t)
 	i.Again(t)
 	loaded(t, i)
+	says(t, i, "was not stopped cleanly", "history found: ")
 	compared := compareArchive(t, i, demoTopics(t, i)...)
 	t.Logf("compared byte for byte: %v", compared)
 	if want := yearOf(t); !maps.Equal(committed(t, i), want) {
