@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseExact, ExactNumber } from "../src/lib/exact";
 import { bytes, duration, fromBase64, hexLines, instant, plural } from "../src/lib/format";
+import { ordered } from "../src/lib/topics";
 import { match } from "../src/app/router";
 import { pointer, summary } from "../src/ui/diff";
 
@@ -25,7 +26,7 @@ describe("addresses", () => {
 
 // Node learns a number's source text only in 22: there the numbers stay plain.
 const told = (JSON.parse as (t: string, r: (k: string, v: unknown, c?: { source?: string }) => unknown) => unknown)("1", (_k, _v, c) => c?.source) === "1";
-it.skipIf(!told)("keeps numbers as they were sent", () => {
+it.skipIf(!told)(`keeps numbers as they were sent${told ? "" : ": needs Node 22 or later"}`, () => {
   const v = parseExact('{"a":12345678901234567890,"b":1.10,"c":7}') as Record<string, unknown>;
   expect((v.a as ExactNumber).source).toBe("12345678901234567890");
   expect((v.b as ExactNumber).source).toBe("1.10");
@@ -40,3 +41,4 @@ it("says what a step did", () => {
   expect(summary({ parent: 0, comparable: false, truncated: false, changes: [] })).toBe("not comparable");
 });
 it("writes paths for people", () => expect([pointer("/a/b~1c/0"), pointer("")]).toEqual(["a.b/c.0", "(the whole value)"]));
+it("shows topics of programs last", () => expect(ordered(["__annals_replay_positions", "fx.rates", "orders", "__schemas", "_own"].map((topic) => ({ topic }))).map((t) => t.topic)).toEqual(["fx.rates", "orders", "_own", "__annals_replay_positions", "__schemas"]));

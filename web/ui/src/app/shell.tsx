@@ -140,7 +140,7 @@ function Health(props: { status: Status | undefined; lost: boolean }): JSX.Eleme
         {status?.dependencies.map((d) => (
           <Line key={d.name} name={{ kafka: "Kafka", store: "Object store", index: "Index" }[d.name]} ready={d.ready}>{d.detail}</Line>
         ))}
-        {status && <p class="faint">Annals {status.version}{status.roles?.length ? ` · ${status.roles.join(", ")}` : ""}</p>}
+        {status && <p class="faint">{status.version.replace(/^annals/, "Annals")}{status.roles?.length ? ` · ${status.roles.join(", ")}` : ""}</p>}
       </div>
     </details>
   );

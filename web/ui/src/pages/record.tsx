@@ -30,7 +30,7 @@ export function RecordPage(props: { topic: string; partition: number; offset: nu
     <div class="page record">
       <nav class="crumbs" aria-label="Where this is"><a href={lastResults()}>Results</a><span aria-hidden="true">/</span>{trace && <><a href={trace}>Trace</a><span aria-hidden="true">/</span></>}<span>Record</span></nav>
       <div class="bar">
-        <h1 class="mono">{name}<Copy text={name} what="position" /></h1>
+        <h1 class="mono copied"><span>{name}</span><Copy text={name} what="position" /></h1>
         <span class="spacer" />
         <span class="stepper">
           {props.offset > 0 ? <a class="button" href={pages.record({ ...props, offset: props.offset - 1 })} aria-label="Record before this one">←</a> : <span class="button off" aria-hidden="true">←</span>}
@@ -80,7 +80,7 @@ function Body(props: { record: ArchivedRecord }): JSX.Element {
         <section class="card">
           <h2>Archive</h2>
           <Facts>
-            <Fact name="State"><SealMark sealed={r.sealed} /><span class="faint"> {r.sealed ? "in the ledger" : "searchable, not yet evidence"}</span></Fact>
+            <Fact name="State"><SealMark sealed={r.sealed} /><span class="faint"> · {r.sealed ? "in the ledger" : "searchable, not yet evidence"}</span></Fact>
             <Fact name="Read from"><span class="mono break">{r.source}</span></Fact>
             <Fact name="Status">{r.status}</Fact>
           </Facts>

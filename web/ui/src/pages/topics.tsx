@@ -8,6 +8,7 @@ import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
 import { go, lastResults, pages, setParams, useLocation } from "../app/router";
 import { bytes, count, plural, rate, sentence } from "../lib/format";
+import { isInternal, ordered } from "../lib/topics";
 import { Time } from "../ui/parts";
 import { Empty, ProblemBox, Skeleton } from "../ui/states";
 
@@ -23,7 +24,7 @@ export function TopicsPage(): JSX.Element {
   const [sealProblem, setSealProblem] = useState<Problem>();
   useEffect(() => { document.title = "Topics · Annals"; }, []);
   const history = useRates(topics.data);
-  const list = topics.data?.topics ?? [];
+  const list = ordered(topics.data?.topics ?? []);
   const toggle = (name: string): void => setParams({ open: open === name ? undefined : name });
   useKeys({
     j: () => choose(Math.min(list.length - 1, chosen + 1)),
@@ -75,7 +76,7 @@ export function TopicsPage(): JSX.Element {
         <div class="tablewrap">
           <table class="topics" role="treegrid" aria-label="Topics">
             <thead>
-              <tr><th scope="col">Topic</th><th scope="col" class="num">Sealed</th><th scope="col" class="num">Fresh</th><th scope="col" class="num">Size</th><th scope="col" class="num">Segments</th><th scope="col" class="num">Lag</th><th scope="col" class="num c-rate">Rate</th><th scope="col">First record</th><th scope="col">Last record</th></tr>
+              <tr><th scope="col">Topic</th><th scope="col" class="num">Sealed</th><th scope="col" class="num">Fresh</th><th scope="col" class="num">Size</th><th scope="col" class="num">Segments</th><th scope="col" class="num">Lag</th><th scope="col" class="num c-rate">Rate</th><th scope="col">First sealed record</th><th scope="col">Last sealed record</th></tr>
             </thead>
             <tbody>
               {list.map((t, i) => (
@@ -95,7 +96,7 @@ export function TopicsPage(): JSX.Element {
 function Row(props: { topic: TopicSummary; open: boolean; chosen: boolean; rates: number[]; onToggle: () => void }): JSX.Element {
   const t = props.topic;
   return (
-    <tr aria-level={1} aria-expanded={t.archived ? props.open : undefined} aria-selected={props.chosen} class={t.archived ? undefined : "off"} onClick={(e) => { if (t.archived && !(e.target as Element).closest("a, button")) props.onToggle(); }}>
+    <tr aria-level={1} aria-expanded={t.archived ? props.open : undefined} aria-selected={props.chosen} class={t.archived ? undefined : isInternal(t.topic) ? "off own" : "off"} onClick={(e) => { if (t.archived && !(e.target as Element).closest("a, button")) props.onToggle(); }}>
       <td>
         {t.archived
           ? <button type="button" class="expander" aria-expanded={props.open} onClick={props.onToggle}><span class="caret" aria-hidden="true" /><span class="topic">{t.topic}</span></button>
