@@ -43,7 +43,7 @@ const (
 	learnFrom      = 100         // records that a search by stage looks at first
 	learnHops      = 500         // of a trace from which a search learns
 	maxRounds      = 3           // looks of one search, each having learned something
-	learnPatience  = 2 * time.Second
+	learnPatience  = time.Second
 )
 
 // knownStages remembers what records of a topic and type do.
@@ -275,8 +275,8 @@ func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.H
 		if h.Stage != schema.StageUnknown || h.TraceID == "" || len(chosen) == maxLearn || isDeadLetterTopic(h.Topic) {
 			continue
 		}
-		if _, ok := e.stages.get(key); ok {
-			continue
+		if known, ok := e.stages.get(key); ok || known != schema.StageUnknown {
+			continue // what is known is looked into again by traces alone
 		}
 		if _, ok := chosen[key]; !ok {
 			chosen[key] = h.TraceID
