@@ -33,7 +33,7 @@ func Load(path string, environ []string, overrides ...func(*Config)) (Config, []
 	if path != "" {
 		content, err := readFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return cfg, nil, schema.Errorf(schema.Invalid, "read configuration: there is no file %s", path)
+			return cfg, nil, schema.Errorf(schema.Invalid, "read configuration: there is no file %s: %w", path, fs.ErrNotExist)
 		}
 		if err != nil {
 			return cfg, nil, schema.Errorf(schema.Invalid, "read configuration: %w", err)
