@@ -9,8 +9,10 @@
 //
 // Integrity: every write carries the SHA-256 of its bytes, twice: as the
 // payload hash that the request's signature covers, and as a checksum that the
-// store verifies and keeps. A store that received other bytes refuses them, and
-// the error is [schema.Corrupt]. Reads of whole objects are held against that
+// store verifies and keeps. A store that received other bytes refuses them: of
+// bytes whose hash is made here that is damage on the way, and passes
+// ([schema.Unavailable]); of a hash that the caller gave the error is
+// [schema.Corrupt]. Reads of whole objects are held against that
 // checksum where the store sends it back, all reads against the announced
 // length; whoever knows an object's hash still compares it himself.
 //
@@ -38,7 +40,8 @@
 //	schema.Permission   401, 403: wrong keys or missing rights
 //	schema.Exhausted    the store is full (507, "no space left", quota), or the
 //	                    object is larger than the caller's limit
-//	schema.Corrupt      a checksum was refused, or an object is shorter than it
+//	schema.Corrupt      the checksum of what was read, or of what PutFile was
+//	                    given, does not fit, or an object is shorter than it
 //	                    should be
 //	schema.Invalid      a key that no store takes
 //	schema.Unavailable  no answer, or 5xx, 429, 409 (ErrBusy, ErrUncertain)

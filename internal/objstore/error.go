@@ -189,11 +189,20 @@ func (s *Store) outcome(op, key string, err, refused error) error {
 		return schema.Errorf(schema.Conflict, "%s %s: %w", strings.ReplaceAll(op, "_", " "), s.name(key), refused)
 	case answer.StatusCode == http.StatusConflict:
 		return schema.Errorf(schema.Unavailable, "%s %s: %w", strings.ReplaceAll(op, "_", " "), s.name(key), errors.Join(ErrBusy, err))
+	case kindOfAnswer(answer) == schema.Corrupt:
+		return s.damaged(op, key, err)
 	case kindOfAnswer(answer) == schema.Unavailable:
 		return s.uncertain(op, key, err)
 	default:
 		return s.classify(op, key, err)
 	}
+}
+
+// damaged is a write that the store refused because other bytes came than the
+// hash is of. Where the hash was made from the bytes that were sent, they were
+// damaged on the way: nothing was written, and the same call may be sent again.
+func (s *Store) damaged(op, key string, err error) error {
+	return schema.Errorf(schema.Unavailable, "%s %s: damaged on the way, nothing was written: %w", strings.ReplaceAll(op, "_", " "), s.name(key), err)
 }
 
 func (s *Store) uncertain(op, key string, err error) error {

@@ -46,11 +46,11 @@ func TestPassingFaultsAreRepeated(t *testing.T) {
 		faults []ot.Fault
 		do     func(ctx context.Context, s *objstore.Store) error
 	}{
-		"put": {"PUT", []ot.Fault{ot.Lost, ot.ReplyLost, ot.Applied500, ot.SlowDown, ot.Refused}, func(ctx context.Context, s *objstore.Store) error {
+		"put": {"PUT", []ot.Fault{ot.Lost, ot.ReplyLost, ot.Applied500, ot.SlowDown, ot.Refused, ot.FlippedBody, ot.SkewedClock}, func(ctx context.Context, s *objstore.Store) error {
 			_, err := s.Put(ctx, "data/new", body)
 			return err
 		}},
-		"get": {"GET", []ot.Fault{ot.Lost, ot.Error500, ot.Truncated, ot.SlowDown, ot.Refused}, func(ctx context.Context, s *objstore.Store) error {
+		"get": {"GET", []ot.Fault{ot.Lost, ot.Error500, ot.Truncated, ot.SlowDown, ot.Refused, ot.FlippedAnswer, ot.SkewedClock}, func(ctx context.Context, s *objstore.Store) error {
 			got, _, err := s.Get(ctx, "data/there", 1<<20)
 			return same(got, body, err)
 		}},
@@ -121,6 +121,7 @@ func TestLastingFaultsEnd(t *testing.T) {
 		{ot.Forbidden, schema.Permission, 1},
 		{ot.Expired, schema.Permission, 1},
 		{ot.Full, schema.Exhausted, 1},
+		{ot.FlippedBody, schema.Unavailable, 2},
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +156,7 @@ func TestConditionalWritesSayWhatHappened(t *testing.T) {
 		{ot.NoAnswer, objstore.ErrUncertain, schema.Unavailable, false},
 		{ot.Conflict, objstore.ErrBusy, schema.Unavailable, false},
 		{ot.Refused, nil, schema.Unavailable, false},
+		{ot.FlippedBody, nil, schema.Unavailable, false},
 		{ot.Full, nil, schema.Exhausted, false},
 		{ot.Forbidden, nil, schema.Permission, false},
 		{ot.Expired, nil, schema.Permission, false},

@@ -19,10 +19,15 @@ import (
 const MaxObjectBytes = 5 << 30
 
 // Put writes body under key, whatever was there. It may be repeated: the same
-// bytes make the same object.
+// bytes make the same object. It is never Corrupt: bytes that arrive as others
+// than were sent are Unavailable.
 func (s *Store) Put(ctx context.Context, key string, body []byte) (Object, error) {
 	sum := sha256.Sum256(body)
-	return s.PutFile(ctx, key, bytes.NewReader(body), int64(len(body)), sum)
+	done, err := s.PutFile(ctx, key, bytes.NewReader(body), int64(len(body)), sum)
+	if schema.KindOf(err) == schema.Corrupt {
+		err = s.damaged("put", key, err)
+	}
+	return done, err
 }
 
 // PutFile is Put for bytes that are read, from the beginning of f for every

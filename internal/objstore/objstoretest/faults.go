@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Fault is one way a request goes wrong.
@@ -17,28 +18,33 @@ type Fault uint8
 
 // The faults. "Applied" means that the store has done what was asked.
 const (
-	None        Fault = iota
-	Refused           // no connection: certainly not applied
-	Lost              // the connection breaks before the store sees the request
-	ReplyLost         // applied, and then the connection breaks
-	Twice             // delivered twice; the second answer comes back
-	Late              // no answer; delivered when Faults.Deliver is called
-	Error500          // 500 InternalError, not applied
-	Applied500        // 500 InternalError, applied all the same
-	SlowDown          // 503 SlowDown, not applied
-	Conflict          // 409 ConditionalRequestConflict, not applied
-	Full              // 507, not applied
-	Forbidden         // 403 AccessDenied
-	Truncated         // the answer's body breaks off half-way
-	NoAnswer          // nothing until the request's own deadline
-	ShortAnswer       // half the answer's body under a length to match
-	Unranged          // an answer that does not say which range it is
-	Expired           // 400 ExpiredToken, not applied
+	None          Fault = iota
+	Refused             // no connection: certainly not applied
+	Lost                // the connection breaks before the store sees the request
+	ReplyLost           // applied, and then the connection breaks
+	Twice               // delivered twice; the second answer comes back
+	Late                // no answer; delivered when Faults.Deliver is called
+	Error500            // 500 InternalError, not applied
+	Applied500          // 500 InternalError, applied all the same
+	SlowDown            // 503 SlowDown, not applied
+	Conflict            // 409 ConditionalRequestConflict, not applied
+	Full                // 507, not applied
+	Forbidden           // 403 AccessDenied
+	Truncated           // the answer's body breaks off half-way
+	NoAnswer            // nothing until the request's own deadline
+	ShortAnswer         // half the answer's body under a length to match
+	Unranged            // an answer that does not say which range it is
+	Expired             // 400 ExpiredToken, not applied
+	SkewedClock         // 403 RequestTimeTooSkewed, not applied
+	Delayed             // applied and answered, after Faults.Delay
+	FlippedAnswer       // one bit of the answer's body is another
+	FlippedBody         // one bit of the request's body is another
 )
 
 var faultNames = [...]string{
 	"none", "refused", "lost", "reply lost", "twice", "late", "500", "applied 500", "503", "409", "507", "403",
-	"truncated", "no answer", "short answer", "unranged", "400 expired token",
+	"truncated", "no answer", "short answer", "unranged", "400 expired token", "403 clock skew", "delayed",
+	"flipped answer", "flipped body",
 }
 
 // String names the fault.
@@ -49,6 +55,7 @@ func (f Fault) String() string { return faultNames[f] }
 type Faults struct {
 	Base   http.RoundTripper
 	Choose func(*http.Request) Fault
+	Delay  time.Duration // of Delayed
 
 	mu       sync.Mutex
 	requests map[string]int
@@ -81,11 +88,26 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 	if fault == None {
 		return f.base().RoundTrip(r)
 	}
-	send, err := repeatable(f.base(), r)
+	send, err := repeatable(f.base(), r, fault == FlippedBody)
 	if err != nil {
 		return nil, err
 	}
 	switch fault {
+	case FlippedBody:
+		return send()
+	case Delayed:
+		select {
+		case <-time.After(f.Delay):
+			return send()
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	case FlippedAnswer:
+		response, err := send()
+		if err != nil {
+			return nil, err
+		}
+		return flipped(response)
 	case Refused:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	case Lost:
@@ -121,13 +143,13 @@ func (f *Faults) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	case Truncated, ShortAnswer:
-		response, err := f.base().RoundTrip(r)
+		response, err := send()
 		if err != nil {
 			return nil, err
 		}
 		return halve(response, fault == ShortAnswer)
 	case Unranged:
-		response, err := f.base().RoundTrip(r)
+		response, err := send()
 		if err == nil {
 			response.StatusCode = http.StatusOK
 			response.Header.Del("Content-Range")
@@ -199,8 +221,9 @@ func (f *Faults) Deliver() (int, error) {
 }
 
 // repeatable reads a request's body and returns a function that sends the
-// request, each time whole, on a context of its own.
-func repeatable(base http.RoundTripper, r *http.Request) (func() (*http.Response, error), error) {
+// request, each time whole, on a context of its own; with one bit of the body
+// flipped, if asked.
+func repeatable(base http.RoundTripper, r *http.Request, flip bool) (func() (*http.Response, error), error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
@@ -210,6 +233,9 @@ func repeatable(base http.RoundTripper, r *http.Request) (func() (*http.Response
 		if err := r.Body.Close(); err != nil {
 			return nil, err
 		}
+	}
+	if flip && len(body) > 0 {
+		body[len(body)/2] ^= 1
 	}
 	return func() (*http.Response, error) {
 		again := r.Clone(context.WithoutCancel(r.Context()))
@@ -231,6 +257,8 @@ func status(r *http.Request, f Fault) *http.Response {
 		return answer(r, http.StatusForbidden, "AccessDenied")
 	case Expired:
 		return answer(r, http.StatusBadRequest, "ExpiredToken")
+	case SkewedClock:
+		return answer(r, http.StatusForbidden, "RequestTimeTooSkewed")
 	default:
 		return answer(r, http.StatusInternalServerError, "InternalError")
 	}
@@ -252,6 +280,19 @@ func broken() error {
 func discard(response *http.Response) error {
 	_, err := io.Copy(io.Discard, response.Body)
 	return errors.Join(err, response.Body.Close())
+}
+
+// flipped changes one bit in the middle of an answer's body.
+func flipped(response *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return nil, err
+	}
+	if len(body) > 0 {
+		body[len(body)/2] ^= 1
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
 }
 
 // halve cuts an answer's body: honestly, with a length to match, or not.
