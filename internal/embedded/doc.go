@@ -45,6 +45,7 @@
 //	s3.go, proxy.go                     the gateway and the port before it
 //	rooted.go, rooted_object.go         the file backend without a working directory
 //	durable.go, durable_backend.go      group sync; what waits for it
+//	s3_torn.go                          what a loss of power left in part
 //	clickhouse*.go                      ClickHouse in a supervised child process
 //	credentials.go, upfile.go, lock.go  secrets, up.json, one process a directory
 //	listen.go, files.go, syncfs_*.go    loopback listeners, atomic files, syncfs

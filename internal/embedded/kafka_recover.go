@@ -18,8 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// runningFile stands in the data directory while a broker has it open. Found
-// at start, the last one did not stop cleanly. It may list partitions whose
+// runningFile stands in an engine's data directory while it is open. Found at
+// start, the last stop was not clean. A broker's may list partitions whose
 // summary is not to be trusted, a line a directory.
 const runningFile = "running"
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -63,6 +64,10 @@ type S3Options struct {
 	Bucket string
 	// Logger takes messages; nil discards them.
 	Logger *slog.Logger
+	// Sync gives tests the moment of a sync, which no client can see: it is
+	// called in place of syncfs(2), and is given it. The program itself never
+	// sets it.
+	Sync func(syncfs func() error) error
 }
 
 // S3 is a running embedded S3 gateway. All methods may be called concurrently.
@@ -151,6 +156,9 @@ func openStore(opts S3Options) (*durable, func() error, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
+	if err := begin(dir, opts.Logger); err != nil {
+		return nil, nil, err
+	}
 	files, err := newRooted(dir)
 	if err != nil {
 		return nil, nil, err
@@ -160,7 +168,26 @@ func openStore(opts S3Options) (*durable, func() error, error) {
 		files.Shutdown()
 		return nil, nil, err
 	}
-	return newDurable(files, syncfs, opts.Logger), release, nil
+	sync := syncfs
+	if opts.Sync != nil {
+		sync = func() error { return opts.Sync(syncfs) }
+	}
+	return newDurable(files, sync, opts.Logger), release, nil
+}
+
+// begin notes that the store is open and, if the note of the last time is
+// there, sets aside what that run did not write to its end.
+func begin(dir string, logger *slog.Logger) error {
+	note := filepath.Join(dir, runningFile)
+	_, err := os.Stat(note)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return replaceFile(note, nil)
+	case err != nil:
+		return err
+	}
+	_, err = SetTornAside(dir, logger)
+	return err
 }
 
 // createBucket makes the bucket unless it exists.
@@ -252,6 +279,9 @@ func (s *S3) Close() error {
 	s.closeOnce.Do(func() {
 		defer s3Running.Store(false)
 		err := errors.Join(s.proxy.close(s3CloseTimeout, s.store.busy), s.end(), s.release())
+		if err == nil && s.store.group.failed() == nil { // else the next start must look
+			err = os.Remove(filepath.Join(s.opts.DataDir, runningFile))
+		}
 		if err != nil {
 			s.closeErr = fmt.Errorf("close embedded S3: %w", err)
 		}

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -79,12 +81,57 @@ func acquireS3(t testing.TB) (_ *embedded.S3, dir string, err error) {
 		AccessKey: "annals",
 		SecretKey: "test-" + randomName(),
 		Bucket:    "annals",
+		Sync:      watchedSync,
 	})
 	if err != nil {
 		return nil, "", errors.Join(err, os.RemoveAll(dir))
 	}
 	sharedS3.server, sharedS3.dir, sharedS3.users = server, dir, 1
 	return server, dir, nil
+}
+
+// SyncWatch is told of every syncfs(2) of the test binary's store: Begin before
+// it, End when it was done. One runs at a time, and no write is answered
+// between Begin and End.
+type SyncWatch struct {
+	Begin, End func()
+}
+
+var syncWatches struct {
+	sync.Mutex
+	all map[*SyncWatch]bool
+}
+
+// WatchSyncs tells w of the store's syncs until the test ends.
+func WatchSyncs(t testing.TB, w *SyncWatch) {
+	t.Helper()
+	syncWatches.Lock()
+	defer syncWatches.Unlock()
+	if syncWatches.all == nil {
+		syncWatches.all = map[*SyncWatch]bool{}
+	}
+	syncWatches.all[w] = true
+	t.Cleanup(func() {
+		syncWatches.Lock()
+		defer syncWatches.Unlock()
+		delete(syncWatches.all, w)
+	})
+}
+
+func watchedSync(syncfs func() error) error {
+	syncWatches.Lock()
+	watching := slices.Collect(maps.Keys(syncWatches.all))
+	syncWatches.Unlock()
+	for _, w := range watching {
+		w.Begin()
+	}
+	err := syncfs()
+	for _, w := range watching {
+		if err == nil {
+			w.End()
+		}
+	}
+	return err
 }
 
 func releaseS3() error {
