@@ -16,9 +16,8 @@ import (
 
 // TestS3SurvivesAKill kills the gateway's process in mid-PUT, several times in
 // a row on one directory: every object whose PUT was acknowledged is there and
-// whole, and no object is there in part. (That it survives a power cut follows
-// from the sync before the answer, see TestDurable…; no test here can cut the
-// power.)
+// whole, and no object is there in part. (A loss of power is played by
+// test/matrix, below an archiver.)
 func TestS3SurvivesAKill(t *testing.T) {
 	const rounds, writers = 4, 8
 	dir := t.TempDir()

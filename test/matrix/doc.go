@@ -1,0 +1,17 @@
+// Package matrix breaks the archiver's path at every point, in every way that
+// the point can break, and holds what is left against what was produced: ledger
+// ≡ segments ≡ index ≡ what was acknowledged.
+//
+// Points are requests: of Kafka, of the object store, of the index; faults are
+// what becomes of one. Each case arms one fault for the n-th request of one
+// point, asks that it fired, lets the archiver recover, and ends with a full
+// verification (package test/verify). Faults come in where they come from in
+// life: HTTP ones in a reverse proxy, Kafka's in kfake's fault hooks and on the
+// connections, process ones as signals to a process of its own, a loss of power
+// in the folder under the store. The run prints point × fault; a cell that no
+// case has hit fails it, and a cell that makes no sense says why. There is no
+// spool and no transparency log yet: their points come with them.
+//
+// It holds tests alone. One case of every other cell runs by default, all
+// variants of all cells with ANNALS_TEST_LONG=1.
+package matrix
