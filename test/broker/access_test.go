@@ -78,8 +78,8 @@ func TestPermissions(t *testing.T) {
 		return nil
 	})
 	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpRead}) // on the group
-	if h := r.archived(t, a, open); len(h.rows) != 10 {
-		t.Errorf("%d rows", len(h.rows))
+	if h := r.archived(t, a, open); len(h.Rows) != 10 {
+		t.Errorf("%d rows", len(h.Rows))
 	}
 	refused := state(t, a, closed.Topic, func(s answer.TopicState) bool { return !s.Archived })
 	if !strings.Contains(refused.Reason, "Read") {
@@ -89,8 +89,8 @@ func TestPermissions(t *testing.T) {
 	must(t, a.CatchUp(t.Context()))
 
 	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpRead}, closed.Topic)
-	if h := r.archived(t, a, closed); len(h.rows) != 10 || h.base != 0 {
-		t.Errorf("granted later: %d rows from %d", len(h.rows), h.base)
+	if h := r.archived(t, a, closed); len(h.Rows) != 10 || h.Base != 0 {
+		t.Errorf("granted later: %d rows from %d", len(h.Rows), h.Base)
 	}
 	well(t, a)
 }

@@ -62,8 +62,8 @@ func TestCompaction(t *testing.T) {
 	seen := r.served(t, s, kgo.ReadUncommitted()) // closed segments may be cleaned once more
 	a, stop := r.archive(t, nil)
 	first := r.archived(t, a, s, seen...)
-	if n := first.classes()[schema.GapCleaned]; n == 0 || len(first.classes()) != 1 {
-		t.Fatalf("gaps %+v, want some, all cleaned", first.gaps)
+	if n := first.GapOffsets()[schema.GapCleaned]; n == 0 || len(first.GapOffsets()) != 1 {
+		t.Fatalf("gaps %+v, want some, all cleaned", first.Gaps)
 	}
 	r.produce(t, s, 40)
 	r.archived(t, a, s, seen...)
@@ -75,8 +75,8 @@ func TestCompaction(t *testing.T) {
 	seen = append(seen, r.served(t, s, kgo.ReadUncommitted())...)
 	a, _ = r.archive(t, nil)
 	last := r.archived(t, a, s, seen...)
-	if before, now := first.classes()[schema.GapCleaned], last.classes()[schema.GapCleaned]; now <= before || len(last.classes()) != 1 {
-		t.Errorf("gaps %+v, before %+v", last.gaps, first.gaps)
+	if before, now := first.GapOffsets()[schema.GapCleaned], last.GapOffsets()[schema.GapCleaned]; now <= before || len(last.GapOffsets()) != 1 {
+		t.Errorf("gaps %+v, before %+v", last.Gaps, first.Gaps)
 	}
 	r.indexed(t, last)
 	well(t, a)
@@ -125,15 +125,15 @@ func TestDeletedBeforeArchived(t *testing.T) {
 	a, _ = r.archive(t, nil)
 	for partition := range int32(2) {
 		h := r.archived(t, a, at(short, partition), of(seen, partition)...)
-		if got := h.classes(); got[schema.GapBeforeLogStart] != 30 || len(got) != 1 {
-			t.Errorf("partition %d: gaps %+v, want 30 offsets before_log_start", partition, h.gaps)
+		if got := h.GapOffsets(); got[schema.GapBeforeLogStart] != 30 || len(got) != 1 {
+			t.Errorf("partition %d: gaps %+v, want 30 offsets before_log_start", partition, h.Gaps)
 		}
 	}
 	r.produce(t, short, 50)
 	late := r.served(t, short, kgo.ReadUncommitted())
 	r.deleteTo(t, short, 100) // all of it, as it is being read
 	h := r.archived(t, a, short, append(of(seen, 0), late...)...)
-	if rows, gaps := len(h.rows), h.classes()[schema.GapBeforeLogStart]; int64(rows)+gaps != 100 {
+	if rows, gaps := len(h.Rows), h.GapOffsets()[schema.GapBeforeLogStart]; int64(rows)+gaps != 100 {
 		t.Errorf("%d rows and %d offsets in gaps", rows, gaps)
 	}
 	r.produce(t, short, 5)

@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -9,10 +8,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/segment"
-	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // served reads what the broker serves of a partition now, from log start to the
@@ -82,76 +80,13 @@ func (r *rig) high(t *testing.T, s schema.Stream) int64 {
 	return end
 }
 
-// history is a stream as the archive has it: one row or one gap an offset, on
-// each branch.
-type history struct {
-	base, next int64
-	commits    []*schema.Commit
-	rows       []segment.Row // in the order of the chain
-	gaps       []schema.Gap
-}
-
-// history verifies a stream's chain and every byte that it names, reads the
-// segments back with the independent reader, and accounts for every offset.
-func (r *rig) history(t *testing.T, s schema.Stream) history {
+// history verifies a stream's chain and every byte that it names, and accounts
+// for every offset.
+func (r *rig) history(t *testing.T, s schema.Stream) *verify.Held {
 	t.Helper()
-	report, err := r.book.Verify(t.Context(), s, ledger.VerifyOptions{Deep: true})
+	h, err := verify.Read(t.Context(), t, r.store, s)
 	must(t, err)
-	if report.Findings != 0 {
-		t.Fatalf("%s does not verify: %+v", s, report.Listed)
-	}
-	h := history{base: -1}
-	for entry, err := range r.book.Commits(t.Context(), s, 0) {
-		must(t, err)
-		r.read(t, &h, entry.Commit)
-	}
-	if rows := report.Rows.Rows(); rows != int64(len(h.rows)) {
-		t.Fatalf("%s: the ledger counts %d rows, the segments hold %d", s, rows, len(h.rows))
-	}
 	return h
-}
-
-// read adds what one commit covers.
-func (r *rig) read(t *testing.T, h *history, c *schema.Commit) {
-	t.Helper()
-	h.commits = append(h.commits, c)
-	if c.Kind == schema.KindDivergence {
-		h.next = c.Next
-		return
-	}
-	if h.base < 0 {
-		h.base, h.next = c.Base, c.Base
-	}
-	if c.Base != h.next {
-		t.Fatalf("commit %d begins at %d, expected %d", c.Seq, c.Base, h.next)
-	}
-	gaps, err := r.book.Gaps(t.Context(), c)
-	must(t, err)
-	h.gaps = append(h.gaps, gaps...)
-	if c.Segment != nil {
-		body, _, err := r.store.Get(t.Context(), c.Segment.Key, 1<<30)
-		must(t, err)
-		rows := segmenttest.Read(t, body)
-		for _, row := range rows {
-			for len(gaps) > 0 && gaps[0].From == h.next {
-				h.next, gaps = gaps[0].To, gaps[1:]
-			}
-			if row.Offset != h.next || row.Branch != c.Branch {
-				t.Fatalf("commit %d: row %d on branch %d where %d on branch %d should be", c.Seq, row.Offset, row.Branch, h.next, c.Branch)
-			}
-			h.next++
-		}
-		h.rows = append(h.rows, rows...)
-	}
-	for _, gap := range gaps {
-		if gap.From != h.next {
-			t.Fatalf("commit %d: gap %+v where %d should be", c.Seq, gap, h.next)
-		}
-		h.next = gap.To
-	}
-	if h.next != c.Next {
-		t.Fatalf("commit %d accounts for offsets below %d, and says %d", c.Seq, h.next, c.Next)
-	}
 }
 
 // equals is the verification that every case ends with. The archive of the
@@ -159,7 +94,7 @@ func (r *rig) read(t *testing.T, h *history, c *schema.Commit) {
 // serves is archived, byte for byte and with the verdict that a read-committed
 // consumer follows; what is archived and no longer served is in rows of before;
 // everything else is in gaps. It returns what the archive has.
-func (r *rig) equals(t *testing.T, s schema.Stream, before ...*kgo.Record) history {
+func (r *rig) equals(t *testing.T, s schema.Stream, before ...*kgo.Record) *verify.Held {
 	t.Helper()
 	h := r.history(t, s)
 	records := r.served(t, s, kgo.ReadUncommitted())
@@ -167,20 +102,20 @@ func (r *rig) equals(t *testing.T, s schema.Stream, before ...*kgo.Record) histo
 	for _, record := range r.served(t, s, kgo.ReadCommitted()) {
 		committed[record.Offset] = true
 	}
-	if _, end := r.bounds(t, s, kgo.ReadCommitted()); h.next != end {
-		t.Errorf("%s is archived to %d, decided are the offsets below %d", s, h.next, end)
+	if _, end := r.bounds(t, s, kgo.ReadCommitted()); h.Next != end {
+		t.Errorf("%s is archived to %d, decided are the offsets below %d", s, h.Next, end)
 	}
 	rows := map[int64]segment.Row{}
-	for _, row := range h.rows {
+	for _, row := range h.Rows {
 		rows[row.Offset] = row
 	}
 	for _, record := range records {
-		if record.Offset < h.base || record.Offset >= h.next {
+		if record.Offset < h.Base || record.Offset >= h.Next {
 			continue
 		}
 		row, ok := rows[record.Offset]
 		if !ok {
-			t.Fatalf("%s: offset %d is served, and not archived: gaps %+v", s, record.Offset, h.gaps)
+			t.Fatalf("%s: offset %d is served, and not archived: gaps %+v", s, record.Offset, h.Gaps)
 		}
 		same(t, s, row, record)
 		if want := verdict(record, committed[record.Offset]); row.Status != want {
@@ -214,38 +149,29 @@ func verdict(record *kgo.Record, committed bool) schema.Status {
 // same compares everything that a broker gives, null told from empty.
 func same(t *testing.T, s schema.Stream, row segment.Row, want *kgo.Record) {
 	t.Helper()
-	if row.TopicID != s.TopicID || row.Topic != s.Topic || row.Partition != want.Partition || row.Offset != want.Offset ||
-		row.LeaderEpoch != want.LeaderEpoch || row.Timestamp != want.Timestamp.UnixMilli() ||
-		row.TimestampType != schema.TimestampType(want.Attrs.TimestampType()) ||
-		row.ProducerID != want.ProducerID || row.ProducerEpoch != want.ProducerEpoch ||
-		!identical(row.Key, want.Key) || !identical(row.Value, want.Value) || len(row.Headers) != len(want.Headers) {
-		t.Fatalf("%s: offset %d differs:\n%+v\n%+v", s, want.Offset, row.Record, want)
+	record := schema.Record{
+		Topic: s.Topic, TopicID: s.TopicID, Partition: want.Partition, Offset: want.Offset, Status: row.Status,
+		Timestamp: want.Timestamp.UnixMilli(), TimestampType: schema.TimestampType(want.Attrs.TimestampType()),
+		Key: want.Key, Value: want.Value,
 	}
-	for i, h := range row.Headers {
-		if h.Name != want.Headers[i].Key || !identical(h.Value, want.Headers[i].Value) {
-			t.Fatalf("%s: offset %d, header %d: %+v, want %+v", s, want.Offset, i, h, want.Headers[i])
-		}
+	for _, h := range want.Headers {
+		record.Headers = append(record.Headers, schema.Header{Name: h.Key, Value: h.Value})
 	}
-}
-
-// identical tells null from empty.
-func identical(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
-
-// classes sums the gaps of a history by class.
-func (h history) classes() map[schema.GapClass]int64 {
-	sums := map[schema.GapClass]int64{}
-	for _, gap := range h.gaps {
-		sums[gap.Class] += gap.To - gap.From
+	how := verify.Differ(&row.Record, &record)
+	if how == "" && (row.LeaderEpoch != want.LeaderEpoch || row.ProducerID != want.ProducerID || row.ProducerEpoch != want.ProducerEpoch) {
+		how = "has another leader epoch or producer"
 	}
-	return sums
+	if how != "" {
+		t.Fatalf("%s: offset %d %s:\n%+v\n%+v", s, want.Offset, how, row.Record, want)
+	}
 }
 
 // indexed waits until the index has every row of the histories and no other.
-func (r *rig) indexed(t *testing.T, histories ...history) {
+func (r *rig) indexed(t *testing.T, histories ...*verify.Held) {
 	t.Helper()
 	want := 0
 	for _, h := range histories {
-		want += len(h.rows)
+		want += len(h.Rows)
 	}
 	eventually(t, 20*time.Second, func() error {
 		if got := r.sql("SELECT uniqExact(topic_id, partition, branch, offset) FROM DB.records"); got != fmt.Sprint(want) {

@@ -15,6 +15,7 @@ import (
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // gate is a store that takes no segments while it is shut.
@@ -58,10 +59,10 @@ func TestPolicyChangesWhileArchived(t *testing.T) {
 	store.Unlock()
 
 	h := r.archived(t, a, s, seen...)
-	if got := h.classes(); got[schema.GapCleaned] == 0 || len(got) != 1 {
-		t.Errorf("gaps %+v, want some, all cleaned", h.gaps)
+	if got := h.GapOffsets(); got[schema.GapCleaned] == 0 || len(got) != 1 {
+		t.Errorf("gaps %+v, want some, all cleaned", h.Gaps)
 	}
-	if was, is := first.configuration(t), h.configuration(t); was == is {
+	if was, is := configuration(t, first), configuration(t, h); was == is {
 		t.Error("the commits name the configuration of before")
 	}
 	well(t, a)
@@ -78,7 +79,7 @@ func TestConfigurationIsFollowed(t *testing.T) {
 	r.alter(t, s.Topic, map[string]string{"retention.ms": "86400000"})
 	eventually(t, 20*time.Second, func() error {
 		r.produce(t, s, 1)
-		if h := r.archived(t, a, s); h.configuration(t) == first.configuration(t) {
+		if h := r.archived(t, a, s); configuration(t, h) == configuration(t, first) {
 			return errors.New("the commits name the configuration of before")
 		}
 		return nil
@@ -86,9 +87,9 @@ func TestConfigurationIsFollowed(t *testing.T) {
 }
 
 // configuration is what the newest commit names.
-func (h history) configuration(t *testing.T) schema.Digest {
+func configuration(t *testing.T, h *verify.Held) schema.Digest {
 	t.Helper()
-	digest := h.commits[len(h.commits)-1].TopicConfigSHA256
+	digest := h.Commits[len(h.Commits)-1].TopicConfigSHA256
 	if digest == nil {
 		t.Fatal("a commit names no configuration")
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // odd are records that a careless copy would change.
@@ -63,15 +65,15 @@ func TestRecords(t *testing.T) {
 	must(t, a.CatchUp(t.Context()))
 	for _, s := range []struct {
 		name string
-		h    history
+		h    *verify.Held
 	}{
 		{"plain/0", r.archived(t, a, plain)},
 		{"plain/1", r.archived(t, a, at(plain, 1))},
 		{"stamped/0", r.archived(t, a, stamped)},
 		{"recompressed/0", r.archived(t, a, recompressed)},
 	} {
-		if len(s.h.rows) == 0 || len(s.h.gaps) != 0 {
-			t.Errorf("%s: %d rows, gaps %v", s.name, len(s.h.rows), s.h.gaps)
+		if len(s.h.Rows) == 0 || len(s.h.Gaps) != 0 {
+			t.Errorf("%s: %d rows, gaps %v", s.name, len(s.h.Rows), s.h.Gaps)
 		}
 	}
 	well(t, a)
@@ -107,7 +109,7 @@ func TestNothingIsLostBetweenTwoArchivers(t *testing.T) {
 	stop()
 	some()
 	must(t, b.CatchUp(t.Context()))
-	var all []history
+	var all []*verify.Held
 	for partition := range int32(4) {
 		all = append(all, r.archived(t, b, at(s, partition)))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // counted is a cluster that tells of every transaction before it is committed.
@@ -62,7 +63,7 @@ func TestReplay(t *testing.T) {
 		end(t, tx, kgo.TryCommit)
 	}
 	a, stop := r.archive(t, nil)
-	sources := []history{r.archived(t, a, s), r.archived(t, a, at(s, 1))}
+	sources := []*verify.Held{r.archived(t, a, s), r.archived(t, a, at(s, 1))}
 	stop()
 
 	cluster, err := replay.Connect(r.kafka())
@@ -108,7 +109,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("receipt %+v", job.Receipt)
 	}
 	for partition, source := range sources {
-		r.isReplayed(t, plan.Topics[0].Target, int32(partition), source.rows)
+		r.isReplayed(t, plan.Topics[0].Target, int32(partition), source.Rows)
 	}
 }
 
@@ -142,11 +143,11 @@ func (r *rig) isReplayed(t *testing.T, topic string, partition int32, rows []seg
 	}
 	for i, record := range got {
 		row := want[i]
-		if record.Timestamp.UnixMilli() != row.Timestamp || !identical(record.Key, row.Key) || !identical(record.Value, row.Value) || len(record.Headers) != len(row.Headers) {
+		if record.Timestamp.UnixMilli() != row.Timestamp || !verify.Identical(record.Key, row.Key) || !verify.Identical(record.Value, row.Value) || len(record.Headers) != len(row.Headers) {
 			t.Fatalf("%s/%d: record %d differs from offset %d:\n%+v\n%+v", topic, partition, i, row.Offset, record, row.Record)
 		}
 		for j, h := range record.Headers {
-			if h.Key != row.Headers[j].Name || !identical(h.Value, row.Headers[j].Value) {
+			if h.Key != row.Headers[j].Name || !verify.Identical(h.Value, row.Headers[j].Value) {
 				t.Fatalf("%s/%d: record %d, header %d is %+v, want %+v", topic, partition, i, j, h, row.Headers[j])
 			}
 		}

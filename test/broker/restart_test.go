@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/broker"
 	"github.com/fx-risk-ai/annals/test/instance"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // flow is records that go on while brokers come and go. Every acknowledged one
@@ -80,14 +81,14 @@ func (f *flow) more(t *testing.T, n int) {
 
 // isArchived holds every acknowledged record against the histories of its
 // partitions.
-func (f *flow) isArchived(t *testing.T, histories []history) {
+func (f *flow) isArchived(t *testing.T, histories []*verify.Held) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rows := map[int32]map[int64]string{}
 	for partition, h := range histories {
 		rows[int32(partition)] = map[int64]string{}
-		for _, row := range h.rows {
+		for _, row := range h.Rows {
 			rows[int32(partition)][row.Offset] = string(row.Value)
 		}
 	}
@@ -121,7 +122,7 @@ func TestBrokerIsKilled(t *testing.T) {
 	}
 	f.stop()
 	must(t, a.CatchUp(t.Context()))
-	histories := []history{r.archived(t, a, s), r.archived(t, a, at(s, 1))}
+	histories := []*verify.Held{r.archived(t, a, s), r.archived(t, a, at(s, 1))}
 	f.isArchived(t, histories)
 	r.indexed(t, histories...)
 	well(t, a)
@@ -145,7 +146,7 @@ func TestRollingRestart(t *testing.T) {
 	}
 	f.stop()
 	must(t, a.CatchUp(t.Context()))
-	var histories []history
+	var histories []*verify.Held
 	for partition := range int32(3) {
 		histories = append(histories, r.archived(t, a, at(s, partition)))
 	}
@@ -206,13 +207,13 @@ func TestLeaderIsKilled(t *testing.T) {
 	f.more(t, 100)
 	f.stop()
 	must(t, a.CatchUp(t.Context()))
-	var histories []history
+	var histories []*verify.Held
 	for partition := range int32(3) {
 		histories = append(histories, r.archived(t, a, at(s, partition)))
 	}
 	f.isArchived(t, histories)
-	epochs := histories[0].commits[len(histories[0].commits)-1].LeaderEpochs
-	if rows := histories[0].rows; rows[len(rows)-1].LeaderEpoch == 0 {
+	epochs := histories[0].Commits[len(histories[0].Commits)-1].LeaderEpochs
+	if rows := histories[0].Rows; rows[len(rows)-1].LeaderEpoch == 0 {
 		t.Errorf("the leader died, and its epoch lives: %v", epochs)
 	}
 	r.insync(t, s, 3)

@@ -23,6 +23,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/broker"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // rig is a cluster with an archive beside it: a store, its ledger, an index.
@@ -210,7 +211,7 @@ func (r *rig) alter(t *testing.T, topic string, configs map[string]string) {
 
 // archived seals a stream up to what is decided of it and holds it against the
 // log: see equals.
-func (r *rig) archived(t *testing.T, a *archiver.Archiver, s schema.Stream, before ...*kgo.Record) history {
+func (r *rig) archived(t *testing.T, a *archiver.Archiver, s schema.Stream, before ...*kgo.Record) *verify.Held {
 	t.Helper()
 	_, end := r.bounds(t, s, kgo.ReadCommitted())
 	r.sealed(t, a, s, end)

@@ -36,8 +36,8 @@ func TestPartitionsAdded(t *testing.T) {
 	must(t, a.CatchUp(t.Context()))
 	for partition, base := range []int64{10, 0, 0} {
 		h := r.archived(t, a, at(s, int32(partition)))
-		if h.base != base || len(h.rows) == 0 || len(h.gaps) > 0 {
-			t.Errorf("partition %d: archived from %d, %d rows, gaps %v", partition, h.base, len(h.rows), h.gaps)
+		if h.Base != base || len(h.Rows) == 0 || len(h.Gaps) > 0 {
+			t.Errorf("partition %d: archived from %d, %d rows, gaps %v", partition, h.Base, len(h.Rows), h.Gaps)
 		}
 	}
 	well(t, a)
@@ -76,11 +76,11 @@ func TestRecreatedTopic(t *testing.T) {
 		r.produce(t, second, 8)
 		h := r.archived(t, a, second)
 		t.Logf("recreated after %s: archived %s later", wait, time.Since(started).Round(time.Millisecond))
-		if len(first.rows) != 20 || len(h.rows) != 8 || h.base != 0 {
-			t.Errorf("%d and %d rows from %d", len(first.rows), len(h.rows), h.base)
+		if len(first.Rows) != 20 || len(h.Rows) != 8 || h.Base != 0 {
+			t.Errorf("%d and %d rows from %d", len(first.Rows), len(h.Rows), h.Base)
 		}
-		if still := r.history(t, s); len(still.rows) != 20 {
-			t.Errorf("%d rows of the first are left", len(still.rows))
+		if still := r.history(t, s); len(still.Rows) != 20 {
+			t.Errorf("%d rows of the first are left", len(still.Rows))
 		}
 		r.produce(t, second, 8)
 		r.archived(t, a, second)
@@ -101,8 +101,8 @@ func TestRecreatedWhileNobodyArchives(t *testing.T) {
 	second := r.recreate(t, s, 0)
 	r.produce(t, second, 8)
 	a, _ = r.archive(t, nil)
-	if h := r.archived(t, a, second); len(h.rows) != 8 {
-		t.Errorf("%d rows of the second", len(h.rows))
+	if h := r.archived(t, a, second); len(h.Rows) != 8 {
+		t.Errorf("%d rows of the second", len(h.Rows))
 	}
 	well(t, a)
 }
@@ -155,8 +155,8 @@ func TestAThousandTopics(t *testing.T) {
 	t.Logf("sealed after %s", time.Since(made).Round(time.Millisecond))
 	for _, name := range []string{names[0], names[many/2], names[many-1]} {
 		id := schema.TopicID(created[name].ID)
-		if h := r.equals(t, schema.Stream{Cluster: r.id, Topic: name, TopicID: id}); len(h.rows) != 1 {
-			t.Errorf("%s: %d rows", name, len(h.rows))
+		if h := r.equals(t, schema.Stream{Cluster: r.id, Topic: name, TopicID: id}); len(h.Rows) != 1 {
+			t.Errorf("%s: %d rows", name, len(h.Rows))
 		}
 	}
 	well(t, a)

@@ -92,7 +92,7 @@ func TestTransactions(t *testing.T) {
 	}
 	must(t, a.CatchUp(t.Context()))
 	before := r.archived(t, a, s)
-	if n := len(before.rows); n == 0 || int64(n) != r.high(t, s) {
+	if n := len(before.Rows); n == 0 || int64(n) != r.high(t, s) {
 		t.Fatalf("%d rows of a log that ends at %d", n, r.high(t, s))
 	}
 
@@ -107,8 +107,8 @@ func TestTransactions(t *testing.T) {
 	must(t, err)
 	if open := time.Since(begun); open > 3*time.Second {
 		t.Logf("too slow to see the transaction open: %s", open)
-	} else if head.Next != before.next {
-		t.Errorf("sealed to %d, and %d on is undecided", head.Next, before.next)
+	} else if head.Next != before.Next {
+		t.Errorf("sealed to %d, and %d on is undecided", head.Next, before.Next)
 	}
 	end := r.high(t, s) + 1 // the marker that the coordinator writes
 	eventually(t, 20*time.Second, func() error {
@@ -119,7 +119,7 @@ func TestTransactions(t *testing.T) {
 	})
 	h := r.archived(t, a, s)
 	aborted := 0
-	for _, row := range h.rows[before.next:] {
+	for _, row := range h.Rows[before.Next:] {
 		if row.Status == schema.Aborted {
 			aborted++
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/instance"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // uncleanly makes a partition's log lose what was acknowledged last: the
@@ -116,11 +117,11 @@ func (r *rig) sealedOnBranch(t *testing.T, seal func() error, s schema.Stream, b
 
 // branched holds the end state: one divergence commit at the point where the
 // histories part, the old rows as they were, and the new branch as the log is.
-func (r *rig) branched(t *testing.T, s schema.Stream, before history) {
+func (r *rig) branched(t *testing.T, s schema.Stream, before *verify.Held) {
 	t.Helper()
 	h := r.history(t, s)
 	var parted []*schema.Commit
-	for _, c := range h.commits {
+	for _, c := range h.Commits {
 		if c.Kind == schema.KindDivergence {
 			parted = append(parted, c)
 		}
@@ -132,8 +133,8 @@ func (r *rig) branched(t *testing.T, s schema.Stream, before history) {
 	if d.Branch != 1 || d.Next != 10 || d.Divergence.BranchPoint != 10 || d.Divergence.ArchivedNext != 15 {
 		t.Errorf("the divergence is %+v: %+v", d, d.Divergence)
 	}
-	for i, row := range before.rows {
-		if now := h.rows[i]; now.Branch != 0 || now.Offset != row.Offset || !bytes.Equal(now.Value, row.Value) {
+	for i, row := range before.Rows {
+		if now := h.Rows[i]; now.Branch != 0 || now.Offset != row.Offset || !bytes.Equal(now.Value, row.Value) {
 			t.Errorf("row %d was %+v, is %+v", i, row, now)
 		}
 	}
@@ -141,7 +142,7 @@ func (r *rig) branched(t *testing.T, s schema.Stream, before history) {
 	for _, record := range r.served(t, s, kgo.ReadUncommitted()) {
 		log[record.Offset] = record
 	}
-	for _, row := range h.rows {
+	for _, row := range h.Rows {
 		if row.Branch == 0 && row.Offset >= d.Next {
 			continue // history that Kafka has no longer
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/test/corpus"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // The families' topics: names that a path, a pattern or a key could stumble
@@ -59,7 +60,7 @@ func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 			t.Fatalf("%s: %d rows of %d records", f.family, len(rows), len(f.records))
 		}
 		for i, want := range f.records {
-			if how := differ(&rows[i].Record, want); how != "" {
+			if how := verify.Differ(&rows[i].Record, want); how != "" {
 				t.Errorf("%s, %s: archived otherwise: %s", f.family, f.cases[i].Name, how)
 			}
 		}
@@ -111,7 +112,7 @@ func checkAnswer(t *testing.T, r *rig, f *sent, i int, sealed bool) {
 		t.Errorf("%s, %s: %v", f.family, f.cases[i].Name, err)
 		return
 	}
-	if how := differ(got.Record, f.records[i]); how != "" || got.Hit.Sealed != sealed {
+	if how := verify.Differ(got.Record, f.records[i]); how != "" || got.Hit.Sealed != sealed {
 		t.Errorf("%s, %s: answered otherwise (sealed %t): %s", f.family, f.cases[i].Name, got.Hit.Sealed, how)
 	}
 	flags := slices.DeleteFunc(slices.Clone(f.cases[i].Holds), func(l corpus.Line) bool { return l.Word != "flag" })

@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/corpus"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // served is one case: a partition whose log a broker makes of it.
@@ -163,7 +164,7 @@ func (s *served) check(t *testing.T, r *rig) {
 	}
 	for i := range want {
 		want[i].Topic, want[i].TopicID, want[i].Partition = s.stream.Topic, s.stream.TopicID, s.stream.Partition
-		if how := differ(&rows[i].Record, &want[i]); how != "" {
+		if how := verify.Differ(&rows[i].Record, &want[i]); how != "" {
 			t.Errorf("row %d: %s", i, how)
 		}
 		if rows[i].ProducerID != want[i].ProducerID || rows[i].ProducerEpoch != want[i].ProducerEpoch || rows[i].LeaderEpoch != want[i].LeaderEpoch {

@@ -1,9 +1,7 @@
 package corpus_test
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -179,29 +177,4 @@ func eventually(t testing.TB, within time.Duration, check func() error) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-}
-
-// differ says where a record is not what was produced, byte for byte, or "".
-func differ(got, want *schema.Record) string {
-	same := func(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
-	switch {
-	case got.Offset != want.Offset || got.Topic != want.Topic || got.TopicID != want.TopicID || got.Partition != want.Partition:
-		return fmt.Sprintf("is %s/%d/%d", got.Topic, got.Partition, got.Offset)
-	case !same(got.Key, want.Key):
-		return fmt.Sprintf("key %.60q (null %t), want %.60q (null %t)", got.Key, got.Key == nil, want.Key, want.Key == nil)
-	case !same(got.Value, want.Value):
-		return fmt.Sprintf("value %.60q (null %t), want %.60q (null %t)", got.Value, got.Value == nil, want.Value, want.Value == nil)
-	case got.Timestamp != want.Timestamp || got.TimestampType != want.TimestampType:
-		return fmt.Sprintf("time %d (%s), want %d (%s)", got.Timestamp, got.TimestampType, want.Timestamp, want.TimestampType)
-	case got.Status != want.Status:
-		return fmt.Sprintf("is %s, want %s", got.Status, want.Status)
-	case len(got.Headers) != len(want.Headers):
-		return fmt.Sprintf("%d headers, want %d", len(got.Headers), len(want.Headers))
-	}
-	for i, h := range want.Headers {
-		if got.Headers[i].Name != h.Name || !same(got.Headers[i].Value, h.Value) {
-			return fmt.Sprintf("header %d is %.60q: %.60q, want %.60q: %.60q", i, got.Headers[i].Name, got.Headers[i].Value, h.Name, h.Value)
-		}
-	}
-	return ""
 }

@@ -29,9 +29,8 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
-	"github.com/fx-risk-ai/annals/internal/segment"
-	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/verify"
 )
 
 // role tells a re-executed test binary what it is.
@@ -369,35 +368,20 @@ func (p *producer) transaction(t *testing.T, partition int32, commit bool) {
 	p.sent[partition] = append(sent, expected{"", sent[len(sent)-1].offset + 1, schema.Control})
 }
 
-// checkStream reads the chain and every segment again, with the independent
-// reader, and holds both against what was produced.
+// checkStream verifies a stream, and holds its rows against what was produced.
 func checkStream(t *testing.T, store *objstore.Store, s schema.Stream, sent []expected) int {
 	t.Helper()
-	book := ledger.New(store, slog.New(slog.DiscardHandler))
-	var rows []segment.Row
-	next := int64(-1)
-	for entry, err := range book.Commits(t.Context(), s, 0) {
-		must(t, err)
-		if next >= 0 && entry.Commit.Base != next {
-			t.Errorf("%s: commit %d begins at %d, expected %d", s, entry.Commit.Seq, entry.Commit.Base, next)
-		}
-		next = entry.Commit.Next
-		if entry.Commit.Segment == nil {
-			continue
-		}
-		body, _, err := store.Get(t.Context(), entry.Commit.Segment.Key, 1<<30)
-		must(t, err)
-		rows = append(rows, segmenttest.Read(t, body)...)
+	held, err := verify.Read(t.Context(), t, store, s)
+	must(t, err)
+	if len(held.Rows) != len(sent) {
+		t.Fatalf("%s: %d rows for %d records", s, len(held.Rows), len(sent))
 	}
-	if len(rows) != len(sent) {
-		t.Fatalf("%s: %d rows for %d records", s, len(rows), len(sent))
-	}
-	for i, row := range rows {
+	for i, row := range held.Rows {
 		if row.Offset != sent[i].offset || row.Status != schema.Control && string(row.Value) != sent[i].value || row.Status != sent[i].status {
 			t.Fatalf("%s: row %d is offset %d %q", s, i, row.Offset, row.Value)
 		}
 	}
-	return len(rows)
+	return len(held.Rows)
 }
 
 // checkIndex counts what searches see and, after a full merge, what is stored.
