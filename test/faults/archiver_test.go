@@ -1,12 +1,12 @@
 package faults
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -203,16 +203,28 @@ func (x killIndex) InsertSegment(ctx context.Context, row index.SegmentRow) erro
 }
 
 // child runs this test binary again in a role and tells whether it was killed.
-func child(t *testing.T, as string, e engines) (killed bool) {
+// Whenever it asks, more is called before it goes on.
+func child(t *testing.T, as string, e engines, more ...func()) (killed bool) {
 	t.Helper()
-	input, err := json.Marshal(e)
-	must(t, err)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), role+"="+as)
-	cmd.Stdin = bytes.NewReader(input)
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &said
-	err = cmd.Run()
+	cmd.Stderr = &said
+	input, err := cmd.StdinPipe()
+	must(t, err)
+	output, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	must(t, json.NewEncoder(input).Encode(e))
+	for asks := bufio.NewScanner(output); asks.Scan(); {
+		for _, f := range more {
+			f()
+		}
+		if _, err := fmt.Fprintln(input); err != nil {
+			break // killed while it waited: its end says so
+		}
+	}
+	err = cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
@@ -225,6 +237,13 @@ func child(t *testing.T, as string, e engines) (killed bool) {
 	return false
 }
 
+// askFor has a child wait until the test has done what it does meanwhile.
+func askFor(more *bufio.Reader) error {
+	fmt.Println("more")
+	_, err := more.ReadByte()
+	return err
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -235,6 +254,7 @@ func must(t *testing.T, err error) {
 // TestArchiverSurvivesKills kills the archiver three times on either side of
 // every durable step, while records and transactions arrive.
 func TestArchiverSurvivesKills(t *testing.T) {
+	t.Parallel()
 	e, client := startEngines(t)
 	store, x, err := e.open()
 	must(t, err)
@@ -244,8 +264,8 @@ func TestArchiverSurvivesKills(t *testing.T) {
 	created, err := kadm.NewClient(client).CreateTopic(t.Context(), 2, 1, nil, "orders")
 	must(t, err)
 
-	p := producer{client: client, topic: "orders", kafka: e}
-	histogram := killAtEveryStep(t, []string{putSegment, putCommit, insertFresh, insertSegment}, func(point Point) bool {
+	p := producer{client: client, topic: "orders", kafka: e, each: 30}
+	histogram := killAtEveryStep(t, 3, []string{putSegment, putCommit, insertFresh, insertSegment}, func(point Point) bool {
 		p.some(t)
 		e.Point = point.String()
 		return child(t, "archiver", e)
@@ -267,29 +287,35 @@ func TestArchiverSurvivesKills(t *testing.T) {
 // histogram counts the kills by step and side.
 type histogram map[string]int
 
-// killAtEveryStep draws moments until every side of every step has had three
-// kills. Not every drawn moment comes: a run may perform a step fewer times.
-func killAtEveryStep(t *testing.T, steps []string, run func(Point) bool) histogram {
+// killAtEveryStep kills on either side of every step, so many times each: at
+// its first occurrence in a run, at the second, and so on in turn. A run that
+// performs the step fewer times, or goes on with what a killed one left and has
+// it behind it, lives; the next one begins anew and must come to the first.
+// With ANNALS_TEST_LONG=1 each moment comes ten times, in any order.
+func killAtEveryStep(t *testing.T, times int, steps []string, run func(Point) bool) histogram {
 	t.Helper()
-	counts := histogram{}
-	var open []Point
-	for _, step := range steps {
-		open = append(open, Point{Step: step}, Point{Step: step, After: true})
+	long := os.Getenv("ANNALS_TEST_LONG") != ""
+	if long {
+		times = 10
 	}
-	for runs := 0; len(open) > 0; runs++ {
-		if runs > 20*len(steps) {
-			t.Fatalf("after %d runs some moments never came: %v", runs, open)
+	var points []Point
+	for n := range times {
+		for _, step := range steps {
+			points = append(points, Point{step, false, 1 + n%2}, Point{step, true, 1 + n%2})
 		}
-		i := rand.IntN(len(open))
-		point := open[i]
-		point.N = 1 + rand.IntN(3)
+	}
+	if long {
+		rand.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	}
+	counts := histogram{}
+	for _, point := range points {
 		if !run(point) {
-			continue
+			point.N = 1
+			if !run(point) && !run(point) {
+				t.Fatalf("%s never came", point)
+			}
 		}
-		side := point.Step + ", " + strings.Split(point.String(), "/")[1]
-		if counts[side]++; counts[side] == 3 {
-			open = slices.Delete(open, i, i+1)
-		}
+		counts[point.Step+", "+strings.Split(point.String(), "/")[1]]++
 	}
 	return counts
 }
@@ -320,6 +346,7 @@ type producer struct {
 	client *kgo.Client
 	kafka  engines
 	topic  string
+	each   int // plain records a round and partition
 	sent   [2][]expected
 	rounds int
 }
@@ -334,11 +361,14 @@ func (p *producer) some(t *testing.T) {
 	t.Helper()
 	p.rounds++
 	for partition := range int32(2) {
-		for i := range 30 {
+		var plain []*kgo.Record
+		for i := range p.each {
 			value := fmt.Sprintf(`{"traceId":"%032x","eventId":"%d-%d-%d","pad":"%s"}`, p.rounds, p.rounds, partition, i, strings.Repeat("x", 300))
-			r := &kgo.Record{Topic: p.topic, Partition: partition, Value: []byte(value)}
-			must(t, p.client.ProduceSync(t.Context(), r).FirstErr())
-			p.sent[partition] = append(p.sent[partition], expected{value, r.Offset, schema.Committed})
+			plain = append(plain, &kgo.Record{Topic: p.topic, Partition: partition, Value: []byte(value)})
+		}
+		must(t, p.client.ProduceSync(t.Context(), plain...).FirstErr())
+		for _, r := range plain {
+			p.sent[partition] = append(p.sent[partition], expected{string(r.Value), r.Offset, schema.Committed})
 		}
 		p.transaction(t, partition, p.rounds%3 != 0)
 	}

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -61,8 +62,12 @@ func (s killStore) Delete(ctx context.Context, key string) error {
 // later is a clock by which everything that was written is old.
 func later() time.Time { return time.Now().Add(30 * 24 * time.Hour) }
 
-// childCompact archives what Kafka holds, joins it, and collects what was
-// replaced before, until it is done or until its point.
+// joinable is from how many small segments on a compaction joins them.
+const joinable = 4
+
+// childCompact archives what Kafka holds, in enough segments to be worth a
+// compaction of each partition, joins them, and collects what was replaced,
+// until it is done or until its point.
 func childCompact() {
 	if err := runCompact(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -72,7 +77,12 @@ func childCompact() {
 
 func runCompact() error {
 	var e engines
-	if err := json.NewDecoder(os.Stdin).Decode(&e); err != nil {
+	parent := bufio.NewReader(os.Stdin)
+	line, err := parent.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}
 	point, err := ParsePoint(e.Point)
@@ -97,15 +107,24 @@ func runCompact() error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	for a.CatchUp(ctx) != nil || len(a.Topics().Topics) == 0 {
-		select {
-		case err := <-done:
-			return errors.Join(errors.New("the archiver ended by itself"), err)
-		case <-time.After(50 * time.Millisecond):
+	for n := range joinable {
+		if n > 0 {
+			if err := askFor(parent); err != nil {
+				return err
+			}
 		}
-	}
-	if _, err := a.Seal(ctx, true); err != nil {
-		return err
+		for a.CatchUp(ctx) != nil || len(a.Topics().Topics) == 0 {
+			select {
+			case err := <-done:
+				return errors.Join(errors.New("the archiver ended by itself"), err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+		// How many segments records come to depends on how they arrive, unless
+		// each round is sealed.
+		if _, err := a.Seal(ctx, true); err != nil {
+			return err
+		}
 	}
 	if _, err := a.Compact(ctx); err != nil {
 		return err
@@ -123,16 +142,17 @@ func runCompact() error {
 func (e engines) compacting() archiver.Options {
 	return archiver.Options{
 		Kafka: e.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
-		Discovery: 200 * time.Millisecond, Cut: archiver.Cut{Bytes: 6 << 10}, Feed: archiver.Feed{Rows: 50, Every: 20 * time.Millisecond},
+		Discovery: 200 * time.Millisecond, Cut: archiver.Cut{Bytes: 1 << 20}, Feed: archiver.Feed{Rows: 50, Every: 20 * time.Millisecond},
 		Topics:  func(name string) bool { return name == "orders" }, // a replay's target is not asked about
 		Compact: archiver.Compact{Now: later, Rate: 1 << 30, Every: time.Hour},
 		Writer:  "fault", Build: "test", Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
-// TestCompactionSurvivesKills kills the archiver on either side of every
+// TestCompactionSurvivesKills kills the archiver twice on either side of every
 // durable step of compactions and collections, while records arrive.
 func TestCompactionSurvivesKills(t *testing.T) {
+	t.Parallel()
 	e, client := startEngines(t)
 	store, x, err := e.open()
 	must(t, err)
@@ -141,15 +161,16 @@ func TestCompactionSurvivesKills(t *testing.T) {
 	must(t, x.Migrate(t.Context()))
 	created, err := kadm.NewClient(client).CreateTopic(t.Context(), 2, 1, nil, "orders")
 	must(t, err)
-	p := producer{client: client, topic: "orders", kafka: e}
-	histogram := killAtEveryStep(t, []string{putJob, putJoined, commitJoined, insertJoined, deleteObject}, func(point Point) bool {
-		p.some(t)
+	p := producer{client: client, topic: "orders", kafka: e, each: 8}
+	more := func() { p.some(t) }
+	histogram := killAtEveryStep(t, 2, []string{putJob, putJoined, commitJoined, insertJoined, deleteObject}, func(point Point) bool {
+		more()
 		e.Point = point.String()
-		return child(t, "compact", e)
+		return child(t, "compact", e, more)
 	})
 	e.Point = ""
-	p.some(t)
-	if child(t, "compact", e) {
+	more()
+	if child(t, "compact", e, more) {
 		t.Fatal("the last run was killed")
 	}
 	histogram.print(t)
@@ -341,6 +362,7 @@ func meanwhile(check func() error) (stop func() (int, error)) {
 // TestReadersAnswerTheSameAfterCompaction asks before, while and after segments
 // are joined, after the replaced ones are gone, and of an index rebuilt then.
 func TestReadersAnswerTheSameAfterCompaction(t *testing.T) {
+	t.Parallel()
 	e, client := startEngines(t)
 	store, x, err := e.open()
 	must(t, err)
@@ -349,7 +371,7 @@ func TestReadersAnswerTheSameAfterCompaction(t *testing.T) {
 	must(t, x.Migrate(t.Context()))
 	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 2, 1, nil, "orders")
 	must(t, err)
-	p := producer{client: client, topic: "orders", kafka: e}
+	p := producer{client: client, topic: "orders", kafka: e, each: 30}
 	rules, err := extract.New(extract.Options{})
 	must(t, err)
 	book := ledger.New(store, slog.New(slog.DiscardHandler))

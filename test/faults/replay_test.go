@@ -179,10 +179,11 @@ func (p killProducer) Commit(ctx context.Context) error {
 	return p.k.step(commitReplay, func() error { return p.Producer.Commit(ctx) })
 }
 
-// TestReplaySurvivesKills kills a replay three times on either side of every
+// TestReplaySurvivesKills kills a replay twice on either side of every
 // step. A killed job is taken up by the next child, until it is done; then
 // comes another one. Every target holds each planned record once, in order.
 func TestReplaySurvivesKills(t *testing.T) {
+	t.Parallel()
 	broker, store := embeddedtest.MemoryKafka(t), embeddedtest.S3(t)
 	e := engines{
 		Kafka: broker.Addr(), KafkaUser: broker.User(), KafkaPassword: broker.Password(),
@@ -196,7 +197,7 @@ func TestReplaySurvivesKills(t *testing.T) {
 	jobs, kills := 1, map[int]int{}
 	e.Target = "r1."
 	steps := []string{putPlan, putState, createTopic, beginReplay, produceRecord, putPosition, commitReplay, readReconciled}
-	histogram := killAtEveryStep(t, steps, func(point Point) bool {
+	histogram := killAtEveryStep(t, 2, steps, func(point Point) bool {
 		e.Point = point.String()
 		if child(t, "replay", e) {
 			kills[jobs]++
