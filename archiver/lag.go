@@ -128,22 +128,27 @@ type retention struct {
 // the record's timestamp. By size it is estimated, from the mean size of what
 // was read, before compression, so it errs to the safe side. Kafka deletes
 // whole log segments, never the one that is written to, so it may be later.
-func (p *partition) retentionShare(now time.Time) (share float64, known bool) {
+//
+// waited is the part of it that the record has spent in Kafka: one that was
+// produced with an old timestamp is near its end, and nobody is late.
+func (p *partition) retentionShare(now time.Time) (share, waited float64, known bool) {
 	if !p.retention.known {
-		return 0, false
+		return 0, 0, false
 	}
-	_, stamped := p.oldest()
-	if stamped.IsZero() {
-		return 0, true
-	}
-	if p.retention.age > 0 {
-		share = max(now.Sub(stamped).Seconds()/p.retention.age.Seconds(), 0)
+	appended, stamped := p.oldest()
+	if appended.IsZero() {
+		return 0, 0, true
 	}
 	if t := p.tally; p.retention.bytes > 0 && t.records > 0 {
 		behind := float64(p.lagRecords()) * float64(t.bytes) / float64(t.records)
-		share = max(share, behind/float64(p.retention.bytes))
+		share = behind / float64(p.retention.bytes)
 	}
-	return share, true
+	waited = share
+	if p.retention.age > 0 {
+		share = max(share, now.Sub(stamped).Seconds()/p.retention.age.Seconds())
+		waited = max(waited, now.Sub(appended).Seconds()/p.retention.age.Seconds())
+	}
+	return share, waited, true
 }
 
 // lagRecords is how many offsets Kafka holds above what is sealed.
@@ -160,9 +165,9 @@ func (p *partition) lagTime(now time.Time) time.Duration {
 
 // Lag is how far this process is behind, over all of its partitions.
 type Lag struct {
-	// Behind tells that some partition's oldest unsealed record is older than
-	// twice Cut.MaxAge, within which everything is sealed when all is well, or
-	// has used up half of the time or room for which Kafka keeps it.
+	// Behind tells that some partition's oldest unsealed record has waited longer
+	// than twice Cut.MaxAge, within which everything is sealed when all is well,
+	// or half of the time, or the room, for which Kafka keeps it.
 	Behind     bool
 	Partitions int           // that are behind in that sense
 	Records    int64         // offsets that Kafka holds and the ledger does not, of all partitions
@@ -178,7 +183,7 @@ func (a *Archiver) Lag() Lag {
 	for _, r := range a.readings() {
 		lag.Records += r.behind
 		lag.Retention = max(lag.Retention, r.share)
-		if r.age > 2*a.cutAt.MaxAge || r.share >= 0.5 {
+		if r.age > 2*a.cutAt.MaxAge || r.waited >= 0.5 {
 			lag.Partitions++
 		}
 		if r.age > lag.Oldest {

@@ -107,8 +107,13 @@ func TestShareOfRetention(t *testing.T) {
 		p.rows = []schema.Record{{Offset: 10, Timestamp: at(150).UnixMilli()}}
 		p.tally.records, p.tally.bytes = 10, 1000
 		p.retention = c.retention
-		if got, known := p.retentionShare(at(1000)); got != c.want || known != c.known {
-			t.Errorf("%s: %v, known %t, want %v, %t", name, got, known, c.want, c.known)
+		got, waited, known := p.retentionShare(at(1000))
+		if got != c.want || waited != c.want || known != c.known {
+			t.Errorf("%s: %v, %v waited, known %t, want %v, %t", name, got, waited, known, c.want, c.known)
+		}
+		p.rows[0].Timestamp = 0 // produced with a timestamp of 1970
+		if old, still, _ := p.retentionShare(at(1000)); c.retention.age > 0 && (old < 1000 || still < c.want || still > 2) {
+			t.Errorf("%s: a record of 1970 has used %v, and waited for %v", name, old, still)
 		}
 	}
 }

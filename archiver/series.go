@@ -65,7 +65,7 @@ type reading struct {
 	tally
 	behind, sealedAt, freshAt, end, buffered int64
 	age, openFor                             time.Duration
-	share                                    float64
+	share, waited                            float64 // see retentionShare
 	shareKnown                               bool
 	placed                                   bool // its chain is known: unlike one that could not be opened
 }
@@ -80,7 +80,7 @@ func (p *partition) reading(now time.Time) reading {
 	}
 	r.behind, r.sealedAt, r.freshAt, r.end = p.lagRecords(), p.head.Next, p.fedTo(), p.marks.end()
 	r.age = p.lagTime(now)
-	r.share, r.shareKnown = p.retentionShare(now)
+	r.share, r.waited, r.shareKnown = p.retentionShare(now)
 	if !p.blockedSince.IsZero() {
 		r.openFor = now.Sub(p.blockedSince)
 	}
@@ -98,7 +98,7 @@ func (r *reading) join(o *reading) {
 	r.buffered += o.buffered
 	r.age = max(r.age, o.age)
 	r.openFor = max(r.openFor, o.openFor)
-	r.share = max(r.share, o.share)
+	r.share, r.waited = max(r.share, o.share), max(r.waited, o.waited)
 	r.shareKnown = r.shareKnown || o.shareKnown
 	r.placed = r.placed || o.placed
 }

@@ -348,6 +348,29 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// TestBehindIsLiveAndReady: who is behind is left alone, and says how far.
+func TestBehindIsLiveAndReady(t *testing.T) {
+	s := start(t, func(_ *web.Options, services *web.Services) {
+		services.Lag = func() web.Lag {
+			return web.Lag{Behind: true, Partitions: 2, Records: 70_000, Seconds: 5400.5, Retention: 0.75, Worst: "orders/3"}
+		}
+	})
+	for path, want := range map[string]string{
+		"/healthz": "ok\n",
+		"/readyz": `{"ready":true,"behind":true,"lag":{"partitions_behind":2,"records":70000,"seconds":5400.5,` +
+			`"retention_ratio":0.75,"worst":"orders/3"}}` + "\n",
+	} {
+		answer, err := plainClient().Get("http://" + s.base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK || string(body) != want {
+			t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, err)
+		}
+	}
+}
+
 // TestLog has routes, never what was asked for.
 func TestLog(t *testing.T) {
 	s := start(t, nil)

@@ -10,7 +10,7 @@ import (
 
 // probes adds what the machine's own watchers ask.
 func (s *Server) probes(e *echo.Echo) {
-	e.GET("/healthz", func(c *echo.Context) error { // alive: it answers
+	e.GET("/healthz", func(c *echo.Context) error { // alive: it answers, however ill or far behind
 		c.Response().Header().Set("Cache-Control", "no-store")
 		return c.String(http.StatusOK, "ok\n")
 	})
@@ -23,12 +23,19 @@ func (s *Server) probes(e *echo.Echo) {
 }
 
 // ready answers 200 when all dependencies are well, else 503 and what is not.
-// Being behind is not being unready: taking the process away would not help.
+// Being behind is not being unready, since taking the process away would not
+// help: it is said beside it, with how far.
 func (s *Server) ready(c *echo.Context) error {
 	answer := struct {
 		Ready    bool              `json:"ready"`
 		NotReady map[string]string `json:"not_ready,omitempty"`
+		Behind   *bool             `json:"behind,omitempty"`
+		Lag      *Lag              `json:"lag,omitempty"`
 	}{Ready: true, NotReady: map[string]string{}}
+	if s.services.Lag != nil {
+		lag := s.services.Lag()
+		answer.Behind, answer.Lag = &lag.Behind, &lag
+	}
 	for name, trouble := range s.services.Health() {
 		if trouble != "" {
 			answer.Ready, answer.NotReady[name] = false, trouble

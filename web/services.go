@@ -21,6 +21,20 @@ type Services struct {
 	// it, or "" where it is well. Being behind is not being unwell. It must not
 	// wait for anything.
 	Health func() map[string]string
+	// Lag is how far archiving is behind; nil where this process does not
+	// archive. It must not wait for anything.
+	Lag func() Lag
+}
+
+// Lag is how far this process is behind with archiving, over the partitions
+// that it has. /readyz shows it.
+type Lag struct {
+	Behind     bool    `json:"-"`                 // more than is normal
+	Partitions int     `json:"partitions_behind"` // that are
+	Records    int64   `json:"records"`           // in Kafka and not sealed
+	Seconds    float64 `json:"seconds"`           // for how long the oldest of them has been in Kafka
+	Retention  float64 `json:"retention_ratio"`   // the share of Kafka's retention that the nearest to its end has used up
+	Worst      string  `json:"worst,omitempty"`   // topic/partition of the oldest
 }
 
 // Queries answer questions about what is archived. The requests were checked;

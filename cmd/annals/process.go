@@ -122,7 +122,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		Collect: archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
 		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: p.writer, Build: telemetry.Version().String(),
-		Logger: p.log, Registerer: p.registry,
+		Logger: p.log, Registerer: p.registry, Series: p.cfg.Metrics.Partitions.Max,
 	}, p.store, p.book, p.index, p.rules)
 }
 

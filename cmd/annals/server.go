@@ -78,14 +78,29 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		Queries: engine, Replays: jobs, Exports: exporter, Health: health.Now,
 	}
 	if a != nil {
-		services.Sealer = sealer{a}
+		services.Sealer, services.Lag = sealer{a}, lagOf(a)
 	}
 	server, err := web.New(web.Options{
 		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,
 		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log,
 		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
 	}, services)
-	return &serving{server, jobs, health}, err
+	if err != nil {
+		return nil, err
+	}
+	p.registry.MustRegister(server.Collectors()...)
+	return &serving{server, jobs, health}, nil
+}
+
+// lagOf is the archiver's lag as /readyz shows it.
+func lagOf(a *archiver.Archiver) func() web.Lag {
+	return func() web.Lag {
+		lag := a.Lag()
+		return web.Lag{
+			Behind: lag.Behind, Partitions: lag.Partitions, Records: lag.Records,
+			Seconds: lag.Oldest.Seconds(), Retention: lag.Retention, Worst: lag.Worst,
+		}
+	}
 }
 
 func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {

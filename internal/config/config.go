@@ -18,6 +18,7 @@ type Config struct {
 	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
 	Embedded   Embedded   `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
 	Log        Log        `yaml:"log" doc:"What the process says on standard error."`
+	Metrics    Metrics    `yaml:"metrics" doc:"What /metrics answers."`
 }
 
 // Kafka is how to reach the cluster and which of its topics are archived.
@@ -168,6 +169,16 @@ type Log struct {
 	Format string `yaml:"format" enum:"auto,json,text" doc:"json: one object a line. text: for people. auto: text on a terminal, json elsewhere."`
 }
 
+// Metrics is what /metrics answers.
+type Metrics struct {
+	Partitions MetricsPartitions `yaml:"partitions" doc:"The metrics of single topic-partitions."`
+}
+
+// MetricsPartitions bounds the metrics of partitions.
+type MetricsPartitions struct {
+	Max int `yaml:"max" unit:"partitions" min:"1" max:"1000000" doc:"Most topic-partitions of a process that have metrics of their own, about fifteen series each. Beyond it the partitions of a topic share theirs, with * as the partition, those of the topics with the most partitions first; annals_archiver_partitions_not_shown says how many do." change:"To what your Prometheus takes."`
+}
+
 // Default returns the settings that hold where nothing else is said.
 func Default() Config {
 	return Config{
@@ -206,6 +217,7 @@ func Default() Config {
 			DataDir: "annals-data", KafkaListen: "127.0.0.1:19092",
 			S3Listen: "127.0.0.1:19000", ClickHouseListen: "127.0.0.1:18123",
 		},
-		Log: Log{Level: "info", Format: "auto"},
+		Log:     Log{Level: "info", Format: "auto"},
+		Metrics: Metrics{Partitions: MetricsPartitions{Max: 2000}},
 	}
 }
