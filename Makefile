@@ -70,10 +70,11 @@ engines: ## Fetch the embedded ClickHouse into the cache folder, once
 
 ##@ Check
 
+# -vet=off: lint has just vetted everything.
 .PHONY: test
 test: need-go lint gen-check test-ui explorer engines $(TOOLS)/gotestsum ## All checks and tests; ends with what was skipped, and why
 	@$(TOOLS)/gotestsum --format standard-quiet -- \
-		-count=1 -timeout 8m $(TESTFLAGS) $(PKG)
+		-count=1 -vet=off -timeout 8m $(TESTFLAGS) $(PKG)
 	@$(said-ui)
 
 .PHONY: test-race

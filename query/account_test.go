@@ -2,7 +2,6 @@ package query_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
+	"github.com/fx-risk-ai/annals/test/property"
 )
 
 // chainModel is what a chain says, offset by offset: a status, a gap's class
@@ -256,12 +256,7 @@ func (m *chainModel) checkGaps(p *answer.PartitionCoverage) {
 // Whatever a chain went through, its offsets sum to its range, class by class.
 func TestEveryOffsetIsAccountedFor(t *testing.T) {
 	a := newArchive(t, nil)
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check reads a chain a dozen times
-		if err := flag.Set("rapid.checks", "20"); err != nil {
-			t.Fatal(err)
-		}
-		defer flag.Set("rapid.checks", f.DefValue) //nolint:errcheck // it was this before
-	}
+	property.Few(t, "20") // each check reads a chain a dozen times
 	topics := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		topics++

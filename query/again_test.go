@@ -2,7 +2,6 @@ package query_test
 
 import (
 	"encoding/json"
-	"flag"
 	"math/rand/v2"
 	"testing"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
+	"github.com/fx-risk-ai/annals/test/property"
 )
 
 // TestInsertingAgainChangesNoAnswer sends any part of what is indexed again,
@@ -52,12 +52,7 @@ func TestInsertingAgainChangesNoAnswer(t *testing.T) {
 		return append(all, topics)
 	}
 	want := answers()
-	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each check asks two dozen questions
-		if err := flag.Set("rapid.checks", "5"); err != nil {
-			t.Fatal(err)
-		}
-		defer flag.Set("rapid.checks", f.DefValue) //nolint:errcheck // it was this before
-	}
+	property.Few(t, "5") // each check asks two dozen questions
 	rapid.Check(t, func(rt *rapid.T) {
 		again := append([]index.Row(nil), rows[:rapid.IntRange(0, len(rows)).Draw(rt, "rows")]...)
 		seed := rapid.Uint64().Draw(rt, "order")

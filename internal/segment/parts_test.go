@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/internal/segment/segmenttest"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/test/property"
 )
 
 // split writes rows as segments, cut before the given rows.
@@ -63,6 +64,7 @@ func join(t testing.TB, o segment.Options, files [][]byte) []byte {
 // Any rows, cut into any segments, joined in any grouping, and those joined
 // again, are the same rows under the same leaves and roots.
 func TestJoinedSegmentsKeepRowsAndRoots(t *testing.T) {
+	property.Few(t, "25") // each check writes and joins dozens of files
 	rapid.Check(t, func(rt *rapid.T) {
 		rows := drawRows(rt)
 		var cuts []int
