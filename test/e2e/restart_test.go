@@ -75,10 +75,10 @@ func segmentKeys(t testing.TB, i *instance.Instance) map[string]bool {
 }
 
 // TestKillOfEverythingInMidLoad kills annals, the embedded ClickHouse and all
-// services at once, in the middle of the load, with ANNALS_TEST_LONG=1 twenty times, and once more when
-// all is loaded. Afterwards the
-// year is complete, every day in its place, and the archive holds what Kafka
-// serves: nothing is lost, nothing is there twice.
+// services at once, in the middle of the load, with ANNALS_TEST_LONG=1 twenty
+// times, and once more when all is loaded. Afterwards the year is complete,
+// every day in its place, and the archive holds what Kafka serves: nothing is
+// lost, nothing is there twice.
 func TestKillOfEverythingInMidLoad(t *testing.T) {
 	needsClickHouse(t)
 	t.Parallel()
