@@ -37,11 +37,18 @@ func (b *breakage) trigger() *trigger {
 		return &trigger{n: 1, count: 7 + b.variant}
 	case b.variant == 1 && !b.point.rare():
 		return &trigger{n: 2, count: 1}
-	case b.variant == 2 && (b.column != flippedBody || b.point.writes):
+	case b.variant == 2 && !b.damages():
 		return &trigger{n: 1, count: 7}
 	default:
 		return &trigger{n: 1, count: 1}
 	}
+}
+
+// damages tells whether the fault gives other bytes than are kept under a
+// checksum. That happens once: whoever reads them twice takes them for what is
+// in the store, and stops the partition, as it should.
+func (b *breakage) damages() bool {
+	return b.point.summed && (b.column == flippedBody || b.column == shortBody)
 }
 
 // rare tells whether a point may come by once only.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
 	"sync"
@@ -149,9 +148,6 @@ func (s *signalled) arm(p *point, r *rig) {
 	at := r.s3
 	if p.engine == onIndex {
 		at = r.search
-	}
-	if p.name == "s3 list ledger" {
-		a.match = func(req *http.Request) bool { return p.http(req) && req.URL.Query().Get("delimiter") == "" }
 	}
 	at.arm(a)
 }

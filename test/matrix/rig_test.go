@@ -182,7 +182,6 @@ type setting struct {
 	probes  bool                                  // the store is tried first, as in production
 	direct  bool                                  // past the proxies
 	chain   func(archiver.Ledger) archiver.Ledger // nil: the ledger itself
-	prefix  string                                // of the store; "": the rig's
 }
 
 // untried is a store that need not be tried: one trial costs as much as a case.
