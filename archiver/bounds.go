@@ -94,13 +94,25 @@ func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) 
 	}
 }
 
+// guardPatience is how long a full process waits for a guard that has not
+// failed yet before it drops what the guard is about.
+const guardPatience = 5 * time.Second
+
 // makeRoom drops what can be read again when nothing more can be cut: a buffer
-// whose partition is doubted, which may take long, else one that waits for an
-// open transaction.
-func (a *Archiver) makeRoom() {
+// whose partition is doubted, if that takes long, else one that waits for an
+// open transaction. A guard takes milliseconds, and then the buffer can be cut:
+// if it were dropped at once, a log with a leader epoch in every fetch would be
+// read from the head for ever.
+func (a *Archiver) makeRoom(now time.Time) {
 	var largest *partition
 	for _, p := range a.partitions {
-		if p.guard != passed && !p.sealing && p.bytes > 0 && (largest == nil || p.bytes > largest.bytes) {
+		if p.guard == passed || p.sealing || p.bytes == 0 {
+			continue
+		}
+		if p.wait == 0 && now.Sub(p.doubtedAt) < guardPatience {
+			return // room is on its way
+		}
+		if largest == nil || p.bytes > largest.bytes {
 			largest = p
 		}
 	}

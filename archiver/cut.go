@@ -122,7 +122,7 @@ func (a *Archiver) cutDue(now time.Time) {
 		}
 		if largest == nil {
 			if a.held >= a.options.Memory {
-				a.makeRoom()
+				a.makeRoom(now)
 			}
 			return
 		}
