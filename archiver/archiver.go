@@ -114,7 +114,10 @@ type Options struct {
 	// Silence is how long a partition may bring nothing until its log is asked
 	// for its end; twice as long, with records there, is trouble. So old may also
 	// be what the metrics know of a log that is not read. 30 s if zero.
-	Silence    time.Duration
+	Silence time.Duration
+	// Poll is how long a poll waits for records at most, and so how often ages
+	// are looked at; 200 ms if zero.
+	Poll       time.Duration
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
 	Writer     string // names this process in commits
 	Build      string
@@ -176,6 +179,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	}
 	if options.Silence == 0 {
 		options.Silence = 30 * time.Second
+	}
+	if options.Poll == 0 {
+		options.Poll = 200 * time.Millisecond
 	}
 	admin, err := kafka.NewAdmin(options.Kafka)
 	if err != nil {
@@ -266,18 +272,15 @@ func (a *Archiver) finish() {
 		"consequence", "they are read from Kafka again at the next start")
 }
 
-// The loop's pace: a poll returns at least this often, so that ages are seen.
-const (
-	pollWait    = 200 * time.Millisecond
-	pollRecords = 5_000 // what a poll may take beyond the budget
-)
+// pollRecords is what a poll may take beyond the budget.
+const pollRecords = 5_000
 
 // tail is the loop. Between a poll that brought something and Allow no
 // rebalance happens, so positions change only here and in assignments.
 func (a *Archiver) tail(ctx context.Context) error {
 	for ctx.Err() == nil {
 		a.waitForRoom(ctx)
-		waiting, cancel := context.WithTimeout(ctx, pollWait)
+		waiting, cancel := context.WithTimeout(ctx, a.options.Poll)
 		batches, err := a.consumer.Poll(waiting, pollRecords)
 		cancel()
 		a.mu.Lock()
