@@ -1,0 +1,259 @@
+//go:build !synctests
+
+package simulation
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// edit replaces one piece of a source file. In what it becomes, $BUG is true
+// while the bug is switched on.
+type edit struct{ file, from, to string }
+
+// bug is one of the model's (test/model/bugs_test.go), or why there is no such
+// code to break.
+type bug struct {
+	model  string // its name there
+	edits  []edit
+	breaks string // the violation, a regular expression
+	none   string
+}
+
+const (
+	// A goroutine of an archiver is asleep for a day only between a segment and
+	// its commit, in some seeds.
+	noSleep = "a compactor would have to sleep for a day between two steps while no other compacts; archiver.TestCollectionTakesNothingThatIsNeeded does that"
+	noPurge = "purges and holds are not in the code yet"
+)
+
+var bugs = []bug{
+	{
+		model: "commit PUT without If-None-Match",
+		edits: []edit{{
+			"internal/ledger/append.go", "_, err := a.ledger.store.PutIfAbsent(ctx, a.key, a.raw)",
+			"_, err := a.ledger.store.PutIfAbsent(ctx, a.key, a.raw)\n\tif $BUG {\n\t\t_, err = a.ledger.store.Put(ctx, a.key, a.raw)\n\t}",
+		}},
+		breaks: `chain:|stuck|gave up|reader:|rows:`,
+	},
+	{
+		model:  "store that checks, then puts",
+		edits:  []edit{{"test/simulation/s3_test.go", "\ttag := md5.Sum(body)\n", "\tif $BUG {\n\t\ts.mu.Unlock()\n\t\ttime.Sleep(time.Millisecond)\n\t\ts.mu.Lock()\n\t\tthere = s.objects[key]\n\t}\n\ttag := md5.Sum(body)\n"}},
+		breaks: `refuse to start`,
+	},
+	{model: "segment named by its base alone", none: "a segment has a random seed in its footer and names are checked against its hash: an overwritten one is found as store:"},
+	{
+		model: "commit before segment",
+		edits: []edit{{
+			"archiver/seal.go", "err = a.patiently(ctx, j, func() error {\n\t\t\tobject,",
+			"if $BUG {\n\t\t\tbody := bytes.Clone(e.body.Bytes())\n\t\t\tdefer func() { _, _ = a.store.Put(ctx, c.Segment.Key, body) }()\n\t\t}\n\t\terr = a.patiently(ctx, j, func() error {\n\t\t\tif $BUG {\n\t\t\t\treturn nil\n\t\t\t}\n\t\t\tobject,",
+		}},
+		breaks: `store:|reader:|chain:|stuck`,
+	},
+	{model: "412 or no answer: the same attempt at the next seq", none: "Ledger.Append takes one head and the one seq behind it: there is no call for it"},
+	{model: "Kafka's committed offset is the truth", none: "positions below the head are repetitions that partition.take leaves out, those above are gaps that nothing explains"},
+	{
+		model: "the loser keeps its buffer, always",
+		edits: []edit{
+			{"archiver/seal.go", "if newest.Next != c.Base || newest", "if !$BUG && newest.Next != c.Base || !$BUG && newest"},
+			{"archiver/seal.go", "|| !a.sameLog(j) {", "|| !$BUG && !a.sameLog(j) {"},
+			{"internal/ledger/ledger.go", "\tif !h.IsZero() {\n", "\tif $BUG && !h.IsZero() {\n\t\treturn nil\n\t}\n\tif !h.IsZero() {\n"},
+		},
+		breaks: `chain:|rows:|stuck`,
+	},
+	{model: "the loser keeps its buffer over a divergence", none: "a commit says its branch, and Ledger.Append refuses one that does not follow: schema.Commit.CheckFollows"},
+	{
+		model:  "an idle owner never reads the head again",
+		edits:  []edit{{"archiver/guard.go", "\tif g.reload {\n", "\tif g.reload && !$BUG {\n"}},
+		breaks: `stuck`,
+	},
+	{
+		model:  "cut past the first undecided record",
+		edits:  []edit{{"archiver/partition.go", "func (p *partition) settle(now time.Time) {\n", "func (p *partition) settle(now time.Time) {\n\tif $BUG {\n\t\tfor i := range p.rows {\n\t\t\tif p.rows[i].Status == schema.Undecided {\n\t\t\t\tp.rows[i].Status = schema.Committed\n\t\t\t}\n\t\t}\n\t}\n"}},
+		breaks: `rows: a record's status`,
+	},
+	{
+		model:  "markers matched by producer epoch",
+		edits:  []edit{{"archiver/partition.go", "\tif !ok || len(waiting) == 0 {\n", "\tif ok && len(waiting) > 0 && $BUG && p.rows[waiting[0]-p.first].ProducerEpoch != marker.ProducerEpoch {\n\t\treturn\n\t}\n\tif !ok || len(waiting) == 0 {\n"}},
+		breaks: `stuck`,
+	},
+	{
+		model:  "out of range: on at log start, no gap",
+		edits:  []edit{{"archiver/bounds.go", "\t\tp.gap(bounds.LogStart,", "\t\tif p.expected = max(p.expected, bounds.LogStart); $BUG {\n\t\t\treturn\n\t\t}\n\t\tp.expected = was\n\t\tp.gap(bounds.LogStart,"}, {"archiver/bounds.go", "\tp.resume, p.seek, p.skim = true, true, nil\n", "\twas := p.expected\n\tp.resume, p.seek, p.skim = true, true, nil\n"}},
+		breaks: `stuck|chain:`,
+	},
+	{
+		model: "guard by end offset alone",
+		edits: []edit{{
+			"archiver/hold.go", "\tif len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {\n",
+			"\tif $BUG && page.HighWatermark > ours.Offset {\n\t\th.outcome = outcomeSame\n\t\treturn h, nil\n\t}\n\tif len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {\n",
+		}},
+		breaks: `rows: |chain: `,
+	},
+	{
+		model: "no guard where the epoch changes",
+		edits: []edit{
+			{"archiver/reign.go", "func (p *partition) trusted(records []schema.Record) int {\n", "func (p *partition) trusted(records []schema.Record) int {\n\tif $BUG {\n\t\treturn len(records)\n\t}\n"},
+			{"archiver/reign.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"},
+		},
+		breaks: `rows: |chain: |stuck`,
+	},
+	{
+		model:  "guard where the epoch rises, not where it falls",
+		edits:  []edit{{"archiver/reign.go", "last != nothingHeld && came.epoch != last", "last != nothingHeld && (came.epoch > last || !$BUG && came.epoch != last)"}},
+		breaks: `rows: |chain: `,
+	},
+	{
+		model:  "divergence keeps the buffer",
+		edits:  []edit{{"archiver/guard.go", "\tif moved || found.lose {\n", "\tif moved && !$BUG || found.lose && !$BUG {\n"}},
+		breaks: `rows: |chain: |stuck`,
+	},
+	{
+		model:  "guard does not ask about the record that came",
+		edits:  []edit{{"archiver/reign.go", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n\tif $BUG {\n\t\tfound.approved = true\n\t\treturn nil\n\t}\n"}},
+		breaks: `rows: |chain: |stuck`,
+	},
+	{
+		model:  "guard only when a record comes",
+		edits:  []edit{{"archiver/reign.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"}, {"archiver/bounds.go", "\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n", "\t\tcase bounds.HighWatermark < p.expected && $BUG:\n\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n"}},
+		breaks: `stuck|rows: `,
+	},
+	{
+		model:  "guard does not ask about markers",
+		edits:  []edit{{"archiver/verdicts.go", "\tif d == nil {\n\t\treturn false, nil\n\t}\n", "\tif d == nil || $BUG {\n\t\treturn false, nil\n\t}\n"}},
+		breaks: `rows: a record's status`,
+	},
+	{
+		model:  "compaction commits before it stores",
+		edits:  []edit{{"archiver/rewrite.go", "\tobject, err := a.store.PutFile(ctx, key, out, written.Bytes, written.SHA256)\n", "\tvar object objstore.Object\n\tif !$BUG {\n\t\tobject, err = a.store.PutFile(ctx, key, out, written.Bytes, written.SHA256)\n\t} else {\n\t\tdefer func() {\n\t\t\tif err == nil {\n\t\t\t\t_, err = a.store.PutFile(ctx, key, out, written.Bytes, written.SHA256)\n\t\t\t}\n\t\t}()\n\t}\n"}, {"archiver/rewrite.go", "\t\"github.com/fx-risk-ai/annals/internal/ledger\"\n", "\t\"github.com/fx-risk-ai/annals/internal/ledger\"\n\t\"github.com/fx-risk-ai/annals/internal/objstore\"\n"}},
+		breaks: `store:|reader:|chain:|stuck`,
+	},
+	{
+		model:  "compaction that lost tries the next seq",
+		edits:  []edit{{"archiver/rewrite.go", "\t\tif !same {\n", "\t\tif !same && !$BUG {\n"}},
+		breaks: `view:|replaces|chain:|stuck|reader:`,
+	},
+	{
+		model:  "compaction deletes what it replaced at once",
+		edits:  []edit{{"archiver/collect.go", "return whyReplaced, e.old(at)", "return whyReplaced, e.old(at) || $BUG"}},
+		breaks: `reader:`,
+	},
+	{model: "compaction names its outputs in no job", none: noSleep},
+	{model: "compaction's object is byte for byte an orphan", none: noSleep},
+	{
+		model:  "collection without age bound",
+		edits:  []edit{{"archiver/collect.go", "return e.now.Sub(at) > e.after }", "return e.now.Sub(at) > e.after || $BUG }"}},
+		breaks: `reader:|store:`,
+	},
+	{
+		model:  "collection by age alone",
+		edits:  []edit{{"archiver/collect.go", "|| base >= e.head.Next {", "|| base >= e.head.Next && !$BUG {"}},
+		breaks: `store:|chain:`,
+	},
+	{
+		model:  "collection of superseded rows",
+		edits:  []edit{{"archiver/collect.go", "\tfor _, s := range g.view.All() {\n\t\tg.current", "\tfor _, s := range g.view.All() {\n\t\tif $BUG && !s.IsCurrent() {\n\t\t\tdelete(g.named, s.Ref.Key)\n\t\t\tcontinue\n\t\t}\n\t\tg.current"}},
+		breaks: `store:|chain:`,
+	},
+	{model: "purge that lost does not read the holds again", none: noPurge},
+	{model: "purge reads the holds after its commit", none: noPurge},
+	{model: "purge deletes before it commits", none: noPurge},
+}
+
+// TestBugsAreFound breaks the code where the model is broken and lets the
+// simulation find out. The broken sources are laid over the real ones for one
+// build, so that there is no switch in what is shipped. ANNALS_BUG=… tries the
+// bugs whose name has that in it.
+func TestBugsAreFound(t *testing.T) {
+	if os.Getenv("ANNALS_TEST_LONG") == "" && os.Getenv("ANNALS_BUG") == "" {
+		t.Skip("long: set ANNALS_TEST_LONG=1 to run it")
+	}
+	binary := broken(t)
+	for _, b := range bugs {
+		if !strings.Contains(b.model, os.Getenv("ANNALS_BUG")) {
+			continue
+		}
+		t.Run(b.model, func(t *testing.T) {
+			if b.none != "" {
+				t.Skip(b.none)
+			}
+			command := exec.CommandContext(t.Context(), binary, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", "30m")
+			command.Env = append(os.Environ(), "ANNALS_SEEDED_BUG="+b.model, "ANNALS_SEEDS=200", "ANNALS_SEED=")
+			out, err := command.CombinedOutput()
+			if err == nil {
+				t.Fatal("not found in 200 seeds")
+			}
+			found := regexp.MustCompile(`(?m)seed \d+: .*(` + b.breaks + `).*`).Find(out)
+			if found == nil {
+				t.Fatalf("found, but not for its reason, %s:\n%s", b.breaks, out[:min(len(out), 4000)])
+			}
+			t.Logf("%.300s", found)
+		})
+	}
+}
+
+// broken builds the simulation on sources with all bugs in them, each behind a
+// look at the environment.
+func broken(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	must(t, err)
+	dir := t.TempDir()
+	sources := map[string][]byte{}
+	packages := map[string]string{}
+	for _, b := range bugs {
+		for _, e := range b.edits {
+			if sources[e.file] == nil {
+				sources[e.file], err = os.ReadFile(filepath.Join(root, e.file))
+				must(t, err)
+			}
+			if n := bytes.Count(sources[e.file], []byte(e.from)); n != 1 {
+				t.Fatalf("%q: what it breaks in %s is there %d times, once expected:\n%s", b.model, e.file, n, e.from)
+			}
+			to := strings.ReplaceAll(e.to, "$BUG", `seededBug("`+b.model+`")`)
+			sources[e.file] = bytes.Replace(sources[e.file], []byte(e.from), []byte(to), 1)
+			packages[filepath.Dir(e.file)] = filepath.Base(filepath.Dir(e.file))
+		}
+	}
+	for folder, name := range packages {
+		file := filepath.Join(folder, "seeded_bug.go")
+		if folder == "test/simulation" {
+			file = filepath.Join(folder, "seeded_bug_test.go")
+		}
+		sources[file] = []byte("package " + name + "\n\nimport \"os\"\n\nfunc seededBug(name string) bool { return os.Getenv(\"ANNALS_SEEDED_BUG\") == name }\n")
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for file, source := range sources {
+		at := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		must(t, os.WriteFile(at, source, 0o600))
+		overlay.Replace[filepath.Join(root, file)] = at
+	}
+	raw, err := json.Marshal(overlay)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "overlay.json"), raw, 0o600))
+	binary := filepath.Join(dir, "broken.test")
+	command := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags", "synctests", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, ".")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if keep := os.Getenv("ANNALS_BROKEN"); keep != "" {
+		raw, err := os.ReadFile(binary)
+		must(t, err)
+		must(t, os.WriteFile(keep, raw, 0o755))
+	}
+	return binary
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

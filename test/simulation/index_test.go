@@ -1,0 +1,71 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// set is an index in memory: which rows and which commits it was given. Errors
+// leave what the network draws.
+type set struct {
+	fail func() error
+
+	mu      sync.Mutex
+	rows    map[schema.Position]bool
+	commits map[schema.TopicID]map[int32]map[int64]bool
+}
+
+func newSet() *set {
+	return &set{rows: map[schema.Position]bool{}, commits: map[schema.TopicID]map[int32]map[int64]bool{}}
+}
+
+func (x *set) InsertRecords(_ context.Context, rows []index.Row, _ time.Time) error {
+	err := x.fail()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, row := range rows {
+		if err != nil && i%2 == 1 {
+			continue // some of them are in
+		}
+		x.rows[row.Record.Position()] = true
+	}
+	return err
+}
+
+func (x *set) InsertSegment(_ context.Context, row index.SegmentRow) error {
+	if err := x.fail(); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	topic := x.commits[row.Stream.TopicID]
+	if topic == nil {
+		topic = map[int32]map[int64]bool{}
+		x.commits[row.Stream.TopicID] = topic
+	}
+	if topic[row.Stream.Partition] == nil {
+		topic[row.Stream.Partition] = map[int64]bool{}
+	}
+	topic[row.Stream.Partition][row.Seq] = true
+	return nil
+}
+
+func (x *set) FirstMissing(_ context.Context, s schema.Stream, _ int32) (int64, error) {
+	if err := x.fail(); err != nil {
+		return 0, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	seqs := x.commits[s.TopicID][s.Partition]
+	for seq := int64(0); ; seq++ {
+		if !seqs[seq] {
+			return seq, nil
+		}
+	}
+}

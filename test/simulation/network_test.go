@@ -1,0 +1,315 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+var errDown = errors.New("connection refused: the process is dead")
+
+// gate stands between a process and everything else. Closed, nothing passes in
+// either direction: the process is a zombie that nobody hears.
+type gate struct {
+	mu   sync.Mutex
+	open chan struct{} // closed while the gate is open
+	dead bool
+}
+
+func newGate() *gate {
+	g := &gate{open: make(chan struct{})}
+	close(g.open)
+	return g
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.open:
+		g.open = make(chan struct{})
+	default:
+	}
+}
+
+// unlock opens the gate; with dead, nothing passes any more all the same.
+func (g *gate) unlock(dead bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dead = g.dead || dead
+	select {
+	case <-g.open:
+	default:
+		close(g.open)
+	}
+}
+
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.open:
+		return false
+	default:
+		return true
+	}
+}
+
+// pass waits until the gate is open.
+func (g *gate) pass(ctx context.Context) error {
+	g.mu.Lock()
+	open, dead := g.open, g.dead
+	g.mu.Unlock()
+	if dead {
+		return errDown
+	}
+	select {
+	case <-open:
+	default:
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dead {
+		return errDown
+	}
+	return nil
+}
+
+// conns are a process's connections to Kafka.
+type conns struct {
+	gate *gate
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu   sync.Mutex
+	open map[*relay]bool
+}
+
+func (c *conns) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := c.gate.pass(ctx); err != nil {
+		return nil, err
+	}
+	server, err := c.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	client, inner := net.Pipe()
+	r := &relay{conns: c, client: inner, server: server}
+	r.more = sync.NewCond(&r.mu)
+	c.mu.Lock()
+	c.open[r] = true
+	c.mu.Unlock()
+	go r.requests()
+	go r.answers()
+	go r.deliver()
+	return client, nil
+}
+
+// cut closes all connections.
+func (c *conns) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for r := range c.open {
+		r.close()
+	}
+}
+
+// flight is how long a broker's answer is on its way. Without it whatever a
+// client repeats at once, as it does a fetch of which one partition failed, it
+// would repeat for ever in one moment.
+const flight = 5 * time.Millisecond
+
+// relay carries one connection through the gate. What the broker sends is
+// taken from it at once, as a socket's buffer would: a zombie must not hold up
+// the broker's other connections.
+type relay struct {
+	conns          *conns
+	client, server net.Conn
+
+	mu     sync.Mutex
+	more   *sync.Cond
+	queue  [][]byte
+	closed bool
+}
+
+func (r *relay) close() {
+	_ = r.client.Close()
+	_ = r.server.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.more.Broadcast()
+}
+
+func (r *relay) end() {
+	r.close()
+	r.conns.mu.Lock()
+	defer r.conns.mu.Unlock()
+	delete(r.conns.open, r)
+}
+
+func (r *relay) requests() {
+	defer r.end()
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := r.client.Read(buffer)
+		if err != nil || r.conns.gate.pass(context.Background()) != nil {
+			return
+		}
+		if _, err := r.server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (r *relay) answers() {
+	defer r.end()
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := r.server.Read(buffer)
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		r.queue = append(r.queue, append([]byte{}, buffer[:n]...))
+		r.more.Broadcast()
+		r.mu.Unlock()
+	}
+}
+
+func (r *relay) deliver() {
+	for {
+		r.mu.Lock()
+		for len(r.queue) == 0 && !r.closed {
+			r.more.Wait()
+		}
+		queue := r.queue
+		r.queue = nil
+		closed := r.closed
+		r.mu.Unlock()
+		if closed {
+			return
+		}
+		time.Sleep(flight)
+		for _, piece := range queue {
+			if r.conns.gate.pass(context.Background()) != nil {
+				r.close()
+				return
+			}
+			if _, err := r.client.Write(piece); err != nil {
+				r.close()
+				return
+			}
+		}
+	}
+}
+
+// wire carries a process's requests to the store: with a delay, through the
+// gate, and with what w draws for faults.
+type wire struct {
+	gate *gate
+	next http.RoundTripper // with faults
+	end  http.RoundTripper // without
+	draw *dice
+	slow func() time.Duration
+	late sync.WaitGroup
+
+	mu       sync.Mutex
+	held     int
+	atCommit func() // told of every commit that is about to be sent
+}
+
+// mostHeld bounds the requests that a shut gate keeps for later.
+const mostHeld = 8
+
+func (w *wire) hold() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.held == mostHeld || !w.draw.chance(0.5) {
+		return false
+	}
+	w.held++
+	return true
+}
+
+// drowse has somebody told of commits that are about to be sent.
+func (w *wire) drowse(tell func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.atCommit = tell
+}
+
+func (w *wire) look(r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.atCommit != nil && r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/"+bucket+"/"+schema.LedgerPrefix) {
+		w.atCommit()
+	}
+}
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := rest(r.Context(), w.slow()); err != nil {
+		return nil, err
+	}
+	w.look(r)
+	if err := w.gate.pass(r.Context()); err != nil {
+		if errors.Is(err, errDown) {
+			if w.draw.chance(0.5) {
+				return nil, err
+			}
+			_, _ = w.end.RoundTrip(r) // it was on its way
+			return nil, err
+		}
+		if w.hold() { // nobody waits for it any more, and it arrives
+			sent := r.Clone(context.Background())
+			if r.GetBody != nil {
+				if body, bodyErr := r.GetBody(); bodyErr == nil {
+					sent.Body = body
+				}
+			}
+			w.late.Go(func() {
+				if w.gate.pass(context.Background()) == nil {
+					_, _ = w.end.RoundTrip(sent)
+				}
+			})
+		}
+		return nil, err
+	}
+	response, err := w.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := rest(r.Context(), w.slow()); err != nil {
+		return nil, err
+	}
+	if err := w.gate.pass(r.Context()); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
