@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
+	"github.com/fx-risk-ai/annals/bench/measure"
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
@@ -18,7 +18,7 @@ import (
 const recordsPerSecond = 20_000 // aim: 40,000
 
 // spreads are what the rounds of archiving brought.
-type spreads struct{ rate, cpu, consume, insert spread }
+type spreads struct{ rate, cpu, consume, insert measure.Spread }
 
 // archiveRound archives and indexes the filled topics with a new annals up,
 // then calibrates on the same machine state: bare consume of the same topics,
@@ -37,8 +37,8 @@ func (b *bench) archiveRound(ctx context.Context, round int, filled string, all 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	before, err := s.cpu()
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	before, err := s.CPU()
 	if err != nil {
 		return err
 	}
@@ -46,29 +46,29 @@ func (b *bench) archiveRound(ctx context.Context, round int, filled string, all 
 	if err != nil {
 		return err
 	}
-	if err := archived(ctx, s.up.Web, s.up.ClickHouse, records, s.alive); err != nil {
+	if err := archived(ctx, s.up.Web, s.up.ClickHouse, records, s.Alive); err != nil {
 		return err
 	}
 	took := time.Since(s.ready)
-	after, err := s.cpu()
+	after, err := s.CPU()
 	if err != nil {
 		return err
 	}
-	all.rate.add(float64(records) / took.Seconds())
-	all.cpu.add(float64((after - before).Microseconds()) / float64(records))
-	b.figures.add(fmt.Sprintf("archive_records_round_%d", round+1), float64(records), "records")
+	all.rate.Add(float64(records) / took.Seconds())
+	all.cpu.Add(float64((after - before).Microseconds()) / float64(records))
+	b.figures.Add(fmt.Sprintf("archive_records_round_%d", round+1), float64(records), "records")
 	if err := b.whole(ctx, s, records); err != nil {
 		return err
 	}
-	rate, err := bareConsume(ctx, s.up.Kafka, topics, records)
+	rate, err := measure.Consume(ctx, s.up.Kafka, topics, records)
 	if err != nil {
 		return err
 	}
-	all.consume.add(rate)
+	all.consume.Add(rate)
 	if rate, err = bareInsert(ctx, s.up.ClickHouse); err != nil {
 		return err
 	}
-	all.insert.add(rate)
+	all.insert.Add(rate)
 	return nil
 }
 
@@ -77,24 +77,24 @@ func (b *bench) archiveRound(ctx context.Context, round int, filled string, all 
 func archived(ctx context.Context, base string, index *embedded.UpClickHouse, records int64, alive func() error) error {
 	steps := []func() (bool, error){
 		func() (bool, error) {
-			taken, err := metric(ctx, base, "annals_archiver_records_total")
+			taken, err := measure.Metric(ctx, base, "annals_archiver_records_total")
 			return int64(taken) >= records, err
 		},
 		func() (bool, error) {
 			var sealed struct{ Waited bool }
-			if err := api(ctx, base, http.MethodPost, "/seal?wait=true", &sealed); err != nil {
+			if err := measure.API(ctx, base, http.MethodPost, "/seal?wait=true", &sealed); err != nil {
 				return false, err
 			}
-			left, err := metric(ctx, base, "annals_archiver_unsealed_records")
+			left, err := measure.Metric(ctx, base, "annals_archiver_unsealed_records")
 			return left == 0, err
 		},
 		func() (bool, error) {
-			n, err := count(ctx, index, "SELECT sum(committed + aborted + control) FROM segments FINAL WHERE kind = 'segment'")
+			n, err := measure.Count(ctx, index, "SELECT sum(committed + aborted + control) FROM segments FINAL WHERE kind = 'segment'")
 			return n >= records, err
 		},
 	}
 	for i, step := range steps {
-		err := await(ctx, 3*time.Minute, 50*time.Millisecond, func() (bool, error) {
+		err := measure.Await(ctx, 3*time.Minute, 50*time.Millisecond, func() (bool, error) {
 			if err := alive(); err != nil {
 				return false, err
 			}
@@ -121,7 +121,7 @@ func (b *bench) whole(ctx context.Context, s *stack, records int64) error {
 			Counts        struct{ Committed, Aborted, Control int64 }
 		}
 	}
-	if err := api(ctx, s.up.Web, http.MethodGet, "/coverage", &coverage); err != nil {
+	if err := measure.API(ctx, s.up.Web, http.MethodGet, "/coverage", &coverage); err != nil {
 		return err
 	}
 	var rows int64
@@ -134,7 +134,7 @@ func (b *bench) whole(ctx context.Context, s *stack, records int64) error {
 	if rows != records {
 		return fmt.Errorf("coverage counts %d offsets, Kafka has %d", rows, records)
 	}
-	indexed, err := count(ctx, s.up.ClickHouse, "SELECT uniqExact(topic_id, partition, branch, offset) FROM records")
+	indexed, err := measure.Count(ctx, s.up.ClickHouse, "SELECT uniqExact(topic_id, partition, branch, offset) FROM records")
 	if err != nil {
 		return err
 	}
@@ -145,19 +145,19 @@ func (b *bench) whole(ctx context.Context, s *stack, records int64) error {
 }
 
 // report adds what the rounds came to.
-func (b *bench) report(times *spread, all *spreads) {
+func (b *bench) report(times *measure.Spread, all *spreads) {
 	if b.only["demo"] {
-		b.figures.atMost("demo_to_sealed", times.quantile(0.5), "s", demoSeconds)
-		b.figures.around("demo_to_sealed", *times, "s")
+		b.figures.AtMost("demo_to_sealed", times.Quantile(0.5), "s", demoSeconds)
+		b.figures.Around("demo_to_sealed", *times, "s")
 	}
 	if !b.only["archive"] {
 		return
 	}
-	b.figures.atLeast("archive_and_index", all.rate.quantile(0.5), "records/s", recordsPerSecond)
-	b.figures.around("archive_and_index", all.rate, "records/s")
-	b.figures.all("archive_and_index_cpu", all.cpu, "µs/record")
-	b.figures.all("bare_consume", all.consume, "records/s")
-	b.figures.all("bare_insert", all.insert, "rows/s")
+	b.figures.AtLeast("archive_and_index", all.rate.Quantile(0.5), "records/s", recordsPerSecond)
+	b.figures.Around("archive_and_index", all.rate, "records/s")
+	b.figures.All("archive_and_index_cpu", all.cpu, "µs/record")
+	b.figures.All("bare_consume", all.consume, "records/s")
+	b.figures.All("bare_insert", all.insert, "rows/s")
 }
 
 // archiverAlone measures the memory of annals archive, with the engines in
@@ -170,12 +170,12 @@ func (b *bench) archiverAlone(ctx context.Context, filled string) (err error) {
 	if err := keepKafka(filled, dir); err != nil {
 		return err
 	}
-	engines, up, err := b.engines(ctx, dir)
+	engines, up, err := measure.Engines(ctx, dir, b.bin)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, engines.stop()) }()
-	address, err := freeAddress()
+	defer func() { err = errors.Join(err, engines.Stop()) }()
+	address, err := measure.FreeAddress()
 	if err != nil {
 		return err
 	}
@@ -191,31 +191,31 @@ func (b *bench) archiverAlone(ctx context.Context, filled string) (err error) {
 	cmd.Env = append(os.Environ(), "ANNALS_KAFKA_SASL_PASSWORD="+up.Kafka.Password,
 		"ANNALS_S3_SECRET_KEY="+up.S3.SecretKey, "ANNALS_CLICKHOUSE_PASSWORD="+up.ClickHouse.Password)
 	began := time.Now()
-	archiver, err := start(cmd, nil)
+	archiver, err := measure.Start(cmd, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, archiver.stop()) }()
+	defer func() { err = errors.Join(err, archiver.Stop()) }()
 	base := "http://" + address
-	err = await(ctx, time.Minute, 50*time.Millisecond, func() (bool, error) {
-		_, _, err := call(ctx, http.MethodGet, base+"/healthz", nil, nil)
-		return err == nil, archiver.alive()
+	err = measure.Await(ctx, time.Minute, 50*time.Millisecond, func() (bool, error) {
+		_, _, err := measure.Call(ctx, http.MethodGet, base+"/healthz", nil, nil)
+		return err == nil, archiver.Alive()
 	})
 	if err != nil {
 		return fmt.Errorf("start annals archive: %w", err)
 	}
-	alive := func() error { return errors.Join(archiver.alive(), engines.alive()) }
+	alive := func() error { return errors.Join(archiver.Alive(), engines.Alive()) }
 	if err := archived(ctx, base, up.ClickHouse, records, alive); err != nil {
 		return err
 	}
-	b.figures.add("archiver_alone", float64(records)/time.Since(began).Seconds(), "records/s")
-	if used, err := archiver.cpu(); err == nil {
-		b.figures.add("archiver_alone_cpu", float64(used.Microseconds())/float64(records), "µs/record")
+	b.figures.Add("archiver_alone", float64(records)/time.Since(began).Seconds(), "records/s")
+	if used, err := archiver.CPU(); err == nil {
+		b.figures.Add("archiver_alone_cpu", float64(used.Microseconds())/float64(records), "µs/record")
 	}
-	if used, err := engines.cpu(); err == nil {
-		b.figures.add("engines_cpu", float64(used.Microseconds())/float64(records), "µs/record")
+	if used, err := engines.CPU(); err == nil {
+		b.figures.Add("engines_cpu", float64(used.Microseconds())/float64(records), "µs/record")
 	}
-	b.figures.atMost("archiver_alone_resident", float64(archiver.resident())/mib, "MiB", archiveBytes/mib)
+	b.figures.AtMost("archiver_alone_resident", float64(archiver.Resident())/mib, "MiB", archiveBytes/mib)
 	return nil
 }
 
@@ -242,13 +242,4 @@ web:
   listen: %q
 `, up.Kafka.Brokers[0], up.Kafka.User, up.S3.Endpoint, up.S3.Region, up.S3.Bucket, up.S3.AccessKey,
 		up.ClickHouse.URL, up.ClickHouse.User, web)
-}
-
-// freeAddress is a loopback port that nobody has at this moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
 // Limits of what is asked.
@@ -25,7 +27,7 @@ const (
 // traces asks for a hundred fixing days that were never asked before, by
 // structure, and for a hundred others with all their diffs.
 func (b *bench) traces(ctx context.Context, s *stack) error {
-	rows, err := sql(ctx, s.up.ClickHouse, fmt.Sprintf(`SELECT trace_id FROM records_by_trace WHERE status = 'committed'
+	rows, err := measure.SQL(ctx, s.up.ClickHouse, fmt.Sprintf(`SELECT trace_id FROM records_by_trace WHERE status = 'committed'
 		GROUP BY trace_id HAVING uniqExact(topic_id, partition, offset) BETWEEN %d AND %d
 		ORDER BY cityHash64(trace_id) LIMIT %d`, leastHops, mostHops, 2*tracesAsked))
 	if err != nil {
@@ -34,34 +36,34 @@ func (b *bench) traces(ctx context.Context, s *stack) error {
 	if len(rows) < 2*tracesAsked {
 		return fmt.Errorf("only %d fixing days have %d to %d records", len(rows), leastHops, mostHops)
 	}
-	var structure, diffs, hops, outside spread
+	var structure, diffs, hops, outside measure.Spread
 	for i, row := range rows {
 		times, query := &structure, ""
 		if i%2 == 1 {
 			times, query = &diffs, "?diffs=true"
 		}
 		began := time.Now()
-		body, _, err := call(ctx, http.MethodGet, s.up.Web+"/api/v1/traces/"+url.PathEscape(row[0])+query, nil, nil)
+		body, _, err := measure.Call(ctx, http.MethodGet, s.up.Web+"/api/v1/traces/"+url.PathEscape(row[0])+query, nil, nil)
 		if err != nil {
 			return err
 		}
-		times.add(float64(time.Since(began).Microseconds()) / 1000) // to the answer's last byte
+		times.Add(float64(time.Since(began).Microseconds()) / 1000) // to the answer's last byte
 		var trace answer
 		if err := json.Unmarshal(body, &trace); err != nil {
 			return fmt.Errorf("decode trace %s: %w", row[0], err)
 		}
-		hops.add(float64(len(trace.Hops)))
-		outside.add(float64(trace.Outside))
+		hops.Add(float64(len(trace.Hops)))
+		outside.Add(float64(trace.Outside))
 		if n := len(trace.Hops); n < leastHops || n > mostHops || i%2 == 1 && trace.compared() == 0 {
 			return fmt.Errorf("trace %s has %d hops, %d of them compared", row[0], n, trace.compared())
 		}
 	}
-	b.figures.add("trace_hops_p50", hops.quantile(0.5), "records")
-	b.figures.add("trace_outside_parents_p50", outside.quantile(0.5), "parents")
-	b.figures.add("trace_structure_p50", structure.quantile(0.5), "ms")
-	b.figures.atMost("trace_structure_p95", structure.quantile(0.95), "ms", structureMillis)
-	b.figures.add("trace_diffs_p50", diffs.quantile(0.5), "ms")
-	b.figures.atMost("trace_diffs_p95", diffs.quantile(0.95), "ms", diffMillis)
+	b.figures.Add("trace_hops_p50", hops.Quantile(0.5), "records")
+	b.figures.Add("trace_outside_parents_p50", outside.Quantile(0.5), "parents")
+	b.figures.Add("trace_structure_p50", structure.Quantile(0.5), "ms")
+	b.figures.AtMost("trace_structure_p95", structure.Quantile(0.95), "ms", structureMillis)
+	b.figures.Add("trace_diffs_p50", diffs.Quantile(0.5), "ms")
+	b.figures.AtMost("trace_diffs_p95", diffs.Quantile(0.95), "ms", diffMillis)
 	return nil
 }
 
@@ -89,7 +91,7 @@ var asset = regexp.MustCompile(`(?:src|href)="([^"]+\.(?:js|css|woff2|svg))"`)
 // explorer counts the bytes of the explorer's first load, as they travel.
 func (b *bench) explorer(ctx context.Context, s *stack) error {
 	gzipped := map[string]string{"Accept-Encoding": "gzip"}
-	page, _, err := call(ctx, http.MethodGet, s.up.Web+"/", nil, map[string]string{"Accept-Encoding": "identity"})
+	page, _, err := measure.Call(ctx, http.MethodGet, s.up.Web+"/", nil, map[string]string{"Accept-Encoding": "identity"})
 	if err != nil {
 		return err
 	}
@@ -108,14 +110,14 @@ func (b *bench) explorer(ctx context.Context, s *stack) error {
 			continue
 		}
 		seen[path] = true
-		body, _, err := call(ctx, http.MethodGet, s.up.Web+"/"+strings.TrimLeft(strings.TrimPrefix(path, "."), "/"), nil, gzipped)
+		body, _, err := measure.Call(ctx, http.MethodGet, s.up.Web+"/"+strings.TrimLeft(strings.TrimPrefix(path, "."), "/"), nil, gzipped)
 		if err != nil {
 			return err
 		}
 		sum += len(body)
 	}
-	b.figures.add("explorer_requests", float64(len(seen)), "requests")
-	b.figures.atMost("explorer_first_load", float64(sum)/1000, "KB", firstLoadBytes/1000)
+	b.figures.Add("explorer_requests", float64(len(seen)), "requests")
+	b.figures.AtMost("explorer_first_load", float64(sum)/1000, "KB", firstLoadBytes/1000)
 	return nil
 }
 

@@ -9,33 +9,9 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
-
-// bareConsume reads topics from their beginning with a plain client that does
-// nothing else, and returns its pace in records a second. The fetch sizes are
-// the archiver's.
-func bareConsume(ctx context.Context, k embedded.UpKafka, topics []string, records int64) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	began := time.Now()
-	client, err := kafkaClient(k, kgo.ConsumeTopics(topics...), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(4<<20))
-	if err != nil {
-		return 0, err
-	}
-	defer client.Close()
-	for got := int64(0); got < records; {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err0(); err != nil {
-			return 0, fmt.Errorf("consume %d of %d records: %w", got, records, err)
-		}
-		got += int64(fetches.NumRecords())
-	}
-	return float64(records) / time.Since(began).Seconds(), nil
-}
 
 // The bare insert: as many rows as the demo's history makes ids in a second or
 // two, in blocks of the size that the archiver sends.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
 // loadedLine is what annals up says when the demo's history is through.
@@ -25,7 +27,7 @@ const (
 // demonstrate starts annals up with the demo on an empty folder and waits until
 // the history is loaded, indexed and sealed. The first round's topics are kept
 // in filled for the other parts; the process goes on.
-func (b *bench) demonstrate(ctx context.Context, round int, filled string, times *spread) (*stack, error) {
+func (b *bench) demonstrate(ctx context.Context, round int, filled string, times *measure.Spread) (*stack, error) {
 	b.log.Info("measure", "what", "demo", "round", round+1)
 	dir := filepath.Join(b.work, fmt.Sprintf("demo-%d", round))
 	loaded := make(chan struct{})
@@ -41,27 +43,27 @@ func (b *bench) demonstrate(ctx context.Context, round int, filled string, times
 	}
 	select {
 	case <-loaded:
-	case <-s.ended:
-		err = s.alive()
+	case <-s.Ended():
+		err = s.Alive()
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-time.After(5 * time.Minute):
-		err = fmt.Errorf("annals up did not say %q within 5 minutes\n%s", loadedLine, s.stderr)
+		err = fmt.Errorf("annals up did not say %q within 5 minutes\n%s", loadedLine, s.Said())
 	}
 	took := time.Since(began)
 	if err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, s.Stop())
 	}
-	times.add(took.Seconds())
-	if used, err := s.cpu(); err == nil {
-		b.figures.add(fmt.Sprintf("demo_cpu_round_%d", round+1), used.Seconds(), "s")
+	times.Add(took.Seconds())
+	if used, err := s.CPU(); err == nil {
+		b.figures.Add(fmt.Sprintf("demo_cpu_round_%d", round+1), used.Seconds(), "s")
 	}
-	b.figures.atMost(fmt.Sprintf("demo_tree_resident_round_%d", round+1), float64(s.resident())/mib, "MiB", treeBytes/mib)
+	b.figures.AtMost(fmt.Sprintf("demo_tree_resident_round_%d", round+1), float64(s.Resident())/mib, "MiB", treeBytes/mib)
 	if round > 0 {
 		return s, nil
 	}
 	// A broker's files are whole only when it has stopped.
-	if err := s.stop(); err != nil {
+	if err := s.Stop(); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filled, 0o700); err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
 // The stream of fresh records.
@@ -33,7 +35,7 @@ const (
 // produced it to the answer that has it, so the time between two questions,
 // and the questions' own weight on the machine, count against us.
 func (b *bench) fresh(ctx context.Context, s *stack) error {
-	client, err := kafkaClient(s.up.Kafka, kgo.DefaultProduceTopic(freshTopic), kgo.ProducerLinger(5*time.Millisecond))
+	client, err := measure.KafkaClient(s.up.Kafka, kgo.DefaultProduceTopic(freshTopic), kgo.ProducerLinger(5*time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -44,7 +46,7 @@ func (b *bench) fresh(ctx context.Context, s *stack) error {
 	var (
 		asks      sync.WaitGroup
 		mu        sync.Mutex
-		latencies spread
+		latencies measure.Spread
 		failed    []error
 		produced  atomic.Int64
 	)
@@ -56,7 +58,7 @@ func (b *bench) fresh(ctx context.Context, s *stack) error {
 			failed = append(failed, err)
 			return
 		}
-		latencies.add(time.Since(at).Seconds())
+		latencies.Add(time.Since(at).Seconds())
 	}
 	began := time.Now()
 	tick := time.NewTicker(freshTick)
@@ -86,31 +88,31 @@ func (b *bench) fresh(ctx context.Context, s *stack) error {
 		return errors.Join(failed[:min(3, len(failed))]...)
 	}
 	var unique int64
-	err = await(ctx, freshGiveUp, freshAskEvery, func() (bool, error) {
+	err = measure.Await(ctx, freshGiveUp, freshAskEvery, func() (bool, error) {
 		var err error
-		unique, err = count(ctx, s.up.ClickHouse, "SELECT uniqExact(event_id) FROM records WHERE topic = '"+freshTopic+"'")
+		unique, err = measure.Count(ctx, s.up.ClickHouse, "SELECT uniqExact(event_id) FROM records WHERE topic = '"+freshTopic+"'")
 		return unique >= produced.Load(), err
 	})
 	if err != nil || unique != produced.Load() {
 		return errors.Join(fmt.Errorf("%d records were produced, %d can be found", produced.Load(), unique), err)
 	}
-	b.figures.add("fresh_rate", float64(produced.Load())/took.Seconds(), "records/s")
-	b.figures.add("fresh_asked", float64(len(latencies)), "records")
-	b.figures.add("fresh_p50", latencies.quantile(0.5), "s")
-	b.figures.add("fresh_p95", latencies.quantile(0.95), "s")
-	b.figures.atMost("fresh_max", latencies.quantile(1), "s", freshSeconds)
+	b.figures.Add("fresh_rate", float64(produced.Load())/took.Seconds(), "records/s")
+	b.figures.Add("fresh_asked", float64(len(latencies)), "records")
+	b.figures.Add("fresh_p50", latencies.Quantile(0.5), "s")
+	b.figures.Add("fresh_p95", latencies.Quantile(0.95), "s")
+	b.figures.AtMost("fresh_max", latencies.Quantile(1), "s", freshSeconds)
 	return nil
 }
 
 // found asks until the API has a record with the event id.
 func found(ctx context.Context, base, id string) error {
-	return await(ctx, freshGiveUp, freshAskEvery, func() (bool, error) {
+	return measure.Await(ctx, freshGiveUp, freshAskEvery, func() (bool, error) {
 		var page struct {
 			Records []struct {
 				EventID string `json:"event_id"`
 			}
 		}
-		err := api(ctx, base, http.MethodGet, "/records?limit=1&topic="+freshTopic+"&id="+id, &page)
+		err := measure.API(ctx, base, http.MethodGet, "/records?limit=1&topic="+freshTopic+"&id="+id, &page)
 		return len(page.Records) > 0 && page.Records[0].EventID == id, err
 	})
 }

@@ -17,13 +17,10 @@
 // the start and at the end stands among the figures.
 //
 //	main.go        flags, the plan and its order
-//	figure.go      figures, JSON lines, the table
-//	process.go     programs: start, stop, CPU and memory of their whole tree
-//	stack.go       a running annals up, and what may be asked of it
-//	engines.go     the engines alone, in a process of their own
+//	stack.go       a running annals up
 //	demonstrate.go the demo's start; memory while it loads
 //	archive.go     topics already filled: archive and index, round by round
-//	calibrate.go   bare consume, bare insert
+//	calibrate.go   bare insert
 //	fresh.go       from produce to found
 //	ask.go         traces, the explorer's first load
 package main
@@ -40,14 +37,16 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
-	if len(os.Args) > 1 && os.Args[1] == enginesCommand {
-		err = runEngines(ctx, os.Args[2:])
+	if len(os.Args) > 1 && os.Args[1] == measure.EnginesCommand {
+		err = measure.RunEngines(ctx, os.Args[2:])
 	} else {
 		err = run(ctx, os.Args[1:])
 	}
@@ -70,12 +69,12 @@ type bench struct {
 	budget  time.Duration
 	only    map[string]bool
 	started time.Time
-	figures *figures
+	figures *measure.Figures
 	log     *slog.Logger
 }
 
 func run(ctx context.Context, args []string) (err error) {
-	b := &bench{started: time.Now(), only: map[string]bool{}, figures: &figures{}}
+	b := &bench{started: time.Now(), only: map[string]bool{}, figures: &measure.Figures{}}
 	flags := flag.NewFlagSet("skeleton", flag.ContinueOnError)
 	flags.StringVar(&b.bin, "bin", "bin", "folder of annals, annals-chdb and annals-demo")
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of the demo and of archiving")
@@ -103,17 +102,17 @@ func run(ctx context.Context, args []string) (err error) {
 		return fmt.Errorf("find the programs: %w", err)
 	}
 	b.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	b.load("load_average_at_start")
+	b.figures.Load("load_average_at_start")
 	err = b.all(ctx)
-	b.load("load_average_at_end")
-	b.figures.table(os.Stderr)
-	return errors.Join(err, b.figures.missed())
+	b.figures.Load("load_average_at_end")
+	b.figures.Table(os.Stderr)
+	return errors.Join(err, b.figures.Missed())
 }
 
 // all runs the parts. The last demo's Annals stays up: it is asked for traces,
 // and takes the fresh records.
 func (b *bench) all(ctx context.Context) error {
-	var times spread
+	var times measure.Spread
 	var rates spreads
 	var asked *stack
 	filled := b.filled
@@ -122,7 +121,7 @@ func (b *bench) all(ctx context.Context) error {
 	}
 	defer func() {
 		if asked != nil {
-			_ = asked.stop() // what it had to say was measured
+			_ = asked.Stop() // what it had to say was measured
 		}
 	}()
 	var longest time.Duration
@@ -133,7 +132,7 @@ func (b *bench) all(ctx context.Context) error {
 			break
 		}
 		if asked != nil {
-			if err := asked.stop(); err != nil {
+			if err := asked.Stop(); err != nil {
 				return err
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
-// enginesCommand makes this program the engines alone.
-const enginesCommand = "engines"
+// EnginesCommand makes this program the engines alone.
+const EnginesCommand = "engines"
 
-// runEngines holds Kafka, the object store and ClickHouse on a data folder
+// RunEngines holds Kafka, the object store and ClickHouse on a data folder
 // until ctx ends, and says where in an up file, as annals up does.
-func runEngines(ctx context.Context, args []string) (err error) {
-	flags := flag.NewFlagSet(enginesCommand, flag.ContinueOnError)
+func RunEngines(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet(EnginesCommand, flag.ContinueOnError)
 	dir := flags.String("data-dir", "", "folder of the data")
 	bin := flags.String("bin", "bin", "folder of annals-chdb")
 	if err := flags.Parse(args); err != nil {
@@ -81,19 +81,20 @@ func runEngines(ctx context.Context, args []string) (err error) {
 	return embedded.RemoveUpFile(*dir)
 }
 
-// engines starts them in a process of their own.
-func (b *bench) engines(ctx context.Context, dir string) (*program, embedded.UpFile, error) {
+// Engines starts them in a process of their own: this program again, which must
+// hand EnginesCommand to RunEngines. bin is the folder of annals-chdb.
+func Engines(ctx context.Context, dir, bin string) (*Program, embedded.UpFile, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, embedded.UpFile{}, fmt.Errorf("find this program: %w", err)
 	}
-	p, err := start(exec.Command(self, enginesCommand, "-data-dir", dir, "-bin", b.bin), nil)
+	p, err := Start(exec.Command(self, EnginesCommand, "-data-dir", dir, "-bin", bin), nil)
 	if err != nil {
 		return nil, embedded.UpFile{}, err
 	}
 	var up embedded.UpFile
-	err = await(ctx, time.Minute, 20*time.Millisecond, func() (bool, error) {
-		if err := p.alive(); err != nil {
+	err = Await(ctx, time.Minute, 20*time.Millisecond, func() (bool, error) {
+		if err := p.Alive(); err != nil {
 			return false, err
 		}
 		var err error
@@ -103,7 +104,7 @@ func (b *bench) engines(ctx context.Context, dir string) (*program, embedded.UpF
 		return err == nil, err
 	})
 	if err != nil {
-		return nil, up, errors.Join(fmt.Errorf("start the engines: %w", err), p.stop())
+		return nil, up, errors.Join(fmt.Errorf("start the engines: %w", err), p.Stop())
 	}
 	return p, up, nil
 }

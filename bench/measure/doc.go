@@ -1,0 +1,13 @@
+// Package measure is what the benchmarks share: figures beside their limits,
+// programs with the CPU and memory of their whole tree, the engines alone in a
+// process of their own, and what is asked of both over their protocols.
+//
+// It promises that a figure that could not be had is never a good one. It does
+// not make a busy machine quiet: the load average stands among the figures.
+// CPU and memory come from /proc, so it needs Linux.
+//
+//	figure.go   figures, JSON lines, the table, rounds
+//	process.go  programs: start, stop, CPU and memory of their whole tree
+//	engines.go  Kafka, the object store and ClickHouse in a process
+//	ask.go      HTTP, metrics, SQL, Kafka
+package measure
