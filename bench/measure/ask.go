@@ -83,26 +83,37 @@ func API(ctx context.Context, base, method, path string, into any) error {
 
 // Metric sums the samples of a metric in a process's own collection.
 func Metric(ctx context.Context, base, name string) (float64, error) {
+	sum, found, err := samples(ctx, base, name, "")
+	if err == nil && !found {
+		err = fmt.Errorf("%s has no metric %s", base, name)
+	}
+	return sum, err
+}
+
+// MetricOf sums the samples of a metric that have a label, such as op="put"; 0
+// without any.
+func MetricOf(ctx context.Context, base, name, label string) (float64, error) {
+	sum, _, err := samples(ctx, base, name, label)
+	return sum, err
+}
+
+func samples(ctx context.Context, base, name, label string) (sum float64, found bool, err error) {
 	body, _, err := Call(ctx, http.MethodGet, base+"/metrics", nil, nil)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	sum, found := 0.0, false
 	for line := range strings.Lines(string(body)) {
-		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+"{") {
+		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+"{") || !strings.Contains(line, label) {
 			continue
 		}
 		fields := strings.Fields(line)
 		n, err := strconv.ParseFloat(fields[len(fields)-1], 64)
 		if err != nil {
-			return 0, fmt.Errorf("read metric %s: %w", name, err)
+			return 0, false, fmt.Errorf("read metric %s: %w", name, err)
 		}
 		sum, found = sum+n, true
 	}
-	if !found {
-		return 0, fmt.Errorf("%s has no metric %s", base, name)
-	}
-	return sum, nil
+	return sum, found, nil
 }
 
 // SQL asks ClickHouse and returns the rows' columns.
@@ -162,7 +173,7 @@ func Consume(ctx context.Context, k embedded.UpKafka, topics []string, records i
 	defer cancel()
 	began := time.Now()
 	client, err := KafkaClient(k, kgo.ConsumeTopics(topics...), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(8<<20), kgo.FetchMaxPartitionBytes(4<<20))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(1<<20), kgo.MaxConcurrentFetches(2))
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,307 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
+	"github.com/fx-risk-ai/annals/internal/embedded"
+)
+
+// insertRecords is how many records' rows one bare insert has: the largest
+// batch of the archiver's feed.
+const insertRecords = 10_000
+
+// indexTables are the tables that a record has rows in.
+var indexTables = []string{"id_index", "records_by_trace", "records"}
+
+// index puts the rows that the run has put into the index once more, into
+// tables of the same definition that nobody else writes: with the same client,
+// in as many blocks, from columns that are in memory.
+func (p *apart) index(ctx context.Context, clickhousePID int, idle float64) error {
+	conn, err := bareIndex(p.up.ClickHouse, p.database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // what it had to say was said by the inserts
+	var blocks []block
+	for _, table := range indexTables {
+		if err := conn.Exec(ctx, "CREATE TABLE bare_"+table+" AS "+table); err != nil {
+			return fmt.Errorf("make a table like %s: %w", table, err)
+		}
+	}
+	for _, table := range indexTables {
+		columns, err := describe(ctx, p.up.ClickHouse, p.database, table)
+		if err != nil {
+			return err
+		}
+		more, err := p.blocks(ctx, table, columns)
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, more...)
+	}
+	before, err := measure.Usage(clickhousePID)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for _, b := range blocks {
+		p.Rows += int64(b.rows)
+		if err := timed(&p.Insert, func() error { return b.insert(ctx, conn) }); err != nil {
+			return err
+		}
+	}
+	if err := settled(ctx, p.up.ClickHouse); err != nil {
+		return err
+	}
+	after, err := measure.Usage(clickhousePID)
+	p.ClickHouse = max(0, after.CPU-before.CPU-time.Duration(idle*float64(time.Since(began))))
+	return err
+}
+
+// settled waits until ClickHouse has nothing to merge, so that who inserted is
+// charged with all that it caused.
+func settled(ctx context.Context, c *embedded.UpClickHouse) error {
+	quiet := 0
+	return measure.Await(ctx, time.Minute, 100*time.Millisecond, func() (bool, error) {
+		n, err := measure.Count(ctx, c, "SELECT count() FROM system.merges")
+		if quiet++; n > 0 {
+			quiet = 0
+		}
+		return quiet >= 5, err
+	})
+}
+
+func bareIndex(c *embedded.UpClickHouse, database string) (driver.Conn, error) {
+	address, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read ClickHouse's address: %w", err)
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Protocol: clickhouse.HTTP, Addr: []string{address.Host},
+		Auth: clickhouse.Auth{Database: database, Username: c.User, Password: c.Password},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to ClickHouse: %w", err)
+	}
+	return conn, nil
+}
+
+func describe(ctx context.Context, c *embedded.UpClickHouse, database, table string) ([]clickhouse.ColumnNameAndType, error) {
+	rows, err := measure.SQL(ctx, c, fmt.Sprintf(
+		"SELECT name, type FROM system.columns WHERE database = '%s' AND table = '%s' AND default_kind = '' ORDER BY position", database, table))
+	if err != nil {
+		return nil, err
+	}
+	var columns []clickhouse.ColumnNameAndType
+	for _, row := range rows {
+		columns = append(columns, clickhouse.ColumnNameAndType{Name: row[0], Type: strings.ReplaceAll(row[1], `\'`, `'`)})
+	}
+	return columns, nil
+}
+
+// block is one insert.
+type block struct {
+	table   string
+	columns []clickhouse.ColumnNameAndType
+	values  []any // a slice for each column
+	rows    int
+}
+
+func (b *block) insert(ctx context.Context, conn driver.Conn) error {
+	names := make([]string, len(b.columns))
+	for i, c := range b.columns {
+		names[i] = c.Name
+	}
+	batch, err := conn.PrepareBatch(clickhouse.Context(ctx, clickhouse.WithColumnNamesAndTypes(b.columns)),
+		"INSERT INTO bare_"+b.table+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return fmt.Errorf("insert into %s: %w", b.table, err)
+	}
+	for i, values := range b.values {
+		if err := batch.Column(i).Append(values); err != nil {
+			return errors.Join(fmt.Errorf("insert into %s: column %s: %w", b.table, b.columns[i].Name, err), batch.Close())
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert into %s: %w", b.table, err)
+	}
+	return nil
+}
+
+// blocks reads a table in the order in which records come, cut at every so many
+// records.
+func (p *apart) blocks(ctx context.Context, table string, columns []clickhouse.ColumnNameAndType) ([]block, error) {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	// A record is known by its place; the window numbers them.
+	query := fmt.Sprintf("SELECT intDiv(dense_rank() OVER (ORDER BY topic_id, partition, offset) - 1, %d), %s FROM %s.%s ORDER BY topic_id, partition, offset FORMAT RowBinary",
+		insertRecords, strings.Join(names, ", "), p.database, table)
+	address := p.up.ClickHouse.URL + "/?" + url.Values{"database": {p.database}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(query))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", table, err)
+	}
+	request.Header.Set("X-ClickHouse-User", p.up.ClickHouse.User)
+	request.Header.Set("X-ClickHouse-Key", p.up.ClickHouse.Password)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", table, err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // read to its end, or given up
+	if answer.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(answer.Body, 500)) // beside the status
+		return nil, fmt.Errorf("read %s: %s: %s", table, answer.Status, said)
+	}
+	return readBlocks(bufio.NewReaderSize(answer.Body, 1<<20), table, columns)
+}
+
+func readBlocks(r *bufio.Reader, table string, columns []clickhouse.ColumnNameAndType) (blocks []block, err error) {
+	last := uint64(1<<64 - 1)
+	var readers []columnReader
+	end := func() {
+		if len(readers) == 0 {
+			return
+		}
+		b := block{table: table, columns: columns}
+		for _, c := range readers {
+			b.values = append(b.values, c.values())
+			b.rows = c.len()
+		}
+		blocks = append(blocks, b)
+	}
+	for {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
+			end()
+			return blocks, nil
+		}
+		var number [8]byte
+		if _, err := io.ReadFull(r, number[:]); err != nil {
+			return nil, fmt.Errorf("read %s: %w", table, err)
+		}
+		if n := binary.LittleEndian.Uint64(number[:]); n != last {
+			end()
+			last, readers = n, nil
+			for _, c := range columns {
+				reader, err := readerOf(c.Type)
+				if err != nil {
+					return nil, fmt.Errorf("column %s of %s: %w", c.Name, table, err)
+				}
+				readers = append(readers, reader)
+			}
+		}
+		for _, c := range readers {
+			if err := c.read(r); err != nil {
+				return nil, fmt.Errorf("read %s: %w", table, err)
+			}
+		}
+	}
+}
+
+// columnReader collects one column of a RowBinary answer.
+type columnReader interface {
+	read(*bufio.Reader) error
+	values() any
+	len() int
+}
+
+func readerOf(kind string) (columnReader, error) {
+	kind = strings.TrimSuffix(strings.TrimPrefix(kind, "LowCardinality("), ")")
+	var width int
+	switch {
+	case strings.HasPrefix(kind, "Enum8"), kind == "Int8":
+		return &fixed[int8]{}, nil
+	case kind == "UInt8":
+		return &fixed[uint8]{}, nil
+	case kind == "UInt16":
+		return &fixed[uint16]{}, nil
+	case kind == "Int32":
+		return &fixed[int32]{}, nil
+	case kind == "Int64":
+		return &fixed[int64]{}, nil
+	case kind == "UInt64":
+		return &fixed[uint64]{}, nil
+	case kind == "String":
+		return &texts{}, nil
+	case strings.HasPrefix(kind, "Array(LowCardinality(String"):
+		return &lists{}, nil
+	}
+	if _, err := fmt.Sscanf(kind, "FixedString(%d", &width); err == nil {
+		return &texts{width: width}, nil
+	}
+	return nil, fmt.Errorf("type %s is not known here", kind)
+}
+
+type fixed[T any] struct{ list []T }
+
+func (c *fixed[T]) read(r *bufio.Reader) error {
+	var v T
+	if err := binary.Read(r, binary.LittleEndian, &v); err != nil {
+		return err
+	}
+	c.list = append(c.list, v)
+	return nil
+}
+func (c *fixed[T]) values() any { return c.list }
+func (c *fixed[T]) len() int    { return len(c.list) }
+
+type texts struct {
+	width int // 0: a length stands before each
+	list  []string
+}
+
+func (c *texts) read(r *bufio.Reader) error {
+	text, err := readText(r, c.width)
+	c.list = append(c.list, text)
+	return err
+}
+func (c *texts) values() any { return c.list }
+func (c *texts) len() int    { return len(c.list) }
+
+func readText(r *bufio.Reader, width int) (string, error) {
+	if width == 0 {
+		n, err := binary.ReadUvarint(r)
+		if err != nil {
+			return "", err
+		}
+		width = int(n)
+	}
+	text := make([]byte, width)
+	_, err := io.ReadFull(r, text)
+	return string(text), err
+}
+
+type lists struct{ list [][]string }
+
+func (c *lists) read(r *bufio.Reader) error {
+	n, err := binary.ReadUvarint(r)
+	if err != nil {
+		return err
+	}
+	var list []string
+	for range n {
+		text, err := readText(r, 0)
+		if err != nil {
+			return err
+		}
+		list = append(list, text)
+	}
+	c.list = append(c.list, list)
+	return nil
+}
+func (c *lists) values() any { return c.list }
+func (c *lists) len() int    { return len(c.list) }
