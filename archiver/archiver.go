@@ -154,7 +154,9 @@ type Archiver struct {
 	jobs        chan *job
 	rollups     sync.WaitGroup
 	guards      sync.WaitGroup
-	asking      int // guards that run
+	asking      int  // guards that run
+	examining   int  // examinations that run
+	large       bool // one of them is of what is too large to be archived
 	left        map[streamKey]leftover
 	past        map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
 	backlog     []*job           // cuts that no sealer has taken yet
@@ -296,6 +298,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		a.feedFresh(now)
 		a.cutDue(now)
 		a.askGuards(ctx, now)
+		a.examine(ctx, now)
 		a.changed.Broadcast()
 		a.mu.Unlock()
 		a.askBounds(ctx)
@@ -325,6 +328,7 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 		a.feedFresh(time.Now())
 		a.cutDue(time.Now())
 		a.askGuards(ctx, time.Now())
+		a.examine(ctx, time.Now())
 		a.mu.Unlock()
 	}
 }
@@ -335,7 +339,7 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	if p != nil && errors.Is(b.Err, kafka.ErrTruncated) {
 		a.doubt(p, b.Err.Error()) // said once, whatever else goes on
 	}
-	if p == nil || p.stopped != "" || p.aside || p.seek || p.guard != passed {
+	if p == nil || p.stopped != "" || p.aside || p.seek || p.suspect != nil || p.guard != passed {
 		return // a batch from before a seek would look like a jump
 	}
 	if !b.TopicID.IsZero() && b.TopicID != p.stream.TopicID {
@@ -352,6 +356,12 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		n := p.trusted(b.Records)
 		rest := b.Records[n:]
 		b.Records = b.Records[:n]
+		large, why := tooLarge(b.Records)
+		if large >= 0 {
+			at := b.Records[large].Offset
+			b.Records, rest, b.Err = b.Records[:large], nil, nil
+			defer a.suspect(p, suspicion{at: at, err: why, large: true, next: at + 1})
+		}
 		a.held += p.take(b, now)
 		p.tally.took(b, a.metrics.took(b))
 		if len(rest) > 0 {
@@ -377,8 +387,8 @@ func (a *Archiver) reposition() {
 			a.consumer.Resume(key)
 			p.resume = false
 		}
-		if p.seek && p.stopped == "" && !p.aside && p.guard == passed {
-			a.consumer.Seek(key, kafka.Start{Offset: p.expected, LeaderEpoch: -1})
+		if p.seek && p.stopped == "" && !p.aside && p.suspect == nil && p.guard == passed {
+			a.consumer.Seek(key, kafka.Start{Offset: p.position(), LeaderEpoch: -1})
 			p.seek = false
 		}
 	}

@@ -19,9 +19,12 @@ func (a *Archiver) fetchFailed(p *partition, b *kafka.Batch) {
 		a.topics.look()
 	case errors.Is(b.Err, kafka.ErrOffsetOutOfRange):
 		p.ask, p.pause = true, true // the client would repeat the error as fast as it can
-	default: // a batch that cannot be decoded, for one: tried again every second, and said
+	case errors.Is(b.Err, kafka.ErrTooLarge):
 		a.trouble(causeOfReading(key), b.Err)
-		p.ask, p.pause = true, true
+		a.suspect(p, suspicion{at: p.position(), err: b.Err, large: true, next: -1})
+	default: // a batch that cannot be decoded, for one
+		a.trouble(causeOfReading(key), b.Err)
+		a.suspect(p, suspicion{at: p.position(), err: b.Err, next: -1})
 	}
 }
 

@@ -25,6 +25,8 @@ import (
 // Chains is what the catch-up needs of the ledger.
 type Chains interface {
 	Commits(ctx context.Context, s schema.Stream, fromSeq int64) iter.Seq2[ledger.Entry, error]
+	// Gaps gives a commit's gaps, from wherever they stand.
+	Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error)
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 }
@@ -193,19 +195,40 @@ func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (i
 	}
 	for _, commit := range recent {
 		from = min(from, commit.Seq)
-		if commit.Segment == nil || replaced[commit.Segment.Key] {
-			continue
-		}
-		if err := c.hash(ctx, commit.Segment); err != nil {
+		named, err := c.named(ctx, commit)
+		if err != nil {
 			return from, err
+		}
+		for _, ref := range named {
+			if replaced[ref.Key] {
+				continue
+			}
+			if err := c.hash(ctx, ref); err != nil {
+				return from, err
+			}
 		}
 	}
 	return from, nil
 }
 
-// hash reads a whole segment. Damage is said, loudly and in Health, and does
+// named are the objects that a commit put: its segment, and raw batches.
+func (c *catchup) named(ctx context.Context, commit *schema.Commit) ([]schema.ObjectRef, error) {
+	var refs []schema.ObjectRef
+	if commit.Segment != nil {
+		refs = append(refs, commit.Segment.ObjectRef)
+	}
+	gaps, err := c.book.Gaps(ctx, commit)
+	for _, g := range gaps {
+		if g.Object != nil {
+			refs = append(refs, *g.Object)
+		}
+	}
+	return refs, err
+}
+
+// hash reads a whole object. Damage is said, loudly and in Health, and does
 // not keep the rest from being indexed.
-func (c *catchup) hash(ctx context.Context, ref *schema.SegmentRef) error {
+func (c *catchup) hash(ctx context.Context, ref schema.ObjectRef) error {
 	sum := sha256.New()
 	_, err := io.Copy(sum, io.NewSectionReader(c.store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes))
 	if err != nil && schema.KindOf(err) != schema.NotFound && schema.KindOf(err) != schema.Corrupt {
@@ -214,7 +237,7 @@ func (c *catchup) hash(ctx context.Context, ref *schema.SegmentRef) error {
 	if err == nil && schema.Digest(sum.Sum(nil)) == ref.SHA256 {
 		return nil
 	}
-	damage := schema.Errorf(schema.Corrupt, "segment %s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err))
+	damage := schema.Errorf(schema.Corrupt, "%s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err))
 	c.log.Error("the archive is damaged", "key", ref.Key, "err", damage)
 	c.mu.Lock()
 	defer c.mu.Unlock()

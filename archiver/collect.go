@@ -213,7 +213,11 @@ func (g *garbage) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.note(entry.Commit, modified)
+		gaps, err := g.a.ledger.Gaps(ctx, entry.Commit)
+		if err != nil {
+			return err
+		}
+		g.note(entry.Commit, gaps, modified)
 	}
 	for _, s := range g.view.All() {
 		g.current[s.Ref.Key] = true
@@ -221,14 +225,14 @@ func (g *garbage) read(ctx context.Context) error {
 	return nil
 }
 
-func (g *garbage) note(c *schema.Commit, modified map[string]time.Time) {
+func (g *garbage) note(c *schema.Commit, gaps []schema.Gap, modified map[string]time.Time) {
 	if c.Segment != nil {
 		g.named[c.Segment.Key] = true
 	}
 	if c.GapsObject != nil {
 		g.named[c.GapsObject.Key] = true
 	}
-	for _, gap := range c.Gaps {
+	for _, gap := range gaps {
 		if gap.Object != nil {
 			g.named[gap.Object.Key] = true
 		}

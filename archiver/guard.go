@@ -106,6 +106,7 @@ func (a *Archiver) takeUp(p *partition) {
 func (a *Archiver) doubt(p *partition, why string) {
 	p.pause, p.resume = true, false
 	p.skim, p.known, p.skimmed = nil, nil, nil // verdicts of what may be another history
+	p.suspect = nil                            // and so may this be
 	if p.guard != passed {
 		return
 	}

@@ -58,6 +58,8 @@ type partition struct {
 
 	doubts
 
+	suspect *suspicion // of what comes next; nil: none
+
 	stopped   string     // why it is not archived any further; empty: it is
 	stoppedBy dependency // what is to blame for it
 
@@ -201,7 +203,7 @@ func (p *partition) truncate() int64 {
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
 	p.open = map[int64][]int64{}
 	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.From >= p.expected })
-	p.bytes, p.approved = p.decidedBytes, nil
+	p.bytes, p.approved, p.suspect = p.decidedBytes, nil, nil
 	return freed
 }
 

@@ -85,11 +85,11 @@ func (a *Archiver) silent() map[kafka.TopicPartition]int64 {
 			p.quietAt, p.overdue = -1, time.Time{}
 			continue
 		}
-		waits := p.stopped == "" && !p.aside && !p.ask && p.skim == nil && p.guard == passed
-		if waits && p.quietAt == p.expected {
-			found[key] = p.expected
+		waits := p.stopped == "" && !p.aside && !p.ask && p.suspect == nil && p.guard == passed
+		if waits && p.quietAt == p.position() {
+			found[key] = p.position()
 		}
-		p.quietAt = p.expected
+		p.quietAt = p.position()
 	}
 	return found
 }
@@ -102,7 +102,7 @@ func (a *Archiver) hear(asked map[kafka.TopicPartition]int64, bounds map[string]
 	for key, at := range asked {
 		p := a.partitions[key]
 		b, ok := bounds[key.Topic][key.Partition]
-		if p == nil || !ok || b.Err != nil || p.expected != at || b.HighWatermark <= at || b.LogStart > at {
+		if p == nil || !ok || b.Err != nil || p.position() != at || b.HighWatermark <= at || b.LogStart > at {
 			if p != nil && !p.overdue.IsZero() {
 				p.overdue = time.Time{}
 				a.clear(causeOfReading(key))
@@ -113,10 +113,11 @@ func (a *Archiver) hear(asked map[kafka.TopicPartition]int64, bounds map[string]
 			p.overdue = time.Now() // it may have been produced a moment ago
 			continue
 		}
-		if _, said := a.troubles[causeOfReading(key)]; said {
-			continue // and more to the point
+		err := fmt.Errorf("the log goes on to %d and nothing comes from offset %d on, since %s: what stands there may be damaged",
+			b.HighWatermark, at, p.overdue.UTC().Format(time.RFC3339))
+		if _, said := a.troubles[causeOfReading(key)]; !said { // else, more to the point
+			a.trouble(causeOfReading(key), err)
 		}
-		a.trouble(causeOfReading(key), fmt.Errorf("the log goes on to %d and nothing comes from offset %d on, since %s: what stands there may be damaged",
-			b.HighWatermark, at, p.overdue.UTC().Format(time.RFC3339)))
+		a.suspect(p, suspicion{at: at, err: err, next: -1})
 	}
 }

@@ -54,6 +54,7 @@ type skim struct {
 	next   int64 // the offset that should come next
 	stable int64 // everything below has ended, as the broker said
 	open   map[int64]bool
+	blind  bool // what cannot be read was passed over: markers may be missing
 }
 
 func newSkim(from, stable int64) *skim {
@@ -78,12 +79,15 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 		case schema.Control:
 			s.mark(r)
 		}
-		if s.next >= s.stable && len(s.open) == 0 || s.count >= mostEndings {
+		if s.next >= s.stable && (len(s.open) == 0 || s.blind) || s.count >= mostEndings {
 			return true
 		}
 	}
 	return false
 }
+
+// pass leaves out what cannot be read.
+func (s *skim) pass(to int64) { s.next, s.blind = max(s.next, to), true }
 
 func (s *skim) run(e entry) {
 	if n := len(s.runs); n > 0 && s.runs[n-1].epoch == e.epoch {

@@ -72,6 +72,9 @@ func checkGaps(gaps []Gap, base, next int64) (int64, error) {
 		if g.From < at || g.To <= g.From || g.To > next {
 			return 0, fmt.Errorf("gap %d–%d overlaps, is empty or leaves the range", g.From, g.To)
 		}
+		if (g.Class == GapUnreadable) != (g.Object != nil) {
+			return 0, fmt.Errorf("gap %d–%d: an object belongs to class unreadable and to no other", g.From, g.To)
+		}
 		if g.Evidence != nil && !utf8.ValidString(*g.Evidence) {
 			return 0, fmt.Errorf("the evidence of gap %d–%d is not UTF-8", g.From, g.To)
 		}

@@ -26,16 +26,17 @@ func SegmentKey(s Stream, base, next int64, sha Digest) string {
 	return fmt.Sprintf("%s%020d-%020d-%s.parquet", DataStreamPrefix(s), base, next, sha.String()[:16])
 }
 
-// DataStreamPrefix is the folder of one stream's segments and gap lists.
+// DataStreamPrefix is the folder of one stream's segments, gap lists and raw
+// batches.
 func DataStreamPrefix(s Stream) string {
 	return fmt.Sprintf("%s%s/%s/%05d/", DataPrefix, EscapeTopic(s.Topic), s.TopicID, s.Partition)
 }
 
-// dataName is what SegmentKey and GapsKey put behind the folder.
-var dataName = regexp.MustCompile(`^([0-9]{20})-([0-9]{20})-[0-9a-f]{16}\.(parquet|gaps\.json)$`)
+// dataName is what SegmentKey, GapsKey and BatchKey put behind the folder.
+var dataName = regexp.MustCompile(`^([0-9]{20})-([0-9]{20})-[0-9a-f]{16}\.(parquet|gaps\.json|batch)$`)
 
-// ParseDataKey reads the offsets of a segment's or a gap list's key in a
-// stream's folder. Any other name there is not ours.
+// ParseDataKey reads the offsets of a segment's, a gap list's or a raw batch's
+// key in a stream's folder. Any other name there is not ours.
 func ParseDataKey(s Stream, key string) (base, next int64, ok bool) {
 	name, inside := strings.CutPrefix(key, DataStreamPrefix(s))
 	parts := dataName.FindStringSubmatch(name)
@@ -125,4 +126,10 @@ func EscapeTopic(topic string) string {
 // to stand in it.
 func GapsKey(s Stream, base, next int64, sha Digest) string {
 	return strings.TrimSuffix(SegmentKey(s, base, next, sha), ".parquet") + ".gaps.json"
+}
+
+// BatchKey names the raw bytes of what could not be read of a stream, for the
+// gap base to next.
+func BatchKey(s Stream, base, next int64, sha Digest) string {
+	return strings.TrimSuffix(SegmentKey(s, base, next, sha), ".parquet") + ".batch"
 }

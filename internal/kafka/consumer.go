@@ -181,6 +181,10 @@ var ErrTruncated = errors.New("log truncated")
 // ErrTopicGone tells that the topic was deleted, or deleted and created again.
 var ErrTopicGone = errors.New("topic deleted or recreated")
 
+// ErrTooLarge tells that a batch would decompress to more than a client takes.
+// The partition stays silent until Seek.
+var ErrTooLarge = errors.New("batch too large when decompressed")
+
 // Poll waits for batches until ctx ends, then returns none. The error is the
 // client's as a whole: closed, or not allowed to join the group. Allow must
 // follow every Poll.
@@ -230,9 +234,12 @@ func headersOf(records []*kgo.Record) []schema.Header {
 
 func classify(err error) error {
 	var loss *kgo.ErrDataLoss
+	var large *kgo.ErrDecompressTooLarge
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &large):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	case errors.As(err, &loss):
 		return fmt.Errorf("%w: %w", ErrTruncated, err)
 	case errors.Is(err, kerr.OffsetOutOfRange):

@@ -105,35 +105,11 @@ type Page struct {
 // leadership moved meanwhile; Corrupt when a batch cannot be decoded, with the
 // records before it.
 func (a *Admin) Page(ctx context.Context, s schema.Stream, leader Leader, from int64, most int32) (Page, error) {
-	doing := fmt.Sprintf("read %s at %d", s, from)
-	request := kmsg.NewPtrFetchRequest()
-	request.MinBytes, request.MaxBytes, request.MaxWaitMillis = 0, most, 0
-	request.SessionEpoch = -1 // no fetch session
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = s.Topic, s.TopicID
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.CurrentLeaderEpoch, p.FetchOffset, p.PartitionMaxBytes = s.Partition, leader.Epoch, from, most
-	t.Partitions = append(t.Partitions, p)
-	request.Topics = append(request.Topics, t)
-	answer, err := a.client.Broker(int(leader.Node)).RetriableRequest(ctx, request)
+	got, err := a.fetch(ctx, s, leader, from, most)
 	if err != nil {
-		return Page{}, unavailable(doing, err)
+		return Page{}, err
 	}
-	response, ok := answer.(*kmsg.FetchResponse)
-	if !ok {
-		return Page{}, schema.Errorf(schema.Unavailable, "%s: the answer is no fetch", doing)
-	}
-	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
-		return Page{}, historyError(doing, err)
-	}
-	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return Page{}, schema.Errorf(schema.Unavailable, "%s: the answer is not about this partition", doing)
-	}
-	got := &response.Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
-		return Page{}, historyError(doing, err)
-	}
-	return decodePage(doing, s, from, got)
+	return decodePage(fmt.Sprintf("read %s at %d", s, from), s, from, got)
 }
 
 func decodePage(doing string, s schema.Stream, from int64, got *kmsg.FetchResponseTopicPartition) (Page, error) {

@@ -42,16 +42,18 @@ type Report struct {
 	// Rows and GapOffsets sum over segment and gap commits, of all branches.
 	Rows       schema.Counts
 	GapOffsets int64
-	// Bytes of segments that were looked for, and of those that were hashed.
+	// Bytes of segments and raw batches that were looked for, and of those that were hashed.
 	Bytes, Hashed int64
 	Rollups       int64
+	// Batches are the raw batches that gaps name: what could not be read.
+	Batches int64
 	// Findings counts; Listed holds the first MaxFindings of them.
 	Findings int64
 	Listed   []Finding
 }
 
 // Verify recounts a stream: the chain holds, every commit has its object, the
-// rollups repeat it, and every segment and gap list that it names is there
+// rollups repeat it, and every segment, gap list and raw batch that it names is there
 // with the size, and if asked the hash, that it names. What does not hold is
 // in the report. The error says that the verification could not be done:
 // NotFound when there is no chain, Unavailable, or the context's.
@@ -217,34 +219,37 @@ func (v *verification) objects(ctx context.Context) error {
 		group.Go(func() error { return v.segment(ctx, s) })
 	}
 	for _, g := range v.view.Gapped {
-		if g.Commit.GapsObject == nil {
-			continue
-		}
-		group.Go(func() error {
-			_, err := v.ledger.Gaps(ctx, g.Commit)
-			return v.note(g.Commit.Seq, g.Commit.GapsObject.Key, err)
-		})
+		group.Go(func() error { return v.gaps(ctx, g.Commit) })
 	}
 	return group.Wait()
 }
 
-func (v *verification) segment(ctx context.Context, s Segment) error {
-	if err := v.size(ctx, s.Seq, s.Ref.Key, s.Ref.Bytes); err != nil {
-		return err
+// gaps reads a commit's gap list, and looks for the raw batches that it names.
+func (v *verification) gaps(ctx context.Context, c *schema.Commit) error {
+	gaps, err := v.ledger.Gaps(ctx, c)
+	if err != nil {
+		return v.note(c.Seq, c.GapsObject.Key, err)
 	}
-	var hashed int64
-	if v.options.Deep {
-		var err error
-		if hashed, err = v.ledger.hash(ctx, s); err != nil {
-			if err := v.note(s.Seq, s.Ref.Key, err); err != nil {
-				return err
-			}
+	for _, g := range gaps {
+		if g.Object == nil {
+			continue
 		}
+		if err := v.object(ctx, c.Seq, *g.Object); err != nil {
+			return err
+		}
+		v.mu.Lock()
+		v.report.Batches++
+		v.mu.Unlock()
+	}
+	return nil
+}
+
+func (v *verification) segment(ctx context.Context, s Segment) error {
+	if err := v.object(ctx, s.Seq, s.Ref.ObjectRef); err != nil {
+		return err
 	}
 	v.mu.Lock()
 	v.report.Segments++
-	v.report.Bytes += s.Ref.Bytes
-	v.report.Hashed += hashed
 	due := v.report.Segments%perRollup == 0
 	v.mu.Unlock()
 	if due {
@@ -253,16 +258,37 @@ func (v *verification) segment(ctx context.Context, s Segment) error {
 	return nil
 }
 
-// hash reads a segment, some megabytes at a time.
-func (l *Ledger) hash(ctx context.Context, s Segment) (int64, error) {
-	object := io.NewSectionReader(l.store.ReaderAt(ctx, s.Ref.Key, s.Ref.Bytes), 0, s.Ref.Bytes)
+// object looks for what a commit names by hash, and hashes it if asked.
+func (v *verification) object(ctx context.Context, seq int64, ref schema.ObjectRef) error {
+	if err := v.size(ctx, seq, ref.Key, ref.Bytes); err != nil {
+		return err
+	}
+	var hashed int64
+	if v.options.Deep {
+		var err error
+		if hashed, err = v.ledger.hash(ctx, ref); err != nil {
+			if err := v.note(seq, ref.Key, err); err != nil {
+				return err
+			}
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Bytes += ref.Bytes
+	v.report.Hashed += hashed
+	return nil
+}
+
+// hash reads an object, some megabytes at a time.
+func (l *Ledger) hash(ctx context.Context, ref schema.ObjectRef) (int64, error) {
+	object := io.NewSectionReader(l.store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes)
 	sum := sha256.New()
-	n, err := io.CopyBuffer(sum, readerOnly{object}, make([]byte, min(4<<20, max(1, s.Ref.Bytes))))
+	n, err := io.CopyBuffer(sum, readerOnly{object}, make([]byte, min(4<<20, max(1, ref.Bytes))))
 	if err != nil {
 		return n, err
 	}
-	if got := schema.Digest(sum.Sum(nil)); got != s.Ref.SHA256 {
-		return n, schema.Errorf(schema.Corrupt, "%s has the hash %s, the ledger says %s", s.Ref.Key, got, s.Ref.SHA256)
+	if got := schema.Digest(sum.Sum(nil)); got != ref.SHA256 {
+		return n, schema.Errorf(schema.Corrupt, "%s has the hash %s, the ledger says %s", ref.Key, got, ref.SHA256)
 	}
 	return n, nil
 }

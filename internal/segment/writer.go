@@ -182,6 +182,15 @@ func (w *Writer) accept(r *schema.Record, x *schema.Extraction) (uint8, error) {
 	return uint8(index), checkSizes(r, x)
 }
 
+// Holds tells whether a segment can hold a record at all: Exhausted, with what
+// of it is too large, if not.
+func Holds(r *schema.Record) error {
+	if r.Bytes()+8*int64(len(r.Headers)) <= MaxField && len(r.Headers) <= MaxHeaders {
+		return nil // whatever of it is how large
+	}
+	return checkSizes(r, &schema.Extraction{})
+}
+
 func checkSizes(r *schema.Record, x *schema.Extraction) error {
 	var names, values int64
 	for i := range r.Headers {

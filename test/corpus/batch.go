@@ -30,37 +30,56 @@ type batch struct {
 	cut                               int
 }
 
-// Batches makes what a broker serves of a case's lines, and the records that a
-// sound reader finds in it:
+// Served is what a broker serves of a case's lines.
+type Served struct {
+	Raw     []byte
+	Records []schema.Record // that a sound reader finds in it
+	End     int64           // where the log ends behind it
+	lasts   []int64         // the last offset of each line
+	starts  []int           // and where its bytes begin
+}
+
+// From is what is served to whoever asks for an offset: whole lines, from the
+// first on whose last offset is not below it. Of raw bytes nobody can tell.
+func (s *Served) From(offset int64) []byte {
+	for i, last := range s.lasts {
+		if last >= offset {
+			return s.Raw[s.starts[i]:]
+		}
+	}
+	return s.Raw
+}
+
+// Batches makes what a broker serves of a case's lines:
 //
 //	batch FIELD=VALUE …   a record batch, magic 2; see [batch]
 //	raw EXPRESSION        these bytes
-//
-// end is where the log ends behind it.
-func (c *Case) Batches() (raw []byte, records []schema.Record, end int64, err error) {
-	end = 1
+func (c *Case) Batches() (s Served, err error) {
+	s.End = 1
 	for _, l := range c.Lines {
 		var b batch
+		start, last := len(s.Raw), int64(math.MaxInt64)
 		switch l.Word {
 		case "batch":
 			if b, err = parseBatch(l.Rest); err == nil {
-				raw = append(raw, b.encode()...)
-				records = append(records, b.found()...)
-				last := b.first + max(b.last, 0)
-				end = max(end, last+1, min(last, math.MaxInt64-1)+1) // the highest offset there can be has none behind it
+				s.Raw = append(s.Raw, b.encode()...)
+				s.Records = append(s.Records, b.found()...)
+				last = b.first + max(b.last, 0)
+				s.End = max(s.End, last+1, min(last, math.MaxInt64-1)+1) // the highest offset there can be has none behind it
 			}
 		case "raw":
 			var bytes []byte
 			bytes, err = Bytes(l.Rest)
-			raw = append(raw, bytes...)
+			s.Raw = append(s.Raw, bytes...)
 		default:
 			err = fmt.Errorf("unknown word %q", l.Word)
 		}
 		if err != nil {
-			return nil, nil, 0, fmt.Errorf("case %s: %w", c.Name, err)
+			return Served{}, fmt.Errorf("case %s: %w", c.Name, err)
 		}
+		s.lasts, s.starts = append(s.lasts, last), append(s.starts, start)
 	}
-	return raw, records, end, nil
+	return s, nil
 }
 
 func parseBatch(text string) (batch, error) {

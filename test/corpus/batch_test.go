@@ -1,6 +1,7 @@
 package corpus_test
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -21,11 +22,9 @@ import (
 
 // served is one case: a partition whose log a broker makes of it.
 type served struct {
-	c       *corpus.Case
-	stream  schema.Stream
-	raw     []byte
-	records []schema.Record
-	end     int64
+	corpus.Served
+	c      *corpus.Case
+	stream schema.Stream
 
 	mu    sync.Mutex
 	asked int // fetches of it
@@ -45,7 +44,7 @@ func serve(broker *embedded.Kafka, cases []*served) {
 				part := kmsg.NewListOffsetsResponseTopicPartition()
 				part.Partition, part.Offset = p.Partition, 0
 				if p.Timestamp == -1 { // the log's end; all else asks for its start
-					part.Offset = cases[p.Partition].end
+					part.Offset = cases[p.Partition].End
 				}
 				topic.Partitions = append(topic.Partitions, part)
 			}
@@ -64,12 +63,9 @@ func serve(broker *embedded.Kafka, cases []*served) {
 			for _, p := range t.Partitions {
 				s := cases[p.Partition]
 				part := kmsg.NewFetchResponseTopicPartition()
-				part.Partition, part.HighWatermark, part.LastStableOffset, part.LogStartOffset = p.Partition, s.end, s.end, 0
-				if p.FetchOffset < s.end {
-					part.RecordBatches, some = s.raw, true
-					s.mu.Lock()
-					s.asked++
-					s.mu.Unlock()
+				part.Partition, part.HighWatermark, part.LastStableOffset, part.LogStartOffset = p.Partition, s.End, s.End, 0
+				if p.FetchOffset < s.End {
+					part.RecordBatches, some = s.answer(p.FetchOffset), true
 				}
 				topic.Partitions = append(topic.Partitions, part)
 			}
@@ -84,6 +80,20 @@ func serve(broker *embedded.Kafka, cases []*served) {
 	})
 }
 
+// answer is what a fetch brings.
+func (s *served) answer(offset int64) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	raw := s.From(offset)
+	heals, _ := s.word("heals")
+	if n, _ := strconv.Atoi(heals); s.asked <= n {
+		raw = bytes.Clone(raw)
+		raw[len(raw)-1-s.asked%8] ^= 0x40
+	}
+	return raw
+}
+
 // TestBatchesAreArchivedOrRefused has the real archiver read partitions that no
 // broker should serve, all at once: what can be read is archived as it stands,
 // what cannot be is said, and holds up nobody else.
@@ -96,7 +106,7 @@ func TestBatchesAreArchivedOrRefused(t *testing.T) {
 		s := &served{c: c, stream: stream}
 		s.stream.Partition = int32(i)
 		var err error
-		s.raw, s.records, s.end, err = c.Batches()
+		s.Served, err = c.Batches()
 		must(t, err)
 		cases = append(cases, s)
 	}
@@ -131,10 +141,10 @@ func (s *served) word(word string) (rest string, ok bool) {
 // archivable are the records that must be archived: all, none, or the first n.
 func (s *served) archivable() []schema.Record {
 	if _, ok := s.word("archived"); ok {
-		return s.records
+		return s.Records
 	}
 	if offsets, ok := s.word("at"); ok {
-		return slices.DeleteFunc(slices.Clone(s.records), func(r schema.Record) bool {
+		return slices.DeleteFunc(slices.Clone(s.Records), func(r schema.Record) bool {
 			return !slices.Contains(strings.Fields(offsets), strconv.FormatInt(r.Offset, 10))
 		})
 	}
@@ -142,14 +152,20 @@ func (s *served) archivable() []schema.Record {
 	if first, ok := s.word("first"); ok {
 		n, _ = strconv.Atoi(first)
 	}
-	return s.records[:n]
+	return s.Records[:n]
 }
 
 func (s *served) sealedTo() int64 {
-	if records := s.archivable(); len(records) > 0 {
-		return records[len(records)-1].Offset + 1
+	var to int64
+	for _, l := range s.c.Holds {
+		if _, end, _ := unreadableOf(l.Rest); l.Word == "unreadable" {
+			to = max(to, end)
+		}
 	}
-	return 0
+	if records := s.archivable(); len(records) > 0 {
+		to = max(to, records[len(records)-1].Offset+1)
+	}
+	return to
 }
 
 func (s *served) check(t *testing.T, r *rig) {
@@ -175,6 +191,9 @@ func (s *served) check(t *testing.T, r *rig) {
 	for entry, err := range r.book.Commits(t.Context(), s.stream, 0) {
 		must(t, err)
 		for _, g := range entry.Commit.Gaps {
+			if g.Class == schema.GapUnreadable {
+				s.kept(t, r, g)
+			}
 			gaps = append(gaps, fmt.Sprint(g.From, g.To, g.Class))
 		}
 	}
@@ -182,6 +201,10 @@ func (s *served) check(t *testing.T, r *rig) {
 	for _, l := range s.c.Holds {
 		if l.Word == "gap" {
 			wanted = append(wanted, fmt.Sprint(gapOf(t, l.Rest)...))
+		}
+		if l.Word == "unreadable" {
+			from, to, _ := unreadableOf(l.Rest)
+			wanted = append(wanted, fmt.Sprint(from, to, schema.GapUnreadable))
 		}
 	}
 	if !slices.Equal(gaps, wanted) {
@@ -201,6 +224,36 @@ func (s *served) check(t *testing.T, r *rig) {
 	} else if !refused && named {
 		t.Errorf("all of it is archived, and Health says %.300s", said)
 	}
+}
+
+// kept holds what an unreadable gap names against what was served.
+func (s *served) kept(t *testing.T, r *rig, g schema.Gap) {
+	t.Helper()
+	why := "no such gap"
+	for _, l := range s.c.Holds {
+		if from, _, text := unreadableOf(l.Rest); l.Word == "unreadable" && from == g.From {
+			why = text
+		}
+	}
+	if !strings.Contains(*g.Evidence, why) {
+		t.Errorf("evidence %q, want %q in it", *g.Evidence, why)
+	}
+	t.Logf("evidence: %s", *g.Evidence)
+	body, _, err := r.store.Get(t.Context(), g.Object.Key, 1<<30)
+	must(t, err)
+	_, damaged := s.word("heals")
+	if !damaged && !bytes.Contains(s.Raw, body) || int64(len(body)) != g.Object.Bytes || len(s.Records) < 2 && len(body) != len(s.Raw) {
+		t.Errorf("%s has %d bytes, %d were served", g.Object.Key, len(body), len(s.Raw))
+	}
+}
+
+// unreadableOf reads FROM TO TEXT.
+func unreadableOf(rest string) (from, to int64, text string) {
+	first, rest, _ := strings.Cut(rest, " ")
+	second, text, _ := strings.Cut(rest, " ")
+	from, _ = strconv.ParseInt(first, 10, 64)
+	to, _ = strconv.ParseInt(second, 10, 64)
+	return from, to, text
 }
 
 // health is all that is said of Kafka, and what of it is said of this partition.
