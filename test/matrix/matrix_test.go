@@ -58,9 +58,10 @@ func (p *point) rare() bool {
 
 func long() bool { return os.Getenv("ANNALS_TEST_LONG") == "1" }
 
-// due tells which cells a run must hit: all of them in a long one, else every
-// other, as on a chessboard, so that no point and no fault is left out.
-func due(row, column int) bool { return long() || (row+column)%2 == 0 }
+// due tells which of the cells that make sense a run must hit, by row and number
+// in the row: all of them in a long one, else every other, as on a chessboard,
+// so that no point and no fault is left out.
+func due(row, number int) bool { return long() || (row+number)%2 == 0 }
 
 // breakages are the cases of a run, and how many of them each cell must have.
 func breakages() (all []*breakage, want map[cell]int) {
@@ -70,8 +71,12 @@ func breakages() (all []*breakage, want map[cell]int) {
 		each = variants
 	}
 	for row, p := range points {
-		for i, column := range columns {
-			if p.whyNot(column) != "" || !due(row, i) {
+		number := 0
+		for _, column := range columns {
+			if p.whyNot(column) != "" {
+				continue
+			}
+			if number++; !due(row, number) {
 				continue
 			}
 			run := breakRequest
