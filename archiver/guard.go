@@ -102,14 +102,19 @@ func (a *Archiver) takeUp(p *partition) {
 	a.doubt(p, "it comes back, and had given records to the index that are not sealed")
 }
 
-// doubt stops a partition until its guard has passed. Needs mu.
+// doubt stops a partition until its guard has passed. Needs mu. Verdicts that
+// were skimmed may be of another history: they are used on only if the guard
+// finds all that was skimmed in the log. Without that, a large transaction over
+// several leader epochs would be skimmed again at each of them, for ever.
 func (a *Archiver) doubt(p *partition, why string) {
 	p.pause, p.resume = true, false
-	p.skim, p.known, p.skimmed = nil, nil, nil // verdicts of what may be another history
-	p.suspect = nil                            // and so may this be
+	known := p.known
+	p.skim, p.known, p.skimmed = nil, nil, nil
+	p.suspect = nil // what was taken for unreadable may be, too
 	if p.guard != passed {
 		return
 	}
+	p.skimmed = known
 	p.guard, p.why, p.doubtedAt, p.askAt, p.wait = doubted, why, time.Now(), time.Time{}, 0
 	a.log.Debug("is the archive a prefix of the log", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected, "why", why)
 }
