@@ -31,7 +31,11 @@ type cluster struct {
 	dir     string // its data
 	copied  string // an earlier state of its data
 	fake    *kfake.Cluster
-	up      atomic.Bool
+	// groups, if set, coordinates the archivers' group: kfake forgets members
+	// when it is restarted, and then every partition would be opened anew.
+	groups *kfake.Cluster
+	rooms  kfake.VirtualNetwork // of groups
+	up     atomic.Bool
 
 	truth   map[stream]*history
 	before  map[stream]*history // as of the copy
@@ -132,6 +136,23 @@ func (c *cluster) start() error {
 	}
 	c.fake = fake
 	return nil
+}
+
+// setApart starts a coordinator of its own.
+func (c *cluster) setApart() (err error) {
+	c.groups, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(c.rooms.Listen), kfake.ClusterID("simulation"))
+	return err
+}
+
+func (c *cluster) coordinator() (net.Conn, error) {
+	return c.rooms.DialContext(context.Background(), "tcp", "127.0.0.1:9092")
+}
+
+func (c *cluster) close() {
+	c.fake.Close()
+	if c.groups != nil {
+		c.groups.Close()
+	}
 }
 
 func (c *cluster) addrs() []string {

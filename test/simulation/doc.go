@@ -46,12 +46,14 @@
 // # Bugs
 //
 // TestBugsAreFound, with ANNALS_TEST_LONG=1, breaks the code where the model in
-// test/model is broken, and expects it found within 200 seeds.
+// test/model is broken, and expects it found within 200 seeds. Some of those it
+// lists have not been seen to be found, and it says so.
 //
 // # What is not
 //
-// Compacted topics; replicas that lag by partition; brokers that lose group
-// members' sessions only now and then: kfake's restart loses all of them, so an
-// unclean election always takes the partitions from their owners. Queries,
-// replays, the transparency log.
+// Compacted topics; replicas that lag by partition: an unclean election is one
+// of all partitions at once. kfake forgets group members when it is restarted,
+// so in half of the seeds another kfake coordinates the group; in the others an
+// unclean election takes the partitions from their owners. Queries, replays, the
+// transparency log.
 package simulation

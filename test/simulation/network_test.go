@@ -4,7 +4,9 @@ package simulation
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -92,6 +94,8 @@ func (g *gate) pass(ctx context.Context) error {
 type conns struct {
 	gate *gate
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// group, if set, is where requests about the group go.
+	group func() (net.Conn, error)
 
 	mu   sync.Mutex
 	open map[*relay]bool
@@ -111,8 +115,7 @@ func (c *conns) Dial(ctx context.Context, network, address string) (net.Conn, er
 	c.mu.Lock()
 	c.open[r] = true
 	c.mu.Unlock()
-	go r.requests()
-	go r.answers()
+	go r.carry()
 	go r.deliver()
 	return client, nil
 }
@@ -133,12 +136,14 @@ const flight = 5 * time.Millisecond
 
 // relay carries one connection through the gate. What the broker sends is
 // taken from it at once, as a socket's buffer would: a zombie must not hold up
-// the broker's other connections.
+// the broker's other connections. A broker answers a connection's requests one
+// after another, and so does a relay.
 type relay struct {
 	conns          *conns
 	client, server net.Conn
 
 	mu     sync.Mutex
+	group  net.Conn
 	more   *sync.Cond
 	queue  [][]byte
 	closed bool
@@ -149,6 +154,9 @@ func (r *relay) close() {
 	_ = r.server.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.group != nil {
+		_ = r.group.Close()
+	}
 	r.closed = true
 	r.more.Broadcast()
 }
@@ -160,32 +168,67 @@ func (r *relay) end() {
 	delete(r.conns.open, r)
 }
 
-func (r *relay) requests() {
+// aboutGroup are the requests of a member: what a coordinator answers that the
+// brokers' restarts do not touch.
+var aboutGroup = map[uint16]bool{8: true, 9: true, 11: true, 12: true, 13: true, 14: true}
+
+// carry takes one request after the other to where it belongs, and its answer
+// back.
+func (r *relay) carry() {
 	defer r.end()
-	buffer := make([]byte, 16<<10)
+	var group net.Conn
+	defer func() {
+		if group != nil {
+			_ = group.Close()
+		}
+	}()
 	for {
-		n, err := r.client.Read(buffer)
+		request, err := frame(r.client)
 		if err != nil || r.conns.gate.pass(context.Background()) != nil {
 			return
 		}
-		if _, err := r.server.Write(buffer[:n]); err != nil {
+		to := r.server
+		if r.conns.group != nil && aboutGroup[binary.BigEndian.Uint16(request[4:])] {
+			if group == nil {
+				if group, err = r.conns.group(); err != nil {
+					return
+				}
+				r.also(group)
+			}
+			to = group
+		}
+		if _, err := to.Write(request); err != nil {
 			return
 		}
-	}
-}
-
-func (r *relay) answers() {
-	defer r.end()
-	buffer := make([]byte, 16<<10)
-	for {
-		n, err := r.server.Read(buffer)
+		answer, err := frame(to)
 		if err != nil {
 			return
 		}
 		r.mu.Lock()
-		r.queue = append(r.queue, append([]byte{}, buffer[:n]...))
+		r.queue = append(r.queue, answer)
 		r.more.Broadcast()
 		r.mu.Unlock()
+	}
+}
+
+// frame reads one message with the length before it.
+func frame(from net.Conn) ([]byte, error) {
+	size := make([]byte, 4)
+	if _, err := io.ReadFull(from, size); err != nil {
+		return nil, err
+	}
+	message := append(size, make([]byte, binary.BigEndian.Uint32(size))...)
+	_, err := io.ReadFull(from, message[4:])
+	return message, err
+}
+
+// also closes another connection with the relay.
+func (r *relay) also(group net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.group = group
+	if r.closed {
+		_ = group.Close()
 	}
 }
 

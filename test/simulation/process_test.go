@@ -33,6 +33,9 @@ func (w *world) launch() (*process, error) {
 	p := &process{name: string(rune('A' + (w.launched-1)%26)), gate: newGate(), done: make(chan struct{})}
 	log := w.logger.With("process", p.name)
 	p.conns = &conns{gate: p.gate, dial: w.kafka.dial, open: map[*relay]bool{}}
+	if w.kafka.groups != nil {
+		p.conns.group = w.kafka.coordinator
+	}
 	p.faults = &objstoretest.Faults{Base: w.bucket, Choose: w.fault}
 	p.wire = &wire{gate: p.gate, next: p.faults, end: w.bucket, draw: w.net, slow: w.delay}
 	var err error

@@ -294,6 +294,9 @@ func (w *world) breakKafka(context.Context) (bool, error) {
 	f.Count = w.script.within(1, 5)
 	w.note("brokers answer %d × %s to %v", f.Count, f.Err.Message, f.Keys)
 	w.kafka.fake.Fault(f)
+	if w.kafka.groups != nil {
+		w.kafka.groups.Fault(f)
+	}
 	return true, nil
 }
 

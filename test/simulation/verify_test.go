@@ -54,6 +54,13 @@ func (w *world) rest(ctx context.Context) error {
 		if missing == "" {
 			break
 		}
+		for _, p := range w.running {
+			select {
+			case <-p.done:
+				return fmt.Errorf("archiver %s gave up: %w", p.name, p.err)
+			default:
+			}
+		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("stuck: %s after %s of calm: %s", missing, patience, w.ailments())
 		}

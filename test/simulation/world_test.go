@@ -32,6 +32,7 @@ type settings struct {
 	nights                                          int
 	acts                                            int // between two nights
 	sleeper                                         bool
+	apart                                           bool // the group's coordinator outlives the brokers
 }
 
 func drawSettings(d *dice) settings {
@@ -40,7 +41,7 @@ func drawSettings(d *dice) settings {
 		page: oneOf(d, []int{7, 100, 1000}), big: oneOf(d, []int{20, 200, 1500}),
 		storeFaults: oneOf(d, []float64{0, 0.02, 0.1}), indexFaults: oneOf(d, []float64{0, 0, 0.05}),
 		latency: oneOf(d, []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 500 * time.Millisecond}),
-		nights:  oneOf(d, []int{0, 1, 1, 2}), acts: d.within(10, 25),
+		nights:  oneOf(d, []int{0, 1, 1, 2}), acts: d.within(10, 25), apart: d.chance(0.5),
 	}
 	s.options = archiver.Options{
 		Discovery: d.time(3*time.Second, 10*time.Second), StaleLeader: d.time(5*time.Second, 30*time.Second),
@@ -180,6 +181,11 @@ func (w *world) live(ctx context.Context) (err error) {
 	if err := w.kafka.start(); err != nil {
 		return err
 	}
+	if w.settings.apart {
+		if err := w.kafka.setApart(); err != nil {
+			return err
+		}
+	}
 	w.kafka.up.Store(true)
 	defer func() {
 		w.setCalm(true)
@@ -196,7 +202,7 @@ func (w *world) live(ctx context.Context) (err error) {
 		}
 		w.producers.close()
 		w.kafka.up.Store(false)
-		w.kafka.fake.Close()
+		w.kafka.close()
 	}()
 	for i := range w.settings.topics {
 		if err := w.kafka.create(fmt.Sprintf("topic-%d", i), int32(w.settings.partitions)); err != nil {
