@@ -30,6 +30,7 @@ TESTFLAGS  ?=
 DEMO_DATA  ?= annals-data
 DEMO_FLAGS ?=
 FUZZTIME   ?= 30s
+BENCH_FLAGS ?=
 
 UI         := web/ui
 UI_SOURCES := $(shell find $(UI) \( -name node_modules -o -name dist -o -name '.*' \) -prune -o -type f -print 2>/dev/null)
@@ -108,6 +109,10 @@ lint: need-go $(TOOLS)/staticcheck $(TOOLS)/gofumpt ## go vet, staticcheck, gofu
 .PHONY: bench-skeleton
 bench-skeleton: need-go engines build ## Speed and memory beside their limits
 	go run ./bench/skeleton
+
+.PHONY: bench-archive
+bench-archive: need-go engines build ## The archiver beside its parts, others and its limits
+	@mkdir -p .stamps && go build -o .stamps/bench-archive ./bench/archive && .stamps/bench-archive $(BENCH_FLAGS)
 
 ##@ Change
 

@@ -28,6 +28,7 @@
 //	columns.go   what a stored record costs, column by column
 //	many.go      1,000 partitions; requests a day
 //	cold.go      a start over 100,000 commits
+//	peers.go     others, through a harness outside of this repository
 package main
 
 import (
@@ -76,15 +77,19 @@ func main() {
 }
 
 // kinds are what can be chosen with -only, in the order in which they run.
-var kinds = []string{"units", "many", "cold"}
+var kinds = []string{"units", "many", "cold", "peers"}
 
 // bench is one run of everything.
 type bench struct {
 	bin     string
 	work    string // folder of everything that the run writes
 	dir     string // the engines' data folder, in it
+	store   string // the store's folder of buckets
 	rounds  int
 	records int64
+
+	peerRecords int64
+
 	only    []string
 	chosen  []string // units
 	figures *measure.Figures
@@ -101,7 +106,8 @@ func measureAll(ctx context.Context, args []string) (skipped []string, err error
 	flags := flag.NewFlagSet("archive", flag.ContinueOnError)
 	flags.StringVar(&b.bin, "bin", "bin", "folder of annals, annals-chdb and annals-demo")
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of archiving and of the peers")
-	flags.Int64Var(&b.records, "records", 500_000, "300-byte records of one unit; of the demo's, about as many, up to its 27 years")
+	flags.Int64Var(&b.records, "records", 400_000, "300-byte records of one unit; of the demo's, about as many, up to its 27 years")
+	flags.Int64Var(&b.peerRecords, "peer-records", 3_000_000, "records of the peers' topic")
 	only := flags.String("only", strings.Join(kinds, ","), "what to measure")
 	units := flags.String("units", "plain-4,demo-4,plain-64,demo-64", "loads to archive: 300-byte records or the demo's, and partitions")
 	work := flags.String("work", "", "folder for data (a new temporary one), removed at the end")
@@ -136,6 +142,7 @@ func measureAll(ctx context.Context, args []string) (skipped []string, err error
 // else from being measured.
 func (b *bench) all(ctx context.Context) (err error) {
 	b.dir = filepath.Join(b.work, "engines")
+	b.store = filepath.Join(b.dir, "s3")
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return fmt.Errorf("make a data folder: %w", err)
 	}
@@ -150,7 +157,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 	if err := b.rest(ctx); err != nil {
 		return err
 	}
-	steps := map[string]func(context.Context) error{"units": b.units, "many": b.many, "cold": b.cold}
+	steps := map[string]func(context.Context) error{"units": b.units, "many": b.many, "cold": b.cold, "peers": b.peers}
 	var failed []error
 	for _, kind := range kinds {
 		if !slices.Contains(b.only, kind) {

@@ -18,7 +18,8 @@ import (
 // archived is what one run of annals archive over one unit came to.
 type archived struct {
 	records    int64
-	wall       time.Duration
+	startUp    time.Duration // until its probe answered
+	wall       time.Duration // from then on
 	cpu        time.Duration // of annals archive
 	clickhouse time.Duration // of the index's process meanwhile, merges included
 	others     time.Duration // of broker and store
@@ -49,10 +50,12 @@ func (b *bench) archive(ctx context.Context, r run, records int64) (got archived
 	if err != nil {
 		return got, err
 	}
+	started := time.Now()
 	p, base, err := b.answering(ctx, r)
 	if err != nil {
 		return got, err
 	}
+	got.startUp = time.Since(started)
 	defer func() { err = errors.Join(err, p.Stop()) }()
 	began := time.Now()
 	start, err := p.CPU()
@@ -95,8 +98,10 @@ func (b *bench) command(r run) (cmd *exec.Cmd, base string, err error) {
 		return nil, "", fmt.Errorf("write a configuration: %w", err)
 	}
 	cmd = exec.Command(filepath.Join(b.bin, "annals"), "archive", "--config", config, "--log-level", "error")
-	cmd.Env = append(os.Environ(), "ANNALS_KAFKA_SASL_PASSWORD="+b.up.Kafka.Password,
-		"ANNALS_S3_SECRET_KEY="+b.up.S3.SecretKey, "ANNALS_CLICKHOUSE_PASSWORD="+b.up.ClickHouse.Password)
+	cmd.Env = append(os.Environ(), "ANNALS_S3_SECRET_KEY="+b.up.S3.SecretKey, "ANNALS_CLICKHOUSE_PASSWORD="+b.up.ClickHouse.Password)
+	if b.up.Kafka.Password != "" {
+		cmd.Env = append(cmd.Env, "ANNALS_KAFKA_SASL_PASSWORD="+b.up.Kafka.Password)
+	}
 	return cmd, "http://" + address, nil
 }
 
@@ -191,9 +196,9 @@ func requests(ctx context.Context, base string) (map[string]float64, error) {
 	return byOp, nil
 }
 
-// storedUnder is a prefix's folder in the embedded store.
+// storedUnder is a prefix's folder in the store, which keeps plain files.
 func (b *bench) storedUnder(prefix string) string {
-	return filepath.Join(b.dir, "s3", b.up.S3.Bucket, prefix)
+	return filepath.Join(b.store, b.up.S3.Bucket, prefix)
 }
 
 // stored counts what lies under a prefix.
@@ -236,11 +241,14 @@ func (b *bench) configuration(r run, web string) string {
 	if r.memory != "" {
 		memory = "archive: {group: " + r.name + ", memory: {bytes: " + r.memory + "}}"
 	}
+	sasl := ""
+	if b.up.Kafka.User != "" {
+		sasl = fmt.Sprintf("  sasl: {mechanism: SCRAM-SHA-256, username: %q}\n", b.up.Kafka.User)
+	}
 	return fmt.Sprintf(`kafka:
   brokers: [%q]
   metadata_max_age: 2s
-  sasl: {mechanism: SCRAM-SHA-256, username: %q}
-  topics: {include: [%q]}
+%s  topics: {include: [%q]}
 s3:
   endpoint: %q
   region: %q
@@ -259,7 +267,7 @@ index:
 web:
   listen: %q
 %s
-`, b.up.Kafka.Brokers[0], b.up.Kafka.User, r.topics, b.up.S3.Endpoint, b.up.S3.Region, b.up.S3.Bucket, r.name, b.up.S3.AccessKey,
+`, b.up.Kafka.Brokers[0], sasl, r.topics, b.up.S3.Endpoint, b.up.S3.Region, b.up.S3.Bucket, r.name, b.up.S3.AccessKey,
 		clickhouse, r.database(), b.up.ClickHouse.User, web, memory)
 }
 
