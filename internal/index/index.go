@@ -51,6 +51,7 @@ type Index struct {
 	reads   driver.Conn
 	writes  driver.Conn
 	logger  *slog.Logger
+	blocks  chan *block // kept for the next insert
 }
 
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
@@ -90,7 +91,7 @@ func Open(options Options) (*Index, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{options: options, logger: logger}
+	x := &Index{options: options, logger: logger, blocks: make(chan *block, keptBlocks)}
 	x.period.Store(&period)
 	if x.reads, err = x.connect(options.Database, openReads, readTimeout, clickhouse.Settings{
 		"max_execution_time": int(readTimeout / time.Second),

@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +25,29 @@ const (
 	maxBlockIDs        = 150_000
 )
 
-var blocks = sync.Pool{New: func() any { return new(block) }}
+// keptBlocks is how many blocks keep their memory between inserts: the feed's
+// and the catch-up's. A sync.Pool would let go of them at every collection,
+// which are many where memory is short.
+const keptBlocks = 2
+
+func (x *Index) takeBlock() *block {
+	select {
+	case b := <-x.blocks:
+		return b
+	default:
+		return new(block)
+	}
+}
+
+// giveBack empties a block before it is kept: its texts may point into a
+// fetch's buffers.
+func (x *Index) giveBack(b *block) {
+	b.reset()
+	select {
+	case x.blocks <- b:
+	default:
+	}
+}
 
 // InsertRecords puts records into records, records_by_trace and id_index.
 // archivedAt is when the archiver read them; it is no part of a row's
@@ -43,9 +64,8 @@ func (x *Index) InsertRecords(ctx context.Context, rows []Row, archivedAt time.T
 		}
 	}
 	order := x.inPartitionOrder(rows)
-	b := blocks.Get().(*block)
-	defer blocks.Put(b)
-	b.reset()
+	b := x.takeBlock()
+	defer x.giveBack(b)
 	partitions, last := 0, uint32(0)
 	at := archivedAt.UnixMilli()
 	for i := range rows {
