@@ -141,6 +141,7 @@ type Archiver struct {
 	feed    *feed
 	catchup *catchup
 	topics  *topics
+	letters *letters
 	upkeep  upkeep
 
 	mu          sync.Mutex
@@ -197,10 +198,16 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		jobs: make(chan *job),
 	}
 	a.changed = sync.NewCond(&a.mu)
+	a.letters = newLetters(a.log)
+	a.letters.store, a.letters.writer, a.letters.build = store, options.Writer, options.Build
+	a.letters.cluster = func() string { return a.topics.cluster }
+	a.letters.trouble = func(err error) { a.lettersHeldUp(err) }
+	rules = careful{rules, a.letters}
+	a.rules = rules
 	a.metrics = newMetrics(a, options.Registerer)
-	a.catchup = newCatchup(store, book, x, rules, a.log)
+	a.catchup = newCatchup(store, book, x, rules, a.letters, a.log)
 	a.catchup.recheck = options.Recheck
-	a.feed = newFeed(options.Feed, x, rules, a.catchup, a.metrics, a.log)
+	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	return a, nil
@@ -232,6 +239,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	}
 	work.Go(func() error { return a.feed.run(working) })
 	work.Go(func() error { return a.catchup.run(working) })
+	work.Go(func() error { a.letters.run(working); return nil })
 	group, tailing := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.topics.watch(tailing) })
 	group.Go(func() error { return a.tail(tailing) })

@@ -96,6 +96,12 @@ func (r *rig) kafka() kafka.Options {
 // archive runs an archiver until stop is called, or the test ends.
 func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.Archiver, func()) {
 	t.Helper()
+	return r.archiveBy(t, r.rules, change)
+}
+
+// archiveBy archives by other rules.
+func (r *rig) archiveBy(t *testing.T, rules archiver.Rules, change func(*archiver.Options)) (*archiver.Archiver, func()) {
+	t.Helper()
 	options := archiver.Options{
 		Kafka: r.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
 		Discovery: 300 * time.Millisecond, Writer: "test", Build: "test", Logger: r.log,
@@ -115,7 +121,7 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 	if x == nil {
 		x = r.index
 	}
-	a, err := archiver.New(options, objects, book, x, r.rules)
+	a, err := archiver.New(options, objects, book, x, rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

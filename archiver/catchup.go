@@ -39,11 +39,12 @@ type Segments interface {
 // catchup makes the index equal to the ledger, stream by stream, from S3. It
 // keeps only the set of streams to compare.
 type catchup struct {
-	store Segments
-	book  Chains
-	index Index
-	rules Rules
-	log   *slog.Logger
+	store   Segments
+	book    Chains
+	index   Index
+	rules   Rules
+	letters *letters
+	log     *slog.Logger
 
 	recheck  bool   // an unclean stop: see Options.Recheck
 	inserted func() // told when the index has taken commits; nil: nobody is
@@ -56,9 +57,9 @@ type catchup struct {
 	wake    chan struct{}
 }
 
-func newCatchup(store Segments, book Chains, x Index, rules Rules, log *slog.Logger) *catchup {
+func newCatchup(store Segments, book Chains, x Index, rules Rules, ls *letters, log *slog.Logger) *catchup {
 	return &catchup{
-		store: store, book: book, index: x, rules: rules, log: log,
+		store: store, book: book, index: x, rules: rules, letters: ls, log: log,
 		dirty: map[streamKey]schema.Stream{}, checked: map[streamKey]bool{}, damaged: map[string]error{}, wake: make(chan struct{}, 1),
 	}
 }
@@ -336,7 +337,7 @@ func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.
 		}
 		count += int64(len(records))
 		records = records[:0]
-		return c.index.InsertRecords(ctx, rows, read)
+		return c.letters.insert(ctx, c.index, rows, read)
 	}
 	for r, err := range reader.Rows(ctx, commit.Base, commit.Next) {
 		if err != nil {
@@ -379,7 +380,8 @@ func clone(b []byte) []byte {
 // Reindex rebuilds the index of every stream from S3 alone. progress, if not
 // nil, is told after each stream.
 func Reindex(ctx context.Context, store Segments, book Chains, x Index, rules Rules, log *slog.Logger, progress func(done Reindexed, s schema.Stream)) (Reindexed, error) {
-	c := newCatchup(store, book, x, rules, log)
+	ls := newLetters(log) // logged only: a reindex writes nothing to the archive
+	c := newCatchup(store, book, x, careful{rules, ls}, ls, log)
 	var mu sync.Mutex
 	var total Reindexed
 	group, working := errgroup.WithContext(ctx)

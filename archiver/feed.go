@@ -34,6 +34,7 @@ type feed struct {
 	pace    Feed
 	index   Index
 	rules   Rules
+	letters *letters
 	catchup *catchup
 	metrics *metrics
 	log     *slog.Logger
@@ -106,7 +107,7 @@ type streamSpan struct {
 	span
 }
 
-func newFeed(pace Feed, x Index, rules Rules, c *catchup, m *metrics, log *slog.Logger) *feed {
+func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metrics, log *slog.Logger) *feed {
 	if pace.Rows == 0 {
 		pace.Rows = 5000
 	}
@@ -114,7 +115,7 @@ func newFeed(pace Feed, x Index, rules Rules, c *catchup, m *metrics, log *slog.
 		pace.Every = 700 * time.Millisecond
 	}
 	return &feed{
-		pace: pace, index: x, rules: rules, catchup: c, metrics: m, log: log,
+		pace: pace, index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
 		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
 		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
@@ -342,7 +343,7 @@ func (f *feed) extract(next *item) {
 
 func (f *feed) insertFresh(ctx context.Context, next item) {
 	started := time.Now()
-	err := f.index.InsertRecords(ctx, next.into.rows, started)
+	err := f.letters.insert(ctx, f.index, next.into.rows, started)
 	f.outcome(ctx, err)
 	f.metrics.indexed(len(next.into.rows), time.Since(started), err)
 	f.mu.Lock()

@@ -48,6 +48,19 @@ func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.s
 
 func causeOfReading(key kafka.TopicPartition) cause { return cause{onKafka, "reading " + key.String()} }
 
+// lettersHeldUp says that dead letters cannot be kept now, or, with nil, that
+// they can.
+func (a *Archiver) lettersHeldUp(err error) {
+	what := cause{onStore, "keeping dead letters"}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.clear(what)
+		return
+	}
+	a.trouble(what, err)
+}
+
 // mostSaid is how many troubles with one dependency Health lists.
 const mostSaid = 50
 

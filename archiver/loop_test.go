@@ -32,9 +32,10 @@ func looping(next int64) (*Archiver, *partition) {
 		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[streamKey]leftover{}, past: map[string]tally{},
 	}
 	a.changed = sync.NewCond(&a.mu)
+	a.letters = newLetters(log)
 	a.metrics = newMetrics(a, prometheus.NewRegistry())
-	a.catchup = newCatchup(nil, nil, nil, nil, log)
-	a.feed = newFeed(Feed{}, nil, nil, a.catchup, nil, log)
+	a.catchup = newCatchup(nil, nil, nil, nil, a.letters, log)
+	a.feed = newFeed(Feed{}, nil, nil, a.letters, a.catchup, nil, log)
 	return a, p
 }
 

@@ -77,7 +77,7 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		Name: "annals_archiver_unreadable_offsets_total", Help: "Offsets that could not be read or archived; their raw bytes are kept.",
 	})
 	if registerer != nil {
-		registerer.MustRegister(m.unreadable, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
+		registerer.MustRegister(m.unreadable, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),

@@ -110,6 +110,9 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 			return head, index.SegmentRow{}, err
 		}
 	}
+	if err := a.writeUnread(ctx, j, c); err != nil {
+		return head, index.SegmentRow{}, err
+	}
 	head, err := a.append(ctx, j, head, c)
 	row := index.SegmentOf(c)
 	row.Summary = summary
@@ -229,7 +232,15 @@ func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.S
 			j.contractErrors++
 		}
 		summary.Add(&j.rows[i], &e.extraction)
-		if err := e.writer.Append(&j.rows[i], &e.extraction); err != nil {
+		err := e.writer.Append(&j.rows[i], &e.extraction)
+		if schema.KindOf(err) == schema.Exhausted && segment.Holds(&j.rows[i]) == nil && len(j.rows) < segment.MaxRows {
+			// What was extracted is too large; the record is not, and is what counts.
+			a.letters.add(a.letters.of(schema.LetterExtraction, &j.rows[i], 1, err))
+			e.extraction.Reset()
+			e.extraction.Errors = append(e.extraction.Errors, "extraction too large")
+			err = e.writer.Append(&j.rows[i], &e.extraction)
+		}
+		if err != nil {
 			return fail(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -24,8 +25,10 @@ type Index interface {
 	Topology(ctx context.Context) ([]index.Feed, error)
 }
 
-// Store is where segments are read. *objstore.Store is one.
+// Store is where segments and dead letters are read. *objstore.Store is one.
 type Store interface {
+	List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error]
+	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
 	ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt
 }
 

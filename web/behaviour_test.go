@@ -518,3 +518,23 @@ func TestGapsArePaged(t *testing.T) {
 		t.Errorf("a class that there is not: %v", err)
 	}
 }
+
+// TestDeadLettersArePaged hands filters and cursors on, and refuses a component
+// that there is not.
+func TestDeadLettersArePaged(t *testing.T) {
+	s := start(t, nil)
+	c := dial(t, s)
+	topic, component, id, limit, cursor := "a.b", api.ListDeadLettersParamsComponent("index"), "0123456789abcdef", 7, "x"
+	params := api.ListDeadLettersParams{Topic: &topic, Component: &component, Id: &id, Limit: &limit, Cursor: &cursor}
+	if page, err := c.DeadLetters(t.Context(), params); err != nil || page.DeadLetters == nil || page.NextCursor != nil {
+		t.Errorf("%+v, %v", page, err)
+	}
+	want := answer.DeadLetterRequest{Topic: topic, Component: schema.LetterIndex, ID: id, Limit: limit, Cursor: cursor}
+	if got := s.archive.last(); !reflect.DeepEqual(got, want) {
+		t.Errorf("arrived as %+v", got)
+	}
+	component = "lost"
+	if _, err := c.DeadLetters(t.Context(), params); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("a component that there is not: %v", err)
+	}
+}

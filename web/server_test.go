@@ -126,6 +126,11 @@ func (a *archive) Gaps(_ context.Context, _ policy.Principal, request answer.Gap
 	return &answer.GapPage{}, nil
 }
 
+func (a *archive) DeadLetters(_ context.Context, _ policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error) {
+	a.note(request)
+	return &answer.DeadLetterPage{}, nil
+}
+
 func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*answer.Segments, error) {
 	return nil, errors.New("secret detail of " + topic)
 }

@@ -56,6 +56,8 @@ type Queries interface {
 	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)
 	// Gaps lists gaps, the newest found first.
 	Gaps(ctx context.Context, who policy.Principal, request answer.GapRequest) (*answer.GapPage, error)
+	// DeadLetters lists what could not be processed, by topic and offset.
+	DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error)
 	// Segments are the current segments of a topic.
 	Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error)
 }

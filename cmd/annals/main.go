@@ -32,6 +32,8 @@ type commands struct {
 	Coverage coverageCommand `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`
 	Files    filesCommand    `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
 
+	DeadLetters deadLetterCommands `cmd:"" group:"ask" help:"What could not be processed, and is archived raw all the same."`
+
 	Replay replayCommands `cmd:"" group:"act" help:"Produce a slice of history into new topics."`
 	Export exportCommand  `cmd:"" group:"act" help:"Write a bag of records that can be verified offline."`
 	Verify verifyCommand  `cmd:"" group:"act" help:"Check a bag, offline."`

@@ -156,6 +156,8 @@ func runArchiver() error {
 // The durable steps of the commit protocol.
 const (
 	putSegment    = "put segment"
+	putBatch      = "put raw batch"
+	putLetter     = "put dead letter"
 	putCommit     = "put commit"
 	insertFresh   = "insert records"
 	insertSegment = "insert segment"
@@ -167,7 +169,11 @@ type killStore struct {
 }
 
 func (s killStore) Put(ctx context.Context, key string, body []byte) (o objstore.Object, err error) {
-	err = s.k.step(putSegment, func() error { o, err = s.Store.Put(ctx, key, body); return err })
+	step := putSegment
+	if strings.HasSuffix(key, ".batch") {
+		step = putBatch
+	}
+	err = s.k.step(step, func() error { o, err = s.Store.Put(ctx, key, body); return err })
 	return o, err
 }
 

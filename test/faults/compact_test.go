@@ -43,6 +43,10 @@ const (
 )
 
 func (s killStore) PutIfAbsent(ctx context.Context, key string, body []byte) (o objstore.Object, err error) {
+	if strings.HasPrefix(key, schema.DeadLettersPrefix) {
+		err = s.k.step(putLetter, func() error { o, err = s.Store.PutIfAbsent(ctx, key, body); return err })
+		return o, err
+	}
 	if !strings.HasPrefix(key, schema.CompactionPrefix) {
 		return s.Store.PutIfAbsent(ctx, key, body)
 	}

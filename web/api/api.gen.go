@@ -75,19 +75,19 @@ func (e ChangeOp) Valid() bool {
 
 // Defines values for DependencyName.
 const (
-	Index DependencyName = "index"
-	Kafka DependencyName = "kafka"
-	Store DependencyName = "store"
+	DependencyNameIndex DependencyName = "index"
+	DependencyNameKafka DependencyName = "kafka"
+	DependencyNameStore DependencyName = "store"
 )
 
 // Valid indicates whether the value is a known member of the DependencyName enum.
 func (e DependencyName) Valid() bool {
 	switch e {
-	case Index:
+	case DependencyNameIndex:
 		return true
-	case Kafka:
+	case DependencyNameKafka:
 		return true
-	case Store:
+	case DependencyNameStore:
 		return true
 	default:
 		return false
@@ -244,6 +244,27 @@ func (e ListGapsParamsClass) Valid() bool {
 	}
 }
 
+// Defines values for ListDeadLettersParamsComponent.
+const (
+	ListDeadLettersParamsComponentExtraction ListDeadLettersParamsComponent = "extraction"
+	ListDeadLettersParamsComponentIndex      ListDeadLettersParamsComponent = "index"
+	ListDeadLettersParamsComponentReading    ListDeadLettersParamsComponent = "reading"
+)
+
+// Valid indicates whether the value is a known member of the ListDeadLettersParamsComponent enum.
+func (e ListDeadLettersParamsComponent) Valid() bool {
+	switch e {
+	case ListDeadLettersParamsComponentExtraction:
+		return true
+	case ListDeadLettersParamsComponentIndex:
+		return true
+	case ListDeadLettersParamsComponentReading:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SearchRecordsParamsStatus.
 const (
 	SearchRecordsParamsStatusAborted   SearchRecordsParamsStatus = "aborted"
@@ -377,6 +398,55 @@ type Coverage struct {
 	// Notes What cannot be known here, and why
 	Notes      []string            `json:"notes"`
 	Partitions []PartitionCoverage `json:"partitions"`
+}
+
+// DeadLetter What could not be processed, and is archived all the same
+type DeadLetter struct {
+	Attempts int64  `json:"attempts"`
+	Branch   int32  `json:"branch"`
+	Build    string `json:"build"`
+
+	// Component reading, extraction or index
+	Component string `json:"component"`
+
+	// Error Of the last attempt
+	Error string `json:"error"`
+
+	// EventId Where it is known
+	EventId *string   `json:"event_id,omitempty"`
+	First   time.Time `json:"first"`
+	From    int64     `json:"from"`
+	Id      string    `json:"id"`
+
+	// Key Where the letter is kept
+	Key       string    `json:"key"`
+	Last      time.Time `json:"last"`
+	Partition int32     `json:"partition"`
+	RawBytes  *int64    `json:"raw_bytes,omitempty"`
+
+	// RawKey Where the bytes are kept, of what could not be read
+	RawKey    *string `json:"raw_key,omitempty"`
+	RawSha256 *string `json:"raw_sha256,omitempty"`
+
+	// To Exclusive
+	To      int64  `json:"to"`
+	Topic   string `json:"topic"`
+	TopicId string `json:"topic_id"`
+
+	// TraceId Where it is known
+	TraceId *string `json:"trace_id,omitempty"`
+	Writer  string  `json:"writer"`
+}
+
+// DeadLetterPage defines model for DeadLetterPage.
+type DeadLetterPage struct {
+	DeadLetters []DeadLetter `json:"dead_letters"`
+
+	// NextCursor Absent on the last page
+	NextCursor *string `json:"next_cursor,omitempty"`
+
+	// Total That match
+	Total int `json:"total"`
 }
 
 // Dependency defines model for Dependency.
@@ -998,6 +1068,20 @@ type ListGapsParams struct {
 // ListGapsParamsClass defines parameters for ListGaps.
 type ListGapsParamsClass string
 
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	Topic     *string                         `form:"topic,omitempty" json:"topic,omitempty"`
+	Component *ListDeadLettersParamsComponent `form:"component,omitempty" json:"component,omitempty"`
+	Id        *string                         `form:"id,omitempty" json:"id,omitempty"`
+	Limit     *int                            `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListDeadLettersParamsComponent defines parameters for ListDeadLetters.
+type ListDeadLettersParamsComponent string
+
 // IdentifyParams defines parameters for Identify.
 type IdentifyParams struct {
 	Id string `form:"id" json:"id"`
@@ -1085,6 +1169,9 @@ type ServerInterface interface {
 	// ListGaps Gaps, the newest found first
 	// (GET /coverage/gaps)
 	ListGaps(ctx *echo.Context, params ListGapsParams) error
+	// ListDeadLetters What could not be processed, by topic, partition and offset
+	// (GET /dead-letters)
+	ListDeadLetters(ctx *echo.Context, params ListDeadLettersParams) error
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx *echo.Context) error
@@ -1198,6 +1285,52 @@ func (w *ServerInterfaceWrapper) ListGaps(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListGaps(ctx, params)
+	return err
+}
+
+// ListDeadLetters converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeadLetters(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadLettersParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "component" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "component", ctx.QueryParams(), &params.Component, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter component: %s", err))
+	}
+
+	// ------------- Optional query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "id", ctx.QueryParams(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeadLetters(ctx, params)
 	return err
 }
 
@@ -1613,6 +1746,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/topics", wrapper.ListTopics, options.OperationMiddlewares["listTopics"]...)
 	router.GET(options.BaseURL+"/coverage", wrapper.GetCoverage, options.OperationMiddlewares["getCoverage"]...)
 	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
+	router.GET(options.BaseURL+"/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
 	router.GET(options.BaseURL+"/segments", wrapper.ListSegments, options.OperationMiddlewares["listSegments"]...)
 	router.POST(options.BaseURL+"/seal", wrapper.Seal, options.OperationMiddlewares["seal"]...)
 	router.POST(options.BaseURL+"/replays/plans", wrapper.PlanReplay, options.OperationMiddlewares["planReplay"]...)
@@ -1693,6 +1827,45 @@ type ListGapsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListGapsdefaultApplicationProblemPlusJSONResponse) VisitListGapsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadLettersRequestObject struct {
+	Params ListDeadLettersParams
+}
+
+type ListDeadLettersResponseObject interface {
+	VisitListDeadLettersResponse(w http.ResponseWriter) error
+}
+
+type ListDeadLetters200JSONResponse DeadLetterPage
+
+func (response ListDeadLetters200JSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2321,6 +2494,9 @@ type StrictServerInterface interface {
 	// ListGaps Gaps, the newest found first
 	// (GET /coverage/gaps)
 	ListGaps(ctx context.Context, request ListGapsRequestObject) (ListGapsResponseObject, error)
+	// ListDeadLetters What could not be processed, by topic, partition and offset
+	// (GET /dead-letters)
+	ListDeadLetters(ctx context.Context, request ListDeadLettersRequestObject) (ListDeadLettersResponseObject, error)
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx context.Context, request ExportRequestObject) (ExportResponseObject, error)
@@ -2424,6 +2600,31 @@ func (sh *strictHandler) ListGaps(ctx *echo.Context, params ListGapsParams) erro
 		return err
 	} else if validResponse, ok := response.(ListGapsResponseObject); ok {
 		return validResponse.VisitListGapsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDeadLetters operation middleware
+func (sh *strictHandler) ListDeadLetters(ctx *echo.Context, params ListDeadLettersParams) error {
+	var request ListDeadLettersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeadLetters(ctx.Request().Context(), request.(ListDeadLettersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeadLetters")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDeadLettersResponseObject); ok {
+		return validResponse.VisitListDeadLettersResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -2874,111 +3075,116 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1bk9s2lvBfQembKs9UaHe7ffliufbB8SYzns0kXtsz+5B4VBB5JCJNAgwAtlrr6v++BRwABEVQIvuS",
-	"ykPeulsUeHDu9/6yyEXdCA5cq8Xyy0KCagRXYH95L8W6gtr8mAuugWvzI22aiuVUM8HPGnziq1+U4OYz",
-	"lZdQU/PTnyRsFsvF/zvrzj/DT9WZP/fm5iZbFKByyRpz3GK5+J+SarIDrslOCr4lf/7w3Vvy6vmL//+X",
-	"hXnYnWBe8CbPRYsQNVI0IDVDqO2f1SkYPmqqW/UWn73JFlvarPKKKnd1pqE+ecZb87w9wpyg9w0slgsq",
-	"Jd37E8VmowCB2QhZU71YLhjXL58vwvOMa9iC9N+QlG9h6hei4/to/FQCqYBvdUnEhugSiD03I7uS5aX9",
-	"g9AlSEXqVmmi2pposcimvLNp5RaK4Ss/iJ0i2pCPEvsM0UJcErqj+2kHt5wiSVOnW75gilSw0URcgXxN",
-	"KN/rkvEtWbeanJsPKSe0orKe8r6bbCHh15ZJ87afAiYzzz59jujRpk/agJH+DT6HV4r1L5BbDvlGUp6X",
-	"bw34dAtWlqrqx81i+dNxPvOsfpMd8vrannjILc8ukgjeSFFPZCwthiT49jqvWsWuYCo5NauOnPKE/IgY",
-	"JAYuUoIEIjihEggXmjBuubSiGpQmVwx2S0Ltr5LgrZG/dAlMkqaiOdyC7A5/DjceaHv/IQE/p5UVVYTK",
-	"vGRXUJgLCA4eQLExIIstikXBrsAyiuGEvQaVQg7NNVmbD8lGSCNJIJXgTwhvq8qwuEEN1I02MnXAClTB",
-	"y+cpyQFOEC/mgDXjVO47zCgtGd9a9nC4+7IA3tYGO1arZwsN13qRLcI3DSyLbIFgfE6cxNTKPrP84j9b",
-	"C1EB5eZDbyqGCuuKVi0QqgjTRGnKC2X0VQ9682VCeWHwYGWfKZK32gFF1xUsllq2YEwF+1+Yyu3mgqcQ",
-	"Z18tJDEPLw2UytjDxO21bHlOk1rsbasJ1eQp+Qf75rXlb7wz8KIRjGuyZVegCFyBRN3WnR8weMDBHtfu",
-	"woGMMRwpXfS2NMpsaD2BX0ElGhgC/4YYJ0AaDt0wqArkagsrKUVDJOwk01Y/Dqnudc+Q6g2VwPUjhah4",
-	"HTid4h8yQtcG08j8HFKkrsUVFCv/igFBRBMzNS2MqpZgvmTUPeIBD0lyc0N1OQT97x9//IG8N0QDiV7K",
-	"y1fnT/+SZAiRvnlesqq4w8UPTVizcMAm6d35KklgtrRRRmEZ9WWt3kDB4F+TCJ7l5czwcA5u6OEKdti/",
-	"OHlhIWTBOHWK9g52E98y8XYNlZohXicdrkXD8iRW7ScrViQ+PMALnhF9IwYj64ycu0gaW51T0kcVF3rl",
-	"7dtkz/gHod/47yRcYy6S5s/a05xyY+TWQC652HHrGGRW5+9KY33C+4cIO3hLwMF0j/69/0rAx+DcA9xH",
-	"L8n6uPLXTKH7P6EBXgDP90OEF6BpynPyLjAGRjumS8KSBojTGmKNd0k3l9QYCC2kUSOMF3CdVHUSaLFP",
-	"me2DS9s3+MczD3HyomyzSYRoZdAB0wItVNIJGpuHqUSlmPI2DAlSqNwbJyMXbWVdCcNteJLx4STZYRhT",
-	"sdo81SaxjHZrePY7g13CuBbGKioff+Hj3VsM/dIKIXYfTtDBwdBDQxawe8oF+LZIybu1SievlQQ9F3zD",
-	"DFf3Ha9CtAhYTa9ZbXjyabaoGcefz8NJvK3XeFABeUVlyoN6QzbGATGehgZO1ntErhRFm5ug0Ea1O6aA",
-	"ML4BKa0cDtkCrjo4h7awBFqANIwQOTqK7hVRIsUKl4wXscDltFVQrNYoG5IF7yRbFNWvK7GxstNUdI8/",
-	"56JxPwWgU9IpWq1YAaeE5Uf32HQefe1dDRdzIKu611kEG7cP0vZOstqEBUd8O8SfOUZpaKzLnpaCiECy",
-	"7Un0iOFDXnUEiNjGfb/HkUkJuG6E1B/g1xYU5raKwipzWr2PhGJDKwXZgBMtUjIbExjDq1AnU6JZ7fIt",
-	"Qx+KqpRnzYkBUrMNM2y3IXvRSowADdbWdIvC873N6CyWF+fnqfjtMLwvqIbHBphxp3Tqs+Z6PW0dQ/P8",
-	"VeI7Nb1+hw/H0Aa9bXHnnJvorBdPL7IEzQeE+ytthmj0+QTLbv9ljB4pGOp3BfJqSI1ZXuC4+5uLumYj",
-	"brWCX70FwMcQuo1oeYHme4JPeVxbraW4BPlIEcrVDqTLp3SJPgs42YiqEjuVDvxbXqTPds6MOT2vRH5J",
-	"qLuAu3M2kYNmpJ4ckVPhuASXytyRNdUuwcJJy40jYoyfjV6YIpfQ6KmR2Ky01khA4pS7TaEGbztCkcHv",
-	"5zQbv0863SYam+wdfTLiaSQi5WnDtV7lrVRCJvQOan3hU21Kk4ZuEwQ8uLaFLnWfv1nD+Z0xmim/NhdF",
-	"yqZ/J6Tz9THF5OyvWlqw0Csw7lopqkIdc3iTH6yOJsbsG2gNPrf2z0/fPf469Q4bk5+iBKb1RrxlPCGJ",
-	"NqZH3H0DnnXXLYIUZhQl5EIWQ23mc4oThCzvB8dHfe/oUaOLpBSyz5snAzG4Aq7Tkaz/0CqOdJbEJZ0e",
-	"KWtYlaZ1M1nvuMP3DRx59xVI5QL2wRMKaAVJdxhlBopt3+3cSFDlkigwqtPopMzy1R40CWo85fAo0coc",
-	"VsZQsTwNrWooH8Oi0k6PpD7Rreq5p1Yxaesn0bWQ+JPFs6iSnmeH+AEirJ19pBxTdiTKrBK2LpFL5e+B",
-	"SkWeEi3Iq1evXr0OnBxTdlUrI4pwTfPp1iV2Jk44jBEzx9cKaAoU9yjt8dAhxwzIFsESsX3mZDMp+5id",
-	"nFYIMopiWAQqoEllKL8XJgrUZEf36BJQIoXQmfUrK7oXcVwb6YbChezHALFhvYl8YD9RJzp8rrxjf6js",
-	"jLdiPiMF5KyAwsULU8xRdHDmkJEo3txki3fOycbi9dBCjchWbXyNGdmKf5jnU3oQlQKqk6O1af+c5W2W",
-	"0j8fG6gqxreKVEJcQkHaZlZubE6WwXIwwtEh41Ry4V0IaEbiHecDCx70QOaTWopIUQ3d9RHy2GdPSr47",
-	"kaWhRZINIwoOFhTnaLKh0Q09CFMS3/aW0/kIpX1AOn/fPqguGLU6JyPGVGQkF1JCZZk9I7RiVGUkp61y",
-	"f3HROT6LiixQIvgYd1C2DuWIohTW4yxxItNjw04MN5x35nOrcT64Tw8JVI2Y8rFM+0gy3Z2UgvvHLhFz",
-	"CLPDKeOEcusURFkCSralULq7Ea2hsN0L8d0SLHZrX+2492OhSadNR0St5wfct21GcEZFdJiav4f+CY/0",
-	"Vbo+6VPua6jEzvwgWm10gcpFAxlZw0ZIWG2Bg2Iq89lIpanUpBEVyye2vgQwjgaoy8jlfKQIx7L8hONn",
-	"5Tnw4XR5xkfgldiGdoYlZssP2yCA5qXrg3hCvq0bvSc7/31pwy3Bqz3BwuYkdXjQPZMuBtRsch0SeDIa",
-	"NTEHah5zpQIq0OaSXJBaSCA7VlUkFzWMlLlBlaeo6DycDCM784OPEILvOa1ZbKTxi8PO+H3WvmaEalIb",
-	"rfPi3HBu18b0mpzlDpdntvhbGgraToJJ5BhJOJRsW652VIOsqbycSIqKbic/qfSqC8qm6aBKbFdWKFdU",
-	"e2kdY28fzxgWX8OWcmxB0V0yjBRsIonm1oIVbGvfiJn41N7AqZUB9EBlxUDpzLdMCUlcvTebbgsfourc",
-	"17F9ZRdJDHLBwTVHaOe4P1JWEfI6PeBlfGor1xpyWltnD7taEH+YdAlXW7o/K/IfBHsFyVckaggkX2H7",
-	"Y0G+InFDoDFhFeWfPOYHnkNF+SNFVEkl+EYMj+LbJ3r6NfCjPumE09BJTPMNlVvQd2Qpd36Pp9zBWb/S",
-	"7uE+FlpH7ctjFfZhotrnLodqVWKZyNUEqSYb2lZJ6SoZH03oCVIIb7pT2abZAWKX30nUkpmu4Eg8eAhi",
-	"K/mSck4rtbR5vuXP7fn5s/yS8cL+dDoWd2kSfHGUVTnSIvABcmBNopEbQmZ+AOgPYi2KPYFKAdlJoQGL",
-	"maHR2RWBdkajS6AFWdP8Mmmxo+A+3T0wM9d5i6YTh4Dg4CaPrSjnBzbviNRjPbyYHJjSYmUxdIumLA9Z",
-	"9Nb4xDhjAFGpBVHbw9cR5ngfW9JDzSnxGWO0GR+mDQq22YAcr59tmFSadE8Zv4zsnHZJdckC2ybg+IAa",
-	"yapuG/j5pgTle5l9SXgCRY5y5Vy3Yibv4NOrkqoynW+ZxS3R8+NH3saujJqOgb1YZBGTxpzZu+oA0I4K",
-	"I4wpZHHX1K3tFJmpYVx1bHoaKSrKJY7rOg+mHxkl9xInzkkKVxa4FTRicoDq5ar70pFnxsolgeHGQlxs",
-	"wg8GBGNv52M+UuQS9jan43vrxlMlqzGyhgdGEzR3qDkaGvgDOpY5wPcBlAOY+ngcYD7z7NtnooDddBIe",
-	"BSdd9r6favV411+/qy/DVj/bJ4ENPH74xFajF8kGyXtJ4d7Gz2u5hWrVNeMcmDK8Quf3UHUJBbZ08cKY",
-	"JbxqNDnRpVOFDH8PzVo5rSqQpKZ7ogBCjxjbdCkcPiN980+EH+OfU121nXsfUJVWwk1F938X64TzaPzX",
-	"dNFX05WCXPCDsCe0KQ7aETeMM1XOyTiMqB1jcE57g+ZOJlT8nfl9lvu9pz7Bnw05izmIMwFDr3k5stwt",
-	"5zgSY7iD56zC3wpkwg1lmDvLKc+hqkaaKNumoDMgSpXCEEZHzSztAPvXjHPt90wlYp5fxHpO4ODZ/5Q8",
-	"2WPHYXnv+PIODSUS6CxCz+tWZKkS6N/ePL548TI0WCM1jqnsSSweekFPY943jp5M3d2x2fLoxELIKSXs",
-	"zI5KIzKzHMwUx3vqdvgJcA5TMb1UXIBgnPl+w/ZbWlVit4JrprS5u2UpzOKkX/IeBdolFyIDa48gtPIT",
-	"EMMgDV8V+5nTX2Q8TSzHYiGCaQXV5jXhAIXN0UeXIFqIGRN3HwZtOown+h+PcmgjxRVwo2VXUSxy/IJv",
-	"isK39SEGbdOdnUOXbMs4rQYl5+guGNOtGgkbdp1wfezHsROHT5KvHB5fE2y3f4L5rK9JwbZMh9kM5rJb",
-	"T0jLK1DKjmHyKT3XDrBOZtMcPKFf+kC3xeQ3LBHdcJGQpFTFaUhquJ5L6t9f5/eHlk9VGH3ZN/ZhxUZy",
-	"uy75/vI5KeHacQfW7BWpKd97TrG5IltTq8AEIF9n5gkufMqnopyUFPNaWoM05//7p/PHr+jjzecvX2cv",
-	"n9/86aST4SFNqcyPQKsPoKygHdrrfurxQMGEz1D8SqgKokQNB2PGty4N7CibPLOUSuO774/cOURLIwP4",
-	"PkrAxpC2MTKzK8H2teCFfzZBIdZEf16QGihXvfv3UTlex3UNK64d3rGFq7i6em6nyZJC1p/ivbPHgsXQ",
-	"1REX4+QLOyk/ketN2PyAqTTlrCOQcC3dHMy9Ny/McFldmiqlv1a3aHSpGb/N13hy98DMXRtzM8JS7Caz",
-	"V0kvXrycW9cbXf9ht8TYBANTvr5qRJauxRUQV/qkYcOH9bV4AcVrWzPrtZBgsobfZm4Ds2Puap3fmixf",
-	"W1Z1dOoWhFgMHmH5dHS3bvPLkSJpHEBMcvy9bKWaO+d1ujmoIhiSFwt1xsNiaj2y38B88kjFbpmhW9LB",
-	"K/w8NJvRZxsNUSdnzHfTpXB08BnbLWdm6McHCg4o0PWRd6PUESLwEuPEeBs2XaUH4dZ7EgqwB4GQa/uf",
-	"Oi3iBwamPo+jBLdZ8TBxNqFDRZh+mlyKwc6lUe/p97K4YULXyhuypY3rhbUpWU2YCkhJ66DfZvfCzCyG",
-	"hfdjW9tR4lMpieCFjO9X6J23HOv6TAv8Or2bydZZjHUygWOU4ZggD+MbHfZIsoPmZpuyd8vNdkLqkii6",
-	"77npccOKVPo2jgc6bvN8TdenN6JtQO/AtcqVbFuS0AVoOSjqoHukcEyKNEJ5ezu19+8WNz3ZA0U1rBqQ",
-	"riowsSjg/O65zvrxNOHDqpRuvGl16MAPk3jYjXeIm65973hTzye7MGBYlSnmrP2wCyoSymVe7tj2lY9g",
-	"3K6ymFzME8mOV7cnYYWt/2PNmyNzhH8Tjd+aaPR3PFU4Fu3N7xDD4bSZTswdc9YTJpBGBwPmjSdFE3du",
-	"MwlyWZSiDhiITz5RW+zVK4deLytWe9GuaqD86Oh84ZvJS6GiUWOgEpQORVU039yNr5tP53TtJlXA8E7m",
-	"OcY3I946bQuGsRjmSkO780ZI7Ir2U63Gr6R8T1iREQWA/f+239/u9yiYuTOh3A8jSVi3rCrsd1TFchvj",
-	"lUxpIfdPyLd2oNiyv9/1StxaWYIKRj0hn4zWD888e/bsVUb++eltt0PSBoNWN6vMJeNePn+8Ztr/FYWs",
-	"pntSAb0CcvHvF8/stxCJ6knoWlwu3tgWyEXkyC+e4iI54LRhi+Xi2ZPzJ8/cujXLD6GX3k7vY4xn+MWO",
-	"Wr0rFsvFX0GH2QWrk2kN2ubOf/qyYOYdv7aA+xXtOHvQ5N1O3ROpV+Mf9vb3XpyfH9ndO29nbzd3MVza",
-	"i2Pa3VxGKAWkjwwwRouAs4Xy3triPbiSzuNgubJOnHCU1TgUInNuhPmpolvvqY52cr8Ojkhcy/FNH8Gw",
-	"GWj6sxGjRDUu9l+xFf1BKJqlD4oTFd1hg6AlsWMpirvSR/uVFt2xvhLfn3YyngL+IXTom0DNaGi3C9cv",
-	"5bC/wHVTUcaTRfkxUGyjTg+UwFhPz8/jdVLn9ld/26fp2x4snTBshIu5tuAmuewCpgRKsCFphG5Pzy+e",
-	"/7ai6LeGJCTxDbZE3V0GDVNncW4bp3VttIECAnZ3EobObo6wLxu4XKmrGX8jMMVyLzjob2666ZtAtxZ0",
-	"BgGuH2sq+28P0jS2MTetB9d0ew/of0O+odt32pyGCVHr5OBMT0io8aJX7balKEo0lcamAcUzz1xr3n5U",
-	"h73zD0zSYcx3AXSoHhEMW9GrGQ+C8ttKycGwf4Jc31rTYOe7sQpMjN8T2rWdPbgHamLjoR16ZyqyUgal",
-	"ijAnUFEkmaQTuvQfQqB2QKzD/SRdASFFRjeLlWD3o81Qx+oUaYt3q5dMM563KUm/OB8ml9Lv6639GGfw",
-	"idB3C0LufpRbipE86NnFBKqFJKvvd8BW0bDEZoSY3YqUoUHuJW6nLZqxPTIj7sCBXk3tNvB7DIxSjBYd",
-	"2KjEjt/vCfBcFJg3G1VldybHH17KaBeo7/N+SEfFj92s99YUZmgdM2KumhEndi6jannD+zOdJ+MU79kX",
-	"+9Wbsy/Bvb45+4KRw82xsO5D2MeVMJ92IfdAiU0yoEcjgv65cUAwfvbtAoT+m8JM8bTX2DzoqdcMtsOI",
-	"qgBJGM+p5E7IN13c9jr2Sw86tkYtx2pc2i/6fsrFFBUazdljP42oCoX9bFjUngBXKDHflkIPL75jXq7r",
-	"cLm7+NoNO2HnDHXhfVRimS6iZ2Fc5rig/ssNxfwhrX9I6+9XWkWuQT92gdy9BKZ+5O7i/Pmx/7/CFP4n",
-	"ij9TokW9Vlpw+Ms9SHp4wyO33s9DhPJtQ6+jebYP7pkHVXphMmMEi3aQ4n6Q4dLs5sRDryQbSanY5lfz",
-	"rQfKqkTNtZNSKhf3jHk7ypJwFvMcGrdD467uYssJtX26T4ij5yOFgXmYInlkd+GUr4mbOCJME70zbqR7",
-	"SNHafrPHu2fmq0fSYe8r+sDE68+k3DUldpuX49RaWnIQ5z9004d+WorsQd9LIKBEdQWEEgUV5NYO0S1l",
-	"XOmoqIoTFqh/fDHezUfaQpLbQegWu5gPhlrq7AsrTgQEjsxHUzSfbM7pHrrOseE8Yf1P5Opmtah/fnDm",
-	"GRF+J6X3klT9Rawz61w2UmylzXy4FVkGzWB+ttsn/QDjIdHPcLZwXMjf2s//oP/vkv4ftWgINYfZmvZW",
-	"CFfrU0CP0PSj+fQELd/Y1fu40s7uC8O2rrDPLeVQ7uhY3sjNrwz6Hh6SBtFgyei/ZaXhRvcgjOoyzrJL",
-	"ooU9HDPjfts74WLnadR1To26iB+7trwZ5djbh3cPS5CukXxELAJO7schzVuJC2G9XcTKE+bTjMR8/O/v",
-	"SasMSpEkoSN8zBB+9Bnjh8MSvmEMQXZS++7Y+Rf2gWCKgnFjOMQGW15Cw/Y+KuzE2wLxvxZYhHVtUqMc",
-	"/KmbsHkgjHWtwSNIc1DeHWtYX3P8Y92qndun2i0K3RCmM1KKHdkYy2YwiL9IsoaScaehbflTnX3xvV5H",
-	"3a9P7p8VTUjwdK1j91XSzIZjmLRwKfx9JWiBXqX7D0hR21TYfR3+qVdKZxVss1HzrMYAou9tA5T/V1PE",
-	"dssR3AafLBXSXKuVMW2z3zuzXnJx3iuYvDhdMHlIBYxsNCYk+OE9yUgpmqjMb+tXtr5VESELkE56kFCG",
-	"e5ALLGj2Pxs5Dm9ltVguzmjDzq6eLm4+3/xfAAAA//8=",
+	"7H1bc9w2lvBfQfU3VZqp0JYsX75Yqn1wvMmMZzOJ1/bMPiSeLjR5uhsRCTAAqFavS/99CzgACDZBNqlL",
+	"Kg95a6lB8ODg3G/9ZZGLqhYcuFaLiy8LCaoWXIH9470UqxIq8zEXXAPX5iOt65LlVDPBT2tc8dUvSnDz",
+	"ncq3UFHz6U8S1ouLxf87bfc/xW/Vqd/39vY2WxSgcslqs93iYvE/W6rJDrgmOyn4hvz5w3dvyesXL///",
+	"XxZmsdvBvOBNnosGIaqlqEFqhlDbf6tjMHzUVDfqLa69zRYbWi/zkip3dKahOrrHW7PebmF20PsaFhcL",
+	"KiXd+x3Feq0AgVkLWVG9uFgwrl+9WIT1jGvYgPRPSMo3MPWBaPsuGj9tgZTAN3pLxJroLRC7b0Z2W5Zv",
+	"7T+E3oJUpGqUJqqpiBaLbMo760ZuoOi/8oPYKaLN9VFi1xAtxBWhO7qftnHDKV5pandLF0yREtaaiGuQ",
+	"l4Tyvd4yviGrRpMz8yXlhJZUVlPed5stJPzaMGne9lPAZObJp0sRnbvpXm3ASPcEn8MrxeoXyC2FfCMp",
+	"z7dvDfh0A5aXyvLH9eLip3E686R+mx3S+srueEgtz8+TCF5LUU0kLC36V/DtTV42il3D1OvUrBzZ5Sn5",
+	"ETFIDFxkCxKI4IRKIFxowril0pJqUJpcM9hdEGr/lARPjfSlt8AkqUuawx2u3eHP4cYDbc/fv8DPaWFF",
+	"FaEy37JrKMwBBAcPoFgbkMUG2aJg12AJxVDCXoNKIYfmmqzMl2QtpOEkkErwp4Q3ZWlI3KAGqlobnjog",
+	"Barg1YsU5wAniBezwYpxKvctZpSWjG8seTjcfVkAbyqDHSvVs4WGG73IFuFJA8siWyAYnxM7MbW0ay6+",
+	"+O9WQpRAufnSq4q+wLqmZQOEKsI0UZryQhl51YHePEwoLwweLO8zRfJGO6DoqoTFhZYNGFXB/hemUrs5",
+	"4DHE2VcLScziCwOlMvowcXotG57TpBR722hCNXlG/sG+ubT0jWcGXtSCcU027BoUgWuQKNva/QMGDyjY",
+	"49odOFxjDEdKFr3dGmHW157Ar6EUNfSBf0OMESANha4ZlAVStYWVbEVNJOwk01Y+9m/dy57+rddUAtcn",
+	"ClFxGSid4j8yQlcG00j8HFJXXYlrKJb+Fb0LEXVM1LQwolqCeciIe8QDbpKk5prqbR/0v3/88Qfy3lwa",
+	"SLRSXr0+e/aXJEGI9MnzLSuLexz8UIXVCwds8r5bWyUJzIbWyggsI76s1usJGPxvEsGzrJwZFs7BCT1c",
+	"QQ/7FycPLIQsGKdO0N5Db+JbJp6uplIzxOukzbWoWZ7Eqv1myYrElwd4wT2iJ2IwslbJuYOksdUaJV1U",
+	"caGXXr9Ntox/EPqNfyZhGnORVH9Wn+aUGyW3AnLFxY5bwyCzMn+3NdonvL+PsIO3BBxMt+jf+0cCPnr7",
+	"HuA+eknWxZU/Zgrd/wm0+B60BjmEBdGUVssZRNRS5KAUFIgHFhkctCytHlG0gh7HUq2Nkp7KmLOYYtWw",
+	"skheQ0Br/2gSaMH4JiNwYxUJQ5XKeAE3KckJUooEhn5cO9tQGXVqz5h8+hq4dgzUU+0SjJnBFFJZ0h5i",
+	"UnW5vqAanmhmMd1fPt26ZmnEXcF+CFR7XEsvFmRIH9ggZDrAcyWVpLvlytutk+T8bnnkSGjpGpPfHCkz",
+	"+mfXo35DNCn4zf5qS89fvhoQn/d2Ye4km43hRXO4O91ZK0oel/pWzhsExyyXTVYGzuOxbj/yWdYKDE/9",
+	"jqYCUJ7vx2Xa+6QiKYAWSyTi6QI5EpQpPQI3epk3UqWkxBs0nwRvhUVNN5C20DQtU3YR1aSiGpUnt8LW",
+	"bKEWF8YUO2qvdE7s35JGXQ28AJ7vU2jTNOVI+4gIxsl2TG8JS0oFblRDZABf0fUVNf6CFtJgA6VvyvI1",
+	"nLdPeXEH5+SofHB55iFOHpSt14mI3TaYhNPibmizJwjCLKYSbeSU82k0cgqVe8OUHamDOxmXXqJMoqRk",
+	"lVnV6AFpmlR57wx2CeNaGCdJ+XAcLm/fYu4vLYNib/LIPTgYOmjIAnaPeYTfFimutU7K0WMlQc8FXzND",
+	"1V0/vBANAlbRG1YZmnyWLSrG8fNZ2Ik31Qo3KiAvqUw51G/I2vijRjpp4GS1R+RKUTQ5yEsMcu6YAsL4",
+	"GqSEIumdwnULZ9812gItQBpCiPxeRfeKKJEihSvGi5jhctooKJYr5A3JgrOaLYry16VYW96pS7rHz7mo",
+	"3acAdIo7RaMVK+AYs/zolk2n0UvveboQFJKqe51FsNVwafdHsorK/Zirj/izRquG2kZw0lwQXZBsOhw9",
+	"oBGRVt0FRGTjnu9QZJIDbmoh9Qf4tQE0pGhRWL1Jy/cRU6xpqSDrUaJFSmZDREb1KpTJlBj7C8PvfZea",
+	"qlSghRMDpGZrZshuTfaikRgQtEYT3SDzfG8D/IuL87OzKfboqDGI1tLUteZ4HWkdQ/PideKZit68w8Ux",
+	"tEFuxyZTtNfLZ+dZ4s57F/dXWqe8BAwvW3L7L6P0SMFQviuQ1/3bmOX/DEdDclFVbCDKouBXrwFwGUK3",
+	"Fo3x6/Q0s3RcWq2kuAJ5ogjlagfShdfbvI8FnKxFWYqdSseBG16k93Zup9k9L0V+Rag7gDtz9vC+krvk",
+	"ESdC0h1ZGSPNxts5abgxRIzys8GsEX/p3i7CQHwqNq2DvR2hyOD3c5qM06bzhtbTraNPhj0NRzyawXxw",
+	"bAtd6jx/s4rzO6M0U3ZtLoqUTv9OSBf6wYyD07/qwoKFVoEx17aiLNSYwZv8YjmaJ7FvoBX4VMs/P333",
+	"5OvUO2yI9thNYJZnwFrGHZJoY3rA3DfgWXPdIkhhgklCLmTRl2YzXPW8Gysdtb2jpT5C06XNo3G5OC4z",
+	"ELSxgiMdNHc5iBNlFavStKonyx23+b6GkXdfg1QuKtJboYCWkDSHXYim2HTNzrUEtb0gCozoNDIps3S1",
+	"B02CGE8ZPEo0MoelUVQsT0OrasqHsKi0kyOpb3SjOuapFUza2kl0JSR+sngWZdLybBHfQ4TVsyfKEWV7",
+	"RZkVwtYkcpndPVCpyDOiBXn9+vXry0DJ8c0uK2VYEW5oPl27xMbEEYMxIub4WAFN4cY9Sjs0dEgxvWuL",
+	"YInIPnO8meR9TFZNqwswgqJfE1BAnUpYfS+MF6jJju7RJKBECqEza1eWdC9ivzaSDYVz2UejNGZNG8Gc",
+	"IBMdPpfesD8UdsZaMd+RAnJWQOH8hSnqKNo4c8hI5PJvs8U7Z2RjLVNfQw3wlg0IzYhW/MMGkBJyEIUC",
+	"ipPRUiW/ztI2S8mfjzWUJeMbRUohrqAgTT0rVTInymApGOFokXEsuPAuODQD/o6zgQUPciDzQS1FpCj7",
+	"5vrA9di1Rznf7cjS0OKV9T0KDhYUZ2iyvtINJWlT4uP2lNPpCLm9d3X+vF1QnTNqZU5GjKrISC6khNIS",
+	"e0ZoyajKSE4b5f7jvHNci4Is3ESwMe4hbB3KEUUprMdJw0Skx7qd6G4468xnweL0YPc+JFA1oMqHgvsD",
+	"uVW3UwruH9tAzCHMDqeME8qtURBFCSjZbIXS7YloBYUtZovPliCxO9tq49aPhSYdNh1KdMR2wEPrZgRn",
+	"kEX7mdoHKKfzSF+my1V8yH0FpdiZD6LRRhaoXNSQkRWshYTlBjgopjIfjVSaSk1qUbJ8YiVkAGPUQb2I",
+	"TM4TRThWaT14ntcuTmfrQ2ZSbEJ12wVGyw+r4oDmW1cW95R8W9V6T3b+eWndLcHLPcE6l0ni8KCYMp0M",
+	"qNjk7DfwpDdqfA6UPOZIBZSgzSG5IJWQQHasLEkuKhioegK1PXaLzsLJ0LMzH7yHEGzPabXDA3XAHHbG",
+	"7rP6NSNUk8pInZdnhnLbqtZLcpo7XJ7aWqCtuUFbWDbpOgYCDlu22S53VIOsqLyaeBUl3UxeqfSydcqm",
+	"yaBSbJaWKZdUe24dIm/vzxgSX8GGcqxI1G0wjBRs4hXNTbgr2FS+Lj/xrT2BEys96IHKkoHSma+gFZK4",
+	"8p9sui58jCKkroztCruIY5AKDo45cHeO+iNhFSGvlQOex6dW9q4gp5U19rDIEfGHQZdwtAv3b0X+g2Dp",
+	"OPmKRPXh5Cushi/IVySuDzcqrKT8k8d8z3IoKT9RRG2pBF+X51F890BPtyRq1CadsBsaiWm6oXID+p4k",
+	"5fbv0JTbOOsWXnm4x1zrqJtlKMOeqAGCckApSEwTuZwg1WRNmzLJXVvGBwN6ghTCq+5UtGm2g9jGdxK5",
+	"ZKZLGPEHD0FsJL+gnNNSXdg438XPzdnZ8/yK8cJ+Ou6LuzAJvjiKqoyUCHyAHFid6OuBEJnvAfqDWIli",
+	"T6BUQHZSaMBkZuh7cUmgnZHoEmhBVjS/SmrsyLlPVw/MjHXeoQbRISAYuMltS8r5gc4b4XrMhxeTHVNa",
+	"LC2G7lCj6yGL3hrvGEcMIEq1IGo7+BohjvexJj2UnBLXGKXNeD9sULD1GuRw/swWPpF2lbHLyM5Jl1TT",
+	"BLBNAo4PKJGs6LaOny9KUL61xaeEJ9zIKFXONStm0g6uXm6p2qbjLbOoJVo/vOVd9Mqg6ujpi0UWEWlM",
+	"mZ2j9gBtb2GAMIUs7hu6tZUiMyWMy45NDyNFSbnEdm3lwfQto+BeYsc5QeHSAreEWkx2UD1ftQ+NrBlK",
+	"lwSCG69UDQoEfW9nY54ocgV7G9PxtXXDoZLl0LWGBYMBmnvkHLFMFDdoSeYA3wdQ9mDq4rGH+cyTb5eI",
+	"AnbTQXhknHTa+6HKO4eq/rpVfRmW+tk6CSzg8b2Ig6W6DxTCvYud13AL1bItxjlQZXiE1u6h6goKLOni",
+	"BVZam6NGjXRtOFXI8P9QrJXTsgRJKronCiDUiLF1G8LhM8I3/0T40f851mTRmvcBVWkhXJd0/3exShiP",
+	"vpOgn/TVdKkgF/zA7Qllir1yxDXjTG3nRBwGxI5ROMetQXMm4yr+zuw+S/3eUp9gz4aYxRzEGYehU7wc",
+	"ae6Gc+yQNNTBc1biXwUS4ZoyjJ3llOdQlgNFlE1d0BkQpVJhCKO7zSxtAPvXDFPt90wlfJ5fxGqO4+DJ",
+	"/xg/2W2HYXnv6PIeBSUS6KyLnletmOqt+Pi3N0/OX74KBdZ4G2MiexKJh1rQ45j3haNHQ3f3LLYcbWAL",
+	"MaWEntlRaVhmloGZonh/uy1+Apz9UEwnFBcgGCa+37D8lpal2C3hhiltzm5JCqM46Ze8R4Z2wYVIwdot",
+	"CC19B0TfScNXxXbm9BcZSxPTsZiIYFpBub4kHKCwMfroEEQLMaMB+0OvTIfxRP3jeB+ZFNfAjZRdRr7I",
+	"+AHfFIUv60MM2qI7O5ZEsg3jtOylnKOzoE+3rCWs2U3C9LFfx0YcriRfOTxeEiy3f4rxrK9JwTZMh94M",
+	"5qJbT0nDS1DKduXzKTXXDrCWZ9MUPKFe+kC2xddvSCI64SLBSamMU/+q4WbuVf/+Kr8/NHyqwOjyvtEP",
+	"yR69T055nCjy6gXZwo2jDszZK1JRvveUYmNFNqdWgnFAvs7MCi58yKeknGwpxrW0Bmn2//dPZ09e0yfr",
+	"z1++zl69uP3TUSPDQ5oSmR+Blh9AWUY71Nfd0OOBgAnfIfttoSyIEhUcTJ24c2pgR9nknqVUGN89P3Dm",
+	"4C0NzGPxXgIWhjS14ZndFmxdCx74Z+MUYk705wWpgHLVOX8XlcN5XFew4srhHVm4jKvL57aSLMlk3aEO",
+	"97ZYMBm6HDExjr6w5fIjsd6Ezg+YSt+cNQQSpqXrg3nw4oUZJqsLU6Xk1/IOhS4V43d5jCdH0czsW57d",
+	"2S12k8lrrOF6pCd6YBqUHRpmAwxM+fyqYVm6EtdAXOqThoFP1tbiBRSXNmfWKSHBYA2/S98GRsfc0Vq7",
+	"NZm+tqTq7qmdF2UxOELyae9u1eRXA0nS2IGYZPh73koVd86rdHNQRTAkDxbyjIfJ1Gpg3I355kTFZpm5",
+	"t6SBV/h+aAZzWsVDE3Vy5MhuOhcONj5jueXMCP1wQ8HBDbR15G0rdYQIPMTwZbwNgw/TjXCrPQkJ2ANH",
+	"yJX9T+0W8Q0DU9djK8FdJv5M7E1oURG6nyanYrByadB6+r3M8ZlQtfKGbGjtamHDoImAlLQM+m1G8cyM",
+	"Ylh4PzaVbSU+FpIIVsjwuJ3OfhdDVZ9phl+lR/XZPIvRTsZxjCIcE/hheKLD3s0G6RY325C9m3W5E1Jv",
+	"iaL7jpl+MLTmLoYHGm7zbE1XpzcgbUDvwJXKbdlmS0IVoKWgqILuRGGbFKmF8vp2au3fHU56tAaKaljW",
+	"IF1WYGJSwNndc4318TDh44qUtr1peWjA94N4WI13iJu2fG+8qOeTHRjQz8oUc8Z+2AEVCeEyL3Zs68oH",
+	"MG5HWUxO5olkxaubk7DE0v+h4s2BPsK/idoP0TXyO+4qHPL25leIYXPaTCPmnjHrCR1Ig40B89qToo47",
+	"N5kEqSwKUQcMxDsfyS128pV9q5cVy71olhVQPto6X/hi8q1QUasxUAlKh6Qqqm/u2tfNt3OqdpMioH8m",
+	"s47x9YC1TpuCoS+GsdJQ7rwWEquifVersSsp3xNWZEQBYP2/rfe38z0KZs5MKPfNSBLsDCn7jCpZbn28",
+	"LVNayP1T8q1tKLbk70d/EzdlnKCAUU/JJyP1w5rnz5+/zsg/P71tRwpbZ9DKZpW5YNyrF09WTPv/IpNV",
+	"dE9KoNdAzv/98rl9CpGonoaqxYvFG1sCuYgM+cUznCsKnNZscbF4/vTs6XM3fdPSQ6ilt9376OMZerGt",
+	"Vu+KxcXir6BD74KVybQCnIz105cFM+/4tQEct2vb2YMkb0esHwm9GvuwM879/OxsZJT7vBHubd9Ff4Y7",
+	"tmm3fRkhFZDeMsAYzYXPFspba4v34FI6T4Lmylp2wlZWY1CIzJkR5lNJN95SHazkvgyGSJzL8UUfQbEZ",
+	"aLq9EYOXakzsv2Ip+qPcaJbeKA5UtJv1nJbEjKXI70pv7UdatNv6THy328lYCviPUKFvHDUjod1odD+U",
+	"w/4BN3VJGU8m5YdAsYU6HVACYT07O4vHSZ3ZP/1pn6VPezB0wpARDubagOvksgOYEijBgqSBe3t2dv7i",
+	"t2VFPzUkwYlvsCTq/jxoiDqLY9vYrYtDAi2DFECLJ9F0v0H+aCf6/dZsEk9J7NOzm01q65L9cNKR6XhD",
+	"L8GSkLB7Ku/z7FU66/MH2c8h+4Nxk49J/aMTeVd7VB9Z2xPkKuxst5VlDrCDxTCu5Jpsu4yBk8fagopv",
+	"BMYfHwRT3bFmt1370I1Qn3FNN080ld23B1Uz9OsCaSNhRTcPcDtvyDd0806b3TBbYD0AbHgL0WZedEpB",
+	"bJ6WEk2lMfiA4p6nrm51PyjA3vkFkyQX8yUyLaoH2MemuyvGAzv9trx0MAkjcV3fWrvJDj/AEglinILQ",
+	"y+CMpYfiNTtcgTAVmXAGpYowx1BRmCV5T+jvfghRjIPLOhze02bXUtfoGhUT5D5aKTiWxEvruTu9ZJrK",
+	"vEu9xsuzfuQ1/b7OTJxhAp8IfTs95/5buYkxyY2en0+4tZCB8MVAWEcdJjwNXGY7P6ivtjtZjWlTmGwB",
+	"2YAVciBXU4M//JAPIxSjKSDWZbezKfYEeC6c/TPBrLnjdfxhywyWSPsmiMe0Y3xPmjFZWAWZN1zMUTPi",
+	"2M6lGyxteGO/NfOd4D39Yh+9Pf0SjJ7b0y9o8tyOxTw+hGF1CfVpf7ykJ8QmKdBRP6C7b+wtD+99N++5",
+	"+6bQcD/tNTZJcOw1vdFJoixAEsZzKrlj8nUb1LiMnbaDcsZBzbEc5vbzrp1yPkWERkMosNhMlIXCYk+s",
+	"+JgAV6i/uOsNPT77Dlm5rvzr/uxrx0+FgUzUxb6i/ON0Fj0NvWTjjPov1zH2B7f+wa2/X24VuQb9xDly",
+	"D+KY+n7U87MXY79VxxT+atefKdGiWiktOPzlATg9vOHEzb70ECF/W9drNMj2wa15VKEX2pYGsGi7jB4G",
+	"GS4HZXY8tEqygZCKrQw3Tz1SVCWqPJ8UUjl/YMzbPq+EsZjnULsBM/c1FxtOqC1if0rcfZ4odMxDi9WJ",
+	"HRS1vSSuHY8wTfTOmJFukaKVfbJDu6fm0ZFw2PuSPvLldRu27hsSu8vLsaUzzTmI8x/a1lzfSkj2oB/E",
+	"EVCivAZCiYIS8He46IYyrnRUcYDtRyh/fKVKFNpUbkCnm3pkvuhLqdMvrDjiELhrHg3RfLIxpwdoycBu",
+	"jIT2PxKrm9W/8fnRiWeA+R2XPkhQ9RexyqxxWUuxkTby4ebHGTSD+WxHs/ru3sNLP8XG22Emf2u//+P+",
+	"f5f3/1GLmlCzmS342AjhEuEK6MidfjTfHrnLN/Z3KXDeox2mhzWPYdhhyqDc0aG4kWvu6hUFPeYdRF1X",
+	"gz9hT8OJHoAZ1VUcZZdEC7s5Rsb9TyEQLnb+jtqywkET8WNbszojCXt39+5xL6Ttshhgi4CThzFI80bi",
+	"tGSvFzHzhPE0wzEf//t70iiDUryS0C4xpAg/+ojx42EJ3zCEIDvG4P7Y+RcWSWGIgnGjOMQa68FCN8M+",
+	"SuzEozTxJz0swtoawkEK/tS2nz0Sxtq6+QGkOSjvjzXMrzn6sWbVzg0bbqforgnTGdmKHVnbXz7lhftD",
+	"khVsGXcS2qY/1ekXXwg5an59cr/kNSHA09ZVPlRKM+v3KNPChfD3paAFWpXu58GimsIwGD784l1KZhVs",
+	"vVbztEYPou9tdaD/HTZiS0kJ/lRCMlVIc62WRrXNfu/MfMn5WSdh8vJ4wuQxBTCS0RCT4JcPxCNbUUdp",
+	"fpu/svmtkghZgHTcgxdlqAepwIJmf/bLUXgjy8XF4pTW7PT62eL28+3/BQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

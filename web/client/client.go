@@ -146,6 +146,12 @@ func (c *Client) Gaps(ctx context.Context, params api.ListGapsParams) (*api.GapP
 	return answer[api.GapPage](c, r, err)
 }
 
+// DeadLetters asks for a page of what could not be processed.
+func (c *Client) DeadLetters(ctx context.Context, params api.ListDeadLettersParams) (*api.DeadLetterPage, error) {
+	r, err := c.raw.ListDeadLetters(ctx, &params)
+	return answer[api.DeadLetterPage](c, r, err)
+}
+
 // Segments asks for the current segments of a topic.
 func (c *Client) Segments(ctx context.Context, topic string) (*api.SegmentList, error) {
 	r, err := c.raw.ListSegments(ctx, &api.ListSegmentsParams{Topic: topic})

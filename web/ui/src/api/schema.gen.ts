@@ -157,6 +157,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What could not be processed, by topic, partition and offset */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/segments": {
         parameters: {
             query?: never;
@@ -688,6 +705,53 @@ export interface components {
             /** @description Absent on the last page */
             next_cursor?: string;
         };
+        /** @description What could not be processed, and is archived all the same */
+        DeadLetter: {
+            id: string;
+            /** @description Where the letter is kept */
+            key: string;
+            /** @description reading, extraction or index */
+            component: string;
+            topic: string;
+            topic_id: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int32 */
+            branch: number;
+            /** Format: int64 */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
+            /** @description Of the last attempt */
+            error: string;
+            /** Format: int64 */
+            attempts: number;
+            /** Format: date-time */
+            first: string;
+            /** Format: date-time */
+            last: string;
+            /** @description Where it is known */
+            trace_id?: string;
+            /** @description Where it is known */
+            event_id?: string;
+            /** @description Where the bytes are kept, of what could not be read */
+            raw_key?: string;
+            raw_sha256?: string;
+            /** Format: int64 */
+            raw_bytes?: number;
+            writer: string;
+            build: string;
+        };
+        DeadLetterPage: {
+            dead_letters: components["schemas"]["DeadLetter"][];
+            /** @description That match */
+            total: number;
+            /** @description Absent on the last page */
+            next_cursor?: string;
+        };
         /** @description A topic that is not archived, and why */
         NotArchived: {
             topic: string;
@@ -1142,6 +1206,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GapPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                topic?: string;
+                component?: "reading" | "extraction" | "index";
+                id?: string;
+                limit?: number;
+                /** @description From the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterPage"];
                 };
             };
             default: components["responses"]["Problem"];
