@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -126,6 +127,7 @@ type Options struct {
 	// Series is how many topic-partitions have metrics of their own; beyond
 	// that, those of a topic are taken together. DefaultSeries if zero.
 	Series int
+	Tracer *telemetry.Tracer // of a segment's way, from the fetch to the index; nil: nothing is traced
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -208,6 +210,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup = newCatchup(store, book, x, rules, a.letters, a.log)
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
+	a.feed.tracer = options.Tracer
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	return a, nil
@@ -295,9 +298,9 @@ func (a *Archiver) tail(ctx context.Context) error {
 		cancel()
 		a.mu.Lock()
 		if err == nil {
-			a.clear(cause{onKafka, "poll"})
+			a.clear(cause{from: onKafka, what: "poll"})
 		} else if ctx.Err() == nil {
-			a.trouble(cause{onKafka, "poll"}, err)
+			a.trouble(cause{from: onKafka, what: "poll"}, err)
 		}
 		now := time.Now()
 		for i := range batches {

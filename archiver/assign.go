@@ -14,6 +14,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -68,7 +69,7 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 }
 
 func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) (*partition, error) {
-	opening := cause{onStore, "opening " + key.String()}
+	opening := cause{onStore, "opening " + key.String(), key}
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -100,7 +101,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 func (a *Archiver) unopened(key kafka.TopicPartition, err error) *partition {
 	p := newPartition(schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, Partition: key.Partition}, ledger.Head{Commit: &schema.Commit{}})
 	p.stopped, p.stoppedBy, p.pause = err.Error(), onStore, true
-	a.log.Error("partition is not archived: its chain does not hold", "topic", key.Topic, "partition", key.Partition, "err", err)
+	a.log.Error("partition is not archived: its chain does not hold", "topic", key.Topic, "partition", key.Partition, "offset", -1, "err", err)
 	return p
 }
 
@@ -154,7 +155,7 @@ func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topi
 		return a.ledger.Head(ctx, stream)
 	}
 	if err == nil {
-		a.feed.sealed(index.SegmentOf(c), at)
+		a.feed.sealed(index.SegmentOf(c), at, telemetry.Place{})
 	}
 	return head, err
 }

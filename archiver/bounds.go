@@ -91,7 +91,7 @@ func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) 
 	p.resume, p.seek, p.skim = true, true, nil
 	if bounds.LogStart > p.expected {
 		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
-			"from", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
+			"offset", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
 		p.logStart = bounds.LogStart
 		p.gap(bounds.LogStart, schema.GapBeforeLogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
 	}

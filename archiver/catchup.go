@@ -124,7 +124,8 @@ func (c *catchup) drain(ctx context.Context) {
 		if err != nil {
 			wait := pauses.Next()
 			if ctx.Err() == nil {
-				c.log.Warn("index is behind the ledger", "topic", s.Topic, "partition", s.Partition, "retry_in", wait.String(), "err", err)
+				c.log.Warn("index is behind the ledger", "topic", s.Topic, "partition", s.Partition, "offset", done.to,
+					"retry_in", wait.String(), "err", err)
 			}
 			c.compare(s)
 			pause(ctx, wait)
@@ -136,7 +137,7 @@ func (c *catchup) drain(ctx context.Context) {
 		}
 		if done.Segments > 0 {
 			c.log.Info("index caught up from the archive", "topic", s.Topic, "partition", s.Partition,
-				"segments", done.Segments, "records", done.Records)
+				"offset", done.to, "segments", done.Segments, "records", done.Records)
 		}
 	}
 }
@@ -147,6 +148,8 @@ type Reindexed struct {
 	Commits  int64
 	Segments int64
 	Records  int64
+
+	to int64 // the offset behind the last commit; -1: there was none
 }
 
 func (r *Reindexed) add(o Reindexed) {
@@ -158,7 +161,7 @@ func (r *Reindexed) add(o Reindexed) {
 
 // stream inserts the commits from the first that the index misses.
 func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error) {
-	done := Reindexed{Streams: 1}
+	done := Reindexed{Streams: 1, to: -1}
 	from, err := c.index.FirstMissing(ctx, s, schema.ExtractVersion)
 	if err != nil {
 		return done, err
@@ -204,7 +207,7 @@ func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (i
 			if replaced[ref.Key] {
 				continue
 			}
-			if err := c.hash(ctx, ref); err != nil {
+			if err := c.hash(ctx, commit, ref); err != nil {
 				return from, err
 			}
 		}
@@ -229,7 +232,7 @@ func (c *catchup) named(ctx context.Context, commit *schema.Commit) ([]schema.Ob
 
 // hash reads a whole object. Damage is said, loudly and in Health, and does
 // not keep the rest from being indexed.
-func (c *catchup) hash(ctx context.Context, ref schema.ObjectRef) error {
+func (c *catchup) hash(ctx context.Context, commit *schema.Commit, ref schema.ObjectRef) error {
 	sum := sha256.New()
 	_, err := io.Copy(sum, io.NewSectionReader(c.store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes))
 	if err != nil && schema.KindOf(err) != schema.NotFound && schema.KindOf(err) != schema.Corrupt {
@@ -239,7 +242,7 @@ func (c *catchup) hash(ctx context.Context, ref schema.ObjectRef) error {
 		return nil
 	}
 	damage := schema.Errorf(schema.Corrupt, "%s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err))
-	c.log.Error("the archive is damaged", "key", ref.Key, "err", damage)
+	c.log.Error("the archive is damaged", "topic", commit.Topic, "partition", commit.Partition, "offset", commit.Base, "key", ref.Key, "err", damage)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.damaged[ref.Key] = damage
@@ -266,7 +269,7 @@ func clockOf(c *schema.Commit) time.Time {
 }
 
 func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindexed, error) {
-	done := Reindexed{Streams: 1}
+	done := Reindexed{Streams: 1, to: -1}
 	for entry, err := range c.book.Commits(ctx, s, seq) {
 		if err != nil {
 			return done, err
@@ -276,6 +279,7 @@ func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindex
 			return done, err
 		}
 		done.Commits++
+		done.to = entry.Commit.Next
 		if entry.Commit.Segment != nil {
 			done.Segments++
 			done.Records += records

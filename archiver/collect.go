@@ -323,7 +323,7 @@ func (g *garbage) delete(ctx context.Context, o objstore.Object, why string) err
 		g.a.metrics.freed.WithLabelValues(why).Add(float64(o.Size))
 	}
 	g.done = append(g.done, Collected{Key: o.Key, Bytes: o.Size, Why: why})
-	g.a.log.Info("collected", "topic", g.stream.Topic, "partition", g.stream.Partition, "key", o.Key, "why", why,
+	g.a.log.Info("collected", "topic", g.stream.Topic, "partition", g.stream.Partition, "offset", g.view.Head.Next, "key", o.Key, "why", why,
 		"bytes", o.Size, "dry_run", g.dry)
 	return nil
 }

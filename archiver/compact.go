@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -41,7 +42,7 @@ func (a *Archiver) Compact(ctx context.Context) (Compacted, error) {
 // anew: the chain may have moved in any way.
 func (a *Archiver) compactStream(ctx context.Context, s schema.Stream) (Compacted, error) {
 	var done Compacted
-	damaged := cause{onStore, "compacting " + s.String()}
+	damaged := cause{onStore, "compacting " + s.String(), kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}}
 	var view *ledger.View
 	for conflicts := 0; a.owns(s); {
 		var err error

@@ -156,5 +156,5 @@ func (a *Archiver) explain(ctx context.Context, j *job) {
 		return
 	}
 	a.log.Error("offsets were not served, and nothing explains why", "topic", stream.Topic, "partition", stream.Partition,
-		"from", j.base, "to", j.next, "err", err)
+		"offset", j.base, "to", j.next, "err", err)
 }

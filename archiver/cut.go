@@ -3,6 +3,7 @@ package archiver
 import (
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -79,7 +80,9 @@ type job struct {
 	epoch  int32 // the leader epoch that the guard had passed
 	// decidedBy is the marker behind the cut that decided rows of it, or below.
 	decidedBy      *schema.Decider
-	contractErrors int64 // rows with errors of extraction; counted by encode
+	contractErrors int64     // rows with errors of extraction; counted by encode
+	since, cutAt   time.Time // when its first row or gap arrived, and when it was cut
+	trace          telemetry.Place
 }
 
 // rowsEnd is the offset behind the last row.
@@ -92,7 +95,7 @@ func (j *job) rowsEnd() int64 {
 
 // cut takes the first n rows of a buffer, all decided, for sealing.
 func (p *partition) cut(reason string, n int, now time.Time) *job {
-	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch}
+	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch, since: p.since, cutAt: now}
 	for _, g := range p.gaps {
 		if g.To <= j.next {
 			j.gaps = append(j.gaps, g)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -142,7 +143,7 @@ func (g *guard) commit(ctx context.Context, c *schema.Commit) (finding, error) {
 
 // feedDivergence tells the index. Needs mu.
 func (a *Archiver) feedDivergence(g *guard, found finding) {
-	a.feed.sealed(index.SegmentOf(found.commit), found.commit.Next)
+	a.feed.sealed(index.SegmentOf(found.commit), found.commit.Next, telemetry.Place{})
 	a.rollup(g.stream, g.head)
 }
 

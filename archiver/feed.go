@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -38,6 +39,7 @@ type feed struct {
 	catchup *catchup
 	metrics *metrics
 	log     *slog.Logger
+	tracer  *telemetry.Tracer
 
 	queue chan item
 	slots chan struct{}
@@ -100,6 +102,7 @@ type item struct {
 	spans   []streamSpan
 	segment *index.SegmentRow
 	rowsEnd int64 // behind the segment's last row
+	trace   telemetry.Place
 }
 
 type streamSpan struct {
@@ -264,12 +267,12 @@ func (f *feed) submit(next item) {
 
 // sealed queues a commit's row. When the queue is full the catch-up finds the
 // commit in the ledger instead.
-func (f *feed) sealed(row index.SegmentRow, rowsEnd int64) {
+func (f *feed) sealed(row index.SegmentRow, rowsEnd int64, trace telemetry.Place) {
 	f.mu.Lock()
 	f.pending++
 	f.mu.Unlock()
 	select {
-	case f.queue <- item{segment: &row, rowsEnd: rowsEnd}:
+	case f.queue <- item{segment: &row, rowsEnd: rowsEnd, trace: trace}:
 	default:
 		f.done()
 		f.catchup.compare(row.Stream)
@@ -320,7 +323,7 @@ func (f *feed) run(ctx context.Context) error {
 	}()
 	for next := range extracted {
 		if next.segment != nil {
-			f.insertSegment(ctx, *next.segment, next.rowsEnd)
+			f.insertSegment(next.trace.In(ctx), *next.segment, next.rowsEnd)
 		} else {
 			f.insertFresh(ctx, next)
 			next.into.empty()
@@ -343,7 +346,9 @@ func (f *feed) extract(next *item) {
 
 func (f *feed) insertFresh(ctx context.Context, next item) {
 	started := time.Now()
-	err := f.letters.insert(ctx, f.index, next.into.rows, started)
+	err := f.tracer.Do(ctx, "index fresh records", func(ctx context.Context) error {
+		return f.letters.insert(ctx, f.index, next.into.rows, started)
+	})
 	f.outcome(ctx, err)
 	f.metrics.indexed(len(next.into.rows), time.Since(started), err)
 	f.mu.Lock()
@@ -372,7 +377,7 @@ func (f *feed) insertSegment(ctx context.Context, row index.SegmentRow, rowsEnd 
 		f.catchup.compare(row.Stream)
 		return
 	}
-	err := f.index.InsertSegment(ctx, row)
+	err := f.tracer.Do(ctx, "index", func(ctx context.Context) error { return f.index.InsertSegment(ctx, row) })
 	f.outcome(ctx, err)
 	if err != nil {
 		f.catchup.compare(row.Stream)
@@ -387,12 +392,12 @@ func (f *feed) outcome(ctx context.Context, err error) {
 	defer f.mu.Unlock()
 	switch {
 	case err == nil && f.failed != nil:
-		f.log.Info("recovered", "with", "index")
+		f.log.InfoContext(ctx, "recovered", "with", "index")
 		f.failed = nil
 		f.pauses.Reset()
 	case err != nil:
 		if f.failed == nil {
-			f.log.Error("index does not take records; archiving goes on, search is behind", "err", err)
+			f.log.ErrorContext(ctx, "index does not take records; archiving goes on, search is behind", "err", err)
 		}
 		f.failed, f.lost = err, true
 		f.retryAt = time.Now().Add(f.pauses.Next())

@@ -379,7 +379,7 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 	g.archived.segments = segments
 	ours, err := g.archived.newest(ctx, g.head.Next)
 	if kind := schema.KindOf(err); kind == schema.Corrupt || kind == schema.NotFound {
-		g.log.Error("the archive is damaged; its newest record cannot be held against Kafka", "err", err)
+		g.log.Error("the archive is damaged; its newest record cannot be held against Kafka", "offset", g.head.Next, "err", err)
 		return finding{outcome: outcomeUnknown, note: err.Error(), archived: true, epoch: epochUnknown}, nil
 	}
 	if err != nil {
@@ -425,5 +425,5 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 }
 
 func causeOfGuard(key kafka.TopicPartition) cause {
-	return cause{onKafka, fmt.Sprintf("holding %s against its archive", key)}
+	return cause{onKafka, fmt.Sprintf("holding %s against its archive", key), key}
 }

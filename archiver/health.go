@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,35 +24,59 @@ const (
 type cause struct {
 	from dependency
 	what string
+	of   kafka.TopicPartition // the partition that it concerns; zero: it is not one's
 }
 
 // trouble notes that something stands in the way; it is logged once, until it
 // has passed. Needs mu.
-func (a *Archiver) trouble(c cause, err error) {
+func (a *Archiver) trouble(c cause, err error) { a.troubleIn(context.Background(), c, err) }
+
+// troubleIn is trouble for what is traced. Needs mu.
+func (a *Archiver) troubleIn(ctx context.Context, c cause, err error) {
 	if a.troubles[c] == "" {
-		a.log.Error("trouble", "with", c.what, "err", err)
+		a.log.ErrorContext(ctx, "trouble", a.about(c, "with", c.what, "err", err)...)
 	}
 	a.troubles[c] = err.Error()
 }
 
+// about names the partition that a cause concerns, and where its ledger ends:
+// the first offset that the trouble keeps from being archived. Needs mu.
+func (a *Archiver) about(c cause, more ...any) []any {
+	if c.of.Topic == "" {
+		return more
+	}
+	offset := int64(-1) // it is not open
+	if p := a.partitions[c.of]; p != nil {
+		offset = p.head.Next
+	}
+	return append([]any{"topic", c.of.Topic, "partition", c.of.Partition, "offset", offset}, more...)
+}
+
 // clear notes that it has passed. Needs mu.
-func (a *Archiver) clear(c cause) {
+func (a *Archiver) clear(c cause) { a.clearIn(context.Background(), c) }
+
+// clearIn is clear for what is traced. Needs mu.
+func (a *Archiver) clearIn(ctx context.Context, c cause) {
 	if a.troubles[c] != "" {
-		a.log.Info("recovered", "with", c.what)
+		a.log.InfoContext(ctx, "recovered", a.about(c, "with", c.what)...)
 		delete(a.troubles, c)
 	}
 }
 
 // causeOfSealing and causeOfReading are a partition's own: they pass when it is
 // dropped.
-func causeOfSealing(p *partition) cause { return cause{onStore, "sealing " + p.stream.String()} }
+func causeOfSealing(p *partition) cause {
+	return cause{onStore, "sealing " + p.stream.String(), kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}}
+}
 
-func causeOfReading(key kafka.TopicPartition) cause { return cause{onKafka, "reading " + key.String()} }
+func causeOfReading(key kafka.TopicPartition) cause {
+	return cause{onKafka, "reading " + key.String(), key}
+}
 
 // lettersHeldUp says that dead letters cannot be kept now, or, with nil, that
 // they can.
 func (a *Archiver) lettersHeldUp(err error) {
-	what := cause{onStore, "keeping dead letters"}
+	what := cause{from: onStore, what: "keeping dead letters"}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {

@@ -16,7 +16,7 @@ import (
 // read: 0.1 s on the embedded store, fourteen requests one after another
 // (objstore.Store.Preflight).
 func (a *Archiver) tryStore(ctx context.Context) error {
-	start := cause{onStore, "start"}
+	start := cause{from: onStore, what: "start"}
 	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		trying, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := a.store.Preflight(trying)

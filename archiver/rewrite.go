@@ -77,7 +77,7 @@ func (a *Archiver) rewrite(ctx context.Context, s schema.Stream, group []ledger.
 	if err := a.place(ctx, s, group, c, head, job, etag); err != nil {
 		return err
 	}
-	a.log.Info("segments joined", "topic", s.Topic, "partition", s.Partition, "from", base, "to", next,
+	a.log.Info("segments joined", "topic", s.Topic, "partition", s.Partition, "offset", base, "to", next,
 		"segments", len(group), "records", written.Counts.Rows(), "bytes", written.Bytes, "took", time.Since(began).String())
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -58,13 +60,32 @@ func (a *Archiver) sealer(ctx context.Context) {
 			return
 		case j := <-a.jobs:
 			started := time.Now()
-			head, row, err := a.seal(ctx, &e, j)
+			tracing, span := a.traceJob(ctx, j, started)
+			head, row, err := a.seal(tracing, &e, j)
+			span.End(err)
 			if ctx.Err() != nil {
 				return
 			}
 			a.settle(j, head, row, err, time.Since(started))
 		}
 	}
+}
+
+// traceJob begins the span of a segment's way, with what is over of it: reading
+// the buffer full, and waiting for a sealer.
+func (a *Archiver) traceJob(ctx context.Context, j *job, now time.Time) (context.Context, *telemetry.Span) {
+	t := a.options.Tracer
+	if t == nil {
+		return ctx, nil
+	}
+	s := j.p.stream
+	ctx, span := t.StartAt(ctx, j.since, "archive segment",
+		slog.String("topic", s.Topic), slog.Int("partition", int(s.Partition)), slog.String("topic_id", s.TopicID.String()),
+		slog.Int64("base", j.base), slog.Int64("next", j.next), slog.Int("records", len(j.rows)), slog.String("reason", j.reason))
+	t.Past(ctx, "fetch", j.since, j.cutAt)
+	t.Past(ctx, "wait for a sealer", j.cutAt, now)
+	j.trace = telemetry.PlaceOf(ctx)
+	return ctx, span
 }
 
 // seal encodes and stores the segment and commits it (steps 5 to 7 of the
@@ -88,7 +109,11 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 	var summary *index.Summary
 	if len(j.rows) > 0 {
 		summary = index.NewSummary()
-		written, err := a.encode(e, j, summary)
+		var written segment.Summary
+		err := a.options.Tracer.Do(ctx, "encode", func(context.Context) (err error) {
+			written, err = a.encode(e, j, summary)
+			return err
+		})
 		if err != nil {
 			return head, index.SegmentRow{}, err
 		}
@@ -99,12 +124,14 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 			},
 			RecordRoot: written.RecordRoot, MinTimestamp: written.MinTimestamp, MaxTimestamp: written.MaxTimestamp,
 		}
-		err = a.patiently(ctx, j, func() error {
-			object, err := a.store.Put(ctx, c.Segment.Key, e.body.Bytes())
-			if err == nil && object.VersionID != "" {
-				c.Segment.VersionID = &object.VersionID
-			}
-			return err
+		err = a.options.Tracer.Do(ctx, "put", func(ctx context.Context) error {
+			return a.patiently(ctx, j, func() error {
+				object, err := a.store.Put(ctx, c.Segment.Key, e.body.Bytes())
+				if err == nil && object.VersionID != "" {
+					c.Segment.VersionID = &object.VersionID
+				}
+				return err
+			})
 		})
 		if err != nil {
 			return head, index.SegmentRow{}, err
@@ -113,7 +140,10 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 	if err := a.writeUnread(ctx, j, c); err != nil {
 		return head, index.SegmentRow{}, err
 	}
-	head, err := a.append(ctx, j, head, c)
+	err := a.options.Tracer.Do(ctx, "commit", func(ctx context.Context) (err error) {
+		head, err = a.append(ctx, j, head, c)
+		return err
+	})
 	row := index.SegmentOf(c)
 	row.Summary = summary
 	return head, row, err
@@ -183,9 +213,9 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 		a.mu.Lock()
 		if passing && ctx.Err() == nil {
 			j.p.tally.retries++
-			a.trouble(what, err)
+			a.troubleIn(ctx, what, err)
 		} else {
-			a.clear(what)
+			a.clearIn(ctx, what)
 		}
 		a.mu.Unlock()
 		if !passing || ctx.Err() != nil {
@@ -261,7 +291,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	if err == nil {
 		a.metrics.sealed(j.reason, took)
 		a.sealedJob(j, row.Bytes, ours)
-		a.feed.sealed(row, j.rowsEnd())
+		a.feed.sealed(row, j.rowsEnd(), j.trace)
 		a.rollup(p.stream, head)
 	}
 	if !ours {
@@ -292,7 +322,8 @@ func (a *Archiver) rollup(s schema.Stream, head ledger.Head) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := a.ledger.WriteRollup(ctx, s, head.Commit.Seq/1000); err != nil {
-			a.log.Warn("rollup not written; verify and reindex read the commits one by one", "topic", s.Topic, "partition", s.Partition, "err", err)
+			a.log.Warn("rollup not written; verify and reindex read the commits one by one", "topic", s.Topic, "partition", s.Partition,
+				"offset", head.Next, "err", err)
 		}
 	})
 }

@@ -61,7 +61,7 @@ func (t *topics) connect(ctx context.Context) error {
 			return err
 		}
 		t.a.mu.Lock()
-		t.a.trouble(cause{onKafka, "start"}, err)
+		t.a.trouble(cause{from: onKafka, what: "start"}, err)
 		t.a.mu.Unlock()
 		if pauses.Wait(ctx) != nil {
 			return nil
@@ -86,7 +86,7 @@ func (t *topics) identify(ctx context.Context) error {
 	t.cluster, t.first = cluster.ID, !archived
 	t.a.mu.Lock()
 	defer t.a.mu.Unlock()
-	t.a.clear(cause{onKafka, "start"})
+	t.a.clear(cause{from: onKafka, what: "start"})
 	return nil
 }
 
@@ -106,9 +106,9 @@ func (t *topics) watch(ctx context.Context) error {
 		err := t.list(ctx)
 		t.a.mu.Lock()
 		if err == nil {
-			t.a.clear(cause{onKafka, "listing topics"})
+			t.a.clear(cause{from: onKafka, what: "listing topics"})
 		} else if ctx.Err() == nil {
-			t.a.trouble(cause{onKafka, "listing topics"}, err)
+			t.a.trouble(cause{from: onKafka, what: "listing topics"}, err)
 		}
 		t.a.mu.Unlock()
 		if listings++; err == nil && listings%configEvery == 0 {

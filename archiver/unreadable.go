@@ -137,7 +137,7 @@ func (a *Archiver) examined(e *examination, found examined, err error) {
 		a.clear(causeOfReading(key))
 		a.metrics.unreadable.Add(float64(found.gap.To - found.gap.From))
 		e.log.Error("offsets cannot be read; their bytes are kept, and reading goes on behind them",
-			"from", found.gap.From, "to", found.gap.To, "key", found.gap.Object.Key, "bytes", found.raw, "why", *found.gap.Evidence)
+			"offset", found.gap.From, "to", found.gap.To, "key", found.gap.Object.Key, "bytes", found.raw, "why", *found.gap.Evidence)
 		p.unread(*found.gap, time.Now())
 	}
 	p.resume, p.seek = true, true
@@ -179,7 +179,7 @@ func (e *examination) run(ctx context.Context) (examined, error) {
 	case err != nil:
 		return examined{}, err
 	case u == nil:
-		e.log.Info("what could not be read can be read now", "before", e.of.err)
+		e.log.Info("what could not be read can be read now", "offset", e.of.at, "before", e.of.err)
 		return examined{}, nil
 	}
 	next, how := e.of.next, ""

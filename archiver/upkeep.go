@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -111,18 +112,28 @@ func (a *Archiver) pass(ctx context.Context) {
 		err := a.keepStream(ctx, s)
 		if schema.KindOf(err) == schema.Permission && err != nil {
 			a.log.Warn("upkeep of a partition is not allowed; it is tried again when another day has closed", "topic", s.Topic,
-				"partition", s.Partition, "err", err, "hint", "grant this process the right to delete below data/ and jobs/compact/, or switch archive.collect off")
+				"partition", s.Partition, "offset", a.nextOf(s), "err", err, "hint", "grant this process the right to delete below data/ and jobs/compact/, or switch archive.collect off")
 			err = nil
 		}
 		if err != nil {
 			if ctx.Err() == nil {
 				a.log.Warn("upkeep of a partition failed; it is tried again", "topic", s.Topic, "partition", s.Partition,
-					"retry_in", u.compact.Every.String(), "err", err)
+					"offset", a.nextOf(s), "retry_in", u.compact.Every.String(), "err", err)
 			}
 			continue
 		}
 		u.at[keyOf(s)] = closed
 	}
+}
+
+// nextOf is where a stream's ledger ends; -1: it is not ours any more.
+func (a *Archiver) nextOf(s schema.Stream) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.partitions[kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}]; p != nil && p.stream == s {
+		return p.head.Next
+	}
+	return -1
 }
 
 func (a *Archiver) keepStream(ctx context.Context, s schema.Stream) error {

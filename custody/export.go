@@ -12,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -60,8 +61,9 @@ type Options struct {
 
 	// Agent names the program in bag-info.txt, as "annals v1.2.3".
 	Agent  string
-	Now    func() time.Time // nil: the system's clock
-	Logger *slog.Logger     // nil: nothing is logged
+	Now    func() time.Time  // nil: the system's clock
+	Logger *slog.Logger      // nil: nothing is logged
+	Tracer *telemetry.Tracer // of exports; nil: nothing is traced
 }
 
 // Exporter writes export bags.
@@ -101,6 +103,8 @@ func New(options Options) (*Exporter, error) {
 // does not hold what the ledger says.
 func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.ExportRequest, w io.Writer) (err error) {
 	began := e.options.Now()
+	ctx, span := e.options.Tracer.Start(ctx, "export")
+	defer func() { span.End(err) }()
 	if err := check(&r); err != nil {
 		return err
 	}
@@ -121,13 +125,15 @@ func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.Ex
 	if err != nil {
 		return err
 	}
+	span.Set(slog.String("export_id", j.scope.ID))
 	if err := j.run(ctx, who); err != nil {
 		return fmt.Errorf("export %s: %w", j.scope.ID, err)
 	}
 	if err := j.bag.close(ctx, e.info(who, &r, &j.scope, began)); err != nil {
 		return fmt.Errorf("export %s: %w", j.scope.ID, err)
 	}
-	e.logger.InfoContext(ctx, "exported a bag", "export_id", j.scope.ID, "principal", who.Name,
+	span.Set(slog.Int64("records", j.scope.Records), slog.Int64("bytes", j.bag.bytes))
+	e.logger.InfoContext(ctx, "exported a bag", "component", "custody", "export_id", j.scope.ID, "principal", who.Name,
 		"records", j.scope.Records, "bytes", j.bag.bytes, "took", e.options.Now().Sub(began))
 	return nil
 }

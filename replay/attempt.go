@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -30,20 +31,24 @@ type attempt struct {
 
 // attempt takes a job from where it stands to its end. After nil the state
 // says Done, or Failed with a receipt.
-func (s *Service) attempt(ctx context.Context, c *claim) error {
+func (s *Service) attempt(ctx context.Context, c *claim) (err error) {
+	ctx, span := s.options.Tracer.Start(ctx, "replay", slog.String("replay", c.id), slog.Int64("planned", c.planned))
+	defer func() {
+		span.Set(slog.Int64("produced", c.produced.Load()))
+		span.End(err)
+	}()
 	_, d, err := s.loadPlan(ctx, c.id)
 	if err != nil {
 		return err
 	}
 	a := &attempt{Service: s, claim: c, doc: d, lanes: d.lanes(c.id)}
-	if err := a.ready(ctx); err != nil {
-		return err
-	}
-	if err := a.checkTargets(ctx); err != nil {
-		return err
-	}
-	if err := a.deliverRest(ctx); err != nil {
-		return err
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"prepare targets", a.ready}, {"check targets", a.checkTargets}, {"deliver", a.deliverRest}} {
+		if err := s.options.Tracer.Do(ctx, step.name, step.do); err != nil {
+			return err
+		}
 	}
 	if err := c.update(ctx, func(st *state) {
 		c.progressed(st)
@@ -51,7 +56,11 @@ func (s *Service) attempt(ctx context.Context, c *claim) error {
 	}); err != nil {
 		return err
 	}
-	receipt, err := a.reconcile(ctx)
+	var receipt *answer.Receipt
+	err = s.options.Tracer.Do(ctx, "reconcile", func(ctx context.Context) (err error) {
+		receipt, err = a.reconcile(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}

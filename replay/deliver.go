@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -94,7 +95,15 @@ func (a *attempt) read(ctx context.Context, at cursor, out chan<- *batch) error 
 }
 
 // transact delivers one batch: the records and the new position, or neither.
-func (a *attempt) transact(ctx context.Context, b *batch) error {
+func (a *attempt) transact(ctx context.Context, b *batch) (err error) {
+	ctx, span := a.options.Tracer.Start(ctx, "transaction",
+		slog.Int("records", len(b.records)), slog.Int64("bytes", b.bytes), slog.String("replay", a.claim.id))
+	if n := len(b.records); n > 0 {
+		first, last := b.records[0], b.records[n-1]
+		span.Set(slog.String("topic", first.lane.target), slog.Int("partition", int(first.lane.stream.Partition)),
+			slog.Int("last_partition", int(last.lane.stream.Partition)))
+	}
+	defer func() { span.End(err) }()
 	position, err := b.after.record()
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -103,6 +104,7 @@ type Options struct {
 	Exact      int64
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
+	Tracer     *telemetry.Tracer     // of a job's steps; nil: nothing is traced. Nothing of it goes into the records
 }
 
 // Service plans and runs replays. See the package comment.
@@ -153,7 +155,7 @@ func New(options Options, cluster Brokers, store Store, book Ledger, traces Trac
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		options: options, cluster: cluster, store: store, ledger: book, traces: traces, log: options.Logger,
+		options: options, cluster: cluster, store: store, ledger: book, traces: traces, log: options.Logger.With("component", "replay"),
 		metrics: newMetrics(options.Registerer), nudge: make(chan struct{}, 1), held: map[string]*claim{},
 	}, nil
 }

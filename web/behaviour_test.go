@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry/telemetrytest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
@@ -368,6 +370,46 @@ func TestBehindIsLiveAndReady(t *testing.T) {
 		if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK || string(body) != want {
 			t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, err)
 		}
+	}
+}
+
+// TestRequestsAreTraced: the caller's trace goes on, the log names it, and no
+// span says what was asked for.
+func TestRequestsAreTraced(t *testing.T) {
+	receiver := telemetrytest.Receive(t)
+	tracer := receiver.Tracer(t)
+	s := start(t, func(o *web.Options, _ *web.Services) { o.Tracer = tracer })
+	const caller = "0af7651916cd43dd8448eb211c80319c"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.base+"/api/v1/traces/very-secret", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("traceparent", "00-"+caller+"-b7ad6b7169203331-01")
+	answer, err := plainClient().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil || answer.Header.Get("X-Trace-Id") != caller {
+		t.Errorf("X-Trace-Id %q, %v", answer.Header.Get("X-Trace-Id"), err)
+	}
+	if answer, err = plainClient().Get("http://" + s.base + "/healthz"); err != nil {
+		t.Fatal(err)
+	}
+	own := answer.Header.Get("X-Trace-Id")
+	answer.Body.Close()
+	s.stop()
+	if err := tracer.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spans := receiver.Spans()
+	if len(spans) != 2 || spans[0].Trace != caller || spans[0].Parent != "b7ad6b7169203331" || spans[1].Trace != own || own == "" {
+		t.Fatalf("spans %+v, own trace %s", spans, own)
+	}
+	if !strings.HasPrefix(spans[0].Name, "GET /api/v1/") || strings.Contains(fmt.Sprint(spans), "very-secret") {
+		t.Errorf("span %+v", spans[0])
+	}
+	if log := s.log.String(); !strings.Contains(log, `"trace_id":"`+caller+`"`) || !strings.Contains(log, `"component":"web"`) {
+		t.Errorf("log %s", log)
 	}
 }
 

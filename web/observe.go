@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -60,14 +61,18 @@ func newMetrics() *metrics {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		ctx, span := s.options.Tracer.StartRequest(r)
 		out := &recorder{ResponseWriter: w}
-		c := &call{id: requestID(r), route: "unmatched", control: http.NewResponseController(w)}
+		c := &call{id: telemetry.TraceID(ctx), route: "unmatched", control: http.NewResponseController(w)}
+		if c.id == "" {
+			c.id = requestID(r)
+		}
 		w.Header().Set("X-Trace-Id", c.id)
 		s.metrics.running.Inc()
 		defer func() {
 			s.metrics.running.Dec()
 			abort := s.recovered(recover(), out, c)
-			s.report(r, c, out, time.Since(began))
+			s.report(r, c, out, time.Since(began), span)
 			if abort {
 				panic(http.ErrAbortHandler) // net/http breaks the connection
 			}
@@ -76,7 +81,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		if c.err = c.control.SetWriteDeadline(began.Add(answerTimeout + stall)); c.err != nil {
 			return // the connection is gone
 		}
-		next.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+		next.ServeHTTP(out, r.WithContext(context.WithValue(ctx, callKey{}, c)))
 	})
 }
 
@@ -88,7 +93,7 @@ func (s *Server) recovered(panicked any, out *recorder, c *call) (abort bool) {
 	}
 	if err, ok := panicked.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 		c.err = fmt.Errorf("panic: %v", panicked)
-		s.options.Logger.Error("request panicked", "trace_id", c.id, "route", c.route,
+		s.options.Logger.Error("request panicked", "component", "web", "trace_id", c.id, "route", c.route,
 			"panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
 		if out.status == 0 {
 			writeProblem(out, problemOf(c.err, c.id))
@@ -98,9 +103,9 @@ func (s *Server) recovered(panicked any, out *recorder, c *call) (abort bool) {
 	return true
 }
 
-// report writes the request's one line. Reads that went well are for
+// report writes the request's one line, and ends its span. Reads that went well are for
 // debugging only: the explorer asks every second.
-func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Duration) {
+func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Duration, span *telemetry.Span) {
 	status := out.status
 	if status == 0 {
 		status = http.StatusOK
@@ -110,9 +115,17 @@ func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Durat
 	}
 	s.metrics.requests.WithLabelValues(methodLabel(r.Method), c.route, strconv.Itoa(status)).Inc()
 	s.metrics.seconds.WithLabelValues(c.route).Observe(took.Seconds())
+	span.Rename(methodLabel(r.Method) + " " + c.route)
+	span.Set(slog.String("http.request.method", methodLabel(r.Method)), slog.String("http.route", c.route),
+		slog.Int("http.response.status_code", status), slog.Int64("http.response.body.size", out.bytes))
+	var failed error
+	if status >= http.StatusInternalServerError {
+		failed = c.err
+	}
+	span.End(failed)
 
 	attributes := []any{
-		"method", methodLabel(r.Method), "route", c.route, "status", status, "bytes", out.bytes,
+		"component", "web", "method", methodLabel(r.Method), "route", c.route, "status", status, "bytes", out.bytes,
 		"duration_ms", took.Milliseconds(), "trace_id", c.id,
 	}
 	level, broken := slog.LevelDebug, (*brokenError)(nil)

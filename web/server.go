@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -53,6 +54,7 @@ type Options struct {
 	Roles        []string // what this process does: archive, serve
 	Demo         bool     // the demo's topics are here
 	Logger       *slog.Logger
+	Tracer       *telemetry.Tracer // of requests; nil: nothing is traced
 	// Principal says who sends a request. An error of kind Permission refuses it.
 	// In development everybody who passes the boundary is
 	// [policy.Everything].

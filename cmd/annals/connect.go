@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -59,6 +61,27 @@ func openStore(c config.S3, logger *slog.Logger) (*objstore.Store, error) {
 	}
 	o.Transport = transport
 	return objstore.Open(o)
+}
+
+// openTracer begins to send traces; nil where none are wanted.
+func openTracer(c config.OTLP, instance string, logger *slog.Logger) (*telemetry.Tracer, error) {
+	if c.Endpoint == "" {
+		return nil, nil
+	}
+	headers, err := c.HeaderValues()
+	if err != nil {
+		return nil, err
+	}
+	o := telemetry.TraceOptions{
+		Endpoint: c.Endpoint, Headers: headers, Share: float64(c.Sampling) / 100,
+		Instance: instance, Build: telemetry.Version(), Logger: logger,
+	}
+	if strings.HasPrefix(c.Endpoint, "https:") {
+		if o.TLS, err = c.TLS.Load(); err != nil {
+			return nil, fmt.Errorf("telemetry.otlp.tls: %w", err)
+		}
+	}
+	return telemetry.NewTracer(context.Background(), o)
 }
 
 // openIndex opens the index.

@@ -33,8 +33,9 @@ type parts struct {
 	book     *ledger.Ledger
 	index    *index.Index
 	rules    *extract.Rules
-	writer   string // names this process in commits and leases
-	tempDir  string // of exports; "": the system's
+	tracer   *telemetry.Tracer // nil: nothing is traced
+	writer   string            // names this process in commits and leases
+	tempDir  string            // of exports; "": the system's
 	closers  []func()
 }
 
@@ -57,8 +58,14 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	if p.index, err = openIndex(cfg.ClickHouse, cfg.Index, log); err != nil {
 		return nil, err
 	}
-	p.rules, err = extract.New(extract.Options{})
-	return p, err
+	if p.rules, err = extract.New(extract.Options{}); err != nil {
+		return nil, err
+	}
+	if p.tracer, err = openTracer(cfg.Telemetry.OTLP, p.writer, log); err != nil {
+		return nil, err
+	}
+	p.registry.MustRegister(p.tracer.Collectors()...)
+	return p, nil
 }
 
 func (p *parts) close() error {
@@ -66,8 +73,17 @@ func (p *parts) close() error {
 		shut()
 	}
 	p.store.Close()
-	return p.index.Close()
+	err := p.index.Close()
+	closing, cancel := context.WithTimeout(context.Background(), lastTraces)
+	defer cancel()
+	if late := p.tracer.Close(closing); late != nil {
+		p.log.Warn("the last traces were not sent", "component", "traces", "err", late)
+	}
+	return err
 }
+
+// lastTraces is how long a process waits at its end for its traces to be taken.
+const lastTraces = 3 * time.Second
 
 // firstMigration is how long the first attempt may keep the archiver waiting.
 const firstMigration = 10 * time.Second
@@ -122,7 +138,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		Collect: archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
 		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: p.writer, Build: telemetry.Version().String(),
-		Logger: p.log, Registerer: p.registry, Series: p.cfg.Metrics.Partitions.Max,
+		Logger: p.log, Registerer: p.registry, Series: p.cfg.Metrics.Partitions.Max, Tracer: p.tracer,
 	}, p.store, p.book, p.index, p.rules)
 }
 

@@ -65,7 +65,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	}
 	exporter, err := custody.New(custody.Options{
 		Store: p.store, Ledger: p.book, Traces: engine,
-		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log,
+		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log, Tracer: p.tracer,
 	})
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	}
 	server, err := web.New(web.Options{
 		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,
-		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log,
+		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log, Tracer: p.tracer,
 		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
 	}, services)
 	if err != nil {
@@ -111,7 +111,7 @@ func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
 	p.closers = append(p.closers, connection.Close)
 	return replay.New(replay.Options{
 		PositionTopic: p.cfg.Replay.PositionTopic, PositionReplication: int16(p.cfg.Replay.PositionReplication),
-		Worker: p.writer, Logger: p.log, Registerer: p.registry,
+		Worker: p.writer, Logger: p.log, Registerer: p.registry, Tracer: p.tracer,
 	}, connection, p.store, p.book, engine)
 }
 

@@ -19,6 +19,7 @@ type Config struct {
 	Embedded   Embedded   `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
 	Log        Log        `yaml:"log" doc:"What the process says on standard error."`
 	Metrics    Metrics    `yaml:"metrics" doc:"What /metrics answers."`
+	Telemetry  Telemetry  `yaml:"telemetry" doc:"Traces of Annals' own work. Nothing of them goes into Kafka's records."`
 }
 
 // Kafka is how to reach the cluster and which of its topics are archived.
@@ -179,6 +180,20 @@ type MetricsPartitions struct {
 	Max int `yaml:"max" unit:"partitions" min:"1" max:"1000000" doc:"Most topic-partitions of a process that have metrics of their own, about fifteen series each. Beyond it the partitions of a topic share theirs, with * as the partition, those of the topics with the most partitions first; annals_archiver_partitions_not_shown says how many do." change:"To what your Prometheus takes."`
 }
 
+// Telemetry is where traces go.
+type Telemetry struct {
+	OTLP OTLP `yaml:"otlp" doc:"The receiver of traces, by OTLP over HTTP."`
+}
+
+// OTLP is a receiver of traces.
+type OTLP struct {
+	Endpoint    string   `yaml:"endpoint" unit:"URL" doc:"Address of an OTLP/HTTP receiver, such as http://127.0.0.1:4318; spans are posted to /v1/traces below it. Empty: nothing is traced." change:"To see where the time of a segment, a replay or a request goes."`
+	Headers     Secret   `yaml:"headers" file:"headers_file" doc:"Headers of every request, as name=value pairs with commas between them."`
+	HeadersFile string   `yaml:"headers_file" doc:"File that holds the headers. Read once, at start."`
+	Sampling    int      `yaml:"sampling" unit:"percent" min:"0" max:"100" doc:"How many of the traces that begin here are sent. A request that comes with a traceparent is traced if its caller says so." change:"Lower it when many requests are answered."`
+	TLS         TLSFiles `yaml:"tls" doc:"Certificates, for an https endpoint."`
+}
+
 // Default returns the settings that hold where nothing else is said.
 func Default() Config {
 	return Config{
@@ -219,5 +234,7 @@ func Default() Config {
 		},
 		Log:     Log{Level: "info", Format: "auto"},
 		Metrics: Metrics{Partitions: MetricsPartitions{Max: 2000}},
+
+		Telemetry: Telemetry{OTLP: OTLP{Sampling: 100}},
 	}
 }

@@ -15,6 +15,22 @@ func (s S3) Configured() bool { return s.Endpoint != "" }
 // Configured reports whether a ClickHouse server is named.
 func (h ClickHouse) Configured() bool { return h.URL != "" }
 
+// HeaderValues gives the headers by name. The error names no value.
+func (o OTLP) HeaderValues() (map[string]string, error) {
+	headers := map[string]string{}
+	for pair := range strings.SplitSeq(o.Headers.Reveal(), ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		if name = strings.TrimSpace(name); !ok || name == "" || strings.ContainsAny(name, " :\t") {
+			return nil, schema.InvalidField("telemetry.otlp.headers", "a header is not name=value")
+		}
+		headers[name] = strings.TrimSpace(value)
+	}
+	return headers, nil
+}
+
 // RequireEngines returns an error unless Kafka, the object store and ClickHouse
 // are all configured: annals archive and annals serve embed nothing.
 func (c *Config) RequireEngines() error {

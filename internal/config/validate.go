@@ -35,6 +35,7 @@ func validate(cfg *Config, root *node, origins map[string]string, found *problem
 	c.replay()
 	c.web()
 	c.embedded()
+	c.telemetry()
 	return c.warnings
 }
 
@@ -291,6 +292,19 @@ func (c *checker) embedded() {
 	}
 }
 
+func (c *checker) telemetry() {
+	o := c.cfg.Telemetry.OTLP
+	if o.Endpoint == "" {
+		c.refuse("telemetry.otlp.", map[string]bool{"headers": o.Headers.IsSet()}, "telemetry.otlp.endpoint is not set", "headers")
+	} else {
+		c.url("telemetry.otlp.endpoint", o.Endpoint)
+	}
+	if _, err := o.HeaderValues(); err != nil {
+		c.fail("telemetry.otlp.headers", "are not name=value pairs with commas between them")
+	}
+	c.tlsFiles("telemetry.otlp.tls", o.TLS, strings.HasPrefix(o.Endpoint, "https:"), "telemetry.otlp.endpoint is not an https address")
+}
+
 // address checks host:port; port 0 only where something listens.
 func (c *checker) address(path, address string, listen bool) bool {
 	host, port, err := net.SplitHostPort(address)
@@ -314,7 +328,7 @@ func (c *checker) url(path, text string) {
 		c.fail(path, "must not hold a user or password; there are options for them")
 	case u.RawQuery != "" || u.Fragment != "":
 		c.fail(path, "must not hold a query or fragment")
-	case path != "kafka.sasl.token_url" && u.Path != "" && u.Path != "/":
+	case path != "kafka.sasl.token_url" && path != "telemetry.otlp.endpoint" && u.Path != "" && u.Path != "/":
 		c.fail(path, "must not hold a path")
 	}
 }

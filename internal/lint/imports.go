@@ -32,6 +32,7 @@ var clients = []client{
 	{"github.com/ebitengine/purego", []string{"cmd/annals-chdb"}},
 	{"github.com/goccy/go-yaml", []string{"internal/config"}},
 	{"github.com/cenkalti/backoff", []string{"internal/retry"}},
+	{"go.opentelemetry.io", []string{"internal/telemetry"}},
 	// The independent reader is worth something only while nothing we ship
 	// relies on it.
 	{"github.com/parquet-go/parquet-go", nil},

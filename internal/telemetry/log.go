@@ -34,9 +34,9 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: least, ReplaceAttr: utc}
 	switch {
 	case format == FormatText, format == FormatAuto && isTerminal(w):
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.New(traced{slog.NewTextHandler(w, options)}), nil
 	case format == FormatJSON, format == FormatAuto:
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.New(traced{slog.NewJSONHandler(w, options)}), nil
 	}
 	return nil, schema.Errorf(schema.Invalid, "log format %q is not auto, json or text", format)
 }
