@@ -108,6 +108,8 @@ type Options struct {
 	Recheck bool
 	Compact Compact
 	Collect Collect
+	// LetterTopic is produced each dead letter, beside its object; empty: none is.
+	LetterTopic string
 	// StaleLeader is how long a leader is asked again before it is believed
 	// whose epoch is below that of a record that was seen: it may not know yet
 	// that it was deposed. 30 s if zero.
@@ -242,6 +244,14 @@ func (a *Archiver) Run(ctx context.Context) error {
 	}
 	work.Go(func() error { return a.feed.run(working) })
 	work.Go(func() error { return a.catchup.run(working) })
+	if a.options.LetterTopic != "" {
+		sender, err := kafka.NewSender(a.options.Kafka, a.options.LetterTopic)
+		if err != nil {
+			return err
+		}
+		defer sender.Close()
+		a.letters.topic, a.letters.send = a.options.LetterTopic, sender.Send
+	}
 	work.Go(func() error { a.letters.run(working); return nil })
 	group, tailing := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.topics.watch(tailing) })

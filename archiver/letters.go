@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/deadletter"
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -33,17 +35,19 @@ type letters struct {
 	writer  string
 	build   string
 	log     *slog.Logger
-	trouble func(err error) // nil err: it has passed
+	topic   string
+	send    func(ctx context.Context, m kafka.Message) error // to the topic; nil: there is none
+	trouble func(err error)                                  // nil err: it has passed
 	counted *prometheus.CounterVec
 
 	mu      sync.Mutex
-	waiting map[string]*schema.DeadLetter // by key
+	waiting map[string]*pending // by key
 	wake    chan struct{}
 }
 
 func newLetters(log *slog.Logger) *letters {
 	return &letters{
-		log: log, waiting: map[string]*schema.DeadLetter{}, wake: make(chan struct{}, 1),
+		log: log, waiting: map[string]*pending{}, wake: make(chan struct{}, 1),
 		cluster: func() string { return "" }, trouble: func(error) {},
 		counted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "annals_archiver_dead_letters_total", Help: "What could not be processed, by component, and lost where the letter itself could not be kept.",
@@ -65,6 +69,13 @@ func (ls *letters) of(component schema.DeadLetterComponent, r *schema.Record, at
 	}
 }
 
+// pending is a letter on its way; kept tells that its object is there, and
+// only the topic is missing.
+type pending struct {
+	schema.DeadLetter
+	kept bool
+}
+
 // add hands a letter over. It does not wait.
 func (ls *letters) add(l schema.DeadLetter) {
 	ls.mu.Lock()
@@ -82,7 +93,28 @@ func (ls *letters) add(l schema.DeadLetter) {
 		ls.counted.WithLabelValues(letterLost).Inc()
 		return
 	}
-	ls.waiting[key] = &l
+	ls.queue(key, &pending{DeadLetter: l})
+}
+
+// kept counts a letter whose object is there, and hands it over for the topic.
+func (ls *letters) kept(l schema.DeadLetter) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.counted.WithLabelValues(string(l.Component)).Inc()
+	if ls.send == nil {
+		return
+	}
+	if len(ls.waiting) >= mostLetters {
+		ls.counted.WithLabelValues(letterLost).Inc()
+		ls.log.Error("a dead letter is kept, and not produced: too many wait", "key", l.Key())
+		return
+	}
+	ls.queue(l.Key(), &pending{l, true})
+}
+
+// queue needs the mutex.
+func (ls *letters) queue(key string, p *pending) {
+	ls.waiting[key] = p
 	select {
 	case ls.wake <- struct{}{}:
 	default:
@@ -93,51 +125,80 @@ func (ls *letters) add(l schema.DeadLetter) {
 func (ls *letters) run(ctx context.Context) {
 	pauses := retry.Between(250*time.Millisecond, 15*time.Second)
 	for ctx.Err() == nil {
-		l, ok := ls.next()
-		if !ok {
+		p := ls.next()
+		if p == nil {
 			select {
 			case <-ctx.Done():
 			case <-ls.wake:
 			}
 			continue
 		}
-		if err := deadletter.Put(ctx, ls.store, l); err != nil {
-			if kind := schema.KindOf(err); kind == schema.Corrupt || kind == schema.Invalid {
-				ls.counted.WithLabelValues(letterLost).Inc()
-				ls.log.Error("a dead letter cannot be kept", "key", l.Key(), "err", err)
-				continue
-			}
-			if ctx.Err() != nil {
-				return
-			}
+		err := ls.deliver(ctx, p)
+		switch kind := schema.KindOf(err); {
+		case err == nil:
+			ls.trouble(nil)
+			pauses.Reset()
+		case ctx.Err() != nil:
+			return
+		case kind == schema.Corrupt || kind == schema.Invalid: // not this time, not the next
+			ls.counted.WithLabelValues(letterLost).Inc()
+			ls.log.Error("a dead letter cannot be kept or produced", "key", p.Key(), "kept", p.kept, "err", err)
+		default:
 			ls.trouble(err)
-			ls.again(l)
+			ls.again(p)
 			pause(ctx, pauses.Next())
-			continue
 		}
-		ls.trouble(nil)
-		pauses.Reset()
 	}
 }
 
-func (ls *letters) next() (schema.DeadLetter, bool) {
+// deliver puts a letter's object, and produces it where a topic is configured.
+// What is about that topic is not produced to it: it would beget itself.
+func (ls *letters) deliver(ctx context.Context, p *pending) error {
+	if !p.kept {
+		if err := deadletter.Put(ctx, ls.store, p.DeadLetter); err != nil {
+			return err
+		}
+		p.kept = true
+	}
+	if ls.send == nil || p.Topic == ls.topic {
+		return nil
+	}
+	value, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	header := func(name, value string) schema.Header { return schema.Header{Name: name, Value: []byte(value)} }
+	return ls.send(ctx, kafka.Message{
+		Key: []byte(p.Key()), Value: value,
+		Headers: []schema.Header{
+			header("annals-dead-letter", p.ID()), header("annals-component", string(p.Component)), header("annals-topic", p.Topic),
+			header("annals-partition", strconv.FormatInt(int64(p.Partition), 10)), header("annals-offset", strconv.FormatInt(p.From, 10)),
+			header("annals-error", p.Error),
+		},
+	})
+}
+
+func (ls *letters) next() *pending {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	for key, l := range ls.waiting {
+	for key, p := range ls.waiting {
 		delete(ls.waiting, key)
-		return *l, true
+		return p
 	}
-	return schema.DeadLetter{}, false
+	return nil
 }
 
-func (ls *letters) again(l schema.DeadLetter) {
+func (ls *letters) again(p *pending) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if had := ls.waiting[l.Key()]; had != nil {
-		had.Attempts, had.First = had.Attempts+l.Attempts, l.First
+	if had := ls.waiting[p.Key()]; had != nil {
+		had.First = p.First
+		if !p.kept {
+			had.Attempts += p.Attempts
+		}
 		return
 	}
-	ls.waiting[l.Key()] = &l
+	ls.waiting[p.Key()] = p
 }
 
 // writeUnread writes the letters of a cut's unreadable gaps, before its commit.
@@ -154,7 +215,7 @@ func (a *Archiver) writeUnread(ctx context.Context, j *job, c *schema.Commit) er
 		if err != nil {
 			return err
 		}
-		a.letters.counted.WithLabelValues(string(l.Component)).Inc()
+		a.letters.kept(l)
 	}
 	return nil
 }

@@ -145,9 +145,11 @@ func TestCollectorKeepsWhatGapsName(t *testing.T) {
 	s := r.stream("kept", id, 0)
 	large := bytes.Repeat([]byte("0"), 64<<20)
 	r.produceLarge(t, "kept", large)
+	r.topic(t, "letters", 1)
 	r.produce(t, "kept", 0, 3)
 	a, _ := r.archive(t, func(o *archiver.Options) {
-		o.Compact.Off = true
+		o.Compact.Off, o.LetterTopic = true, "letters"
+		o.Topics = func(name string) bool { return name == "kept" }
 		o.Compact.Now = func() time.Time { return time.Now().Add(30 * 24 * time.Hour) }
 	})
 	r.sealed(t, a, s, 4)
@@ -168,6 +170,18 @@ func TestCollectorKeepsWhatGapsName(t *testing.T) {
 		}
 	}
 	r.verify(t, s, 1)
+
+	reader := embeddedtest.KafkaClient(t, r.broker, kgo.ConsumeTopics("letters"))
+	waiting, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, told := range reader.PollFetches(waiting).Records() {
+		l, err := schema.ParseDeadLetter(told.Value)
+		if err != nil || string(told.Key) != l.Key() || l.From != 0 || l.Raw == nil || len(told.Headers) != 6 {
+			t.Errorf("produced %s: %s, %v", told.Key, told.Value, err)
+		}
+		return
+	}
+	t.Error("no letter was produced")
 }
 
 // produceLarge sends one record that no segment holds.

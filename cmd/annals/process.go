@@ -135,8 +135,9 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		Compact: archiver.Compact{
 			Off: !compact.Enabled, Target: int64(compact.Target), After: compact.After.Std(), Rate: int64(compact.Rate), TempDir: p.tempDir,
 		},
-		Collect: archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
-		Recheck: recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
+		Collect:     archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
+		LetterTopic: p.cfg.Archive.DeadLetters.Topic,
+		Recheck:     recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: p.writer, Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry, Series: p.cfg.Metrics.Partitions.Max, Tracer: p.tracer,
 	}, p.store, p.book, p.index, p.rules)

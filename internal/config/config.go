@@ -95,12 +95,13 @@ type ClickHouse struct {
 
 // Archive is how records become segments.
 type Archive struct {
-	Group   string  `yaml:"group" doc:"Kafka consumer group that shares the partitions between archivers. It decides who reads, never from where: positions come from the archive." change:"When two archives read one cluster: each needs a group of its own."`
-	Start   string  `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
-	Cut     Cut     `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
-	Memory  Memory  `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
-	Compact Compact `yaml:"compact" doc:"How the small segments of past days are joined into large ones."`
-	Collect Collect `yaml:"collect" doc:"When objects that nothing needs any more are deleted: segments that were joined into others, and what writers that died left behind."`
+	Group       string      `yaml:"group" doc:"Kafka consumer group that shares the partitions between archivers. It decides who reads, never from where: positions come from the archive." change:"When two archives read one cluster: each needs a group of its own."`
+	Start       string      `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
+	Cut         Cut         `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
+	Memory      Memory      `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
+	Compact     Compact     `yaml:"compact" doc:"How the small segments of past days are joined into large ones."`
+	DeadLetters DeadLetters `yaml:"dead_letters" doc:"What becomes of what cannot be processed. It is always archived as it is, and an object in the bucket says why (annals dead-letters)."`
+	Collect     Collect     `yaml:"collect" doc:"When objects that nothing needs any more are deleted: segments that were joined into others, and what writers that died left behind."`
 }
 
 // Compact says which segments are joined.
@@ -109,6 +110,11 @@ type Compact struct {
 	Target  Bytes    `yaml:"target" min:"1MiB" max:"1GiB" doc:"Size up to which segments are joined. Joining takes temporary files of twice this." change:"Lower it where little disk is free; raise it for fewer, larger objects."`
 	After   Duration `yaml:"after" min:"1m" max:"365d" doc:"How long after its end a day's segments are joined." change:"Raise it when the youngest segments are read most; it changes nothing but when it is done."`
 	Rate    Bytes    `yaml:"rate" min:"64KiB" max:"10GiB" doc:"Most bytes a second that joining reads from the store, of the process. It waits altogether while archiving or the index is behind." change:"Raise it when a day's segments are not joined within a day."`
+}
+
+// DeadLetters says who else is told of what cannot be processed.
+type DeadLetters struct {
+	Topic string `yaml:"topic" doc:"Topic that each dead letter is produced to as well, as JSON, keyed by the place of its object. It must exist; the user needs Write on it. Empty: none." change:"Set it where something of yours reacts to dead letters."`
 }
 
 // Collect says when objects are deleted.

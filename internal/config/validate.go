@@ -228,6 +228,9 @@ func (c *checker) clickHouse() {
 
 func (c *checker) archive() {
 	a := c.cfg.Archive
+	if t := a.DeadLetters.Topic; t != "" && !isTopicName(t) {
+		c.fail("archive.dead_letters.topic", "%s is not a topic name: up to 249 letters, digits, dots, underscores and hyphens", quote(t))
+	}
 	if a.Cut.MinBytes > a.Cut.Bytes {
 		c.fail("archive.cut.min_bytes", "%v is more than archive.cut.bytes (%v)", a.Cut.MinBytes, a.Cut.Bytes)
 	}
@@ -248,9 +251,13 @@ func (c *checker) archive() {
 // topicName is what Kafka allows.
 var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
+func isTopicName(name string) bool {
+	return topicName.MatchString(name) && name != "." && name != ".."
+}
+
 func (c *checker) replay() {
 	r := c.cfg.Replay
-	if !topicName.MatchString(r.PositionTopic) || r.PositionTopic == "." || r.PositionTopic == ".." {
+	if !isTopicName(r.PositionTopic) {
 		c.fail("replay.position_topic", "%s is not a topic name: up to 249 letters, digits, dots, underscores and hyphens", quote(r.PositionTopic))
 	}
 	if r.PositionReplication == 0 {

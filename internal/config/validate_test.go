@@ -52,8 +52,9 @@ func TestRulesBetweenOptions(t *testing.T) {
 		"traces with odd headers": {func(c *config.Config) {
 			c.Telemetry.OTLP.Endpoint, c.Telemetry.OTLP.Headers = "http://c:4318/x", config.NewSecret("u:p@x")
 		}, "telemetry.otlp.headers: are not name=value"},
-		"no series":        {func(c *config.Config) { c.Metrics.Partitions.Max = 0 }, "below 1"},
-		"embedded for all": {func(c *config.Config) { c.Embedded.KafkaListen = "0.0.0.0:1" }, "for this machine only"},
+		"no series":         {func(c *config.Config) { c.Metrics.Partitions.Max = 0 }, "below 1"},
+		"embedded for all":  {func(c *config.Config) { c.Embedded.KafkaListen = "0.0.0.0:1" }, "for this machine only"},
+		"dead letter topic": {func(c *config.Config) { c.Archive.DeadLetters.Topic = "a b" }, "not a topic name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config.Default()

@@ -747,7 +747,7 @@ export interface components {
         };
         DeadLetterPage: {
             dead_letters: components["schemas"]["DeadLetter"][];
-            /** @description That match */
+            /** @description That match, on all pages */
             total: number;
             /** @description Absent on the last page */
             next_cursor?: string;
