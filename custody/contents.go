@@ -70,6 +70,11 @@ func (v *verifier) checkScope(s *scope) {
 		if got := stream.Rows.Rows() + stream.GapOffsets + stream.Purged; got != stream.ArchivedTo-stream.ArchivedFrom {
 			v.report.find(Tampered, scopeFile, "the statement on %s does not add up", stream.stream())
 		}
+		for _, g := range stream.Gaps {
+			if (g.Class == schema.GapUnreadable) != (g.Object != nil) {
+				v.report.find(Tampered, scopeFile, "the gap at %d of %s names raw bytes, or none, against its class", g.From, stream.stream())
+			}
+		}
 		var here int64
 		for _, f := range stream.Files {
 			here += f.Records

@@ -46,6 +46,7 @@ type archive struct {
 	rules   *extract.Rules
 	streams map[string]*stream
 	clock   time.Time
+	raw     *schema.ObjectRef // of skipped offsets: they could not be read; nil: they were cleaned
 }
 
 // stream is one partition while it is written.
@@ -132,6 +133,13 @@ func (a *archive) seal() {
 	}
 }
 
+func (a *archive) skipped(from, to int64) schema.Gap {
+	if a.raw != nil {
+		return schema.Gap{Class: schema.GapUnreadable, From: from, To: to, Object: a.raw}
+	}
+	return schema.Gap{Class: schema.GapCleaned, From: from, To: to}
+}
+
 func (a *archive) sealStream(s *stream) {
 	a.t.Helper()
 	raw, summary := a.segment(s.Stream, s.branch, s.pending)
@@ -140,7 +148,7 @@ func (a *archive) sealStream(s *stream) {
 	at := c.Base
 	for _, r := range s.pending { // an offset that was skipped is a gap
 		if r.Offset > at {
-			c.Gaps = append(c.Gaps, schema.Gap{Class: schema.GapCleaned, From: at, To: r.Offset})
+			c.Gaps = append(c.Gaps, a.skipped(at, r.Offset))
 			c.GapOffsets += r.Offset - at
 		}
 		at = r.Offset + 1

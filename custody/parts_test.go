@@ -50,6 +50,29 @@ func (a *archive) join(s *stream) {
 	}
 }
 
+// A bag names the raw bytes of what could not be read, by hash, and a change of
+// that is found.
+func TestBagNamesRawBytes(t *testing.T) {
+	a := newArchive(t)
+	a.raw = &schema.ObjectRef{Key: "data/orders/x.batch", SHA256: schema.Digest{7}, Bytes: 70}
+	a.produce("orders", 0, day, "before", nil)
+	a.produce("orders", 0, day, "behind", func(r *schema.Record) { r.Offset = 5 })
+	a.seal()
+	dir := a.export(a.exporter(nil), policy.Everything(), answer.ExportRequest{Topics: []string{"orders"}})
+	sound(t, dir)
+	raw := readFile(t, dir, "data/scope.json")
+	for _, text := range []string{`"annals.export/2"`, `"unreadable"`, a.raw.Key, a.raw.SHA256.String()} {
+		if !bytes.Contains(raw, []byte(text)) {
+			t.Errorf("the scope lacks %s", text)
+		}
+	}
+	writeFile(t, dir, "data/scope.json", bytes.Replace(raw, []byte(`"unreadable"`), []byte(`"cleaned"`), 1))
+	rehash(t, dir)
+	if report := verify(t, dir); report.Result != custody.Tampered {
+		t.Errorf("another class: %+v", report)
+	}
+}
+
 // A bag of joined segments has the same lines as before, ties as many records
 // to commits, and what is changed in what it says of the parts is found.
 func TestBagOfJoinedSegments(t *testing.T) {

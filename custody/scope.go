@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/proof"
@@ -15,7 +16,7 @@ import (
 )
 
 // The versions of a bag's contents. Format is written unless a source has
-// parts.
+// parts, or a gap an object.
 const (
 	Format      = "annals.export/1"
 	FormatParts = "annals.export/2"
@@ -222,6 +223,9 @@ func parseScope(raw []byte) (*scope, error) {
 // format is the version that the scope has to be written in.
 func (s *scope) format() string {
 	for _, stream := range s.Streams {
+		if slices.ContainsFunc(stream.Gaps, func(g gap) bool { return g.Object != nil }) {
+			return FormatParts
+		}
 		for _, f := range stream.Files {
 			for _, source := range f.Sources {
 				if len(source.Parts) > 0 {

@@ -34,11 +34,14 @@ type chainHead struct {
 	Clock  string        `json:"clock"`
 }
 
-// gap is a range of offsets that Kafka did not serve; To is exclusive.
+// gap is a range of offsets that Kafka did not serve, or that could not be read;
+// To is exclusive. Object names the raw bytes of the latter.
 type gap struct {
 	Class schema.GapClass `json:"class"`
 	From  int64           `json:"from,string"`
 	To    int64           `json:"to,string"`
+
+	Object *schema.ObjectRef `json:"object,omitempty"`
 }
 
 // stateOf accounts for the latest view of a chain. The error is Corrupt if it
@@ -92,7 +95,7 @@ func (e *Exporter) addGaps(ctx context.Context, v *ledger.View, s *statement) er
 				s.GapsOmitted++
 				continue
 			}
-			s.Gaps = append(s.Gaps, gap{one.Class, one.From, one.To})
+			s.Gaps = append(s.Gaps, gap{one.Class, one.From, one.To, one.Object})
 		}
 	}
 	return nil
