@@ -23,6 +23,7 @@ type reading struct {
 	events  [][]byte // causes by event id
 	parents [][]byte // causes by span id
 	found   []finding
+	text    []byte                    // of finishCauses
 	seen    map[schema.Cause]struct{} // by causeSet, where there are many
 
 	replayed   bool
@@ -58,8 +59,8 @@ func (r *reading) reset() {
 	clear(r.parents)
 	clear(r.found)
 	clear(r.seen)
-	empty := reading{hops: r.hops[:0], parts: r.parts[:0], events: r.events[:0], parents: r.parents[:0], found: r.found[:0], seen: r.seen}
-	if cap(r.hops)+cap(r.parts)+cap(r.events)+cap(r.parents)+cap(r.found)+len(r.into.Causes) > keep {
+	empty := reading{hops: r.hops[:0], parts: r.parts[:0], events: r.events[:0], parents: r.parents[:0], found: r.found[:0], text: r.text[:0], seen: r.seen}
+	if cap(r.hops)+cap(r.parts)+cap(r.events)+cap(r.parents)+cap(r.found)+len(r.into.Causes) > keep || cap(r.text) > keep*MaxIDBytes {
 		empty = reading{}
 	}
 	*r = empty
@@ -232,8 +233,16 @@ func (r *reading) finish() {
 // finishCauses lists the declared parents: events, spans, inputs, originals.
 func (r *reading) finishCauses() {
 	seen := causeSet{into: r.into, many: r.seen}
+	// One text for the ids of all events, of which each is a part: as many small
+	// ones were most of what a record with many parents allocates.
+	r.text = r.text[:0]
 	for _, id := range r.events {
-		seen.add(schema.Cause{Kind: schema.CauseEvent, ID: string(id)})
+		r.text = append(r.text, id...)
+	}
+	all, from := string(r.text), 0
+	for _, id := range r.events {
+		seen.add(schema.Cause{Kind: schema.CauseEvent, ID: all[from : from+len(id)]})
+		from += len(id)
 	}
 	for _, id := range r.parents {
 		if span, ok := spanText(id); ok {

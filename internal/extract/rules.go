@@ -81,12 +81,22 @@ func (rules *Rules) readHeaders(r *reading, rec *schema.Record, o *override) {
 		headers = headers[:MaxHeaders]
 		addError(r.into, HeadersTruncated)
 	}
+	// Several parents are as many headers of one name, one behind the other.
+	var (
+		last  string
+		m     meaning
+		known bool
+	)
 	for i := range headers {
 		h := &headers[i]
 		if o != nil && o.readHeader(r, h.Name, h.Value) {
 			continue
 		}
-		if m, ok := meaningOf(h.Name, inHeader); ok {
+		if i == 0 || h.Name != last {
+			last = h.Name
+			m, known = meaningOf(last, inHeader)
+		}
+		if known {
 			r.take(m, h.Value)
 		}
 	}
