@@ -148,23 +148,25 @@ type Archiver struct {
 	letters *letters
 	upkeep  upkeep
 
-	mu          sync.Mutex
-	changed     *sync.Cond // on mu: heads, verdicts or health changed
-	consumer    *kafka.Consumer
-	partitions  map[kafka.TopicPartition]*partition
-	held        int64 // bytes of all buffers
-	askedBounds time.Time
-	heldBack    bool // a poll was held back since the last look for silence
-	troubles    map[cause]string
-	jobs        chan *job
-	rollups     sync.WaitGroup
-	guards      sync.WaitGroup
-	asking      int  // guards that run
-	examining   int  // examinations that run
-	large       bool // one of them is of what is too large to be archived
-	left        map[streamKey]leftover
-	past        map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
-	backlog     []*job           // cuts that no sealer has taken yet
+	mu         sync.Mutex
+	changed    *sync.Cond // on mu: heads, verdicts or health changed
+	consumer   *kafka.Consumer
+	partitions map[kafka.TopicPartition]*partition
+	held       int64        // bytes of all buffers
+	boundsAt   time.Time    // bounds are not asked for before
+	boundsWait retry.Pauses // while they are not answered
+	unbounded  int          // how often they were not, in a row
+	heldBack   bool         // a poll was held back since the last look for silence
+	troubles   map[cause]string
+	jobs       chan *job
+	rollups    sync.WaitGroup
+	guards     sync.WaitGroup
+	asking     int  // guards that run
+	examining  int  // examinations that run
+	large      bool // one of them is of what is too large to be archived
+	left       map[streamKey]leftover
+	past       map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
+	backlog    []*job           // cuts that no sealer has taken yet
 }
 
 // sealers is how many segments are encoded and stored at once.
@@ -201,6 +203,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		past: map[string]tally{},
 		jobs: make(chan *job),
 	}
+	a.boundsWait = retry.Between(askEvery, 15*time.Second)
 	a.changed = sync.NewCond(&a.mu)
 	a.letters = newLetters(a.log)
 	a.letters.store, a.letters.writer, a.letters.build = store, options.Writer, options.Build
@@ -301,6 +304,7 @@ const pollRecords = 5_000
 // tail is the loop. Between a poll that brought something and Allow no
 // rebalance happens, so positions change only here and in assignments.
 func (a *Archiver) tail(ctx context.Context) error {
+	pauses := retry.Between(250*time.Millisecond, 2*time.Second) // cuts and ages are looked at in between
 	for ctx.Err() == nil {
 		a.waitForRoom(ctx)
 		waiting, cancel := context.WithTimeout(ctx, a.options.Poll)
@@ -326,7 +330,9 @@ func (a *Archiver) tail(ctx context.Context) error {
 		a.reposition()
 		a.consumer.Allow()
 		if err != nil {
-			pause(ctx, time.Second)
+			pause(ctx, pauses.Next())
+		} else {
+			pauses.Reset()
 		}
 	}
 	return nil

@@ -45,13 +45,16 @@ func (a *Archiver) askBounds(ctx context.Context) {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.boundsAnswered(ctx, err); err != nil {
+		return
+	}
 	for key, p := range a.partitions {
 		bounds, ok := offsets[key.Topic][key.Partition]
 		switch {
 		case !p.ask && !p.aside:
-		case err != nil || !ok || bounds.Err != nil:
+		case !ok || bounds.Err != nil:
 			a.log.Warn("no answer to where the log starts and ends", "topic", key.Topic, "partition", key.Partition,
-				"offset", p.expected, "err", errors.Join(err, bounds.Err))
+				"offset", p.expected, "err", bounds.Err)
 		case bounds.HighWatermark < p.expected:
 			p.ask, p.aside = false, false
 			a.doubt(p, fmt.Sprintf("the log ends at %d, offset %d was reached", bounds.HighWatermark, p.expected))
@@ -64,11 +67,30 @@ func (a *Archiver) askBounds(ctx context.Context) {
 	}
 }
 
+// unansweredBounds is how often nobody may answer until that is trouble: a
+// moving leadership is none.
+const unansweredBounds = 3
+
+// boundsAnswered says when the bounds are asked for again. Needs mu.
+func (a *Archiver) boundsAnswered(ctx context.Context, err error) {
+	what := cause{from: onKafka, what: "asking where logs start and end"}
+	if err == nil {
+		a.unbounded = 0
+		a.boundsWait.Reset()
+		a.clear(what)
+		return
+	}
+	a.boundsAt = time.Now().Add(a.boundsWait.Next())
+	if a.unbounded++; a.unbounded >= unansweredBounds && ctx.Err() == nil {
+		a.trouble(what, err)
+	}
+}
+
 // waitingForBounds names the topics to ask for, at most every askEvery.
 func (a *Archiver) waitingForBounds() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if time.Since(a.askedBounds) < askEvery {
+	if time.Now().Before(a.boundsAt) {
 		return nil
 	}
 	topics := map[string]bool{}
@@ -80,7 +102,7 @@ func (a *Archiver) waitingForBounds() []string {
 		}
 	}
 	if len(names) > 0 {
-		a.askedBounds = time.Now()
+		a.boundsAt = time.Now().Add(askEvery)
 	}
 	return names
 }

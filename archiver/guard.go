@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -270,7 +271,7 @@ func (a *Archiver) guardFailed(p *partition, key kafka.TopicPartition, err error
 	var lost *ledger.LostError
 	p.guard, p.reload = doubted, true
 	p.wait = min(max(2*p.wait, 250*time.Millisecond), 10*time.Second)
-	p.askAt = time.Now().Add(p.wait)
+	p.askAt = time.Now().Add(retry.Spread(p.wait))
 	if errors.As(err, &lost) {
 		p.askAt, p.wait = time.Time{}, 0
 		return

@@ -124,7 +124,7 @@ func (a *Archiver) examined(e *examination, found examined, err error) {
 		}
 		s.running = false
 		s.wait = min(max(2*s.wait, time.Second), 15*time.Second)
-		s.askAt = time.Now().Add(s.wait)
+		s.askAt = time.Now().Add(retry.Spread(s.wait))
 		a.trouble(causeOfReading(key), fmt.Errorf("%w; looking closer failed: %w", s.err, err))
 		return
 	}

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -28,6 +29,10 @@ func (p *Pauses) Reset() { p.intervals.Reset() }
 
 // Wait sleeps for the next pause, or returns ctx's error as soon as it ends.
 func (p *Pauses) Wait(ctx context.Context) error { return Sleep(ctx, p.Next()) }
+
+// Spread draws a pause from the upper half of d, for whoever keeps the growth
+// elsewhere.
+func Spread(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
 
 // Sleep sleeps, or returns ctx's error as soon as it ends.
 func Sleep(ctx context.Context, d time.Duration) error {

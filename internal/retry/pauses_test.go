@@ -32,6 +32,20 @@ func TestPausesGrowToTheirBoundAndDiffer(t *testing.T) {
 	}
 }
 
+func TestSpreadDrawsFromTheUpperHalf(t *testing.T) {
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		got := retry.Spread(time.Second)
+		if got < time.Second/2 || got > time.Second {
+			t.Fatalf("%s of a second", got)
+		}
+		seen[got] = true
+	}
+	if len(seen) < 90 || retry.Spread(0) != 0 {
+		t.Errorf("%d different pauses of 100, %s of nothing", len(seen), retry.Spread(0))
+	}
+}
+
 func TestSleepEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
