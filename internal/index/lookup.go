@@ -176,26 +176,41 @@ func (x *Index) tracesOf(ctx context.Context, hashes []uint64, kinds []uint16, w
 	if within == nil {
 		within = &anyTime
 	}
-	var traces []Locator
-	err := x.query(ctx, "look up ids", `
-		SELECT trace_h, min(timestamp), max(timestamp) FROM id_index
-		PREWHERE kind IN {kinds:Array(UInt8)} AND id_h IN {hashes:Array(UInt64)}
-		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64}
-		GROUP BY trace_h ORDER BY max(timestamp) DESC LIMIT {limit:UInt64}`, []any{
+	arguments := []any{
 		clickhouse.Named("hashes", hashes), clickhouse.Named("kinds", kinds),
 		clickhouse.Named("from", within.From), clickhouse.Named("to", within.To),
-		clickhouse.Named("limit", uint64(maxKeys+1)),
-	}, func(rows scanner) error {
-		var l, last Locator
-		err := rows.Scan(&l.TraceHash, &l.Timestamp, &last.Timestamp)
-		last.TraceHash = l.TraceHash
-		traces = append(traces, l, last)
-		return err
-	})
-	if len(traces) > 2*maxKeys {
-		return traces[:2*maxKeys], true, err
 	}
-	return traces, false, err
+	// Row by row, which spares a third of ClickHouse's time; only where ids have
+	// more records than that does it group them.
+	traces, more, err := x.tracesIn(ctx, "SELECT trace_h, timestamp, timestamp FROM id_index", "", arguments)
+	if err != nil || !more {
+		return traces, false, err
+	}
+	return x.tracesIn(ctx, "SELECT trace_h, min(timestamp), max(timestamp) FROM id_index",
+		"GROUP BY trace_h ORDER BY max(timestamp) DESC", arguments)
+}
+
+// tracesIn reads a trace's hash, least and greatest time from each of maxKeys
+// rows, and tells whether there are more.
+func (x *Index) tracesIn(ctx context.Context, from, group string, arguments []any) (traces []Locator, more bool, err error) {
+	count := 0
+	arguments = append(slices.Clip(arguments), clickhouse.Named("limit", uint64(maxKeys+1)))
+	err = x.query(ctx, "look up ids", from+`
+		PREWHERE kind IN {kinds:Array(UInt8)} AND id_h IN {hashes:Array(UInt64)}
+		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64}
+		`+group+` LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
+		var first, last Locator
+		if err := rows.Scan(&first.TraceHash, &first.Timestamp, &last.Timestamp); err != nil {
+			return err
+		}
+		if count++; count > maxKeys {
+			return nil
+		}
+		last.TraceHash = first.TraceHash
+		traces = append(traces, first, last)
+		return nil
+	})
+	return traces, count > maxKeys, err
 }
 
 // The conditions on a row that bears an id of its own.

@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -398,5 +399,33 @@ func TestTraceRate(t *testing.T) {
 		slices.Sort(list)
 		fmt.Printf("%-24s p50 %v p95 %v max %v; engine CPU %.1f ms each\n",
 			name, list[50], list[95], list[99], float64(used[name].Milliseconds())/float64(len(list)))
+	}
+}
+
+// TestOneIDOfManyRecords looks an event id up that more rows of the index bear
+// than a look-up reads one by one, in two traces and once more in a third that
+// is newer than both.
+func TestOneIDOfManyRecords(t *testing.T) {
+	x := open(t, nil)
+	var rows []index.Row
+	for n := range int64(4_500) {
+		r := row("a", 0, n)
+		r.Extraction.EventID, r.Extraction.TraceID = "the same", fmt.Sprintf("trace %d", n%2)
+		if n == 4_499 {
+			r.Extraction.TraceID, r.Record.Timestamp = "trace 2", r.Record.Timestamp+86400_000
+		}
+		rows = append(rows, r)
+	}
+	insert(t, x, rows...)
+	found, more, err := x.Resolve(t.Context(), []index.ID{{Kind: schema.IDEvent, Text: "the same"}}, nil, all)
+	if err != nil || more {
+		t.Fatalf("more %v, %v", more, err)
+	}
+	byTrace := map[string]int{}
+	for _, f := range found {
+		byTrace[f.Hit.TraceID]++
+	}
+	if want := map[string]int{"trace 0": 2250, "trace 1": 2249, "trace 2": 1}; !maps.Equal(byTrace, want) {
+		t.Errorf("records by trace: %v, want %v", byTrace, want)
 	}
 }
