@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -159,6 +160,8 @@ type Archiver struct {
 	heldBack   bool         // a poll was held back since the last look for silence
 	troubles   map[cause]string
 	jobs       chan *job
+	encoders   chan *encoder
+	bodies     chan *bytes.Buffer // of encoded segments, kept for the next
 	rollups    sync.WaitGroup
 	guards     sync.WaitGroup
 	asking     int  // guards that run
@@ -169,8 +172,14 @@ type Archiver struct {
 	backlog    []*job           // cuts that no sealer has taken yet
 }
 
-// sealers is how many segments are encoded and stored at once.
-const sealers = 2
+// How many segments are encoded at once, which takes CPU and memory, and how
+// many are on their way to the store or the ledger, which takes time: two PUTs
+// one after the other for each. With a thousand partitions, segments are small
+// and that time is most of it.
+const (
+	encoders = 2
+	sealers  = 16
+)
 
 // New checks the options. Nothing runs until Run.
 func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Archiver, error) {
@@ -201,7 +210,10 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		log:        options.Logger.With("component", "archiver"),
 		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
 		past: map[string]tally{},
-		jobs: make(chan *job),
+		jobs: make(chan *job), encoders: make(chan *encoder, encoders), bodies: make(chan *bytes.Buffer, encoders),
+	}
+	for range encoders {
+		a.encoders <- new(encoder)
 	}
 	a.boundsWait = retry.Between(askEvery, 15*time.Second)
 	a.changed = sync.NewCond(&a.mu)

@@ -53,7 +53,6 @@ func (a *Archiver) dispatch(ctx context.Context) {
 }
 
 func (a *Archiver) sealer(ctx context.Context) {
-	var e encoder
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,7 +60,7 @@ func (a *Archiver) sealer(ctx context.Context) {
 		case j := <-a.jobs:
 			started := time.Now()
 			tracing, span := a.traceJob(ctx, j, started)
-			head, row, err := a.seal(tracing, &e, j)
+			head, row, err := a.seal(tracing, j)
 			span.End(err)
 			if ctx.Err() != nil {
 				return
@@ -93,7 +92,7 @@ func (a *Archiver) traceJob(ctx context.Context, j *job, now time.Time) (context
 // passes or ctx ends. It fails with a LostError when the seq is another's and
 // the chain no longer stands where the buffer begins; any other error means
 // that these rows cannot be sealed by this process.
-func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, index.SegmentRow, error) {
+func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.SegmentRow, error) {
 	a.explain(ctx, j)
 	a.mu.Lock()
 	head, p := j.p.head, j.p
@@ -109,14 +108,18 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 	var summary *index.Summary
 	if len(j.rows) > 0 {
 		summary = index.NewSummary()
-		var written segment.Summary
-		err := a.options.Tracer.Do(ctx, "encode", func(context.Context) (err error) {
-			written, err = a.encode(e, j, summary)
+		var (
+			body    *bytes.Buffer
+			written segment.Summary
+		)
+		err := a.options.Tracer.Do(ctx, "encode", func(ctx context.Context) (err error) {
+			body, written, err = a.encode(ctx, j, summary)
 			return err
 		})
 		if err != nil {
 			return head, index.SegmentRow{}, err
 		}
+		defer a.giveBack(body)
 		c.Kind, c.Records, c.LeaderEpochs = schema.KindSegment, written.Counts, written.LeaderEpochs
 		c.Segment = &schema.SegmentRef{
 			ObjectRef: schema.ObjectRef{
@@ -126,7 +129,7 @@ func (a *Archiver) seal(ctx context.Context, e *encoder, j *job) (ledger.Head, i
 		}
 		err = a.options.Tracer.Do(ctx, "put", func(ctx context.Context) error {
 			return a.patiently(ctx, j, func() error {
-				object, err := a.store.Put(ctx, c.Segment.Key, e.body.Bytes())
+				object, err := a.store.Put(ctx, c.Segment.Key, body.Bytes())
 				if err == nil && object.VersionID != "" {
 					c.Segment.VersionID = &object.VersionID
 				}
@@ -224,10 +227,9 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 	}
 }
 
-// encoder is what encoding a segment needs, kept by each sealer: made anew for
-// every segment, its buffers were a quarter of the archiver's garbage.
+// encoder is what encoding a segment needs, kept between segments: made anew
+// for every one, its buffers were a quarter of the archiver's garbage.
 type encoder struct {
-	body       bytes.Buffer
 	writer     *segment.Writer // nil before the first segment
 	extraction schema.Extraction
 }
@@ -235,29 +237,59 @@ type encoder struct {
 // keptBody is the largest encoded segment whose buffer is kept for the next.
 const keptBody = 32 << 20
 
-// begin empties the encoder for a segment.
-func (e *encoder) begin(o segment.Options) (err error) {
-	if e.body.Cap() > keptBody {
-		e.body = bytes.Buffer{}
+// takeBody gives an empty buffer for an encoded segment. How many there are at
+// a time follows from the budget: their records count in it until the commit.
+func (a *Archiver) takeBody() *bytes.Buffer {
+	select {
+	case body := <-a.bodies:
+		return body
+	default:
+		return new(bytes.Buffer)
 	}
-	e.body.Reset()
-	if e.writer == nil {
-		e.writer, err = segment.NewWriter(&e.body, o)
-		return err
-	}
-	return e.writer.Reset(&e.body, o)
 }
 
-func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.Summary, error) {
-	fail := func(err error) (segment.Summary, error) {
-		return segment.Summary{}, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
+func (a *Archiver) giveBack(body *bytes.Buffer) {
+	if body.Cap() > keptBody {
+		return
 	}
-	if err := e.begin(segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)}); err != nil {
-		return fail(err)
+	body.Reset()
+	select {
+	case a.bodies <- body:
+	default:
+	}
+}
+
+// encode makes the segment, when one of the encoders is free.
+func (a *Archiver) encode(ctx context.Context, j *job, summary *index.Summary) (*bytes.Buffer, segment.Summary, error) {
+	var e *encoder
+	select {
+	case e = <-a.encoders:
+		defer func() { a.encoders <- e }()
+	case <-ctx.Done():
+		return nil, segment.Summary{}, ctx.Err()
+	}
+	body := a.takeBody()
+	written, err := e.encode(body, j, a.rules, a.letters, summary)
+	if err != nil {
+		a.giveBack(body)
+		return nil, written, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
+	}
+	return body, written, nil
+}
+
+func (e *encoder) encode(body *bytes.Buffer, j *job, rules Rules, to *letters, summary *index.Summary) (written segment.Summary, err error) {
+	o := segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)}
+	if e.writer == nil {
+		e.writer, err = segment.NewWriter(body, o)
+	} else {
+		err = e.writer.Reset(body, o)
+	}
+	if err != nil {
+		return written, err
 	}
 	for i := range j.rows {
 		e.extraction.Reset()
-		a.rules.Extract(&j.rows[i], &e.extraction)
+		rules.Extract(&j.rows[i], &e.extraction)
 		if len(e.extraction.Errors) > 0 {
 			j.contractErrors++
 		}
@@ -265,20 +297,16 @@ func (a *Archiver) encode(e *encoder, j *job, summary *index.Summary) (segment.S
 		err := e.writer.Append(&j.rows[i], &e.extraction)
 		if schema.KindOf(err) == schema.Exhausted && segment.Holds(&j.rows[i]) == nil && len(j.rows) < segment.MaxRows {
 			// What was extracted is too large; the record is not, and is what counts.
-			a.letters.add(a.letters.of(schema.LetterExtraction, &j.rows[i], 1, err))
+			to.add(to.of(schema.LetterExtraction, &j.rows[i], 1, err))
 			e.extraction.Reset()
 			e.extraction.Errors = append(e.extraction.Errors, "extraction too large")
 			err = e.writer.Append(&j.rows[i], &e.extraction)
 		}
 		if err != nil {
-			return fail(err)
+			return written, err
 		}
 	}
-	written, err := e.writer.Close()
-	if err != nil {
-		return fail(err)
-	}
-	return written, nil
+	return e.writer.Close()
 }
 
 // settle is what follows a commit (step 8), or a failure to make one.
