@@ -72,9 +72,10 @@ type Ledger interface {
 type Index interface {
 	// InsertRecords makes rows findable. An error may leave some of them in.
 	InsertRecords(ctx context.Context, rows []index.Row, archivedAt time.Time) error
-	// InsertSegment makes the rows of a commit count as sealed; it is called
-	// when the ledger has the commit and the index all of its rows.
-	InsertSegment(ctx context.Context, row index.SegmentRow) error
+	// InsertSegments makes the rows of commits count as sealed; it is called
+	// when the ledger has the commits and the index all of their rows. An error
+	// may leave some of them in.
+	InsertSegments(ctx context.Context, rows []index.SegmentRow) error
 	// FirstMissing is the lowest seq whose commit is not in the index under this
 	// version of the rules; everything below is complete.
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)

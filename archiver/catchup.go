@@ -298,7 +298,7 @@ func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, err
 	row := index.SegmentOf(commit)
 	row.ExtractVersion = schema.ExtractVersion
 	if commit.Segment == nil || commit.Kind == schema.KindCompaction {
-		return 0, c.index.InsertSegment(ctx, row)
+		return 0, c.index.InsertSegments(ctx, []index.SegmentRow{row})
 	}
 	count, err := c.segment(ctx, commit, row, commit.Segment.ObjectRef)
 	if schema.KindOf(err) != schema.NotFound {
@@ -360,7 +360,7 @@ func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.
 	if count != commit.Records.Rows() {
 		return count, schema.Errorf(schema.Corrupt, "segment %s holds %d rows, its commit says %d", ref.Key, count, commit.Records.Rows())
 	}
-	return count, c.index.InsertSegment(ctx, row)
+	return count, c.index.InsertSegments(ctx, []index.SegmentRow{row})
 }
 
 // cloned copies a row that the reader lends.

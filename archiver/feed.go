@@ -95,12 +95,17 @@ func (e *extractions) empty() {
 // keptTexts bounds what one row's extraction keeps for the next.
 const keptTexts = 256
 
-// item is a batch of fresh rows, or a commit's row.
+// item is a batch of fresh rows, or commits' rows.
 type item struct {
 	into    *extractions
 	records []*schema.Record
 	spans   []streamSpan
-	segment *index.SegmentRow
+	commits []sealedRow
+}
+
+// sealedRow is a commit's row.
+type sealedRow struct {
+	row     index.SegmentRow
 	rowsEnd int64 // behind the segment's last row
 	trace   telemetry.Place
 }
@@ -258,7 +263,7 @@ func (f *feed) submit(next item) {
 		if len(next.records) > 0 {
 			<-f.slots
 		}
-		f.done()
+		f.done(1)
 		for _, s := range next.spans {
 			f.catchup.compare(s.stream)
 		}
@@ -272,16 +277,17 @@ func (f *feed) sealed(row index.SegmentRow, rowsEnd int64, trace telemetry.Place
 	f.pending++
 	f.mu.Unlock()
 	select {
-	case f.queue <- item{segment: &row, rowsEnd: rowsEnd, trace: trace}:
+	case f.queue <- item{commits: []sealedRow{{row, rowsEnd, trace}}}:
 	default:
-		f.done()
+		f.done(1)
 		f.catchup.compare(row.Stream)
 	}
 }
 
-func (f *feed) done() {
+// done counts that so many items are no longer pending.
+func (f *feed) done(n int) {
 	f.mu.Lock()
-	f.pending--
+	f.pending -= n
 	f.mu.Unlock()
 }
 
@@ -300,39 +306,70 @@ func (f *feed) run(ctx context.Context) error {
 	}
 	go func() {
 		defer close(extracted)
+		var behind *item
 		for {
-			select {
-			case <-ctx.Done():
+			next, ok := f.next(ctx, &behind)
+			if !ok {
 				return
-			case next := <-f.queue:
-				if next.segment == nil {
-					select {
-					case next.into = <-free:
-					case <-ctx.Done():
-						return
-					}
-					f.extract(&next)
-				}
+			}
+			if next.commits == nil {
 				select {
-				case extracted <- next:
+				case next.into = <-free:
 				case <-ctx.Done():
 					return
 				}
+				f.extract(&next)
+			}
+			select {
+			case extracted <- next:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}()
 	for next := range extracted {
-		if next.segment != nil {
-			f.insertSegment(next.trace.In(ctx), *next.segment, next.rowsEnd)
+		if next.commits != nil {
+			f.insertSegments(ctx, next.commits)
 		} else {
 			f.insertFresh(ctx, next)
 			next.into.empty()
 			free <- next.into
 			<-f.slots
 		}
-		f.done()
+		f.done(max(1, len(next.commits)))
 	}
 	return nil
+}
+
+// mostCommits is how many commits' rows go into one insert.
+const mostCommits = 256
+
+// next takes the next item from the queue. Commits' rows that wait one behind
+// the other become one item: with many partitions they come faster than single
+// inserts can go. What was taken too far is left in behind.
+func (f *feed) next(ctx context.Context, behind **item) (next item, ok bool) {
+	if *behind != nil {
+		next, *behind = **behind, nil
+	} else {
+		select {
+		case <-ctx.Done():
+			return next, false
+		case next = <-f.queue:
+		}
+	}
+	for next.commits != nil && len(next.commits) < mostCommits {
+		select {
+		case more := <-f.queue:
+			if more.commits == nil {
+				*behind = &more
+				return next, true
+			}
+			next.commits = append(next.commits, more.commits...)
+		default:
+			return next, true
+		}
+	}
+	return next, true
 }
 
 func (f *feed) extract(next *item) {
@@ -367,20 +404,44 @@ func (f *feed) insertFresh(ctx context.Context, next item) {
 	}
 }
 
-// insertSegment makes a commit's records sealed in the index, if all of them
-// were inserted fresh; otherwise the catch-up reads them from S3.
-func (f *feed) insertSegment(ctx context.Context, row index.SegmentRow, rowsEnd int64) {
-	f.mu.Lock()
-	have := f.progress[keyOf(row.Stream)]
-	f.mu.Unlock()
-	if row.Records.Rows() > 0 && (have.from > row.Base || have.to < rowsEnd) {
-		f.catchup.compare(row.Stream)
+// insertSegments makes commits' records sealed in the index, of those that were
+// all inserted fresh; the others the catch-up reads from S3.
+func (f *feed) insertSegments(ctx context.Context, commits []sealedRow) {
+	rows := make([]index.SegmentRow, 0, len(commits))
+	var places []telemetry.Place
+	for i := range commits {
+		row := &commits[i].row
+		f.mu.Lock()
+		have := f.progress[keyOf(row.Stream)]
+		f.mu.Unlock()
+		if row.Records.Rows() > 0 && (have.from > row.Base || have.to < commits[i].rowsEnd) {
+			f.catchup.compare(row.Stream)
+			continue
+		}
+		rows, places = append(rows, *row), append(places, commits[i].trace)
+	}
+	if len(rows) == 0 {
 		return
 	}
-	err := f.tracer.Do(ctx, "index", func(ctx context.Context) error { return f.index.InsertSegment(ctx, row) })
+	began := time.Now()
+	err := f.index.InsertSegments(ctx, rows)
+	f.traced(ctx, places, began, err)
 	f.outcome(ctx, err)
 	if err != nil {
-		f.catchup.compare(row.Stream)
+		for i := range rows {
+			f.catchup.compare(rows[i].Stream)
+		}
+	}
+}
+
+// traced makes a span of an insert for each commit that was in it.
+func (f *feed) traced(ctx context.Context, places []telemetry.Place, began time.Time, err error) {
+	if f.tracer == nil {
+		return
+	}
+	for _, place := range places {
+		_, span := f.tracer.StartAt(place.In(ctx), began, "index")
+		span.End(err)
 	}
 }
 

@@ -71,19 +71,61 @@ var segmentsTable = newTable("segments",
 	"committed Int64", "aborted Int64", "control Int64", "timestamp Int64", "min_timestamp Int64",
 	"gap_classes Array(LowCardinality(String))", "gap_offsets Array(Int64)", "high_watermark Int64", "sealed_at Int64")
 
-// InsertSegment records a commit. Its rows, inserted before, count as sealed
-// from then on; so call it only when the ledger has the commit and all its
-// records are in the index. The summary's rows go first. Idempotent.
+// InsertSegment is InsertSegments of one commit.
 func (x *Index) InsertSegment(ctx context.Context, row SegmentRow) error {
-	s := row.Stream
-	if s.TopicID.IsZero() || !row.Kind.Known() || row.Next < row.Base {
-		return schema.Errorf(schema.Invalid, "insert segment %d of %s: topic ID, kind or range is wrong", row.Seq, s)
-	}
-	if row.Summary != nil {
-		if err := x.insertSummary(ctx, row); err != nil {
-			return err
+	return x.InsertSegments(ctx, []SegmentRow{row})
+}
+
+// InsertSegments records commits, of any streams, in few inserts: of small
+// segments, an insert costs more than all its rows. Their rows, inserted
+// before, count as sealed from then on; so call it only when the ledger has the
+// commits and all their records are in the index. The summaries' rows go first.
+// Idempotent; an error may leave some of them inserted.
+func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
+	for i := range rows {
+		row := &rows[i]
+		if s := row.Stream; s.TopicID.IsZero() || !row.Kind.Known() || row.Next < row.Base {
+			return schema.Errorf(schema.Invalid, "insert segment %d of %s: topic ID, kind or range is wrong", row.Seq, s)
 		}
 	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := x.insertRollups(ctx, rows); err != nil {
+		return err
+	}
+	if err := x.insertTopology(ctx, rows); err != nil {
+		return err
+	}
+	var b segmentBlock
+	for i := range rows {
+		b.add(&rows[i])
+	}
+	return x.send(ctx, segmentsTable, b.columns())
+}
+
+// segmentBlock are segments rows, column by column.
+type segmentBlock struct {
+	cluster, topic, topicID, kind, key, sha256          []string
+	partition, branch                                   []int32
+	base, next, seq, bytes, committed, aborted, control []int64
+	timestamp, minTimestamp, highWatermark, sealedAt    []int64
+	version                                             []uint16
+	gapClasses                                          [][]string
+	gapOffsets                                          [][]int64
+}
+
+func (b *segmentBlock) add(row *SegmentRow) {
+	s := row.Stream
+	b.cluster, b.topic, b.topicID = append(b.cluster, s.Cluster), append(b.topic, s.Topic), append(b.topicID, string(s.TopicID[:]))
+	b.partition, b.branch = append(b.partition, s.Partition), append(b.branch, row.Branch)
+	b.base, b.next, b.seq = append(b.base, row.Base), append(b.next, row.Next), append(b.seq, row.Seq)
+	b.kind, b.key, b.sha256 = append(b.kind, string(row.Kind)), append(b.key, row.Key), append(b.sha256, string(row.SHA256[:]))
+	b.bytes, b.version = append(b.bytes, row.Bytes), append(b.version, uint16(row.ExtractVersion))
+	b.committed, b.aborted = append(b.committed, row.Records.Committed), append(b.aborted, row.Records.Aborted)
+	b.control = append(b.control, row.Records.Control)
+	b.timestamp, b.minTimestamp = append(b.timestamp, row.MaxTimestamp), append(b.minTimestamp, row.MinTimestamp)
+	b.highWatermark, b.sealedAt = append(b.highWatermark, row.HighWatermark), append(b.sealedAt, row.SealedAt.UnixMilli())
 	var classes []string
 	for class := range row.Gaps {
 		classes = append(classes, string(class))
@@ -93,28 +135,12 @@ func (x *Index) InsertSegment(ctx context.Context, row SegmentRow) error {
 	for i, class := range classes {
 		offsets[i] = row.Gaps[schema.GapClass(class)]
 	}
-	return x.send(ctx, segmentsTable, []any{
-		[]string{s.Cluster},
-		[]string{s.Topic},
-		[]string{string(s.TopicID[:])},
-		[]int32{s.Partition},
-		[]int32{row.Branch},
-		[]int64{row.Base},
-		[]int64{row.Next},
-		[]int64{row.Seq},
-		[]string{string(row.Kind)},
-		[]string{row.Key},
-		[]string{string(row.SHA256[:])},
-		[]int64{row.Bytes},
-		[]uint16{uint16(row.ExtractVersion)},
-		[]int64{row.Records.Committed},
-		[]int64{row.Records.Aborted},
-		[]int64{row.Records.Control},
-		[]int64{row.MaxTimestamp},
-		[]int64{row.MinTimestamp},
-		[][]string{classes},
-		[][]int64{offsets},
-		[]int64{row.HighWatermark},
-		[]int64{row.SealedAt.UnixMilli()},
-	})
+	b.gapClasses, b.gapOffsets = append(b.gapClasses, classes), append(b.gapOffsets, offsets)
+}
+
+func (b *segmentBlock) columns() []any {
+	return []any{
+		b.cluster, b.topic, b.topicID, b.partition, b.branch, b.base, b.next, b.seq, b.kind, b.key, b.sha256, b.bytes, b.version,
+		b.committed, b.aborted, b.control, b.timestamp, b.minTimestamp, b.gapClasses, b.gapOffsets, b.highWatermark, b.sealedAt,
+	}
 }

@@ -118,7 +118,7 @@ type rollupBlock struct {
 	last, first                                          []int64
 }
 
-func (b *rollupBlock) add(row SegmentRow, key group, t *totals) {
+func (b *rollupBlock) add(row *SegmentRow, key group, t *totals) {
 	b.hour = append(b.hour, time.Unix(key.hour, 0).UTC())
 	b.topic = append(b.topic, row.Stream.Topic)
 	b.topicID = append(b.topicID, string(row.Stream.TopicID[:]))
@@ -146,13 +146,25 @@ func (b *rollupBlock) columns() []any {
 	}
 }
 
-// insertSummary puts the rollups and the topology of one segment.
-func (x *Index) insertSummary(ctx context.Context, row SegmentRow) error {
+// rollup is one group of one segment.
+type rollup struct {
+	row *SegmentRow
+	key group
+}
+
+// insertRollups puts the rollups of some segments, in as few inserts as the
+// partitions of their groups allow.
+func (x *Index) insertRollups(ctx context.Context, rows []SegmentRow) error {
 	period := *x.period.Load()
-	byPartition := map[uint32][]group{}
-	for key, t := range row.Summary.groups {
-		p := period.of(t.last)
-		byPartition[p] = append(byPartition[p], key)
+	byPartition := map[uint32][]rollup{}
+	for i := range rows {
+		if rows[i].Summary == nil {
+			continue
+		}
+		for key, t := range rows[i].Summary.groups {
+			p := period.of(t.last)
+			byPartition[p] = append(byPartition[p], rollup{&rows[i], key})
+		}
 	}
 	var b rollupBlock
 	partitions := 0
@@ -164,18 +176,15 @@ func (x *Index) insertSummary(ctx context.Context, row SegmentRow) error {
 		b, partitions = rollupBlock{}, 0
 		return err
 	}
-	for _, keys := range byPartition {
-		for _, key := range keys {
-			b.add(row, key, row.Summary.groups[key])
+	for _, list := range byPartition {
+		for _, one := range list {
+			b.add(one.row, one.key, one.row.Summary.groups[one.key])
 		}
-		if partitions++; partitions >= maxBlockPartitions {
+		if partitions++; partitions >= maxBlockPartitions || len(b.hour) >= maxBlockRecords {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
 	}
-	if err := flush(); err != nil {
-		return err
-	}
-	return x.insertTopology(ctx, row)
+	return flush()
 }

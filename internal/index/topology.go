@@ -43,18 +43,46 @@ func (x *Index) Topology(ctx context.Context) ([]Feed, error) {
 	return feeds, err
 }
 
-// insertTopology looks up the sampled causes of one segment and keeps which
+// maxLookedUp is how many sampled causes are looked up at once; those of one
+// segment are, however many.
+const maxLookedUp = 2000
+
+// insertTopology looks up the sampled causes of some segments and keeps which
 // topics and types they were of. A cause that is not indexed, or not yet,
 // teaches nothing.
-func (x *Index) insertTopology(ctx context.Context, row SegmentRow) error {
+func (x *Index) insertTopology(ctx context.Context, rows []SegmentRow) error {
 	var ids []ID
-	for _, causes := range row.Summary.samples {
+	from := 0
+	for i := range rows {
+		own := rows[i].Summary.causeIDs()
+		if len(ids) > 0 && len(ids)+len(own) > maxLookedUp {
+			if err := x.learn(ctx, rows[from:i], ids); err != nil {
+				return err
+			}
+			ids, from = nil, i
+		}
+		ids = append(ids, own...)
+	}
+	return x.learn(ctx, rows[from:], ids)
+}
+
+// causeIDs are the sampled causes' ids; a commit without a summary has none.
+func (s *Summary) causeIDs() (ids []ID) {
+	if s == nil {
+		return nil
+	}
+	for _, causes := range s.samples {
 		for _, cause := range causes {
 			if id, ok := causeID(cause); ok {
 				ids = append(ids, id)
 			}
 		}
 	}
+	return ids
+}
+
+// learn inserts what the causes of some segments, which have these ids, were of.
+func (x *Index) learn(ctx context.Context, rows []SegmentRow, ids []ID) error {
 	found, _, err := x.Lookup(ctx, ids, nil, everything)
 	if err != nil || len(found) == 0 {
 		return err
@@ -62,6 +90,34 @@ func (x *Index) insertTopology(ctx context.Context, row SegmentRow) error {
 	parents := make(map[ID]*Hit, len(found))
 	for i := range found {
 		parents[found[i].ID] = &found[i].Hit
+	}
+	byPartition := map[uint32]*feedBlock{}
+	period := *x.period.Load()
+	for i := range rows {
+		row := &rows[i]
+		feeds := row.feeds(parents)
+		if len(feeds) == 0 {
+			continue
+		}
+		// One time for the whole segment, so that all of it is in one partition.
+		p := period.of(row.MaxTimestamp)
+		if byPartition[p] == nil {
+			byPartition[p] = new(feedBlock)
+		}
+		byPartition[p].add(row, feeds)
+	}
+	for _, b := range byPartition {
+		if err := x.send(ctx, topologyTable, b.columns()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// feeds counts what the segment's sampled causes are of.
+func (row *SegmentRow) feeds(parents map[ID]*Hit) map[Feed]int64 {
+	if row.Summary == nil {
+		return nil
 	}
 	samples := map[Feed]int64{}
 	for kind, causes := range row.Summary.samples {
@@ -75,30 +131,31 @@ func (x *Index) insertTopology(ctx context.Context, row SegmentRow) error {
 			samples[f]++
 		}
 	}
-	return x.sendFeeds(ctx, row, samples)
+	return samples
 }
 
-func (x *Index) sendFeeds(ctx context.Context, row SegmentRow, feeds map[Feed]int64) error {
-	if len(feeds) == 0 {
-		return nil
-	}
-	var (
-		parentTopic, parentType, childTopic, childType, topicID []string
-		partition, branch                                       []int32
-		seq, samples, timestamp                                 []int64
-	)
+// feedBlock are topology rows, column by column.
+type feedBlock struct {
+	parentTopic, parentType, childTopic, childType, topicID []string
+	partition, branch                                       []int32
+	seq, samples, timestamp                                 []int64
+}
+
+func (b *feedBlock) add(row *SegmentRow, feeds map[Feed]int64) {
 	for f, n := range feeds {
-		parentTopic, parentType = append(parentTopic, f.ParentTopic), append(parentType, f.ParentType)
-		childTopic, childType = append(childTopic, f.ChildTopic), append(childType, f.ChildType)
-		topicID = append(topicID, string(row.Stream.TopicID[:]))
-		partition, branch, seq = append(partition, row.Stream.Partition), append(branch, row.Branch), append(seq, row.Seq)
-		samples = append(samples, n)
-		// One time for the whole segment, so that all of it is in one partition.
-		timestamp = append(timestamp, row.MaxTimestamp)
+		b.parentTopic, b.parentType = append(b.parentTopic, f.ParentTopic), append(b.parentType, f.ParentType)
+		b.childTopic, b.childType = append(b.childTopic, f.ChildTopic), append(b.childType, f.ChildType)
+		b.topicID = append(b.topicID, string(row.Stream.TopicID[:]))
+		b.partition, b.branch, b.seq = append(b.partition, row.Stream.Partition), append(b.branch, row.Branch), append(b.seq, row.Seq)
+		b.samples = append(b.samples, n)
+		b.timestamp = append(b.timestamp, row.MaxTimestamp)
 	}
-	return x.send(ctx, topologyTable, []any{
-		parentTopic, parentType, childTopic, childType, topicID, partition, branch, seq, samples, timestamp,
-	})
+}
+
+func (b *feedBlock) columns() []any {
+	return []any{
+		b.parentTopic, b.parentType, b.childTopic, b.childType, b.topicID, b.partition, b.branch, b.seq, b.samples, b.timestamp,
+	}
 }
 
 // causeID is under which id a declared cause is found. A span is one only

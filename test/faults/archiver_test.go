@@ -200,12 +200,12 @@ func (x killIndex) InsertRecords(ctx context.Context, rows []index.Row, at time.
 	return x.k.step(insertFresh, func() error { return x.Index.InsertRecords(ctx, rows, at) })
 }
 
-func (x killIndex) InsertSegment(ctx context.Context, row index.SegmentRow) error {
+func (x killIndex) InsertSegments(ctx context.Context, rows []index.SegmentRow) error {
 	step := insertSegment
-	if row.Kind == schema.KindCompaction {
+	if slices.ContainsFunc(rows, func(row index.SegmentRow) bool { return row.Kind == schema.KindCompaction }) {
 		step = insertJoined
 	}
-	return x.k.step(step, func() error { return x.Index.InsertSegment(ctx, row) })
+	return x.k.step(step, func() error { return x.Index.InsertSegments(ctx, rows) })
 }
 
 // child runs this test binary again in a role and tells whether it was killed.
