@@ -19,12 +19,22 @@ import (
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
-// insertRecords is how many records' rows one bare insert has: the largest
-// batch of the archiver's feed.
-const insertRecords = 10_000
+// indexTable is a table of the index, and how many of what its rows are of go
+// into one bare insert: what the archiver puts into one at most.
+type indexTable struct {
+	name string
+	each int
+	of   string // columns that tell what a row is of
+}
 
-// indexTables are the tables that a record has rows in.
-var indexTables = []string{"id_index", "records_by_trace", "records"}
+var indexTables = []indexTable{
+	{"id_index", 10_000, "topic_id, partition, offset"},
+	{"records_by_trace", 10_000, "topic_id, partition, offset"},
+	{"records", 10_000, "topic_id, partition, offset"},
+	{"rollups", 256, "topic_id, partition, seq"},
+	{"topology", 256, "topic_id, partition, seq"},
+	{"segments", 256, "topic_id, partition, seq"},
+}
 
 // index puts the rows that the run has put into the index once more, into
 // tables of the same definition that nobody else writes: with the same client,
@@ -37,12 +47,12 @@ func (p *apart) index(ctx context.Context, clickhousePID int, idle float64) erro
 	defer conn.Close() //nolint:errcheck // what it had to say was said by the inserts
 	var blocks []block
 	for _, table := range indexTables {
-		if err := conn.Exec(ctx, "CREATE TABLE bare_"+table+" AS "+table); err != nil {
-			return fmt.Errorf("make a table like %s: %w", table, err)
+		if err := conn.Exec(ctx, "CREATE TABLE bare_"+table.name+" AS "+table.name); err != nil {
+			return fmt.Errorf("make a table like %s: %w", table.name, err)
 		}
 	}
 	for _, table := range indexTables {
-		columns, err := describe(ctx, p.up.ClickHouse, p.database, table)
+		columns, err := describe(ctx, p.up.ClickHouse, p.database, table.name)
 		if err != nil {
 			return err
 		}
@@ -141,16 +151,15 @@ func (b *block) insert(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-// blocks reads a table in the order in which records come, cut at every so many
-// records.
-func (p *apart) blocks(ctx context.Context, table string, columns []clickhouse.ColumnNameAndType) ([]block, error) {
+// blocks reads a table in the order in which its rows come, cut into inserts.
+func (p *apart) blocks(ctx context.Context, t indexTable, columns []clickhouse.ColumnNameAndType) ([]block, error) {
+	table := t.name
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.Name
 	}
-	// A record is known by its place; the window numbers them.
-	query := fmt.Sprintf("SELECT intDiv(dense_rank() OVER (ORDER BY topic_id, partition, offset) - 1, %d), %s FROM %s.%s ORDER BY topic_id, partition, offset FORMAT RowBinary",
-		insertRecords, strings.Join(names, ", "), p.database, table)
+	query := fmt.Sprintf("SELECT intDiv(dense_rank() OVER (ORDER BY %[1]s) - 1, %[2]d), %[3]s FROM %[4]s.%[5]s ORDER BY %[1]s FORMAT RowBinary",
+		t.of, t.each, strings.Join(names, ", "), p.database, table)
 	address := p.up.ClickHouse.URL + "/?" + url.Values{"database": {p.database}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(query))
 	if err != nil {
@@ -235,10 +244,15 @@ func readerOf(kind string) (columnReader, error) {
 		return &fixed[int64]{}, nil
 	case kind == "UInt64":
 		return &fixed[uint64]{}, nil
+	case strings.HasPrefix(kind, "DateTime("):
+		return &times{}, nil
+	case kind == "Array(Int64)":
+		return &numberLists{}, nil
 	case kind == "String":
 		return &texts{}, nil
 	case strings.HasPrefix(kind, "Array(LowCardinality(String"):
 		return &lists{}, nil
+	default:
 	}
 	if _, err := fmt.Sscanf(kind, "FixedString(%d", &width); err == nil {
 		return &texts{width: width}, nil
@@ -284,6 +298,36 @@ func readText(r *bufio.Reader, width int) (string, error) {
 	_, err := io.ReadFull(r, text)
 	return string(text), err
 }
+
+type times struct{ list []time.Time }
+
+func (c *times) read(r *bufio.Reader) error {
+	var seconds uint32
+	if err := binary.Read(r, binary.LittleEndian, &seconds); err != nil {
+		return err
+	}
+	c.list = append(c.list, time.Unix(int64(seconds), 0).UTC())
+	return nil
+}
+func (c *times) values() any { return c.list }
+func (c *times) len() int    { return len(c.list) }
+
+type numberLists struct{ list [][]int64 }
+
+func (c *numberLists) read(r *bufio.Reader) error {
+	n, err := binary.ReadUvarint(r)
+	if err != nil {
+		return err
+	}
+	list := make([]int64, n)
+	if err := binary.Read(r, binary.LittleEndian, list); err != nil {
+		return err
+	}
+	c.list = append(c.list, list)
+	return nil
+}
+func (c *numberLists) values() any { return c.list }
+func (c *numberLists) len() int    { return len(c.list) }
 
 type lists struct{ list [][]string }
 

@@ -156,7 +156,7 @@ func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r r
 		}},
 	}
 	for _, wait := range waits {
-		err := measure.Await(ctx, 3*time.Minute, askEvery, func() (bool, error) {
+		err := measure.Await(ctx, 10*time.Minute, askEvery, func() (bool, error) {
 			if err := p.Alive(); err != nil {
 				return false, err
 			}

@@ -50,7 +50,7 @@ const batchBytes = 128 << 10
 func producer(k embedded.UpKafka) (*kgo.Client, error) {
 	return measure.KafkaClient(k, kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(batchBytes),
-		kgo.ProducerLinger(50*time.Millisecond), kgo.MaxBufferedRecords(100_000))
+		kgo.ProducerLinger(time.Second), kgo.MaxBufferedRecords(100_000))
 }
 
 // create makes topics that keep everything.
