@@ -259,6 +259,7 @@ func same(t *testing.T, rows []segment.Row, sent []*kgo.Record) {
 func identical(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
 
 func TestArchivesExactly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "orders", 2)
 	sent := [][]*kgo.Record{r.produce(t, "orders", 0, 50), r.produce(t, "orders", 1, 50)}
@@ -282,6 +283,7 @@ func TestArchivesExactly(t *testing.T) {
 }
 
 func TestDecidesTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "ledger", 1)
 	a, _ := r.archive(t, nil)
@@ -318,6 +320,7 @@ func TestDecidesTransactions(t *testing.T) {
 }
 
 func TestRecordsWhatKafkaDeletedFirst(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "short", 1)
 	a, stop := r.archive(t, nil)
@@ -344,6 +347,7 @@ func TestRecordsWhatKafkaDeletedFirst(t *testing.T) {
 }
 
 func TestRecreatedTopicIsAnotherStream(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	first := r.topic(t, "again", 1)
 	a, _ := r.archive(t, nil)
@@ -363,6 +367,7 @@ func TestRecreatedTopicIsAnotherStream(t *testing.T) {
 // that no broker keeps them apart. The chain must come out as if there were
 // one.
 func TestTwoOwnersAreHarmless(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "shared", 1)
 	small := func(group string) func(*archiver.Options) {
@@ -396,6 +401,7 @@ func TestTwoOwnersAreHarmless(t *testing.T) {
 }
 
 func TestMemoryStaysWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "big", 4)
 	for partition := range int32(4) {
@@ -418,6 +424,7 @@ func TestMemoryStaysWithinTheBudget(t *testing.T) {
 // After an unclean stop the index is filled again where it lost rows without
 // knowing, and a segment whose bytes changed is named.
 func TestRechecksAfterAnUncleanStop(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "orders", 1)
 	r.produce(t, "orders", 0, 20)
@@ -464,6 +471,7 @@ func TestRechecksAfterAnUncleanStop(t *testing.T) {
 // A transaction larger than the whole budget must not stop the archiver: it is
 // set aside until it ends, while the other partitions go on.
 func TestTransactionLargerThanTheBudget(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "wide", 2)
 	a, _ := r.archive(t, func(o *archiver.Options) { o.Memory = 2 << 20 })
@@ -492,6 +500,7 @@ func TestTransactionLargerThanTheBudget(t *testing.T) {
 
 // Only what was there when a cluster was first archived begins at its end.
 func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "grows", 1)
 	r.produce(t, "grows", 0, 10)
@@ -515,6 +524,7 @@ func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
 
 // A chain that somebody has damaged stops its partition, and no other.
 func TestDamagedChainStopsOnePartition(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	id := r.topic(t, "two", 2)
 	r.produce(t, "two", 0, 5)

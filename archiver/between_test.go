@@ -40,6 +40,7 @@ func (w *twoHistories) second(t *testing.T, kind schema.CommitKind, fill func(*s
 // and takes nothing back, costs one more attempt and no reading; a branch
 // costs the buffer.
 func TestCommitOfAnotherWriterBetween(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		between func(t *testing.T, w *twoHistories)
 		again   bool
@@ -115,6 +116,7 @@ func (r countedReader) ReadAt(p []byte, at int64) (int, error) {
 // To open a partition whose newest segment is of some size costs few requests,
 // and none where nothing is archived.
 func TestGuardCostsFewRequests(t *testing.T) {
+	t.Parallel()
 	w := newTwoHistories(t)
 	random := rand.NewChaCha8([32]byte{})
 	var records []*kgo.Record

@@ -93,6 +93,7 @@ func (r *rig) takeSeq(t *testing.T, s schema.Stream) {
 // A seq that is another's is no reason to write 128 MiB again: the job says the
 // next one, and the commit is made there.
 func TestCompactionThatLosesItsSeqTakesTheNext(t *testing.T) {
+	t.Parallel()
 	r, a, s, sent := smallSegments(t, func(r *rig, s schema.Stream, _ *schema.Commit) { r.takeSeq(t, s) })
 	done, err := a.Compact(t.Context())
 	must(t, err)
@@ -122,6 +123,7 @@ func TestCompactionThatLosesItsSeqTakesTheNext(t *testing.T) {
 
 // A job that a collector has ended is over: its output may be gone already.
 func TestCompactionWhoseJobWasEndedGivesUp(t *testing.T) {
+	t.Parallel()
 	r, a, s, _ := smallSegments(t, func(r *rig, s schema.Stream, _ *schema.Commit) {
 		r.takeSeq(t, s)
 		keys, etags, jobs := r.jobs(t, s)
@@ -152,6 +154,7 @@ func TestCompactionWhoseJobWasEndedGivesUp(t *testing.T) {
 
 // Bytes that are not those that were committed are not carried on.
 func TestDamagedSegmentIsNotJoined(t *testing.T) {
+	t.Parallel()
 	r, a, s, _ := smallSegments(t, nil)
 	view, err := r.book.View(t.Context(), s, nil)
 	must(t, err)
@@ -178,6 +181,7 @@ func TestDamagedSegmentIsNotJoined(t *testing.T) {
 // The last copy is never deleted: before a replaced segment goes, the joined
 // one is read.
 func TestReplacedSegmentsStayWhileTheJoinedOneIsDamaged(t *testing.T) {
+	t.Parallel()
 	r, a, s, _ := smallSegments(t, nil)
 	_, err := a.Compact(t.Context())
 	must(t, err)
@@ -216,6 +220,7 @@ func TestReplacedSegmentsStayWhileTheJoinedOneIsDamaged(t *testing.T) {
 // Where another cluster's chain has the same topic ID, the folder is not ours
 // alone.
 func TestNothingIsCollectedBesideAnotherChain(t *testing.T) {
+	t.Parallel()
 	r, a, s, _ := smallSegments(t, nil)
 	_, err := a.Compact(t.Context())
 	must(t, err)

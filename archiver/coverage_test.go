@@ -20,6 +20,7 @@ import (
 // A log with everything that makes offsets go missing: the account of it is
 // 100 %, by status and class, and says when each gap was found and why.
 func TestCoverageOfWhatKafkaDoes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a := oddHistory(t, r)
 	engine, err := query.New(query.Options{Index: r.index, Store: r.store, Ledger: r.book, Extract: r.rules, Archiver: a.Topics})

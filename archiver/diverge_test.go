@@ -243,6 +243,7 @@ func points(branches []ledger.Branch) string {
 // knows of leader epochs. What is archived is current up to where both are the
 // same, and what was archived once stays readable.
 func TestDivergedWhileDown(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		first, before, after func(t *testing.T, w *twoHistories)
 		more                 int    // records of the second history
@@ -311,6 +312,7 @@ func count(rows []segment.Row, history string) (n int) {
 
 // The archive ends where both histories still are the same.
 func TestNoDivergenceWhereTheArchiveIsAPrefix(t *testing.T) {
+	t.Parallel()
 	w := newTwoHistories(t)
 	a, stop := w.run(t)
 	w.archivesWhatIsServed(t, a)
@@ -333,6 +335,7 @@ func TestNoDivergenceWhereTheArchiveIsAPrefix(t *testing.T) {
 // the archive; and below its genesis where the log ends below it, since what
 // comes there is new.
 func TestDivergedFromTheBeginning(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		more int
 		want string
@@ -370,6 +373,7 @@ func TestDivergedFromTheBeginning(t *testing.T) {
 
 // While the archiver reads, the log is set back.
 func TestDivergedWhileUp(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		sealed   bool // what the first history has more is archived
 		indexed  bool // … or at least given to the index
@@ -482,6 +486,7 @@ func (w *twoHistories) occupy(t *testing.T, g *gate) {
 // A compacted log has not got the newest archived record any more: an older
 // one is compared, and if there is none, it is said that nothing was.
 func TestGuardOnACompactedTopic(t *testing.T) {
+	t.Parallel()
 	compact, forEver := "compact", "-1" // kfake's retention does not ask for the policy
 	for name, c := range map[string]struct {
 		replaced int // of the archived records, the newest

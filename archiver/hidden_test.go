@@ -76,6 +76,7 @@ func says(t *testing.T, a *archiver.Archiver, want map[string]string) answer.Lis
 
 // A topic without permission is named, with the permission that lacks.
 func TestTopicsWithoutPermissionAreNamed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	broker, root := guarded(t)
 	a, _ := r.archive(t, onGuarded(broker))
@@ -98,6 +99,7 @@ func TestTopicsWithoutPermissionAreNamed(t *testing.T) {
 
 // With Describe on the cluster, topics are named that nobody told of.
 func TestTopicsOnDiskAreNamed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	broker, root := guarded(t, kfake.ACL{
 		Resource: kmsg.ACLResourceTypeCluster, Name: "kafka-cluster", Pattern: kmsg.ACLResourcePatternTypeLiteral,

@@ -59,6 +59,7 @@ func (w *twoHistories) abortAnew(t *testing.T) {
 // because it was known ahead, they are archived anew with their new verdict,
 // though every one of them is still in the log.
 func TestLostMarkerTakesItsVerdictsBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		behind bool // the first archiver ends between the rows and the marker
 		elect  bool

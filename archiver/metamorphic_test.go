@@ -368,6 +368,7 @@ func compare(a, b content, say func(string, ...any)) {
 // so the roots compared here are recomputed: over fixed ranges, under one seed.
 // That each segment's root is that of its rows is what Verify holds.
 func TestSameHistorySameArchive(t *testing.T) {
+	t.Parallel()
 	seed := *historySeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

@@ -28,6 +28,7 @@ func (r *rig) on(t *testing.T, store *objstore.Store) *archiver.Archiver {
 }
 
 func TestTheArchiverRefusesAStoreThatIsNotAtomic(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.topic(t, "orders", 1)
 	r.produce(t, "orders", 0, 10)
@@ -43,6 +44,7 @@ func TestTheArchiverRefusesAStoreThatIsNotAtomic(t *testing.T) {
 }
 
 func TestTheArchiverWaitsForAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.topic(t, "orders", 1)
 	r.produce(t, "orders", 0, 10)

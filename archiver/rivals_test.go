@@ -13,6 +13,7 @@ import (
 
 // Two archivers, of groups that do not know each other, find the same.
 func TestTwoFindTheDivergence(t *testing.T) {
+	t.Parallel()
 	w := newTwoHistories(t)
 	w.keep(t)
 	w.say(t, "first", only)
@@ -55,6 +56,7 @@ func (d *dying) Append(ctx context.Context, head ledger.Head, c *schema.Commit) 
 
 // Whoever comes after a crash at the divergence finishes it, or finds it done.
 func TestDivergenceSurvivesACrash(t *testing.T) {
+	t.Parallel()
 	for name, after := range map[string]bool{"before the commit": false, "after the commit": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
