@@ -55,7 +55,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	return rigOn(t, embeddedtest.Kafka(t))
+	return rigOn(t, embeddedtest.MemoryKafka(t)) // none of them restarts its broker
 }
 
 func rigOn(t *testing.T, broker *embedded.Kafka) *rig {

@@ -318,6 +318,7 @@ func theRule(e *evidence, o objstore.Object, base int64) bool { _, ok := e.verdi
 // needs, or that a reader has looked up, is deleted; and each condition of the
 // rule is there for a history that breaks without it.
 func TestCollectionTakesNothingThatIsNeeded(t *testing.T) {
+	t.Parallel()
 	if broken := try(20_000, theRule, nil); broken != "" {
 		t.Fatal(broken)
 	}
@@ -357,6 +358,7 @@ func TestCollectionTakesNothingThatIsNeeded(t *testing.T) {
 
 // What can go does go: a rule that keeps everything would hold, too.
 func TestCollectionTakesWhatIsOver(t *testing.T) {
+	t.Parallel()
 	kept := map[string]int{}
 	taken := map[string]int{}
 	try(2000, func(e *evidence, o objstore.Object, base int64) bool {

@@ -180,6 +180,7 @@ type copied struct {
 	stops  int // times that it is stopped and started again on the way
 	kills  int // times that it dies at a write
 	owners int
+	random *rand.Rand
 
 	r     *rig
 	store *objstore.Store
@@ -237,10 +238,10 @@ func (c *copied) live(t *testing.T, writes int64) (a *archiver.Archiver, stop, l
 const immortal = 1 << 40
 
 // reach archives up to the ends, dying and stopping on the way.
-func (c *copied) reach(t *testing.T, h *past, ends []int64, random *rand.Rand) {
+func (c *copied) reach(t *testing.T, h *past, ends []int64) {
 	t.Helper()
 	for range c.kills {
-		a, _, leave := c.live(t, 2+random.Int64N(12))
+		a, _, leave := c.live(t, 2+c.random.Int64N(12))
 		for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
 			_, err := a.Seal(t.Context(), false)
 			must(t, err)
@@ -249,7 +250,7 @@ func (c *copied) reach(t *testing.T, h *past, ends []int64, random *rand.Rand) {
 	}
 	for range c.stops {
 		a, stop, _ := c.live(t, immortal)
-		for until := time.Now().Add(time.Duration(300+random.IntN(500)) * time.Millisecond); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+		for until := time.Now().Add(time.Duration(300+c.random.IntN(500)) * time.Millisecond); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 			_, err := a.Seal(t.Context(), false)
 			must(t, err)
 		}
@@ -374,9 +375,8 @@ func TestSameHistorySameArchive(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("to repeat: go test ./archiver -run TestSameHistorySameArchive -history-seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
 	r := newRig(t)
-	h := newPast(t, r, random)
+	h := newPast(t, r, rand.New(rand.NewPCG(seed, 1)))
 	fetch := func(n int32) func(o *archiver.Options) {
 		return func(o *archiver.Options) {
 			o.Tail.FetchBytes, o.Cut.Bytes = n, int64(n)
@@ -400,10 +400,24 @@ func TestSameHistorySameArchive(t *testing.T) {
 	h.goOn(220)
 	r.broker.Cluster().Compact()
 	middle := h.ends()
-	for _, c := range archives {
+	for i, c := range archives {
 		c.open(t, r)
-		c.reach(t, h, middle, random)
+		c.random = rand.New(rand.NewPCG(seed, uint64(2+i)))
 	}
+	reach := func(stage string, ends []int64) { // each by itself, beside the others
+		t.Helper()
+		if !t.Run(stage, func(t *testing.T) {
+			for _, c := range archives {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel() // they wait more than they compute
+					c.reach(t, h, ends)
+				})
+			}
+		}) {
+			t.FailNow()
+		}
+	}
+	reach("middle", middle)
 	h.goOn(80)
 	ends := h.ends()
 	t.Logf("the logs end at %d, then at %d", middle, ends)
@@ -411,9 +425,7 @@ func TestSameHistorySameArchive(t *testing.T) {
 	offsets.AddOffset("kept", 0, middle[0]+(ends[0]-middle[0])/2, -1)
 	_, err := kadm.NewClient(r.client).DeleteRecords(t.Context(), offsets)
 	must(t, err)
-	for _, c := range archives {
-		c.reach(t, h, ends, random)
-	}
+	reach("end", ends)
 	for _, s := range h.streams {
 		first := archives[0].content(t, s)
 		h.checkVerdicts(t, archives[0].name, first, s)
