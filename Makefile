@@ -71,11 +71,17 @@ engines: ## Fetch the embedded ClickHouse into the cache folder, once
 
 ##@ Check
 
-# -vet=off: lint has just vetted everything.
+# The longest first, so that none of them is still running when all others are
+# done.
+LONGEST := $(addprefix ./,test/e2e archiver test/faults test/broker test/simulation test/matrix)
+
+# -vet=off: lint has just vetted everything. -p: most packages wait, for engines
+# and for moments at which to kill them, more than they compute.
 .PHONY: test
 test: need-go lint gen-check test-ui explorer engines $(TOOLS)/gotestsum ## All checks and tests; ends with what was skipped, and why
 	@$(TOOLS)/gotestsum --format standard-quiet -- \
-		-count=1 -vet=off -timeout 8m $(TESTFLAGS) $(PKG)
+		-count=1 -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 8m $(TESTFLAGS) \
+		$(if $(filter ./...,$(PKG)),$(LONGEST)) $(PKG)
 	@$(said-ui)
 
 .PHONY: test-race
