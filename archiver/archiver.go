@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -56,6 +57,10 @@ type Ledger interface {
 	// WriteRollup repeats a full thousand of commits in one object; Invalid if it
 	// is not full. Readers do without one that is missing, so nobody retries.
 	WriteRollup(ctx context.Context, s schema.Stream, thousand int64) error
+	// Topics are the IDs of those of a cluster that have chains, and StreamsOf one
+	// topic's streams.
+	Topics(ctx context.Context, cluster string) iter.Seq2[schema.TopicID, error]
+	StreamsOf(ctx context.Context, cluster string, id schema.TopicID) iter.Seq2[schema.Stream, error]
 	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
 	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)
@@ -147,6 +152,7 @@ type Archiver struct {
 	feed    *feed
 	catchup *catchup
 	topics  *topics
+	gone    *gone
 	letters *letters
 	upkeep  upkeep
 
@@ -231,6 +237,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.feed.tracer = options.Tracer
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
+	a.gone = newGone(a)
 	return a, nil
 }
 
@@ -275,6 +282,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	group.Go(func() error { a.advise(tailing); return nil })
 	group.Go(func() error { a.listen(tailing); return nil })
 	group.Go(func() error { a.keepUp(tailing); return nil })
+	group.Go(func() error { a.gone.run(tailing); return nil })
 	err = group.Wait()
 
 	a.guards.Wait()

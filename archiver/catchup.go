@@ -166,16 +166,24 @@ func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error
 	if err != nil {
 		return done, err
 	}
-	if c.recheck && !c.checked[keyOf(s)] {
+	if c.recheck && !c.wasChecked(s) {
 		if from, err = c.hashAgain(ctx, s, from); err != nil {
 			return done, err
 		}
 	}
 	done, err = c.from(ctx, s, from)
-	if err == nil {
+	if err == nil && c.recheck {
+		c.mu.Lock()
 		c.checked[keyOf(s)] = true
+		c.mu.Unlock()
 	}
 	return done, err
+}
+
+func (c *catchup) wasChecked(s schema.Stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.checked[keyOf(s)]
 }
 
 // recheckSpan is how far before its newest commit a stream is rechecked.

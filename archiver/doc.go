@@ -7,7 +7,8 @@
 // sealed segment, byte for byte, or in a gap with a class; whoever crashes,
 // whoever else believes to own the partition. What it does not promise: that
 // the index is complete at every moment; what the index misses is found by
-// comparing it with the ledger and read again from S3.
+// comparing it with the ledger and read again from S3, when a partition is
+// opened, and of topics that are gone too.
 //
 // The data's way through the files:
 //
@@ -28,6 +29,7 @@
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	catchup.go    the index again, from S3: after an outage, or all of it
+//	gone.go       … and of topics that nobody opens any more
 //	upkeep.go     settings, pace and order of what follows
 //	compact.go    which segments of a closed day are joined
 //	rewrite.go    join some: read, check, write, commit

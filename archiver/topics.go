@@ -32,6 +32,7 @@ type topics struct {
 	a       *Archiver
 	cluster string
 	again   chan struct{}
+	listed  bool // once, at least; watch's own
 
 	mu      sync.Mutex
 	known   map[string]topic
@@ -138,6 +139,10 @@ func (t *topics) list(ctx context.Context) error {
 	if len(added) > 0 {
 		t.a.consumer.Add(added...)
 	}
+	if !t.listed {
+		t.listed = true
+		t.a.gone.look()
+	}
 	return nil
 }
 
@@ -187,6 +192,7 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 		}
 		if ok {
 			gone = append(gone, listed.Name)
+			t.a.gone.leaves(known.id)
 			t.a.log.Warn("topic was recreated", "topic", listed.Name, "topic_id", listed.ID.String(), "before", known.id.String())
 		} else {
 			t.a.log.Info("topic found", "topic", listed.Name, "topic_id", listed.ID.String(), "partitions", len(listed.Partitions))
@@ -205,6 +211,7 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 			} else {
 				t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
 			}
+			t.a.gone.leaves(t.known[name].id)
 			delete(t.known, name)
 			t.hidden.vanished(name)
 			gone = append(gone, name)

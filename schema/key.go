@@ -74,6 +74,12 @@ func TopicConfigKey(id TopicID, at int64) string {
 	return fmt.Sprintf("%s%s/config-%013d.json", TopicsPrefix, id, at)
 }
 
+// TopicSettledKey names the note that the index has all of a deleted topic's
+// chains, under a version of the extraction.
+func TopicSettledKey(id TopicID, cluster string, extractVersion int32) string {
+	return fmt.Sprintf("%s%s/settled-%s-%05d.json", TopicsPrefix, id, cluster, extractVersion)
+}
+
 // ParseLedgerKey reads the cluster, topic ID, partition and seq that CommitKey
 // wrote. The stream's topic name is not in the key and stays empty.
 func ParseLedgerKey(key string) (Stream, int64, error) {

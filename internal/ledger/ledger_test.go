@@ -235,13 +235,37 @@ func TestStreamsFindsEveryChain(t *testing.T) {
 	if len(want) != 0 {
 		t.Fatalf("not found: %v", want)
 	}
+	for id, err := range l.Topics(t.Context(), "other") {
+		if err != nil || id != other.TopicID {
+			t.Fatalf("topic %s, %v", id, err)
+		}
+		want[other] = true
+	}
+	one := stream(0)
+	for p := range int32(3) {
+		want[stream(p)] = true
+	}
+	for _, of := range []schema.Stream{one, other} {
+		for s, err := range l.StreamsOf(t.Context(), of.Cluster, of.TopicID) {
+			if err != nil || !want[s] {
+				t.Fatalf("%v, %v", s, err)
+			}
+			delete(want, s)
+		}
+	}
+	if len(want) != 0 {
+		t.Fatalf("not found by topic: %v", want)
+	}
 	put(t, store, "ledger/other/not-an-id/00000/x", nil)
-	var last error
+	var last, lastID error
 	for _, err := range l.Streams(t.Context()) {
 		last = err
 	}
-	if schema.KindOf(last) != schema.Corrupt {
-		t.Fatalf("a foreign folder: %v", last)
+	for _, err := range l.Topics(t.Context(), "other") {
+		lastID = err
+	}
+	if schema.KindOf(last) != schema.Corrupt || schema.KindOf(lastID) != schema.Corrupt {
+		t.Fatalf("a foreign folder: %v, %v", last, lastID)
 	}
 }
 

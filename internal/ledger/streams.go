@@ -13,8 +13,43 @@ import (
 // Streams yields every stream that has a chain, by cluster, topic ID and
 // partition, with the topic's name from its genesis. The first error ends it.
 func (l *Ledger) Streams(ctx context.Context) iter.Seq2[schema.Stream, error] {
+	return l.streams(ctx, schema.LedgerPrefix, 3)
+}
+
+// StreamsOf yields the streams of one topic of a cluster that have a chain, by
+// partition, as Streams does.
+func (l *Ledger) StreamsOf(ctx context.Context, cluster string, id schema.TopicID) iter.Seq2[schema.Stream, error] {
+	return l.streams(ctx, schema.LedgerPrefix+cluster+"/"+id.String()+"/", 1)
+}
+
+// Topics yields the ID of every topic of a cluster that has a folder for
+// chains. The first error ends it.
+func (l *Ledger) Topics(ctx context.Context, cluster string) iter.Seq2[schema.TopicID, error] {
+	return func(yield func(schema.TopicID, error) bool) {
+		prefix := schema.LedgerPrefix + cluster + "/"
+		for folder, err := range l.store.Folders(ctx, prefix, "") {
+			id := schema.TopicID{}
+			if err == nil {
+				var idErr error
+				if id, idErr = schema.ParseTopicID(strings.TrimSuffix(strings.TrimPrefix(folder, prefix), "/")); idErr != nil {
+					err = schema.Errorf(schema.Corrupt, "folder %s: not a topic's", folder)
+				}
+			}
+			if err != nil {
+				yield(id, fmt.Errorf("list topics: %w", err))
+				return
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}
+
+// streams yields the streams that have a chain depth folders below prefix.
+func (l *Ledger) streams(ctx context.Context, prefix string, depth int) iter.Seq2[schema.Stream, error] {
 	return func(yield func(schema.Stream, error) bool) {
-		for folder, err := range l.leaves(ctx, schema.LedgerPrefix, 3) {
+		for folder, err := range l.leaves(ctx, prefix, depth) {
 			if err != nil {
 				yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
 				return

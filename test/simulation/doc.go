@@ -24,7 +24,7 @@
 // # What must hold
 //
 // In the end all faults cease, and within 15 minutes of virtual time everything
-// is archived and indexed. Then each chain is held, object by object, against
+// is archived and indexed, what was archived of deleted topics too. Then each chain is held, object by object, against
 // the logs as a client of the simulation's own read them: every offset is one
 // row, byte for byte, with the verdict of the marker that followed it, or a gap
 // that was deleted; superseded rows were in a log that was lost; what producers

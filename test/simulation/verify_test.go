@@ -93,8 +93,29 @@ func (w *world) missing(ctx context.Context) (string, error) {
 		if end := int64(len(w.kafka.truth[s].records)); head.Next != end {
 			return fmt.Sprintf("%s is archived to %d of %d", s, head.Next, end), nil
 		}
-		if seq, _ := w.index.FirstMissing(ctx, w.streamOf(s), 1); seq != head.Commit.Seq+1 {
+		if seq, _ := w.index.FirstMissing(ctx, w.streamOf(s), schema.ExtractVersion); seq != head.Commit.Seq+1 {
 			return fmt.Sprintf("%s is indexed to commit %d of %d", s, seq, head.Commit.Seq), nil
+		}
+	}
+	return w.unindexed(ctx)
+}
+
+// unindexed names what the index misses of topics that are gone.
+func (w *world) unindexed(ctx context.Context) (string, error) {
+	for s, err := range w.book.Streams(ctx) {
+		if err != nil {
+			return "", err
+		}
+		h := w.kafka.truth[stream{s.Topic, s.TopicID, s.Partition}]
+		if h == nil || !h.gone {
+			continue
+		}
+		head, err := w.book.Head(ctx, s)
+		if err != nil {
+			return "", err
+		}
+		if seq, _ := w.index.FirstMissing(ctx, s, schema.ExtractVersion); seq != head.Commit.Seq+1 {
+			return fmt.Sprintf("%s, which is gone, is indexed to commit %d of %d", s, seq, head.Commit.Seq), nil
 		}
 	}
 	return "", nil

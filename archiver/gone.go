@@ -1,0 +1,283 @@
+package archiver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// settledFormat names this version of the note that a topic is settled.
+const settledFormat = "annals.settled/1"
+
+const (
+	// goneEvery is how often topics that nobody archives are looked for.
+	goneEvery = 10 * time.Minute
+	// settleAfter is how old a chain's newest commit is before nobody is
+	// expected to add to it any more.
+	settleAfter = recheckSpan
+)
+
+// gone settles the streams that no archiver opens, of topics that were deleted
+// or are not archived any further: an archiver that died between a commit and
+// its index rows has no next owner that would notice. Every archiver does it,
+// since inserts are idempotent.
+//
+// Of each topic that has a chain and is not archived it asks, once a start, for
+// the note that it is settled: one GET. Without it, each stream's chain is held
+// against the index at once, and again every goneEvery until a look has found
+// nothing to insert and the newest commit is older than settleAfter: a LIST a
+// topic, and two GETs, four LISTs and one query of the index a stream. Then the
+// note is written, if Kafka says that the topic is no more; it is, once for
+// each version of the extraction, the end of the cost. Finding the topics is one
+// LIST for a thousand of them, every goneEvery.
+//
+// An archiver that commits later than settleAfter behind the chain's newest
+// commit, to a topic that is gone, and dies at once, is not noticed: annals
+// reindex is for that.
+type gone struct {
+	a    *Archiver
+	wake chan struct{}
+
+	mu   sync.Mutex
+	left map[schema.TopicID]bool // left the listing since they were looked at
+
+	// The rest is run's own.
+	over map[schema.TopicID]bool // settled, as far as this process can know
+}
+
+func newGone(a *Archiver) *gone {
+	return &gone{a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, over: map[schema.TopicID]bool{}}
+}
+
+// leaves notes that a topic is not archived any further.
+func (g *gone) leaves(id schema.TopicID) {
+	g.mu.Lock()
+	g.left[id] = true
+	g.mu.Unlock()
+	g.look()
+}
+
+// look asks for a look soon; the first, when topics were listed, begins it all.
+func (g *gone) look() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (g *gone) run(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-g.wake:
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failing := retry.Between(time.Second, goneEvery)
+	for {
+		failed := 0
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.wake:
+			pause(ctx, time.Second) // several become one
+			failed = g.several(ctx, g.take())
+			if failed == 0 {
+				continue // the look for all of them comes when it would have come
+			}
+		case <-timer.C:
+			g.take()
+			failed = g.all(ctx)
+		}
+		if failed > 0 {
+			timer.Reset(failing.Next())
+		} else {
+			failing.Reset()
+			timer.Reset(retry.Spread(goneEvery))
+		}
+	}
+}
+
+// take gives the topics that left the listing.
+func (g *gone) take() []schema.TopicID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ids := slices.Collect(maps.Keys(g.left))
+	clear(g.left)
+	for _, id := range ids {
+		delete(g.over, id)
+	}
+	return ids
+}
+
+// all looks at every topic that has a chain and is not settled, and returns how
+// many could not be looked at.
+func (g *gone) all(ctx context.Context) int {
+	var ids []schema.TopicID
+	for id, err := range g.a.ledger.Topics(ctx, g.a.topics.cluster) {
+		if err != nil {
+			if ctx.Err() == nil {
+				g.a.log.Warn("no answer to which topics are archived; the index of those that are gone waits", "err", err)
+			}
+			return 1
+		}
+		if !g.over[id] {
+			ids = append(ids, id)
+		}
+	}
+	return g.several(ctx, ids)
+}
+
+func (g *gone) several(ctx context.Context, ids []schema.TopicID) (failed int) {
+	pauses := retry.Between(time.Second, 30*time.Second)
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return failed
+		}
+		if g.a.topics.archives(id) {
+			continue
+		}
+		over, err := g.topic(ctx, id)
+		if over {
+			g.over[id] = true
+		}
+		if err == nil {
+			pauses.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return failed
+		}
+		failed++
+		g.a.log.Warn("index of a topic that is not archived any further was not held against the ledger; it is tried again", "topic_id", id.String(), "err", err)
+		pause(ctx, pauses.Next()) // the others have the same store and index
+	}
+	return failed
+}
+
+// topic looks at one topic's streams and tells whether they need no other look.
+func (g *gone) topic(ctx context.Context, id schema.TopicID) (over bool, err error) {
+	note := schema.TopicSettledKey(id, g.a.topics.cluster, schema.ExtractVersion)
+	_, _, err = g.a.store.Get(ctx, note, maxSettledBytes)
+	if err == nil {
+		return true, nil
+	}
+	if schema.KindOf(err) != schema.NotFound {
+		return false, err
+	}
+	found := settled{Format: settledFormat, Cluster: g.a.topics.cluster, TopicID: id, ExtractVersion: schema.ExtractVersion}
+	quiet := true
+	for s, err := range g.a.ledger.StreamsOf(ctx, g.a.topics.cluster, id) {
+		if err != nil {
+			return false, err
+		}
+		calm, seq, err := g.stream(ctx, s)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s, err)
+		}
+		quiet = quiet && calm
+		found.Topic, found.Heads = s.Topic, append(found.Heads, settledHead{s.Partition, seq})
+	}
+	if !quiet {
+		return false, nil
+	}
+	if len(found.Heads) == 0 {
+		return true, nil
+	}
+	deleted, err := g.a.topics.deleted(ctx, found.Topic, id)
+	if err != nil || !deleted {
+		return err == nil, err // one that may come back is looked at again when it leaves again, or at the next start
+	}
+	return true, g.put(ctx, note, &found)
+}
+
+// stream holds one chain against the index. calm tells that nothing was missing
+// and nothing is expected to come; seq is the newest commit's.
+func (g *gone) stream(ctx context.Context, s schema.Stream) (calm bool, seq int64, err error) {
+	if err := g.a.paced(ctx, 0); err != nil {
+		return false, 0, err
+	}
+	head, err := g.a.ledger.Head(ctx, s)
+	if err != nil {
+		return false, 0, err
+	}
+	done, err := g.a.catchup.stream(ctx, s)
+	if done.Commits > 0 {
+		g.a.log.Info("index of a topic that is not archived any further caught up from the archive", "topic", s.Topic, "topic_id", s.TopicID.String(),
+			"partition", s.Partition, "offset", done.to, "segments", done.Segments, "records", done.Records)
+		g.a.catchup.inserted()
+	}
+	return done.Commits == 0 && g.a.upkeep.compact.Now().Sub(clockOf(head.Commit)) > settleAfter, head.Commit.Seq, err
+}
+
+// settled is the note that the index has all of a deleted topic's chains. It
+// only saves work: without it the topic is looked at again.
+type settled struct {
+	Format         string         `json:"format"`
+	Cluster        string         `json:"cluster"`
+	Topic          string         `json:"topic"`
+	TopicID        schema.TopicID `json:"topic_id"`
+	ExtractVersion int32          `json:"extract_version"`
+	Heads          []settledHead  `json:"heads"`
+	Writer         string         `json:"writer"`
+	Clock          string         `json:"clock"`
+}
+
+type settledHead struct {
+	Partition int32 `json:"partition"`
+	Seq       int64 `json:"seq,string"`
+}
+
+// maxSettledBytes is enough for 100,000 partitions.
+const maxSettledBytes = 8 << 20
+
+func (g *gone) put(ctx context.Context, key string, found *settled) error {
+	found.Writer, found.Clock = g.a.options.Writer, time.Now().UTC().Format(time.RFC3339Nano)
+	raw, err := json.Marshal(found)
+	if err != nil {
+		return fmt.Errorf("encode that topic %s is settled: %w", found.TopicID, err)
+	}
+	_, err = g.a.store.PutIfAbsent(ctx, key, raw)
+	if errors.Is(err, objstore.ErrExists) {
+		return nil // another archiver's look
+	}
+	return err
+}
+
+// archives tells whether a topic is archived, by the last listing.
+func (t *topics) archives(id schema.TopicID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, known := range t.known {
+		if known.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// deleted tells whether the brokers say that a topic is no more. One that is
+// hidden from the archiver's user, or has an error, may be there.
+func (t *topics) deleted(ctx context.Context, name string, id schema.TopicID) (bool, error) {
+	asking, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	described, err := t.a.admin.Describe(asking, name)
+	if err != nil {
+		return false, err
+	}
+	for _, topic := range described {
+		if topic.Name == name && (topic.ID == id || topic.ID.IsZero()) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
