@@ -52,8 +52,8 @@ var bugs = []bug{
 	{
 		model: "commit before segment",
 		edits: []edit{{
-			"archiver/seal.go", "err = a.patiently(ctx, j, func() error {\n\t\t\tobject,",
-			"if $BUG {\n\t\t\tbody := bytes.Clone(e.body.Bytes())\n\t\t\tdefer func() { _, _ = a.store.Put(ctx, c.Segment.Key, body) }()\n\t\t}\n\t\terr = a.patiently(ctx, j, func() error {\n\t\t\tif $BUG {\n\t\t\t\treturn nil\n\t\t\t}\n\t\t\tobject,",
+			"archiver/seal.go", "err = a.options.Tracer.Do(ctx, \"put\", func(ctx context.Context) error {\n",
+			"if $BUG {\n\t\t\tbody := bytes.Clone(e.body.Bytes())\n\t\t\tdefer func() { _, _ = a.store.Put(ctx, c.Segment.Key, body) }()\n\t\t}\n\t\terr = a.options.Tracer.Do(ctx, \"put\", func(ctx context.Context) error {\n\t\t\tif $BUG {\n\t\t\t\treturn nil\n\t\t\t}\n",
 		}},
 		breaks: `store:|reader:|chain:|stuck`,
 	},
@@ -217,18 +217,22 @@ func TestBugsAreFound(t *testing.T) {
 	}
 }
 
-// broken builds the simulation on sources with all bugs in them, each behind a
-// look at the environment.
-func broken(t *testing.T) string {
+// TestBugsHaveTheirPlace says at once that code was changed which a bug breaks.
+func TestBugsHaveTheirPlace(t *testing.T) {
+	t.Parallel()
+	brokenSources(t, filepath.Join("..", ".."))
+}
+
+// brokenSources are the sources with all bugs in them, each behind a look at
+// the environment, by their path below root.
+func brokenSources(t *testing.T, root string) map[string][]byte {
 	t.Helper()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
-	must(t, err)
-	dir := t.TempDir()
 	sources := map[string][]byte{}
 	packages := map[string]string{}
 	for _, b := range bugs {
 		for _, e := range b.edits {
 			if sources[e.file] == nil {
+				var err error
 				sources[e.file], err = os.ReadFile(filepath.Join(root, e.file))
 				must(t, err)
 			}
@@ -247,8 +251,17 @@ func broken(t *testing.T) string {
 		}
 		sources[file] = []byte("package " + name + "\n\nimport \"os\"\n\nfunc seededBug(name string) bool { return os.Getenv(\"ANNALS_SEEDED_BUG\") == name }\n")
 	}
+	return sources
+}
+
+// broken builds the simulation on broken sources.
+func broken(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	must(t, err)
+	dir := t.TempDir()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, source := range sources {
+	for file, source := range brokenSources(t, root) {
 		at := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
 		must(t, os.WriteFile(at, source, 0o600))
 		overlay.Replace[filepath.Join(root, file)] = at
