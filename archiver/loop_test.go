@@ -82,6 +82,48 @@ func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
 	}
 }
 
+// A large transaction over several leader epochs ends: what was skimmed is held
+// against the log at each of them, not dropped and skimmed again.
+func TestSkimOutlivesTheNextEpoch(t *testing.T) {
+	a, p := looping(0)
+	bring := func(offset int64, epoch int32) {
+		r := schema.Record{Offset: offset, ProducerID: 1, LeaderEpoch: epoch, Status: schema.Undecided, Value: make([]byte, 256<<10)}
+		if offset == 8 {
+			r.Status, r.Key = schema.Control, marker(1)
+		}
+		a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{r}}, time.Now())
+	}
+	pass := func() {
+		t.Helper()
+		if p.guard != doubted {
+			t.Fatal("no guard was asked for")
+		}
+		found := finding{outcome: outcomeSame, approved: p.hand != nil, skim: p.skimmed != nil}
+		a.guarded(&guard{p: p, stream: p.stream, head: p.head, hand: p.hand, expected: p.expected, skimmed: p.skimmed}, found, nil)
+		p.seek = false // the loop has done it
+	}
+	bring(0, 1)
+	bring(1, 2)
+	pass()
+	for offset := int64(1); offset < 8; offset++ {
+		bring(offset, 2)
+	}
+	a.cutDue(time.Now())
+	a.takeBack(p, 9) // the broker says: stable below 9
+	p.seek, p.resume = false, false
+	for offset := range int64(9) {
+		bring(offset, min(int32(offset)+1, 2))
+	}
+	pass()
+	bring(0, 1)
+	bring(1, 2)
+	pass()
+	bring(1, 2)
+	if len(p.rows) != 2 || p.decided != 2 {
+		t.Errorf("%d of %d records are decided though the log was skimmed: it would be skimmed for ever", p.decided, len(p.rows))
+	}
+}
+
 func TestWhatTheIndexWillTakeIsNotSetAside(t *testing.T) {
 	a, p := looping(0)
 	a.arrive(schema.Committed, 0, 2)
