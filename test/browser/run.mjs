@@ -16,7 +16,7 @@ import { steps } from "./steps.mjs";
 const { values: args } = parseArgs({
   options: {
     base: { type: "string" }, out: { type: "string" }, query: { type: "string" },
-    only: { type: "string" }, timeout: { type: "string", default: "15000" },
+    only: { type: "string" }, timeout: { type: "string", default: "30000" },
   },
 });
 if (!args.base || !args.out) {

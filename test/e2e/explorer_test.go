@@ -22,13 +22,14 @@ func TestExplorerOverAnArchive(t *testing.T) {
 	if _, err := os.Stat("../../web/ui/dist/index.html"); err != nil {
 		t.Skip("the explorer is not built: make ui")
 	}
+	t.Parallel() // beside tests that wait for what they have killed
 	i := programs.Start(t, instance.Options{Args: demoYear()})
 	loaded(t, i)
 	out := os.Getenv("ANNALS_BROWSER_OUT")
 	if out == "" {
 		out = t.TempDir()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	said, err := browser.Walk(ctx, i.Up.Web, out)
 	if err != nil {
