@@ -190,7 +190,9 @@ func breakProcess(t *testing.T, b *breakage, p *place) {
 	r.settle(t, a, true)
 	stop()
 	if b.column == stopped {
-		must(t, cmd.Process.Signal(syscall.SIGCONT))
+		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatalf("the process that should stand still: %v; its end: %v: %s", err, end, said)
+		}
 		goOn()
 		if err := <-ended; err != nil {
 			t.Fatalf("the process that stood still ended: %v: %s", err, said)
