@@ -35,11 +35,11 @@ func (x *forgetful) InsertRecords(ctx context.Context, rows []index.Row, at time
 	return x.Index.InsertRecords(ctx, rows, at)
 }
 
-func (x *forgetful) InsertSegment(ctx context.Context, row index.SegmentRow) error {
+func (x *forgetful) InsertSegments(ctx context.Context, rows []index.SegmentRow) error {
 	if x.loses.Load() {
 		return nil
 	}
-	return x.Index.InsertSegment(ctx, row)
+	return x.Index.InsertSegments(ctx, rows)
 }
 
 func (x *forgetful) FirstMissing(ctx context.Context, s schema.Stream, version int32) (int64, error) {
