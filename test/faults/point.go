@@ -43,29 +43,37 @@ func ParsePoint(text string) (*Point, error) {
 	return &Point{Step: parts[0], After: parts[1] == "after", N: n}, nil
 }
 
-// killer counts the steps and dies at its point.
+// killer counts the moments that are its point's, and dies at the one it names.
+// Behind a step that failed there is no moment: one that is tried again, since
+// a busy machine let a lease run out, does not use the point up.
 type killer struct {
 	point *Point
 	mu    sync.Mutex
-	count map[string]int
+	came  int
 }
 
-func newKiller(point *Point) *killer { return &killer{point: point, count: map[string]int{}} }
+func newKiller(point *Point) *killer { return &killer{point: point} }
 
 // step performs do and dies before or after it, if it is the moment.
 func (k *killer) step(name string, do func() error) error {
-	k.mu.Lock()
-	k.count[name]++
-	now := k.point != nil && k.point.Step == name && k.point.N == k.count[name]
-	k.mu.Unlock()
-	if now && !k.point.After {
+	if k.due(name, false) {
 		die()
 	}
 	err := do()
-	if now && err == nil {
+	if err == nil && k.due(name, true) {
 		die()
 	}
 	return err
+}
+
+func (k *killer) due(name string, after bool) bool {
+	if k.point == nil || k.point.Step != name || k.point.After != after {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.came++
+	return k.came == k.point.N
 }
 
 // die ends the process as a power cut would: no deferred call, no flush.
