@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +19,8 @@ const settledFormat = "annals.settled/1"
 const (
 	// goneEvery is how often topics that nobody archives are looked for.
 	goneEvery = 10 * time.Minute
-	// settleAfter is how old a chain's newest commit is before nobody is
-	// expected to add to it any more.
+	// settleAfter is how long a topic has been gone, and how old its newest commit
+	// is, before nobody is expected to add to it any more.
 	settleAfter = recheckSpan
 )
 
@@ -34,15 +32,15 @@ const (
 // Of each topic that has a chain and is not archived it asks, once a start, for
 // the note that it is settled: one GET. Without it, each stream's chain is held
 // against the index at once, and again every goneEvery until a look has found
-// nothing to insert and the newest commit is older than settleAfter: a LIST a
-// topic, and two GETs, four LISTs and one query of the index a stream. Then the
-// note is written, if Kafka says that the topic is no more; it is, once for
-// each version of the extraction, the end of the cost. Finding the topics is one
-// LIST for a thousand of them, every goneEvery.
+// nothing to insert, this process has known the topic gone for settleAfter, and
+// the newest commit is as old: a LIST a topic, and two GETs, four LISTs and one
+// query of the index a stream. Then the note is written, if Kafka says that the
+// topic is no more; it is, once for each version of the extraction, the end of
+// the cost. Finding the topics is one LIST for a thousand of them, every
+// goneEvery and when a topic leaves the listing.
 //
-// An archiver that commits later than settleAfter behind the chain's newest
-// commit, to a topic that is gone, and dies at once, is not noticed: annals
-// reindex is for that.
+// An archiver that commits to a topic later than settleAfter behind its end, and
+// dies at once, is not noticed: annals reindex is for that.
 type gone struct {
 	a    *Archiver
 	wake chan struct{}
@@ -51,11 +49,12 @@ type gone struct {
 	left map[schema.TopicID]bool // left the listing since they were looked at
 
 	// The rest is run's own.
-	over map[schema.TopicID]bool // settled, as far as this process can know
+	over  map[schema.TopicID]bool      // settled, as far as this process can know
+	since map[schema.TopicID]time.Time // known to be gone and not settled
 }
 
 func newGone(a *Archiver) *gone {
-	return &gone{a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, over: map[schema.TopicID]bool{}}
+	return &gone{a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, over: map[schema.TopicID]bool{}, since: map[schema.TopicID]time.Time{}}
 }
 
 // leaves notes that a topic is not archived any further.
@@ -84,21 +83,15 @@ func (g *gone) run(ctx context.Context) {
 	defer timer.Stop()
 	failing := retry.Between(time.Second, goneEvery)
 	for {
-		failed := 0
 		select {
 		case <-ctx.Done():
 			return
 		case <-g.wake:
 			pause(ctx, time.Second) // several become one
-			failed = g.several(ctx, g.take())
-			if failed == 0 {
-				continue // the look for all of them comes when it would have come
-			}
 		case <-timer.C:
-			g.take()
-			failed = g.all(ctx)
 		}
-		if failed > 0 {
+		g.take()
+		if g.all(ctx) > 0 {
 			timer.Reset(failing.Next())
 		} else {
 			failing.Reset()
@@ -107,16 +100,15 @@ func (g *gone) run(ctx context.Context) {
 	}
 }
 
-// take gives the topics that left the listing.
-func (g *gone) take() []schema.TopicID {
+// take forgets what was known of topics that left the listing since.
+func (g *gone) take() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ids := slices.Collect(maps.Keys(g.left))
-	clear(g.left)
-	for _, id := range ids {
+	for id := range g.left {
 		delete(g.over, id)
+		delete(g.since, id)
 	}
-	return ids
+	clear(g.left)
 }
 
 // all looks at every topic that has a chain and is not settled, and returns how
@@ -149,6 +141,7 @@ func (g *gone) several(ctx context.Context, ids []schema.TopicID) (failed int) {
 		over, err := g.topic(ctx, id)
 		if over {
 			g.over[id] = true
+			delete(g.since, id)
 		}
 		if err == nil {
 			pauses.Reset()
@@ -174,8 +167,12 @@ func (g *gone) topic(ctx context.Context, id schema.TopicID) (over bool, err err
 	if schema.KindOf(err) != schema.NotFound {
 		return false, err
 	}
+	now := g.a.upkeep.compact.Now()
+	if g.since[id].IsZero() {
+		g.since[id] = now // an archiver that does not know yet may still add to it
+	}
 	found := settled{Format: settledFormat, Cluster: g.a.topics.cluster, TopicID: id, ExtractVersion: schema.ExtractVersion}
-	quiet := true
+	quiet := now.Sub(g.since[id]) > settleAfter
 	for s, err := range g.a.ledger.StreamsOf(ctx, g.a.topics.cluster, id) {
 		if err != nil {
 			return false, err
