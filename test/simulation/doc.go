@@ -24,11 +24,12 @@
 // # What must hold
 //
 // In the end all faults cease, and within 15 minutes of virtual time everything
-// is archived and indexed, what was archived of deleted topics too. Then each chain is held, object by object, against
-// the logs as a client of the simulation's own read them: every offset is one
-// row, byte for byte, with the verdict of the marker that followed it, or a gap
-// that was deleted; superseded rows were in a log that was lost; what producers
-// were told is there, is; a reader finds what it looked up (verify_test.go).
+// is archived and indexed, what was archived of deleted topics too. Then each
+// chain is held, object by object, against the logs as a client of the
+// simulation's own read them: every offset is one row, byte for byte, with the
+// verdict of the marker that followed it, or a gap that was deleted; superseded
+// rows were in a log that was lost; what producers were told is there, is; a
+// reader finds what it looked up (verify_test.go).
 //
 // # Seeds
 //
@@ -36,7 +37,8 @@
 // its number and what happened. ANNALS_SEED=n lives through that one again, with
 // the archivers' logs. What the script does is a function of the seed; in which
 // order goroutines run that are ready in the same moment is not, so a seed that
-// fails on such an order may take several runs to fail again.
+// fails on such an order may take several runs to fail again. One that is stuck
+// is lived through once more, and said; see stuckAtMost.
 //
 //	go test -tags synctests ./test/simulation -run TestSeeds
 //
