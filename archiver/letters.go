@@ -87,8 +87,8 @@ func (ls *letters) add(l schema.DeadLetter) {
 	}
 	ls.counted.WithLabelValues(string(l.Component)).Inc()
 	lost := ls.store == nil || len(ls.waiting) >= mostLetters
-	ls.log.Error("cannot be processed", "component", string(l.Component), "topic", l.Topic, "partition", l.Partition,
-		"from", l.From, "to", l.To, "attempts", l.Attempts, "key", key, "kept", !lost, "err", l.Error)
+	ls.log.Error("cannot be processed", "step", string(l.Component), "topic", l.Topic, "partition", l.Partition,
+		"offset", l.From, "to", l.To, "attempts", l.Attempts, "key", key, "kept", !lost, "err", l.Error)
 	if lost {
 		ls.counted.WithLabelValues(letterLost).Inc()
 		return
@@ -106,7 +106,8 @@ func (ls *letters) kept(l schema.DeadLetter) {
 	}
 	if len(ls.waiting) >= mostLetters {
 		ls.counted.WithLabelValues(letterLost).Inc()
-		ls.log.Error("a dead letter is kept, and not produced: too many wait", "key", l.Key())
+		ls.log.Error("a dead letter is kept, and not produced: too many wait", "topic", l.Topic, "partition", l.Partition,
+			"offset", l.From, "key", l.Key())
 		return
 	}
 	ls.queue(l.Key(), &pending{l, true})
@@ -142,7 +143,8 @@ func (ls *letters) run(ctx context.Context) {
 			return
 		case kind == schema.Corrupt || kind == schema.Invalid: // not this time, not the next
 			ls.counted.WithLabelValues(letterLost).Inc()
-			ls.log.Error("a dead letter cannot be kept or produced", "key", p.Key(), "kept", p.kept, "err", err)
+			ls.log.Error("a dead letter cannot be kept or produced", "topic", p.Topic, "partition", p.Partition,
+				"offset", p.From, "key", p.Key(), "kept", p.kept, "err", err)
 		default:
 			ls.trouble(err)
 			ls.again(p)
