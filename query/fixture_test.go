@@ -186,7 +186,7 @@ func (a *archive) append(s *stream, c *schema.Commit, summary *index.Summary) {
 	s.head = head
 	row := index.SegmentOf(c)
 	row.Summary = summary
-	if err := a.index.InsertSegment(a.t.Context(), row); err != nil {
+	if err := a.index.InsertSegments(a.t.Context(), []index.SegmentRow{row}); err != nil {
 		a.t.Fatal(err)
 	}
 }

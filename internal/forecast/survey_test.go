@@ -138,10 +138,10 @@ func TestSurveyOfAnArchive(t *testing.T) {
 		summary.Add(record, rows[i].Extraction)
 	}
 	must(t, x.InsertRecords(t.Context(), rows, time.Now()))
-	must(t, x.InsertSegment(t.Context(), index.SegmentRow{
+	must(t, x.InsertSegments(t.Context(), []index.SegmentRow{{
 		Stream: schema.Stream{Cluster: "c", Topic: "orders", TopicID: c.orders}, Kind: schema.KindSegment, Seq: 1, Next: 200, Key: "data/x",
 		Bytes: 100_000 + forecast.SegmentBytes, Records: schema.Counts{Committed: 200}, HighWatermark: -1, SealedAt: time.Now(), Summary: summary,
-	}))
+	}}))
 	seen := c.survey(t, x, 0)
 	for _, l := range seen.Loads {
 		if l.Topic == "orders" && (l.BytesPerRecord != 2000 || !near(l.Compression, 0.25, 1e-9)) {

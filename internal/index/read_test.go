@@ -276,7 +276,7 @@ func TestBranchesAndCovering(t *testing.T) {
 	rewritten := commit(of, 4, 5, 10)
 	rewritten.Kind = schema.KindCompaction
 	for _, c := range []index.SegmentRow{genesis, commit(of, 1, 5, 10), gap, later, rewritten, later} {
-		if err := x.InsertSegment(t.Context(), c); err != nil {
+		if err := x.InsertSegments(t.Context(), []index.SegmentRow{c}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -329,7 +329,7 @@ func TestRollupsAndTopologyOfASegment(t *testing.T) {
 		segment.Summary = index.NewSummary()
 		segment.Summary.Add(child.Record, child.Extraction)
 		segment.Summary.Add(second.Record, second.Extraction)
-		if err := x.InsertSegment(t.Context(), segment); err != nil {
+		if err := x.InsertSegments(t.Context(), []index.SegmentRow{segment}); err != nil {
 			t.Fatal(err)
 		}
 	}

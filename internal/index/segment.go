@@ -71,11 +71,6 @@ var segmentsTable = newTable("segments",
 	"committed Int64", "aborted Int64", "control Int64", "timestamp Int64", "min_timestamp Int64",
 	"gap_classes Array(LowCardinality(String))", "gap_offsets Array(Int64)", "high_watermark Int64", "sealed_at Int64")
 
-// InsertSegment is InsertSegments of one commit.
-func (x *Index) InsertSegment(ctx context.Context, row SegmentRow) error {
-	return x.InsertSegments(ctx, []SegmentRow{row})
-}
-
 // InsertSegments records commits, of any streams, in few inserts: of small
 // segments, an insert costs more than all its rows. Their rows, inserted
 // before, count as sealed from then on; so call it only when the ledger has the
