@@ -85,7 +85,8 @@ func openTracer(c config.OTLP, instance string, logger *slog.Logger) (*telemetry
 }
 
 // openIndex opens the index.
-func openIndex(c config.ClickHouse, x config.Index, logger *slog.Logger) (*index.Index, error) {
+func openIndex(cfg *config.Config, logger *slog.Logger) (*index.Index, error) {
+	c, x := cfg.ClickHouse, cfg.Index
 	address, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, schema.InvalidField("clickhouse.url", "clickhouse.url: %w", err)
@@ -94,6 +95,7 @@ func openIndex(c config.ClickHouse, x config.Index, logger *slog.Logger) (*index
 		Addr: address.Host, Database: c.Database, User: c.User, Password: c.Password.Reveal(),
 		Partition: x.Partition, Retention: x.Retention.Std(), MergeIdle: x.MergeIdle.Std(), Logger: logger,
 	}
+	o.Given.Partition, o.Given.Retention, o.Given.MergeIdle = cfg.Given("index.partition"), cfg.Given("index.retention"), cfg.Given("index.merge_idle")
 	if address.Scheme == "https" {
 		if o.TLS, err = c.TLS.Load(); err != nil {
 			return nil, fmt.Errorf("clickhouse.tls: %w", err)

@@ -55,7 +55,7 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	}
 	p.registry.MustRegister(p.store.Collectors()...)
 	p.book = ledger.New(p.store, log)
-	if p.index, err = openIndex(cfg.ClickHouse, cfg.Index, log); err != nil {
+	if p.index, err = openIndex(&cfg, log); err != nil {
 		return nil, err
 	}
 	if p.rules, err = extract.New(extract.Options{}); err != nil {

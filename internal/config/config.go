@@ -20,7 +20,13 @@ type Config struct {
 	Log        Log        `yaml:"log" doc:"What the process says on standard error."`
 	Metrics    Metrics    `yaml:"metrics" doc:"What /metrics answers."`
 	Telemetry  Telemetry  `yaml:"telemetry" doc:"Traces of Annals' own work. Nothing of them goes into Kafka's records."`
+
+	given map[string]bool // paths of the options that Load found set
 }
+
+// Given reports whether [Load] found the option at path (such as
+// "index.retention") in the file or the environment, or an override changed it.
+func (c *Config) Given(path string) bool { return c.given[path] }
 
 // Kafka is how to reach the cluster and which of its topics are archived.
 type Kafka struct {
@@ -138,7 +144,7 @@ type Memory struct {
 
 // Index is what the index keeps.
 type Index struct {
-	Retention Duration   `yaml:"retention" min:"0s" max:"36500d" doc:"How long records stay in the index, by their timestamps. 0: for ever. Older records stay in the archive and are found there, slower." change:"Raise it when people search further back; the index grows in proportion."`
+	Retention Duration   `yaml:"retention" min:"0s" max:"36500d" doc:"How long records stay in the index, by their timestamps. 0: for ever. Where it is not set, tables that are there keep what they were made with. Older records stay in the archive and are found there, slower." change:"Raise it when people search further back; the index grows in proportion."`
 	Partition string     `yaml:"partition" enum:"months,years" doc:"How the tables are divided by record time. Fixed when the tables are created." change:"To years when records spread over decades: a look-up opens every division."`
 	MergeIdle Duration   `yaml:"merge_idle" min:"0s" max:"30d" doc:"A table division that has taken no records for this long is merged into one part, which is what look-ups by id are quickest in. 0: ClickHouse merges by its own measure." change:"Lower it after loading history; raise it where late records keep trickling into old divisions, since each merge writes the division anew."`
 	Batch     IndexBatch `yaml:"batch" doc:"How rows are grouped for insertion, whichever limit is met first."`

@@ -42,10 +42,14 @@ func Load(path string, environ []string, overrides ...func(*Config)) (Config, []
 		b.applyYAML(root, content)
 	}
 	applyEnv(&cfg, root, environ, origins, found)
+	cfg.given = make(map[string]bool, len(origins))
+	for path := range origins {
+		cfg.given[path] = true
+	}
 	for _, override := range overrides {
 		before := cfg
 		override(&cfg)
-		forgetChanged(root, &before, &cfg, origins)
+		noteChanged(root, &before, &cfg, origins)
 	}
 	warnings := readSecrets(&cfg, root, origins, found)
 	more := validate(&cfg, root, origins, found)
@@ -72,13 +76,13 @@ func readFile(path string) (content []byte, err error) {
 	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 
-// forgetChanged drops the origin of options that an override has changed: a
-// mistake in them is not the file's.
-func forgetChanged(root *node, before, after *Config, origins map[string]string) {
-	for path := range maps.Clone(origins) {
-		option := optionAt(root, path)
+// noteChanged notes that an override has given the options that it changed, and
+// drops their origin: a mistake in them is not the file's.
+func noteChanged(root *node, before, after *Config, origins map[string]string) {
+	for _, option := range root.options() {
 		if fmt.Sprint(option.value(before)) != fmt.Sprint(option.value(after)) {
-			delete(origins, path)
+			after.given[option.path] = true
+			delete(origins, option.path)
 		}
 	}
 }

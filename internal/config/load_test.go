@@ -41,6 +41,21 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
+func TestGivenTellsWhatWasSet(t *testing.T) {
+	demo := func(c *config.Config) { c.Index.Partition = "years" }
+	cfg, _, err := config.Load(write(t, "annals.yaml", "index: {retention: 400d}", 0o600), []string{"ANNALS_LOG_LEVEL=debug"}, demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"index.retention": true, "log.level": true, "index.partition": true, "index.merge_idle": false, "log.format": false,
+	} {
+		if cfg.Given(path) != want {
+			t.Errorf("%s given: %v, want %v", path, !want, want)
+		}
+	}
+}
+
 const full = `
 kafka:
   brokers:

@@ -32,6 +32,9 @@ func childrenOf(section *node) []*node {
 	var out []*node
 	for i := range section.typ.NumField() {
 		field := section.typ.Field(i)
+		if !field.IsExported() {
+			continue
+		}
 		child := &node{
 			key:   field.Tag.Get("yaml"),
 			index: append(append([]int(nil), section.index...), i),

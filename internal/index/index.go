@@ -38,6 +38,10 @@ type Options struct {
 	// which leaves several. A look-up by id opens every part, so this halves
 	// what it costs, for one more writing of the partition each time.
 	MergeIdle time.Duration
+	// Given says which of the three were asked for. What was not counts for new
+	// tables only: those that are there keep what they were made with, or a
+	// process that was told nothing would drop the rows of years.
+	Given struct{ Partition, Retention, MergeIdle bool }
 
 	// DialContext replaces the network, for simulations; nil: the real one.
 	DialContext func(ctx context.Context, addr string) (net.Conn, error)

@@ -137,9 +137,14 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%s keeps offsets %s", table, got)
 		}
 	}
+	other := x.options
+	other.Retention = 0
+	x.reopen(other) // nobody asked for it
+	if got := x.ask("SELECT countIf(create_table_query LIKE '% TTL %') FROM system.tables WHERE database = '" + x.options.Database + "'"); got != "5" {
+		t.Errorf("a retention that was not given: %s tables have a TTL, want 5", got)
+	}
 	for _, retention := range []time.Duration{0, 10 * 365 * 24 * time.Hour} {
-		other := x.options
-		other.Retention = retention
+		other.Retention, other.Given.Retention = retention, true
 		x.reopen(other)
 		got := x.ask("SELECT countIf(create_table_query LIKE '% TTL %') FROM system.tables WHERE database = '" + x.options.Database + "'")
 		if want := map[bool]string{true: "0", false: "5"}[retention == 0]; got != want {
@@ -159,7 +164,7 @@ func TestIdlePartitionsAreMerged(t *testing.T) {
 		t.Fatalf("%s parts after three inserts: nothing is left to merge", got)
 	}
 	other := x.options
-	other.MergeIdle = time.Second
+	other.MergeIdle, other.Given.MergeIdle = time.Second, true
 	x.reopen(other)
 	for deadline := time.Now().Add(30 * time.Second); x.ask(parts) != "1"; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {

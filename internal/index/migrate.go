@@ -55,7 +55,7 @@ var expiring = []string{"records", "records_by_trace", "id_index", "rollups", "t
 // Migrate makes the database and its tables, or brings them to this version.
 // It is idempotent, and safe when several processes start at once. Tables that
 // an earlier Migrate made keep their partition period, whatever the options
-// say now (a warning is logged); a changed retention is applied.
+// say now (a warning is logged); another retention is applied if it was given.
 func (x *Index) Migrate(ctx context.Context) error {
 	if err := x.createDatabase(ctx); err != nil {
 		return err
@@ -69,6 +69,10 @@ func (x *Index) Migrate(ctx context.Context) error {
 		}
 	}
 	if err := x.settlePeriod(ctx); err != nil {
+		return err
+	}
+	keep, err := x.keep(ctx)
+	if err != nil {
 		return err
 	}
 	list, err := migrations()
@@ -88,11 +92,11 @@ func (x *Index) Migrate(ctx context.Context) error {
 		if m.version <= applied {
 			continue
 		}
-		if err := x.apply(ctx, m); err != nil {
+		if err := x.apply(ctx, m, keep); err != nil {
 			return err
 		}
 	}
-	if err := x.settleRetention(ctx); err != nil {
+	if err := x.settleRetention(ctx, keep); err != nil {
 		return err
 	}
 	return x.settleMergeIdle(ctx)
@@ -115,8 +119,8 @@ func (x *Index) applied(ctx context.Context) (uint32, error) {
 	return version, fault("read index version", err)
 }
 
-func (x *Index) apply(ctx context.Context, m migration) error {
-	ttl := expiry(x.options.Retention)
+func (x *Index) apply(ctx context.Context, m migration, retention time.Duration) error {
+	ttl := expiry(retention)
 	if ttl != "" {
 		ttl = "TTL " + ttl + " DELETE"
 	}
@@ -155,7 +159,7 @@ func (x *Index) tableSettings(ctx context.Context) (string, error) {
 func (x *Index) settleMergeIdle(ctx context.Context) error {
 	want := x.options.MergeIdle.String()
 	kept, err := x.setting(ctx, "merge_idle")
-	if err != nil || kept == want || kept == "" && x.options.MergeIdle == 0 {
+	if err != nil || kept == want || kept == "" && x.options.MergeIdle == 0 || kept != "" && !x.options.Given.MergeIdle {
 		return err
 	}
 	for _, table := range append([]string{"segments"}, expiring...) {
@@ -182,24 +186,44 @@ func (x *Index) settlePeriod(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if configured := *x.period.Load(); period != configured {
+	configured := *x.period.Load()
+	if period != configured {
+		x.period.Store(&period)
+	}
+	if period != configured && x.options.Given.Partition {
 		x.logger.Warn("the index keeps the partition period it was made with; to change it, name another database and reindex",
 			"database", x.options.Database, "kept", period, "configured", configured)
-		x.period.Store(&period)
 	}
 	return nil
 }
 
+// keep gives how long rows stay: what was given, else what the tables were made
+// with.
+func (x *Index) keep(ctx context.Context) (time.Duration, error) {
+	kept, err := x.setting(ctx, "retention")
+	if err != nil || kept == "" || x.options.Given.Retention {
+		return x.options.Retention, err
+	}
+	retention, err := time.ParseDuration(kept)
+	if err != nil {
+		return 0, schema.Errorf(schema.Corrupt, "read index setting retention: %w", err)
+	}
+	if retention != x.options.Retention {
+		x.logger.Info("the index keeps the retention it was made with; index.retention changes it", "database", x.options.Database, "kept", kept)
+	}
+	return retention, nil
+}
+
 // settleRetention applies a retention that is not the one of the tables.
-func (x *Index) settleRetention(ctx context.Context) error {
-	want := x.options.Retention.String()
+func (x *Index) settleRetention(ctx context.Context, retention time.Duration) error {
+	want := retention.String()
 	kept, err := x.setting(ctx, "retention")
 	if err != nil || kept == want {
 		return err
 	}
 	if kept != "" {
 		for _, table := range expiring {
-			if err := x.alterRetention(ctx, table); err != nil {
+			if err := x.alterRetention(ctx, table, retention); err != nil {
 				return err
 			}
 		}
@@ -208,9 +232,9 @@ func (x *Index) settleRetention(ctx context.Context) error {
 	return x.set(ctx, "retention", want)
 }
 
-func (x *Index) alterRetention(ctx context.Context, table string) error {
-	change := "MODIFY TTL " + expiry(x.options.Retention) + " DELETE"
-	if x.options.Retention == 0 {
+func (x *Index) alterRetention(ctx context.Context, table string, retention time.Duration) error {
+	change := "MODIFY TTL " + expiry(retention) + " DELETE"
+	if retention == 0 {
 		change = "REMOVE TTL"
 	}
 	// Parts are dropped whole as their newest row expires: nothing is rewritten
