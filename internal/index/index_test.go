@@ -124,6 +124,23 @@ func TestPeriodIsKept(t *testing.T) {
 	}
 }
 
+// Who looks a trace up opens every partition, so there are few of them.
+func TestTracesOfYearsLieInFewPartitions(t *testing.T) {
+	x := open(t, func(o *index.Options) { o.Partition = "years" })
+	var rows []index.Row
+	for n := range int64(27) {
+		r := row("a", 0, n)
+		r.Record.Timestamp = time.Date(1999+int(n), 6, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+		rows = append(rows, r)
+	}
+	insert(t, x, rows...)
+	for table, want := range map[string]string{"records": "27", "id_index": "27", "records_by_trace": "7"} {
+		if got := x.ask("SELECT uniqExact(_partition_id) FROM db." + table); got != want {
+			t.Errorf("%s: %s partitions, want %s", table, got, want)
+		}
+	}
+}
+
 func TestRetention(t *testing.T) {
 	x := open(t, func(o *index.Options) { o.Retention = 400 * 24 * time.Hour })
 	old, fresh, mad := row("a", 0, 1), row("a", 0, 2), row("a", 0, 3)

@@ -128,7 +128,8 @@ func (x *Index) apply(ctx context.Context, m migration, retention time.Duration)
 	if err != nil {
 		return err
 	}
-	text := strings.NewReplacer("{{partition}}", x.period.Load().expression(), "{{ttl}}", ttl, "{{settings}}", settings).Replace(m.text)
+	period := x.period.Load()
+	text := strings.NewReplacer("{{partition}}", period.expression(), "{{partition_by_trace}}", period.byTrace(), "{{ttl}}", ttl, "{{settings}}", settings).Replace(m.text)
 	if err := x.writes.Exec(ctx, text); err != nil {
 		return fault("migrate index to "+m.name, err)
 	}

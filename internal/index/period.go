@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
@@ -55,14 +56,29 @@ func (p Period) of(timestamp int64) uint32 {
 	return uint32(at.Year()*100 + int(at.Month()))
 }
 
-// expression is the PARTITION BY clause over the column timestamp.
+// expression is the PARTITION BY clause over the column timestamp. It agrees
+// with of.
 func (p Period) expression() string {
-	function := "toYYYYMM"
 	if p == Years {
-		function = "toYear"
+		return partitionBy("toYear({at})")
 	}
-	return fmt.Sprintf("if(timestamp >= %d AND timestamp < %d, toUInt32(%s(fromUnixTimestamp64Milli(timestamp, 'UTC'))), toUInt32(0))",
-		firstMilli, endMilli, function)
+	return partitionBy("toYYYYMM({at})")
+}
+
+// byTrace is the PARTITION BY clause of records_by_trace. Who looks a trace up
+// does not know its time, and opens every partition: years become five years
+// there. Months stay months, for a partition is what the retention drops.
+func (p Period) byTrace() string {
+	if p == Years {
+		return partitionBy("5 * intDiv(toYear({at}), 5)")
+	}
+	return p.expression()
+}
+
+// partitionBy writes the clause from an expression over the record time {at}.
+func partitionBy(expression string) string {
+	expression = strings.Replace(expression, "{at}", "fromUnixTimestamp64Milli(timestamp, 'UTC')", 1)
+	return fmt.Sprintf("if(timestamp >= %d AND timestamp < %d, toUInt32(%s), toUInt32(0))", firstMilli, endMilli, expression)
 }
 
 // expiry is the TTL expression over the column timestamp, and empty when rows

@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS records_by_trace (
     ts              DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(timestamp, 'UTC')
 )
 ENGINE = ReplacingMergeTree
-PARTITION BY {{partition}}
+PARTITION BY {{partition_by_trace}}
 ORDER BY (trace_h, trace_id, timestamp, topic_id, partition, branch, offset, extract_version)
 PRIMARY KEY trace_h
 {{ttl}}
-SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1{{settings}}
+SETTINGS index_granularity = 1024, min_bytes_for_wide_part = 268435456, ttl_only_drop_parts = 1{{settings}}
