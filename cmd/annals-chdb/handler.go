@@ -32,9 +32,11 @@ type handler struct {
 	reads, inserts, changes *lane
 	killer                  *killer
 
-	// parser classifies statements; one at a time, microseconds each.
+	// parser classifies statements, one at a time; known is what it said of the
+	// last ones, for programs send the same texts with other parameters.
 	parserGate sync.Mutex
 	parser     *connection
+	known      map[string]statementClass
 }
 
 // newHandler opens the sessions that always are there, which boots the engine.
@@ -62,7 +64,7 @@ func newHandler(e *engine, g guard, log *slog.Logger) (*handler, error) {
 		reads:   newLane(e, "read", readSessions, e.readSettings(), &tags),
 		inserts: newLane(e, "insert", insertSessions, nil, &tags),
 		changes: newLane(e, "change", changeSessions, nil, &tags),
-		killer:  kill, parser: parser,
+		killer:  kill, parser: parser, known: map[string]statementClass{},
 	}, nil
 }
 
@@ -242,9 +244,24 @@ func (h *handler) statement(w http.ResponseWriter, r *http.Request, req *request
 func (h *handler) classify(sql string) (class statementClass, err error) {
 	h.parserGate.Lock()
 	defer h.parserGate.Unlock()
+	if class, ok := h.known[sql]; ok {
+		return class, nil
+	}
 	<-h.parser.do(func() { class, err = classify(h.parser, sql) })
+	if err == nil && len(sql) <= maxKnownText {
+		if len(h.known) >= maxKnown {
+			clear(h.known)
+		}
+		h.known[sql] = class
+	}
 	return class, err
 }
+
+// What is kept of statements that were classified: at most 4 MiB.
+const (
+	maxKnown     = 512
+	maxKnownText = 8 << 10
+)
 
 func classify(parser *connection, sql string) (statementClass, error) {
 	a, err := parser.classify(sql)

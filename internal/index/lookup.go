@@ -238,7 +238,7 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 	if len(traces) == 0 {
 		return nil, nil
 	}
-	arguments, err := scope.arguments()
+	visible, arguments, err := scope.where()
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +259,7 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 	err = x.query(ctx, "read records by id", `
 		SELECT `+row.columns+` FROM records_by_trace
 		PREWHERE trace_h IN {keys:Array(UInt64)} AND `+ownCondition(kinds)+`
-		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64} AND `+scopeCondition, arguments, func(rows scanner) error {
+		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64} AND `+visible, arguments, func(rows scanner) error {
 		var h Hit
 		if err := row.scan(rows, &h); err != nil {
 			return err
@@ -327,7 +327,7 @@ func (x *Index) locate(ctx context.Context, asked map[uint64][]ID, within *Windo
 }
 
 func (x *Index) locateSome(ctx context.Context, hashes []uint64, kinds []uint16, within Window, limit int, scope Scope) ([]Locator, error) {
-	arguments, err := scope.arguments()
+	visible, arguments, err := scope.where()
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +339,7 @@ func (x *Index) locateSome(ctx context.Context, hashes []uint64, kinds []uint16,
 	err = x.query(ctx, "look up ids", `
 		SELECT DISTINCT id_h, kind, trace_h, topic_id, partition, branch, offset, timestamp FROM id_index
 		PREWHERE kind IN {kinds:Array(UInt8)} AND id_h IN {hashes:Array(UInt64)}
-		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64} AND `+scopeCondition+`
+		WHERE timestamp BETWEEN {from:Int64} AND {to:Int64} AND `+visible+`
 		ORDER BY timestamp DESC
 		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
 		var l Locator

@@ -29,17 +29,17 @@ func (s Scope) empty() bool { return !s.All && len(s.Topics) == 0 }
 const MaxScope = 10_000
 
 // where is the condition on topic_id that every read of records carries, with
-// arguments.
-const scopeCondition = "({all:UInt8} = 1 OR has(arrayMap(x -> toFixedString(unhex(x), 16), {scope:Array(String)}), topic_id))"
-
-func (s Scope) arguments() ([]any, error) {
+// its arguments. Who may see everything is not asked: the condition, though
+// always true then, cost a look-up a tenth of its time.
+func (s Scope) where() (condition string, arguments []any, err error) {
 	if s.All {
-		return []any{clickhouse.Named("all", uint8(1)), clickhouse.Named("scope", []string{})}, nil
+		return "1", nil, nil
 	}
 	if len(s.Topics) > MaxScope {
-		return nil, schema.Errorf(schema.Exhausted, "read index: %d topics may be seen, at most %d fit into a query", len(s.Topics), MaxScope)
+		return "", nil, schema.Errorf(schema.Exhausted, "read index: %d topics may be seen, at most %d fit into a query", len(s.Topics), MaxScope)
 	}
-	return []any{clickhouse.Named("all", uint8(0)), clickhouse.Named("scope", topicIDList(s.Topics))}, nil
+	return "has(arrayMap(x -> toFixedString(unhex(x), 16), {scope:Array(String)}), topic_id)",
+		[]any{clickhouse.Named("scope", topicIDList(s.Topics))}, nil
 }
 
 func topicIDList(ids []schema.TopicID) []string {

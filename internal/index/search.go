@@ -150,11 +150,11 @@ func (x *Index) searchSpan(ctx context.Context, s span, conditions string, argum
 
 // where gives the conditions and their arguments, but for the times.
 func (f Filter) where(scope Scope) (string, []any, error) {
-	arguments, err := scope.arguments()
+	visible, arguments, err := scope.where()
 	if err != nil {
 		return "", nil, err
 	}
-	conditions := []string{scopeCondition}
+	conditions := []string{visible}
 	with := func(condition string, more ...any) {
 		conditions = append(conditions, condition)
 		arguments = append(arguments, more...)

@@ -26,7 +26,7 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 	for i, id := range spellings {
 		hashes[i] = Hash(id)
 	}
-	arguments, err := scope.arguments()
+	visible, arguments, err := scope.where()
 	if err != nil {
 		return nil, false, err
 	}
@@ -34,14 +34,14 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 		clickhouse.Named("hashes", hashes), clickhouse.Named("ids", spellings), clickhouse.Named("limit", uint64(limit+1)))
 	// As they come, which spares a quarter of ClickHouse's time. Only of a trace
 	// that is longer than the limit must it say which records are the first.
-	if hits, err = x.traceRows(ctx, "", limit+1, arguments); err != nil {
+	if hits, err = x.traceRows(ctx, visible, "", limit+1, arguments); err != nil {
 		return nil, false, err
 	}
 	if len(hits) <= limit {
 		slices.SortFunc(hits, compareHits)
 		return slices.CompactFunc(hits, func(a, b Hit) bool { return compareHits(a, b) == 0 }), false, nil
 	}
-	hits, err = x.traceRows(ctx, `
+	hits, err = x.traceRows(ctx, visible, `
 		ORDER BY timestamp, topic_id, partition, branch, offset, extract_version
 		LIMIT 1 BY timestamp, topic_id, partition, branch, offset, extract_version`, limit+1, arguments)
 	if err != nil {
@@ -53,13 +53,13 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 	return hits, false, nil
 }
 
-func (x *Index) traceRows(ctx context.Context, order string, most int, arguments []any) ([]Hit, error) {
+func (x *Index) traceRows(ctx context.Context, visible, order string, most int, arguments []any) ([]Hit, error) {
 	hits := make([]Hit, 0, min(most, 128))
 	err := x.query(ctx, "read trace", `
 		SELECT `+traceColumns+` FROM records_by_trace
 		PREWHERE trace_h IN {hashes:Array(UInt64)}
 		WHERE trace_id IN {ids:Array(String)}
-		  AND status = 'committed' AND `+scopeCondition+order+`
+		  AND status = 'committed' AND `+visible+order+`
 		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
 		hits = append(hits, Hit{})
 		return scanTrace(rows, &hits[len(hits)-1])
@@ -125,7 +125,7 @@ func timeRange(locators []Locator) (first, last int64) {
 }
 
 func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Position]bool, first, last int64, scope Scope) ([]Hit, error) {
-	arguments, err := scope.arguments()
+	visible, arguments, err := scope.where()
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Posit
 		SELECT `+traceColumns+` FROM records_by_trace
 		PREWHERE trace_h IN {keys:Array(UInt64)}
 		WHERE timestamp BETWEEN {first:Int64} AND {last:Int64}
-		  AND `+sieve+` AND `+scopeCondition, arguments, func(rows scanner) error {
+		  AND `+sieve+` AND `+visible, arguments, func(rows scanner) error {
 		var h Hit
 		if err := scanTrace(rows, &h); err != nil {
 			return err
