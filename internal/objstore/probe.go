@@ -187,17 +187,21 @@ func (p *probe) creations(ctx context.Context, rounds, writers int) (t races, un
 func (p *probe) replacements(ctx context.Context, rounds, writers int) (t races, unsafe string) {
 	for n := range rounds {
 		key := p.key("swap-%02d", n)
-		seed, err := p.store.Put(ctx, key, []byte("seed"))
+		etag, err := p.seed(ctx, key)
+		if errors.Is(err, ErrExists) || errors.Is(err, ErrUncertain) || errors.Is(err, ErrBusy) {
+			t.unseeded(writers)
+			continue
+		}
 		if err != nil {
 			t.err = err
 			break
 		}
-		if seed.ETag == "" {
+		if etag == "" {
 			return t, "the store gives no ETag, so that nothing can be replaced safely"
 		}
-		r := p.store.Race(ctx, key, seed.ETag, writers)
+		r := p.store.Race(ctx, key, etag, writers)
 		if r.Err == nil && r.Holder >= 0 {
-			if _, err := p.store.PutIfMatch(ctx, key, seed.ETag, []byte("late")); err == nil {
+			if _, err := p.store.PutIfMatch(ctx, key, etag, []byte("late")); err == nil {
 				unsafe = "an object that had changed was replaced: If-Match is ignored"
 			}
 		}
@@ -207,6 +211,16 @@ func (p *probe) replacements(ctx context.Context, rounds, writers int) (t races,
 		}
 	}
 	return t, t.unsafe(unsafe)
+}
+
+// seed creates what a round replaces. It is created, not written, and sent
+// once: a copy of a plain PUT that arrives during the round, or behind it, puts
+// the seed back and its ETag in force again, and the soundest store then has two
+// winners, or none. Without an outcome that is known the round is not run: the
+// request may still arrive, but what is there by then it cannot touch.
+func (p *probe) seed(ctx context.Context, key string) (etag string, err error) {
+	seed, err := p.store.PutIfAbsent(ctx, key, []byte("seed"))
+	return seed.ETag, err
 }
 
 // unsafe is what shows that a store cannot be relied on: what was found beside

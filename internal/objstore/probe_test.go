@@ -1,9 +1,13 @@
 package objstore_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,7 +57,7 @@ func TestExamineFindsFlaws(t *testing.T) {
 		"and then replace":  {objstoretest.CheckThenPut, doctor.S3Swap, doctor.Failed, "each told that they had won", []string{doctor.S3Create}},
 		"no conditions":     {objstoretest.NoConditions, doctor.S3Create, doctor.Failed, "If-None-Match is ignored", []string{doctor.S3Swap}},
 		"no If-Match":       {objstoretest.NoIfMatch, doctor.S3Swap, doctor.Failed, "If-Match is ignored", nil},
-		"never creates":     {objstoretest.NeverCreates, doctor.S3Create, doctor.Failed, "nobody had won", []string{doctor.ClockS3}},
+		"never creates":     {objstoretest.NeverCreates, doctor.S3Create, doctor.Failed, "nobody had won", []string{doctor.S3Swap, doctor.ClockS3}},
 		"busy":              {objstoretest.Busy, doctor.S3Create, doctor.Indeterminate, "3 of 3 rounds were not decided", []string{doctor.S3Swap, doctor.ClockS3}},
 		"not implemented":   {objstoretest.NotImplemented, doctor.S3Create, doctor.Failed, "no conditional writes (501)", []string{doctor.S3Swap, doctor.ClockS3}},
 		"stale reads":       {objstoretest.StaleReads, doctor.S3Read, doctor.Failed, `"the second one" was written and "first" read`, []string{doctor.ClockS3}},
@@ -161,5 +165,99 @@ func TestPreflight(t *testing.T) {
 	}
 	if err := objstoretest.Embedded(t, objstoretest.Flaws(objstoretest.NoDeletes)).Preflight(t.Context()); err != nil {
 		t.Errorf("a store that may not delete is sound: %v", err)
+	}
+}
+
+// TestPreflightAndLateRequests: whatever arrives late, or twice, a sound store is
+// never taken for one that is not. What shows nothing is asked again, and is no
+// pass either.
+func TestPreflightAndLateRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		copies int // of the requests that create what is replaced
+		lost   bool
+		kind   schema.Kind
+	}{
+		"one late":       {1, true, schema.KindOf(nil)},
+		"one twice":      {1, false, schema.KindOf(nil)},
+		"each one late":  {3, true, schema.Unavailable},
+		"each one twice": {3, false, schema.KindOf(nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			echo := &echo{copies: c.copies, lost: c.lost}
+			s := objstoretest.Embedded(t, func(o *objstore.Options) {
+				echo.RoundTripper = o.Transport
+				o.Transport = echo
+			})
+			if err := s.Preflight(t.Context()); schema.KindOf(err) != c.kind || errors.Is(err, objstore.ErrNotAtomic) {
+				t.Errorf("%v", err)
+			}
+			if echo.late != nil {
+				echo.deliver()
+			}
+			if echo.delivered != c.copies {
+				t.Errorf("%d requests came late, %d expected", echo.delivered, c.copies)
+			}
+		})
+	}
+}
+
+// echo delivers a copy of a request that creates what a round is to replace when
+// the first replacement of it has been answered, or, if there is none, with the
+// next round. lost: the request itself does not arrive.
+type echo struct {
+	http.RoundTripper
+	copies int
+	lost   bool
+
+	mu        sync.Mutex
+	late      *http.Request // of one key; the rounds come one after the other
+	delivered int
+}
+
+func (e *echo) CloseIdleConnections() {
+	e.RoundTripper.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+}
+
+func (e *echo) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/swap-") {
+		return e.RoundTripper.RoundTrip(r)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	seeds := r.Header.Get("If-Match") == ""
+	if seeds && e.late != nil && e.late.URL.Path != r.URL.Path {
+		e.deliver()
+	}
+	if !seeds || e.copies == 0 {
+		response, err := e.RoundTripper.RoundTrip(r)
+		if err == nil && response.StatusCode == http.StatusOK && e.late != nil {
+			e.deliver()
+		}
+		return response, err
+	}
+	e.copies--
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	again := func() *http.Request {
+		c := r.Clone(context.WithoutCancel(r.Context()))
+		c.Body = io.NopCloser(bytes.NewReader(body))
+		return c
+	}
+	e.late = again()
+	if e.lost {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return e.RoundTripper.RoundTrip(again())
+}
+
+func (e *echo) deliver() {
+	late := e.late
+	e.late = nil
+	e.delivered++
+	if response, err := e.RoundTripper.RoundTrip(late); err == nil {
+		_ = response.Body.Close()
 	}
 }

@@ -142,6 +142,15 @@ func (t *races) add(r Race) {
 	}
 }
 
+// unseeded counts a round that there was nothing to replace in, as far as is
+// known.
+func (t *races) unseeded(writers int) {
+	t.writers = writers
+	t.rounds++
+	t.undecided++
+	t.uncertain++
+}
+
 func (t *races) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds of %d writers, ", t.rounds, t.writers)
