@@ -24,7 +24,8 @@
 //   - It is for one machine, for trying Annals out and for tests. Kafka has one
 //     node. Consumer offsets that belong to a transaction may be lost if the
 //     broker is killed in the instant of the commit (see recoverTransactions).
-//     DeleteRecords may be undone by a kill, as after an unclean election.
+//     DeleteRecords may be undone by a kill, as after an unclean election. A
+//     group's rebalance lasts no longer than its members' sessions.
 //   - S3 is a directory, so an object cannot be named like another's folder
 //     ("a" beside "a/b"), nor a part of a key between slashes be longer than
 //     255 bytes. Copies on the server, versions and users are not implemented.
@@ -40,6 +41,7 @@
 // # Files
 //
 //	kafka.go, kafka_guard.go            the broker; the check of foreign bytes
+//	kafka_groups.go                     members are answered before they are forgotten
 //	kafka_recover.go, kafka_scan.go,
 //	kafka_producers.go                  transactions left open by a kill
 //	s3.go, proxy.go                     the gateway and the port before it

@@ -125,10 +125,14 @@ func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
 		kopts = append(kopts, kfake.DataDir(b.opts.DataDir), kfake.SyncWrites())
 	}
 	cluster, err := kfake.NewCluster(kopts...)
-	if err == nil && b.journal != nil {
+	if err != nil {
+		return nil, err
+	}
+	AnswerMembersInTime(cluster)
+	if b.journal != nil {
 		b.journal.watch(cluster)
 	}
-	return cluster, err
+	return cluster, nil
 }
 
 // heldListener accepts nobody before until is closed.

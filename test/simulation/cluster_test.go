@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -134,6 +135,7 @@ func (c *cluster) start() error {
 	if err != nil {
 		return err
 	}
+	embedded.AnswerMembersInTime(fake)
 	c.fake = fake
 	return nil
 }
@@ -141,7 +143,11 @@ func (c *cluster) start() error {
 // setApart starts a coordinator of its own.
 func (c *cluster) setApart() (err error) {
 	c.groups, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(c.rooms.Listen), kfake.ClusterID("simulation"))
-	return err
+	if err != nil {
+		return err
+	}
+	embedded.AnswerMembersInTime(c.groups)
+	return nil
 }
 
 func (c *cluster) coordinator() (net.Conn, error) {
@@ -258,17 +264,35 @@ func recordOf(r *kgo.Record) record {
 	}
 }
 
+// passage is a time in which nobody but the simulation reaches the brokers.
+type passage struct {
+	down     time.Duration
+	parting  func(context.Context) error // before they stop
+	meantime func() error                // while they are stopped
+	arriving func(context.Context) error // when they have started
+	// committed tells how open transactions end: a coordinator that was
+	// restarted ends each as it was decided, or aborts it.
+	committed bool
+}
+
 // restart stops the brokers and starts them on what meanwhile leaves of their
-// data. Transactions that were open are aborted, as their coordinator would.
-func (c *cluster) restart(ctx context.Context, down time.Duration, meanwhile func() error) error {
+// data. Transactions that were open are ended, as their coordinator would.
+func (c *cluster) restart(ctx context.Context, p passage) error {
+	c.up.Store(false)
+	if p.parting != nil {
+		if err := p.parting(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.observe(ctx); err != nil {
 		return err
 	}
-	c.up.Store(false)
 	c.fake.Close()
-	time.Sleep(down)
-	if err := meanwhile(); err != nil {
-		return err
+	time.Sleep(p.down)
+	if p.meantime != nil {
+		if err := p.meantime(); err != nil {
+			return err
+		}
 	}
 	if err := c.start(); err != nil {
 		return err
@@ -276,16 +300,21 @@ func (c *cluster) restart(ctx context.Context, down time.Duration, meanwhile fun
 	if err := c.elect(); err != nil {
 		return err
 	}
-	if err := c.abortOpen(ctx); err != nil {
+	if err := c.endOpen(ctx, p.committed); err != nil {
 		return err
+	}
+	if p.arriving != nil {
+		if err := p.arriving(ctx); err != nil {
+			return err
+		}
 	}
 	c.up.Store(true)
 	return nil
 }
 
 // keep copies the data: this is what the followers have.
-func (c *cluster) keep(ctx context.Context, down time.Duration) error {
-	return c.restart(ctx, down, func() error {
+func (c *cluster) keep(ctx context.Context, p passage) error {
+	p.meantime = func() error {
 		if err := os.RemoveAll(c.copied); err != nil {
 			return err
 		}
@@ -294,14 +323,15 @@ func (c *cluster) keep(ctx context.Context, down time.Duration) error {
 			c.before[s] = h.clone()
 		}
 		return os.CopyFS(c.copied, os.DirFS(c.dir))
-	})
+	}
+	return c.restart(ctx, p)
 }
 
 // setBack brings the copy in force again, under leader epochs that nobody had
 // before: an unclean election in all partitions. With swap the deposed leaders
 // keep what they had, and may be elected next.
-func (c *cluster) setBack(ctx context.Context, down time.Duration, swap bool) error {
-	return c.restart(ctx, down, func() error {
+func (c *cluster) setBack(ctx context.Context, swap bool, p passage) error {
+	p.meantime = func() error {
 		deposed := map[stream]*history{}
 		for s, h := range c.truth {
 			if !h.gone {
@@ -328,7 +358,8 @@ func (c *cluster) setBack(ctx context.Context, down time.Duration, swap bool) er
 		c.before = deposed
 		aside := c.dir + ".aside"
 		return errors.Join(os.Rename(c.dir, aside), os.Rename(c.copied, c.dir), os.Rename(aside, c.copied))
-	})
+	}
+	return c.restart(ctx, p)
 }
 
 // elect raises all leader epochs above any that was: two logs must not have
@@ -344,9 +375,9 @@ func (c *cluster) elect() error {
 	return nil
 }
 
-// abortOpen writes the markers that are missing at the end of the logs. kfake
+// endOpen writes the markers that are missing at the end of the logs. kfake
 // itself ends such transactions in memory only.
-func (c *cluster) abortOpen(ctx context.Context) error {
+func (c *cluster) endOpen(ctx context.Context, committed bool) error {
 	request := kmsg.NewPtrWriteTxnMarkersRequest()
 	for s, h := range c.truth {
 		if h.gone {
@@ -366,6 +397,7 @@ func (c *cluster) abortOpen(ctx context.Context) error {
 			topic.Topic, topic.Partitions = s.topic, []int32{s.partition}
 			marker := kmsg.NewWriteTxnMarkersRequestMarker()
 			marker.ProducerID, marker.ProducerEpoch, marker.Topics = producer, open[producer], append(marker.Topics, topic)
+			marker.Committed = committed
 			request.Markers = append(request.Markers, marker)
 		}
 	}

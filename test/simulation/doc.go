@@ -37,8 +37,7 @@
 // its number and what happened. ANNALS_SEED=n lives through that one again, with
 // the archivers' logs. What the script does is a function of the seed; in which
 // order goroutines run that are ready in the same moment is not, so a seed that
-// fails on such an order may take several runs to fail again. One that is stuck
-// is lived through once more, and said; see stuckAtMost.
+// fails on such an order may take several runs to fail again.
 //
 //	go test -tags synctests ./test/simulation -run TestSeeds
 //

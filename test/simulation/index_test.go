@@ -51,6 +51,13 @@ func (x *set) InsertSegments(_ context.Context, rows []index.SegmentRow) error {
 	return err
 }
 
+// noteCommit is what the writer of a commit that no archiver made tells the index.
+func (x *set) noteCommit(row index.SegmentRow) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.insert(&row)
+}
+
 // insert notes one commit. Needs mu.
 func (x *set) insert(row *index.SegmentRow) {
 	topic := x.commits[row.Stream.TopicID]

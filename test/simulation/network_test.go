@@ -271,7 +271,9 @@ type wire struct {
 
 	mu       sync.Mutex
 	held     int
-	atCommit func() // told of every commit that is about to be sent
+	atCommit func(context.Context) // told of commits that are about to be sent
+	claimed  bool                  // of them
+	last     bool                  // the next one arrives, whatever befalls the process
 }
 
 // mostHeld bounds the requests that a shut gate keeps for later.
@@ -287,19 +289,43 @@ func (w *wire) hold() bool {
 	return true
 }
 
-// drowse has somebody told of commits that are about to be sent.
-func (w *wire) drowse(tell func()) {
+// drowse has somebody told of commits that are about to be sent: of those behind
+// which a compaction's job was sent, or of all. What it does holds them up.
+func (w *wire) drowse(compactions bool, tell func(context.Context)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.atCommit = tell
+	w.atCommit, w.claimed = tell, !compactions
 }
 
 func (w *wire) look(r *http.Request) {
+	key := strings.TrimPrefix(r.URL.Path, "/"+bucket+"/")
+	w.mu.Lock()
+	if r.Method == http.MethodPut && strings.HasPrefix(key, schema.CompactionPrefix) {
+		w.claimed = true
+	}
+	tell := w.atCommit
+	if !w.claimed || r.Method != http.MethodPut || !strings.HasPrefix(key, schema.LedgerPrefix) {
+		tell = nil
+	}
+	w.mu.Unlock()
+	if tell != nil {
+		tell(r.Context())
+	}
+}
+
+// letPass has the next request of a process that is dead arrive all the same.
+func (w *wire) letPass() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.atCommit != nil && r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/"+bucket+"/"+schema.LedgerPrefix) {
-		w.atCommit()
-	}
+	w.last = true
+}
+
+func (w *wire) passes() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := w.last
+	w.last = false
+	return last
 }
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -309,7 +335,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.look(r)
 	if err := w.gate.pass(r.Context()); err != nil {
 		if errors.Is(err, errDown) {
-			if w.draw.chance(0.5) {
+			if !w.passes() && w.draw.chance(0.5) {
 				return nil, err
 			}
 			_, _ = w.end.RoundTrip(r) // it was on its way

@@ -39,10 +39,7 @@ func (w *world) launch() (*process, error) {
 	p.faults = &objstoretest.Faults{Base: w.bucket, Choose: w.fault}
 	p.wire = &wire{gate: p.gate, next: p.faults, end: w.bucket, draw: w.net, slow: w.delay}
 	var err error
-	p.store, err = objstore.Open(objstore.Options{
-		Endpoint: "s3.simulation", Region: "us-east-1", Bucket: bucket, PathStyle: true,
-		AccessKey: "simulation", SecretKey: "simulation", Transport: p.wire, PageKeys: w.settings.page,
-	})
+	p.store, err = objstore.Open(unsigned(p.wire, w.settings.page))
 	if err != nil {
 		return nil, err
 	}

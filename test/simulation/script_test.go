@@ -4,14 +4,19 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -40,6 +45,7 @@ var deeds = []deed{
 	{3, (*world).changeWeather},
 	{5, (*world).askSeal},
 	{4, (*world).read},
+	{3, (*world).hold},
 }
 
 // act does one thing, and lets some time pass.
@@ -144,26 +150,92 @@ func (w *world) reconnect(do func() error) error {
 }
 
 func (w *world) bounce(ctx context.Context) (bool, error) {
-	w.note("the brokers are restarted")
-	return true, w.reconnect(func() error {
-		return w.kafka.restart(ctx, w.script.time(0, 20*time.Second), func() error { return nil })
-	})
+	p := passage{down: w.script.time(0, 20*time.Second), committed: w.script.chance(0.3)}
+	w.note("the brokers are restarted, what was open is committed: %t", p.committed)
+	return true, w.reconnect(func() error { return w.kafka.restart(ctx, p) })
 }
 
 func (w *world) copy(ctx context.Context) (bool, error) {
-	w.note("the followers have what there is now")
+	return true, w.copyWith(ctx, passage{down: w.script.time(0, 5*time.Second), committed: w.script.chance(0.3)})
+}
+
+func (w *world) copyWith(ctx context.Context, p passage) error {
+	w.note("the followers have what there is now; what is open is committed: %t", p.committed)
 	w.copied = true
-	return true, w.reconnect(func() error { return w.kafka.keep(ctx, w.script.time(0, 5*time.Second)) })
+	return w.reconnect(func() error { return w.kafka.keep(ctx, p) })
 }
 
 func (w *world) fallBack(ctx context.Context) (bool, error) {
 	if !w.copied {
 		return false, nil
 	}
-	swap := w.script.chance(0.5)
-	w.note("unclean elections: the followers lead; the others keep their logs: %t", swap)
+	p := passage{down: w.script.time(0, 20*time.Second), committed: w.script.chance(0.3)}
+	if w.script.chance(0.5) {
+		p.arriving = w.unseen(0, 12)
+	}
+	return true, w.fallBackWith(ctx, w.script.chance(0.5), p)
+}
+
+func (w *world) fallBackWith(ctx context.Context, swap bool, p passage) error {
+	w.note("unclean elections: the followers lead; the others keep their logs: %t; what is open is committed: %t", swap, p.committed)
 	w.copied = swap
-	return true, w.reconnect(func() error { return w.kafka.setBack(ctx, w.script.time(0, 20*time.Second), swap) })
+	return w.reconnect(func() error { return w.kafka.setBack(ctx, swap, p) })
+}
+
+// unseen produces a few records to each partition in the midst of a passage: no
+// archiver has seen the log as it was before, or will.
+func (w *world) unseen(least, most int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, p := range w.all {
+			p.conns.cut()
+		}
+		client, err := w.kafka.client(kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()))
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		for _, s := range w.kafka.streams() {
+			if n := w.script.within(least, most); n > 0 {
+				w.producers.send(ctx, client, s, n, nil)
+				w.note("produce %d to %s, unseen", n, s)
+			}
+		}
+		return nil
+	}
+}
+
+// hold places a commit that moves nothing: whoever appends from an older head
+// loses the seq, and nothing else.
+func (w *world) hold(ctx context.Context) (bool, error) {
+	s, ok := w.anyStream()
+	if !ok {
+		return false, nil
+	}
+	return w.holdOn(ctx, s)
+}
+
+func (w *world) holdOn(ctx context.Context, s stream) (bool, error) {
+	head, err := w.book.Head(ctx, w.streamOf(s))
+	if schema.KindOf(err) == schema.NotFound && err != nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	digest := head.Digest
+	c := &schema.Commit{
+		Format: schema.CommitFormat, Kind: schema.KindHold, Cluster: "simulation", Topic: s.topic, TopicID: s.id, Partition: s.partition,
+		Branch: head.Commit.Branch, Seq: head.Commit.Seq + 1, Previous: &digest, Attempt: uuid.NewString(), Writer: "holder",
+		Base: head.Next, Next: head.Next, Authority: &schema.Authority{Reason: "a case", RequestedBy: "simulation", ApprovedBy: []string{}},
+		Clock: time.Now().UTC().Format(time.RFC3339Nano),
+	}
+	var lost *ledger.LostError
+	if _, err = w.book.Append(ctx, head, c); errors.As(err, &lost) {
+		return false, nil
+	}
+	w.note("a hold is placed on %s", s)
+	w.index.noteCommit(index.SegmentOf(c))
+	return true, err
 }
 
 func (w *world) deleteRecords(ctx context.Context) (bool, error) {
@@ -420,6 +492,11 @@ func (w *world) night(ctx context.Context) error {
 		}
 		reading = append(reading, keys...)
 	}
+	if w.dawn != nil {
+		if err := w.dawn(ctx); err != nil {
+			return err
+		}
+	}
 	time.Sleep(w.settings.options.Compact.Every + 10*time.Second)
 	if sleeper != nil {
 		w.note("archiver %s wakes up", sleeper.name)
@@ -434,7 +511,7 @@ func (w *world) lullaby(ctx context.Context) *process {
 	drowsy := make(chan *process, 1)
 	for _, p := range w.running {
 		if !p.gate.isShut() {
-			p.wire.drowse(func() {
+			p.wire.drowse(false, func(context.Context) {
 				select {
 				case drowsy <- p:
 					p.gate.shut()
@@ -448,7 +525,7 @@ func (w *world) lullaby(ctx context.Context) *process {
 	}
 	defer func() {
 		for _, p := range w.running {
-			p.wire.drowse(nil)
+			p.wire.drowse(false, nil)
 		}
 	}()
 	select {

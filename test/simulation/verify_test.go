@@ -18,9 +18,6 @@ import (
 // everything is archived.
 const patience = 15 * time.Minute
 
-// errStuck says that patience ended.
-var errStuck = errors.New("stuck")
-
 // rest ends what is open, makes all faults cease and waits until everything is
 // archived, and the index has it.
 func (w *world) rest(ctx context.Context) error {
@@ -65,7 +62,7 @@ func (w *world) rest(ctx context.Context) error {
 			}
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: %s after %s of calm: %s", errStuck, missing, patience, w.ailments())
+			return fmt.Errorf("stuck: %s after %s of calm: %s", missing, patience, w.ailments())
 		}
 		for _, p := range w.running {
 			if _, err := p.a.Seal(ctx, false); err != nil {

@@ -1,0 +1,305 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// drill is an order of events that chance seldom brings about: the shortest way,
+// in the model, to where a rule of the protocol is all that stands in the way of
+// a wrong archive. The faults of its seed go on meanwhile.
+type drill struct {
+	name  string
+	large bool // transactions are larger than the buffers
+	what  func(*world, context.Context) error
+}
+
+var drills = []drill{
+	{name: "the head moves behind an idle owner, and the log is another", what: (*world).drillIdle},
+	{name: "whoever opens has read nothing yet, and the log is another", what: (*world).drillOpened},
+	{name: "the log loses what is buffered", what: (*world).drillBuffered},
+	{name: "the log turns to records of an older epoch", what: (*world).drillOlder},
+	{name: "the log is another one while the guard is asked, and then again", what: (*world).drillTwice},
+	{name: "the log loses a marker", large: true, what: (*world).drillMarker},
+	{name: "an archiver dies at a compaction's commit", what: (*world).drillDeadCompactor},
+	{name: "the log loses what is being compacted", what: (*world).drillLostCompaction},
+}
+
+// muster has one archiver own everything, and the group at rest.
+func (w *world) muster(ctx context.Context) (stream, error) {
+	for _, t := range w.producers.transactional {
+		t.drop()
+	}
+	w.mu.Lock()
+	w.slowly = false
+	w.mu.Unlock()
+	for _, p := range slices.Clone(w.running) {
+		switch {
+		case p.gate.isShut():
+			w.forget(p)
+			p.crash()
+		case p != w.running[0]:
+			w.forget(p)
+			p.cancel()
+		}
+	}
+	if len(w.running) == 0 {
+		if _, err := w.launch(); err != nil {
+			return stream{}, err
+		}
+	}
+	time.Sleep(75 * time.Second) // the sessions of the dead end, and what they left open
+	if len(w.kafka.streams()) == 0 {
+		if err := w.kafka.create("topic-0", 1); err != nil {
+			return stream{}, err
+		}
+	}
+	s, _ := w.anyStream()
+	return s, w.caughtUp(ctx, s)
+}
+
+// caughtUp waits until all of a log is archived, for as long as faults may take.
+func (w *world) caughtUp(ctx context.Context, s stream) error {
+	for range 120 {
+		head, err := w.book.Head(ctx, w.streamOf(s))
+		if err != nil && schema.KindOf(err) != schema.NotFound {
+			return err
+		}
+		if info := w.kafka.fake.PartitionInfo(s.topic, s.partition); err == nil && info != nil && head.Next >= info.HighWatermark {
+			return nil
+		}
+		for _, p := range w.running {
+			if _, err := p.a.Seal(ctx, false); err != nil {
+				return err
+			}
+		}
+		time.Sleep(time.Second)
+	}
+	return nil
+}
+
+func (w *world) archive(ctx context.Context, s stream, n int) error {
+	w.producers.send(ctx, w.producers.plain, s, n, nil)
+	w.note("produce %d to %s, and have them archived", n, s)
+	return w.caughtUp(ctx, s)
+}
+
+// prepare has a log, archived, of which the followers have all but the last few.
+func (w *world) prepare(ctx context.Context) (stream, error) {
+	s, err := w.muster(ctx)
+	if err == nil {
+		err = w.archive(ctx, s, w.script.within(1, 5))
+	}
+	if err == nil {
+		err = w.copyWith(ctx, passage{})
+	}
+	if err == nil {
+		err = w.caughtUp(ctx, s)
+	}
+	return s, err
+}
+
+func (w *world) drillIdle(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.archive(ctx, s, w.script.within(1, 5)); err != nil {
+		return err
+	}
+	if _, err := w.holdOn(ctx, s); err != nil {
+		return err
+	}
+	return w.fallBackWith(ctx, false, passage{arriving: w.unseen(0, 8)})
+}
+
+func (w *world) drillOpened(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.archive(ctx, s, w.script.within(1, 5)); err != nil {
+		return err
+	}
+	for _, p := range slices.Clone(w.running) {
+		w.forget(p)
+		p.stop()
+	}
+	if _, err := w.launch(); err != nil {
+		return err
+	}
+	time.Sleep(w.script.time(10*time.Second, 20*time.Second))
+	return w.fallBackWith(ctx, false, passage{arriving: w.unseen(4, 10)})
+}
+
+func (w *world) drillBuffered(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	n := w.script.within(1, 5)
+	w.producers.send(ctx, w.producers.plain, s, n, nil)
+	w.note("produce %d to %s", n, s)
+	time.Sleep(w.script.time(100*time.Millisecond, 1500*time.Millisecond))
+	return w.fallBackWith(ctx, false, passage{arriving: w.unseen(0, 8)})
+}
+
+// fork has two logs with a beginning in common: of the one that leads, a few
+// records are read; the other has more, of an older epoch, which nobody has seen.
+func (w *world) fork(ctx context.Context) (stream, error) {
+	s, err := w.prepare(ctx)
+	if err == nil {
+		err = w.fallBackWith(ctx, true, passage{parting: w.unseen(5, 10)})
+	}
+	if err == nil {
+		w.producers.send(ctx, w.producers.plain, s, w.script.within(1, 3), nil)
+	}
+	return s, err
+}
+
+func (w *world) drillOlder(ctx context.Context) error {
+	if _, err := w.fork(ctx); err != nil {
+		return err
+	}
+	time.Sleep(w.script.time(500*time.Millisecond, 5*time.Second))
+	return w.fallBackWith(ctx, true, passage{})
+}
+
+func (w *world) drillTwice(ctx context.Context) error {
+	s, err := w.fork(ctx)
+	if err == nil {
+		err = w.caughtUp(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := w.moveLeader(ctx); err != nil {
+		return err
+	}
+	time.Sleep(w.settings.options.Discovery + 5*time.Second) // it has seen that, and read nothing since
+	// The guard comes to nothing in the log whose record has come,
+	deaf := kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetForLeaderEpoch}, Err: kerr.FencedLeaderEpoch, Count: -1}
+	err = w.fallBackWith(ctx, true, passage{arriving: func(context.Context) error { w.kafka.fake.Fault(deaf); return nil }})
+	if err != nil {
+		return err
+	}
+	time.Sleep(w.script.time(time.Second, 4*time.Second))
+	// and is answered in the other one.
+	if err := w.fallBackWith(ctx, true, passage{}); err != nil {
+		return err
+	}
+	time.Sleep(w.script.time(12*time.Second, 25*time.Second))
+	return w.fallBackWith(ctx, true, passage{})
+}
+
+func (w *world) drillMarker(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err != nil {
+		return err
+	}
+	t := w.producers.transactional[0]
+	if err := w.producers.begin(t); err != nil {
+		return err
+	}
+	if t.open != nil {
+		n := w.script.within(20, 50)
+		w.producers.send(ctx, t.client, s, n, t.open)
+		w.note("%s produces %d to %s", t.id, n, s)
+	}
+	committed := w.script.chance(0.5)
+	if err := w.copyWith(ctx, passage{committed: committed}); err != nil {
+		return err
+	}
+	time.Sleep(w.script.time(200*time.Millisecond, 6*time.Second))
+	return w.fallBackWith(ctx, false, passage{committed: !committed, arriving: w.unseen(0, 8)})
+}
+
+// strike waits in the morning for a compaction's commit that is about to be sent
+// and lets something happen first.
+func (w *world) strike(first func(*process) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		struck, done := make(chan *process, 1), make(chan struct{})
+		for _, p := range w.running {
+			p.wire.drowse(true, func(ctx context.Context) {
+				select {
+				case struck <- p:
+				default:
+					return
+				}
+				select {
+				case <-done:
+				case <-ctx.Done():
+				}
+			})
+		}
+		defer func() {
+			close(done)
+			for _, p := range w.all {
+				p.wire.drowse(false, nil)
+			}
+		}()
+		select {
+		case p := <-struck:
+			return first(p)
+		case <-time.After(2*w.settings.options.Compact.Every + 20*time.Second):
+			w.note("nothing was compacted")
+			return nil
+		}
+	}
+}
+
+// compactable has a closed day with some segments to join.
+func (w *world) compactable(ctx context.Context, s stream) error {
+	for range w.script.within(5, 8) {
+		if err := w.archive(ctx, s, w.script.within(1, 4)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) drillDeadCompactor(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err == nil {
+		err = w.compactable(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	w.dawn = w.strike(func(p *process) error {
+		w.note("archiver %s is killed, its commit is on its way", p.name)
+		w.forget(p)
+		p.wire.letPass()
+		p.crash()
+		return nil
+	})
+	return w.night(ctx)
+}
+
+func (w *world) drillLostCompaction(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err == nil {
+		err = w.compactable(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	w.dawn = w.strike(func(p *process) error {
+		w.note("archiver %s is about to commit a compaction", p.name)
+		if err := w.fallBackWith(ctx, false, passage{arriving: w.unseen(0, 8)}); err != nil {
+			return err
+		}
+		time.Sleep(w.script.time(5*time.Second, 25*time.Second))
+		return nil
+	})
+	return w.night(ctx)
+}
