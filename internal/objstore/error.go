@@ -154,9 +154,9 @@ func passes(err error, n int) bool {
 	case schema.Unavailable:
 		return true
 	case schema.Corrupt:
-		// Bytes damaged on the way are sent once more; an object that is too
-		// short stays so.
-		return n == 1 && !errors.Is(err, errShort)
+		// Bytes damaged on the way are sent again: whoever is told Corrupt gives
+		// up. An object that is too short stays so.
+		return n < MaxAttempts && !errors.Is(err, errShort)
 	default:
 		return false
 	}

@@ -108,6 +108,21 @@ func same(got, want []byte, err error) error {
 	return err
 }
 
+// TestDamagedAnswersAreAskedForAgain: whoever is told Corrupt gives up, so it is
+// said of what stays damaged, not of a few answers that were.
+func TestDamagedAnswersAreAskedForAgain(t *testing.T) {
+	for damaged, want := range map[int]schema.Kind{objstore.MaxAttempts - 1: schema.KindOf(nil), objstore.MaxAttempts: schema.Corrupt} {
+		_, under, f := broken(t, ot.Method("GET"), repeat(ot.FlippedAnswer, damaged)...)
+		if _, err := under.Put(t.Context(), "data/x", []byte("bytes")); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := under.Get(t.Context(), "data/x", 100)
+		if schema.KindOf(err) != want || f.Count("GET") != objstore.MaxAttempts {
+			t.Errorf("%d damaged answers, %d requests: %v", damaged, f.Count("GET"), err)
+		}
+	}
+}
+
 // TestLastingFaultsEnd: attempts are bounded, and the error has its kind.
 func TestLastingFaultsEnd(t *testing.T) {
 	for _, c := range []struct {
@@ -121,7 +136,7 @@ func TestLastingFaultsEnd(t *testing.T) {
 		{ot.Forbidden, schema.Permission, 1},
 		{ot.Expired, schema.Permission, 1},
 		{ot.Full, schema.Exhausted, 1},
-		{ot.FlippedBody, schema.Unavailable, 2},
+		{ot.FlippedBody, schema.Unavailable, objstore.MaxAttempts},
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
