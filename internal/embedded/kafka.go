@@ -119,7 +119,7 @@ func (b *brokerStart) start(ln net.Listener) (*kfake.Cluster, error) {
 		// A directory that exists brings its own ID and overrides this one.
 		kfake.ClusterID(newClusterID()),
 		kfake.WithLogger(b.log),
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return heldListener{guardKafka(ln), watched}, nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return heldListener{GuardKafka(ln), watched}, nil }),
 	}
 	if b.opts.DataDir != "" {
 		kopts = append(kopts, kfake.DataDir(b.opts.DataDir), kfake.SyncWrites())

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -32,4 +33,45 @@ func AnswerMembersInTime(cluster *kfake.Cluster) {
 		req.RebalanceTimeoutMillis = min(req.RebalanceTimeoutMillis, req.SessionTimeoutMillis-int32(answeredBefore.Milliseconds()))
 		return nil, nil, false
 	})
+}
+
+// unanswered is a connection's JoinGroup, while kfake owes the answer. kfake
+// begins a member's session when it has answered its JoinGroup, and only if the
+// connection is still there: a new member that dies before is never forgotten,
+// and keeps for ever the partitions that it is given. So kfake hears that the
+// connection broke when it has answered.
+type unanswered struct {
+	mu   sync.Mutex
+	over chan struct{} // nil: nothing is owed
+}
+
+func (u *unanswered) begin() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.over = make(chan struct{})
+}
+
+func (u *unanswered) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over != nil {
+		close(u.over)
+		u.over = nil
+	}
+}
+
+// wait returns when nothing is owed, or after kafkaIdle.
+func (u *unanswered) wait() {
+	u.mu.Lock()
+	over := u.over
+	u.mu.Unlock()
+	if over == nil {
+		return
+	}
+	timer := time.NewTimer(kafkaIdle)
+	defer timer.Stop()
+	select {
+	case <-over:
+	case <-timer.C:
+	}
 }

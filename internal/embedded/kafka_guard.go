@@ -27,10 +27,11 @@ const (
 // errKafkaFrame ends a connection that does not speak Kafka.
 var errKafkaFrame = errors.New("not a kafka request")
 
-// guardKafka puts a check before kfake, which allocates whatever a frame
+// GuardKafka puts a check before kfake, which allocates whatever a frame
 // claims as its size and panics at an unknown request key. Any web page can
-// send such bytes to a loopback port, so the check is not optional.
-func guardKafka(ln net.Listener) net.Listener { return guardedListener{ln} }
+// send such bytes to a loopback port, so the check is not optional. It also
+// mends what only a connection can; see unanswered.
+func GuardKafka(ln net.Listener) net.Listener { return guardedListener{ln} }
 
 type guardedListener struct{ net.Listener }
 
@@ -52,6 +53,7 @@ type frameConn struct {
 	left    int64                   // bytes of the frame not read yet
 
 	handshake atomic.Pointer[[4]byte] // correlation ID of a SASL handshake not answered yet
+	join      unanswered
 }
 
 func (c *frameConn) Read(p []byte) (int, error) {
@@ -81,6 +83,7 @@ func (c *frameConn) next() error {
 		return err
 	}
 	if _, err := io.ReadFull(c.Conn, c.head[:]); err != nil {
+		c.join.wait()
 		return err
 	}
 	size := binary.BigEndian.Uint32(c.head[:4])
@@ -92,8 +95,11 @@ func (c *frameConn) next() error {
 	if kmsg.RequestForKey(key) == nil || version < 0 {
 		return fmt.Errorf("%w: key %d version %d", errKafkaFrame, key, version)
 	}
-	if key == int16(kmsg.SASLHandshake) {
+	switch kmsg.Key(key) {
+	case kmsg.SASLHandshake:
 		c.handshake.Store((*[4]byte)(bytes.Clone(c.head[8:12])))
+	case kmsg.JoinGroup:
+		c.join.begin()
 	}
 	c.pending = c.head[:]
 	c.left = int64(size) - minKafkaFrame
@@ -106,6 +112,7 @@ const saslMechanism = "SCRAM-SHA-256"
 // Write completes kfake's answer to a SASL handshake: it names the mechanisms
 // only when it refuses one, Kafka always does, and kafkajs insists.
 func (c *frameConn) Write(p []byte) (int, error) {
+	c.join.end()
 	correlation := c.handshake.Load()
 	if correlation == nil || !isBareHandshake(p, correlation[:]) {
 		return c.Conn.Write(p)
@@ -119,6 +126,12 @@ func (c *frameConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// Close implements net.Conn.
+func (c *frameConn) Close() error {
+	c.join.end()
+	return c.Conn.Close()
 }
 
 // isBareHandshake recognizes the answer to a handshake, version 1: size,

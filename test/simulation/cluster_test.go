@@ -122,6 +122,17 @@ func ports(n int) []int {
 	return list
 }
 
+// guarded listens as the embedded broker does: what mends kfake there counts here.
+func guarded(network *kfake.VirtualNetwork) func(network, address string) (net.Listener, error) {
+	return func(name, address string) (net.Listener, error) {
+		ln, err := network.Listen(name, address)
+		if err != nil {
+			return nil, err
+		}
+		return embedded.GuardKafka(ln), nil
+	}
+}
+
 func (c *cluster) start() error {
 	versions := kversion.Stable()
 	for _, telemetry := range []kmsg.Key{kmsg.GetTelemetrySubscriptions, kmsg.PushTelemetry} {
@@ -129,7 +140,7 @@ func (c *cluster) start() error {
 	}
 	fake, err := kfake.NewCluster(
 		kfake.MaxVersions(versions),
-		kfake.NumBrokers(c.brokers), kfake.Ports(ports(c.brokers)...), kfake.ListenFn(c.network.Listen),
+		kfake.NumBrokers(c.brokers), kfake.Ports(ports(c.brokers)...), kfake.ListenFn(guarded(&c.network)),
 		kfake.ClusterID("simulation"), kfake.DataDir(c.dir),
 	)
 	if err != nil {
@@ -142,7 +153,7 @@ func (c *cluster) start() error {
 
 // setApart starts a coordinator of its own.
 func (c *cluster) setApart() (err error) {
-	c.groups, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(c.rooms.Listen), kfake.ClusterID("simulation"))
+	c.groups, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(guarded(&c.rooms)), kfake.ClusterID("simulation"))
 	if err != nil {
 		return err
 	}

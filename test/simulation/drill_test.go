@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -32,6 +33,7 @@ var drills = []drill{
 	{name: "the log loses a marker", large: true, what: (*world).drillMarker},
 	{name: "an archiver dies at a compaction's commit", what: (*world).drillDeadCompactor},
 	{name: "the log loses what is being compacted", what: (*world).drillLostCompaction},
+	{name: "two compact the same", what: (*world).drillTwoCompactors},
 }
 
 // muster has one archiver own everything, and the group at rest.
@@ -257,6 +259,19 @@ func (w *world) strike(first func(*process) error) func(context.Context) error {
 	}
 }
 
+// seen waits until the chain's head is one, for not quite as long as a request to
+// the store may take.
+func (w *world) seen(ctx context.Context, s stream, one func(ledger.Head) bool) error {
+	for range 55 {
+		head, err := w.book.Head(ctx, w.streamOf(s))
+		if err != nil || one(head) {
+			return err
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return nil
+}
+
 // compactable has a closed day with some segments to join.
 func (w *world) compactable(ctx context.Context, s stream) error {
 	for range w.script.within(5, 8) {
@@ -298,8 +313,29 @@ func (w *world) drillLostCompaction(ctx context.Context) error {
 		if err := w.fallBackWith(ctx, false, passage{arriving: w.unseen(0, 8)}); err != nil {
 			return err
 		}
-		time.Sleep(w.script.time(5*time.Second, 25*time.Second))
-		return nil
+		return w.seen(ctx, s, func(head ledger.Head) bool { return head.Commit.Branch > 0 })
 	})
+	return w.night(ctx)
+}
+
+func (w *world) drillTwoCompactors(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err == nil {
+		err = w.compactable(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	w.dawn = func(ctx context.Context) error {
+		rival, err := w.launchIn("rivals")
+		if err != nil {
+			return err
+		}
+		w.note("archiver %s, of another group, owns everything too", rival.name)
+		return w.strike(func(p *process) error {
+			w.note("archiver %s is about to commit a compaction", p.name)
+			return w.seen(ctx, s, func(head ledger.Head) bool { return head.Commit.Kind == schema.KindCompaction })
+		})(ctx)
+	}
 	return w.night(ctx)
 }

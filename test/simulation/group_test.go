@@ -14,75 +14,113 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestGroupOutlivesItsLeader has the leader of a group die when it owes the
-// others their assignment: they must have the partitions soon. Ten times, as
-// what fires in one moment fires in any order.
-func TestGroupOutlivesItsLeader(t *testing.T) {
+// TestGroupOutlivesItsMembers has members of a group die while others wait for
+// them: those must have the partitions soon. Ten times, as what fires in one
+// moment fires in any order.
+func TestGroupOutlivesItsMembers(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		for range 10 {
 			leaderDies(t, dir)
+			newcomerDies(t, dir)
 		}
 	})
 }
 
-func leaderDies(t *testing.T, dir string) {
-	c := newCluster(1, dir)
-	if err := c.setApart(); err != nil { // in memory
-		t.Fatal(err)
-	}
-	defer c.groups.Close()
-	if err := c.groups.CreateTopic("topic", 4, nil); err != nil {
-		t.Fatal(err)
-	}
-	client := func(extra ...kgo.Opt) *kgo.Client {
-		client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(c.rooms.DialContext)}, extra...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return client
-	}
-	leader := client()
-	defer leader.Close()
-	join := kmsg.NewPtrJoinGroupRequest()
-	join.Group, join.SessionTimeoutMillis, join.RebalanceTimeoutMillis, join.ProtocolType = "group", 45_000, 60_000, "consumer"
+// rig is a coordinator of its own, and a member that does as it is told.
+type rig struct {
+	t        *testing.T
+	c        *cluster
+	join     *kmsg.JoinGroupRequest
+	raw      *kgo.Client
+	assigned assignedTo // of the others
+}
+
+func newRig(t *testing.T, dir string) *rig {
+	t.Helper()
+	r := &rig{t: t, c: newCluster(1, dir), join: kmsg.NewPtrJoinGroupRequest()}
+	must(t, r.c.setApart()) // in memory
+	must(t, r.c.groups.CreateTopic("topic", 4, nil))
+	r.raw = r.client()
+	r.join.Group, r.join.SessionTimeoutMillis, r.join.RebalanceTimeoutMillis, r.join.ProtocolType = "group", 45_000, 60_000, "consumer"
 	protocol := kmsg.NewJoinGroupRequestProtocol()
 	meta := kmsg.NewConsumerMemberMetadata()
 	meta.Version, meta.Topics = 1, []string{"topic"}
 	protocol.Name, protocol.Metadata = "cooperative-sticky", meta.AppendTo(nil)
-	join.Protocols = append(join.Protocols, protocol)
-	joins := func() *kmsg.JoinGroupResponse {
-		answer, err := join.RequestWith(t.Context(), leader)
-		if err != nil {
-			t.Fatal(err)
+	r.join.Protocols = append(r.join.Protocols, protocol)
+	return r
+}
+
+func (r *rig) client(extra ...kgo.Opt) *kgo.Client {
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(r.c.rooms.DialContext)}, extra...)...)
+	must(r.t, err)
+	return client
+}
+
+func (r *rig) member() *kgo.Client {
+	return r.client(kgo.ConsumerGroup("group"), kgo.ConsumeTopics("topic"), kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(r.assigned.add), kgo.OnPartitionsRevoked(r.assigned.remove), kgo.OnPartitionsLost(r.assigned.remove))
+}
+
+func (r *rig) joins() *kmsg.JoinGroupResponse {
+	r.t.Helper()
+	answer, err := r.join.RequestWith(r.t.Context(), r.raw)
+	must(r.t, err)
+	r.join.MemberID = answer.MemberID
+	return answer
+}
+
+func (r *rig) all(within time.Duration, since string) {
+	r.t.Helper()
+	for began := time.Now(); r.assigned.n() < 4; time.Sleep(time.Second) {
+		if time.Since(began) > within {
+			r.t.Fatalf("%d of 4 partitions are assigned, %s after %s", r.assigned.n(), time.Since(began), since)
 		}
-		join.MemberID = answer.MemberID
-		return answer
 	}
-	if answer := joins(); kerr.ErrorForCode(answer.ErrorCode) != kerr.MemberIDRequired {
+}
+
+// leaderDies: it owes the others their assignment.
+func leaderDies(t *testing.T, dir string) {
+	r := newRig(t, dir)
+	defer r.c.groups.Close()
+	defer r.raw.Close()
+	if answer := r.joins(); kerr.ErrorForCode(answer.ErrorCode) != kerr.MemberIDRequired {
 		t.Fatal(answer.ErrorCode)
 	}
-	if answer := joins(); answer.LeaderID != join.MemberID {
+	if answer := r.joins(); answer.LeaderID != r.join.MemberID {
 		t.Fatalf("%s leads", answer.LeaderID)
 	}
-	var assigned assignedTo
 	for range 2 {
-		member := client(kgo.ConsumerGroup("group"), kgo.ConsumeTopics("topic"), kgo.DisableAutoCommit(),
-			kgo.OnPartitionsAssigned(assigned.add), kgo.OnPartitionsRevoked(assigned.remove), kgo.OnPartitionsLost(assigned.remove))
-		defer member.Close()
+		defer r.member().Close()
 	}
 	time.Sleep(time.Second)
-	if answer := joins(); answer.LeaderID != join.MemberID || len(answer.Members) != 3 {
+	if answer := r.joins(); answer.LeaderID != r.join.MemberID || len(answer.Members) != 3 {
 		t.Fatalf("%s leads %d members", answer.LeaderID, len(answer.Members))
 	}
-	began := time.Now()
-	for assigned.n() < 4 {
-		if time.Since(began) > 10*time.Minute {
-			t.Fatalf("%d of 4 partitions are assigned, %s after the leader died", assigned.n(), time.Since(began))
-		}
-		time.Sleep(time.Second)
+	r.all(2*time.Minute, "the leader died")
+}
+
+// newcomerDies: it has asked to join, and was not answered yet.
+func newcomerDies(t *testing.T, dir string) {
+	r := newRig(t, dir)
+	defer r.c.groups.Close()
+	defer r.member().Close()
+	r.all(time.Minute, "the first member came")
+	if answer := r.joins(); kerr.ErrorForCode(answer.ErrorCode) != kerr.MemberIDRequired {
+		t.Fatal(answer.ErrorCode)
 	}
-	t.Logf("the partitions are assigned %s after the leader died", time.Since(began))
+	waiting, leave := context.WithCancel(t.Context())
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		_, _ = r.join.RequestWith(waiting, r.raw)
+	}()
+	time.Sleep(100 * time.Millisecond)
+	leave()
+	r.raw.Close()
+	<-asked
+	time.Sleep(10 * time.Second) // by then it was given some
+	r.all(2*time.Minute, "the newcomer died")
 }
 
 // assignedTo counts the partitions that members have.

@@ -28,7 +28,10 @@ type process struct {
 }
 
 // launch starts an archiver.
-func (w *world) launch() (*process, error) {
+func (w *world) launch() (*process, error) { return w.launchIn("archivers") }
+
+// launchIn starts one in a group: in one of its own it owns what others do too.
+func (w *world) launchIn(group string) (*process, error) {
 	w.launched++
 	p := &process{name: string(rune('A' + (w.launched-1)%26)), gate: newGate(), done: make(chan struct{})}
 	log := w.logger.With("process", p.name)
@@ -45,7 +48,7 @@ func (w *world) launch() (*process, error) {
 	}
 	o := w.settings.options
 	o.Kafka = kafka.Options{Brokers: w.kafka.addrs(), ClientID: p.name, Dial: p.conns.Dial, MetadataMaxAge: 10 * time.Second, Logger: log}
-	o.Tail.Group = "archivers"
+	o.Tail.Group = group
 	o.Writer, o.Build, o.Logger = p.name, "simulation", log
 	p.a, err = archiver.New(o, p.store, ledger.New(p.store, log), w.index, w.rules)
 	if err != nil {

@@ -275,3 +275,10 @@ func TestStoreIsAStore(t *testing.T) {
 		}
 	})
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
