@@ -100,12 +100,27 @@ func leaderDies(t *testing.T, dir string) {
 	r.all(2*time.Minute, "the leader died")
 }
 
-// newcomerDies: it has asked to join, and was not answered yet.
+// newcomerDies: it has asked to join, and was not answered yet, when somebody's
+// partitions were to be given away who had died before. They are given to it.
 func newcomerDies(t *testing.T, dir string) {
 	r := newRig(t, dir)
 	defer r.c.groups.Close()
 	defer r.member().Close()
 	r.all(time.Minute, "the first member came")
+	if answer := r.joins(); kerr.ErrorForCode(answer.ErrorCode) != kerr.MemberIDRequired {
+		t.Fatal(answer.ErrorCode)
+	}
+	for range 2 { // the other one gives up half, and joins again
+		r.syncs(r.joins())
+		time.Sleep(2 * time.Second)
+	}
+	if n := r.assigned.n(); n != 2 {
+		t.Fatalf("the first member has %d of 4 partitions", n)
+	}
+	r.raw.Close()
+	time.Sleep(36 * time.Second) // its session has not ended
+
+	r.raw, r.join.MemberID = r.client(), ""
 	if answer := r.joins(); kerr.ErrorForCode(answer.ErrorCode) != kerr.MemberIDRequired {
 		t.Fatal(answer.ErrorCode)
 	}
@@ -119,8 +134,17 @@ func newcomerDies(t *testing.T, dir string) {
 	leave()
 	r.raw.Close()
 	<-asked
-	time.Sleep(10 * time.Second) // by then it was given some
-	r.all(2*time.Minute, "the newcomer died")
+	r.all(3*time.Minute, "the newcomer died")
+}
+
+func (r *rig) syncs(joined *kmsg.JoinGroupResponse) {
+	r.t.Helper()
+	must(r.t, kerr.ErrorForCode(joined.ErrorCode))
+	sync := kmsg.NewPtrSyncGroupRequest()
+	sync.Group, sync.Generation, sync.MemberID = r.join.Group, joined.Generation, joined.MemberID
+	sync.ProtocolType, sync.Protocol = joined.ProtocolType, joined.Protocol
+	_, err := sync.RequestWith(r.t.Context(), r.raw)
+	must(r.t, err)
 }
 
 // assignedTo counts the partitions that members have.
