@@ -229,7 +229,9 @@ type columnReader interface {
 }
 
 func readerOf(kind string) (columnReader, error) {
-	kind = strings.TrimSuffix(strings.TrimPrefix(kind, "LowCardinality("), ")")
+	if inner, ok := strings.CutPrefix(kind, "LowCardinality("); ok {
+		kind = strings.TrimSuffix(inner, ")")
+	}
 	var width int
 	switch {
 	case strings.HasPrefix(kind, "Enum8"), kind == "Int8":
