@@ -22,6 +22,7 @@
 //	period.go    which table partition a record time belongs to; retention
 //	hash.go      the hash of ids
 //	table.go     column lists, and the sending of a block
+//	native.go    a block as ClickHouse's Native format, encoded while it is sent
 //	insert.go    records: cut into blocks by table partition
 //	block.go     the rows of one block, column by column
 //	position.go  how far each stream is indexed

@@ -56,6 +56,9 @@ type Index struct {
 	writes  driver.Conn
 	logger  *slog.Logger
 	blocks  chan *block // kept for the next insert
+	natives chan *native
+	// squeezed: blocks go compressed (compressionFor).
+	squeezed bool
 }
 
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
@@ -95,7 +98,8 @@ func Open(options Options) (*Index, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{options: options, logger: logger, blocks: make(chan *block, keptBlocks)}
+	x := &Index{options: options, logger: logger, blocks: make(chan *block, keptBlocks), natives: make(chan *native, openWrites)}
+	x.squeezed = compressionFor(options.Addr) != clickhouse.CompressionNone
 	x.period.Store(&period)
 	if x.reads, err = x.connect(options.Database, openReads, readTimeout, clickhouse.Settings{
 		"max_execution_time": int(readTimeout / time.Second),

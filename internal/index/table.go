@@ -8,8 +8,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// table is what an insert needs to know of a table. Naming the types spares
-// the client a DESCRIBE before every block; a test holds them against the DDL.
+// table is what an insert needs to know of a table: a block names its columns'
+// types. A test holds them against the DDL.
 type table struct {
 	name    string
 	columns []clickhouse.ColumnNameAndType
@@ -64,16 +64,35 @@ func (x *Index) send(ctx context.Context, t table, columns []any) error {
 	verb := "insert into " + t.name
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	batch, err := x.writes.PrepareBatch(
-		clickhouse.Context(ctx, clickhouse.WithColumnNamesAndTypes(t.columns)), t.insert())
-	if err != nil {
-		return fault(verb, err)
+	body := x.takeNative()
+	defer x.giveBackNative(body)
+	if err := body.begin(t, columns, x.squeezed); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
 	}
-	defer batch.Close() //nolint:errcheck // frees the connection on an early return; Send has its own error
-	for i, column := range columns {
-		if err := batch.Column(i).Append(column); err != nil {
-			return fmt.Errorf("%s: column %s: %w", verb, t.columns[i].Name, err)
-		}
+	if body.rows == 0 {
+		return nil
 	}
-	return fault(verb, batch.Send())
+	if x.squeezed {
+		ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"decompress": "1"}))
+	}
+	return fault(verb, x.writes.InsertFormat(ctx, "Native", t.insert(), body))
+}
+
+func (x *Index) takeNative() *native {
+	select {
+	case n := <-x.natives:
+		return n
+	default:
+		return new(native)
+	}
+}
+
+func (x *Index) giveBackNative(n *native) {
+	if closed := n.end(); !closed {
+		return
+	}
+	select {
+	case x.natives <- n:
+	default:
+	}
 }
