@@ -29,6 +29,7 @@ const openers = 32
 // read, and the member keeps its place meanwhile.
 func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition) (map[kafka.TopicPartition]kafka.Start, error) {
 	a := as.a
+	a.topics.prepare(ctx, list)
 	opened := make([]*partition, len(list))
 	group, opening := errgroup.WithContext(ctx)
 	group.SetLimit(openers)
@@ -131,13 +132,9 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 
 // genesis begins a stream's chain. Whoever loses the race takes the winner's.
 func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topic) (ledger.Head, error) {
-	offsets, err := a.admin.Offsets(ctx, stream.Topic)
+	bounds, err := a.admin.OffsetsOf(ctx, stream.Topic, stream.Partition)
 	if err != nil {
 		return ledger.Head{}, err
-	}
-	bounds, ok := offsets[stream.Topic][stream.Partition]
-	if !ok || bounds.Err != nil {
-		return ledger.Head{}, schema.Errorf(schema.Unavailable, "ask for the offsets of %s: %w", stream, errors.Join(bounds.Err, errors.New("no answer for this partition")))
 	}
 	policy, at := "earliest", bounds.LogStart
 	if stream.Partition < topic.latestBelow {

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
@@ -21,6 +24,46 @@ import (
 // configEvery is how many listings of the topics lie between two looks at all
 // of their configurations: with the default, a minute.
 const configEvery = 6
+
+// prepare asks at once for the configurations of all topics whose partitions
+// are about to be opened and that are not known yet. What is left out, each
+// asks for when it is opened.
+func (t *topics) prepare(ctx context.Context, list []kafka.TopicPartition) {
+	unknown := map[string]topic{}
+	t.mu.Lock()
+	for _, key := range list {
+		if known, ok := t.known[key.Topic]; ok && !known.configKnown {
+			unknown[key.Topic] = known
+		}
+	}
+	t.mu.Unlock()
+	if len(unknown) == 0 {
+		return
+	}
+	found, err := t.a.admin.Configs(ctx, slices.Collect(maps.Keys(unknown))...)
+	if err != nil && ctx.Err() == nil {
+		t.a.log.Debug("configurations are asked for one by one", "topics", len(unknown)-len(found), "err", err)
+	}
+	var recording errgroup.Group
+	recording.SetLimit(openers)
+	for name, entries := range found {
+		known := unknown[name]
+		recording.Go(func() error {
+			if err := t.record(ctx, name, &known, entries); err != nil {
+				return err
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if now, ok := t.known[name]; ok && now.id == known.id {
+				t.known[name] = known
+			}
+			return nil
+		})
+	}
+	if err := recording.Wait(); err != nil && ctx.Err() == nil {
+		t.a.log.Debug("a configuration is recorded when its partitions are opened", "err", err)
+	}
+}
 
 // record puts a topic's configuration into the archive and notes it in known. A
 // topic that was compacted once counts as compacted: what the cleaner took stays

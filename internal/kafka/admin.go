@@ -20,8 +20,10 @@ import (
 
 // Admin asks a cluster about itself and creates topics. Safe for concurrent use.
 type Admin struct {
-	client *kgo.Client
-	admin  *kadm.Client
+	client  *kgo.Client
+	admin   *kadm.Client
+	leaders shared[*kmsg.MetadataResponse]       // by topic
+	bounds  shared[map[string]map[int32]Offsets] // by topic
 }
 
 // NewAdmin connects lazily: the first call says whether the brokers answer.
@@ -212,6 +214,24 @@ func (a *Admin) Offsets(ctx context.Context, topics ...string) (map[string]map[i
 		})
 	}
 	return bounds, nil
+}
+
+// OffsetsOf asks for the bounds of one partition. Those who ask at once for
+// partitions of one topic share requests, which are sent after the call.
+// Unavailable when there is no answer for the partition.
+func (a *Admin) OffsetsOf(ctx context.Context, topic string, partition int32) (Offsets, error) {
+	all, err := a.bounds.ask(ctx, topic, func(ctx context.Context) (map[string]map[int32]Offsets, error) {
+		return a.Offsets(ctx, topic)
+	})
+	if err != nil {
+		return Offsets{}, err
+	}
+	one, ok := all[topic][partition]
+	if !ok || one.Err != nil {
+		return Offsets{}, schema.Errorf(schema.Unavailable, "ask for the offsets of %s: %w", named(topic, partition),
+			cmp.Or(one.Err, errors.New("no answer for this partition")))
+	}
+	return one, nil
 }
 
 // Config asks for a topic's configuration, defaults included, sorted by key.

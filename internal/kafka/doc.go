@@ -17,6 +17,7 @@
 //	options.go   brokers, TLS and SASL, turned into client options
 //	token.go     where OAUTHBEARER's tokens come from
 //	admin.go     cluster, topics with their IDs, offsets, configurations
+//	shared.go    one request for many who ask the same
 //	history.go   who leads a partition, where a leader epoch ends, a page of its log
 //	consumer.go  the tail: a group member that starts where the ledger says
 //	record.go    the client's records turned into schema records; markers

@@ -21,16 +21,19 @@ type Leader struct {
 	Epoch   int32
 }
 
-// Leader asks for a partition's leader by a request of its own, never from a
-// cache. Unavailable when there is none, or the partition is not known (yet);
+// Leader asks for a partition's leader by a request that is sent after the
+// call, never from a cache; those who ask at once for partitions of one topic
+// share it. Unavailable when there is none, or the partition is not known (yet);
 // Permission when the principal may not see the topic.
 func (a *Admin) Leader(ctx context.Context, topic string, partition int32) (Leader, error) {
-	request := kmsg.NewPtrMetadataRequest()
-	asked := kmsg.NewMetadataRequestTopic()
-	asked.Topic = kmsg.StringPtr(topic)
-	request.Topics = append(request.Topics, asked)
 	doing := "ask for the leader of " + named(topic, partition)
-	response, err := request.RequestWith(ctx, a.client)
+	response, err := a.leaders.ask(ctx, topic, func(ctx context.Context) (*kmsg.MetadataResponse, error) {
+		request := kmsg.NewPtrMetadataRequest()
+		asked := kmsg.NewMetadataRequestTopic()
+		asked.Topic = kmsg.StringPtr(topic)
+		request.Topics = append(request.Topics, asked)
+		return request.RequestWith(ctx, a.client)
+	})
 	if err != nil {
 		return Leader{}, unavailable(doing, err)
 	}
