@@ -15,15 +15,20 @@ import (
 
 // Feed is the index's pace: a fresh record waits at most Every for others to
 // share its insert, and not at all once there are Rows. Zero fields take 5,000 rows and 700 ms.
+// Of partitions that are read behind their end, records are not fresh: they
+// wait for a full batch, feedLate × Every at most. What ClickHouse takes for an
+// insert depends on how many parts it makes, more than on its rows.
 type Feed struct {
 	Rows  int
 	Every time.Duration
 }
 
 const (
-	feedDepth  = 2  // batches under way
-	feedBatch  = 2  // × Rows: the largest batch
-	feedBehind = 20 // × Rows: so much waiting, and reading pauses
+	feedDepth  = 2   // batches under way
+	feedBatch  = 2   // × Rows: the largest batch
+	feedBehind = 20  // × Rows: so much waiting, and reading pauses
+	feedLate   = 6   // × Every: what is not fresh waits no longer
+	feedShare  = 0.5 // of the budget, from where on nothing waits: only what was handed over is cut
 )
 
 // feed brings decided records into the index while they are still buffered,
@@ -47,8 +52,9 @@ type feed struct {
 	mu       sync.Mutex
 	progress map[streamKey]span // what of each stream was inserted without a hole
 	waiting  int                // rows decided, not handed over
-	oldest   time.Time
-	pending  int // items in the queue or in hand
+	oldest   time.Time          // since when some wait; zero: none do
+	fresh    time.Time          // since when fresh ones do
+	pending  int                // items in the queue or in hand
 	failed   error
 	lost     bool // rows were not inserted, and wait to be handed over again
 	retryAt  time.Time
@@ -138,13 +144,15 @@ func (a *Archiver) feedFresh(now time.Time) {
 			p.fed = 0
 		}
 	}
-	waiting := 0
+	var w waiting
 	for _, p := range a.partitions {
-		if p.guard == passed {
-			waiting += p.decided - p.fed
+		if p.guard == passed && p.decided > p.fed {
+			w.rows += p.decided - p.fed
+			w.fresh = w.fresh || p.expected >= p.highWatermark
 		}
 	}
-	if !f.ready(waiting, now) {
+	w.pressing = a.held > int64(feedShare*float64(a.options.Memory))
+	if !f.ready(w, now) {
 		return
 	}
 	skip := f.away(now)
@@ -183,22 +191,38 @@ func (p *partition) fedTo() int64 {
 	return p.rows[p.fed-1].Offset + 1
 }
 
+// waiting is what was not handed over yet.
+type waiting struct {
+	rows     int
+	fresh    bool // some are of partitions that were read to their end
+	pressing bool // the budget is short
+}
+
 // ready tells whether a batch should be made now.
-func (f *feed) ready(waiting int, now time.Time) bool {
+func (f *feed) ready(w waiting, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.waiting = waiting
-	if waiting == 0 {
-		f.oldest = time.Time{}
+	f.waiting = w.rows
+	if w.rows == 0 {
+		f.oldest, f.fresh = time.Time{}, time.Time{}
 		return false
 	}
 	if f.oldest.IsZero() {
 		f.oldest = now
 	}
-	if waiting < f.pace.Rows && now.Sub(f.oldest) < f.pace.Every || len(f.slots) == cap(f.slots) {
+	full := f.pace.Rows
+	switch {
+	case !w.fresh:
+		f.fresh = time.Time{}
+		full *= feedBatch
+	case f.fresh.IsZero():
+		f.fresh = now
+	}
+	late := now.Sub(f.oldest) >= feedLate*f.pace.Every || w.fresh && now.Sub(f.fresh) >= f.pace.Every
+	if w.rows < full && !late && !w.pressing || len(f.slots) == cap(f.slots) {
 		return false
 	}
-	f.oldest = time.Time{}
+	f.oldest, f.fresh = time.Time{}, time.Time{}
 	return true
 }
 
