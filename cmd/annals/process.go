@@ -192,12 +192,20 @@ func both(err *error, stop func() error) {
 // garbage: fetches under way, encoders, blocks for the index.
 const besideBuffers = 224 << 20
 
+// garbagePercent lets garbage grow to several times of what is in use, up to
+// the limit: with Go's own 100 an archiver whose buffers are half full collects
+// at half of what it may take, twice as often.
+const garbagePercent = 400
+
 // limitMemory tells the garbage collector what an archiver with such buffers,
 // and what else is in the process, may take, so that garbage does not double
 // them. A limit near what is in use would have it do little else: half of the
-// CPU went there. GOMEMLIMIT, if set, has the last word.
+// CPU went there. GOMEMLIMIT and GOGC, if set, have the last word.
 func limitMemory(buffers config.Bytes, beside int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(2*int64(buffers) + besideBuffers + beside)
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(garbagePercent)
+		}
 	}
 }
