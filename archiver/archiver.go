@@ -234,7 +234,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup = newCatchup(store, book, x, rules, a.letters, a.log)
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
-	a.feed.tracer = options.Tracer
+	a.feed.tracer, a.feed.kept = options.Tracer, newParsedRoom(options.Memory)
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	a.gone = newGone(a)

@@ -74,6 +74,8 @@ type job struct {
 	p      *partition
 	reason string
 	rows   []schema.Record
+	first  int64     // running number of rows[0]
+	parsed []*parsed // what was kept of what the rules read from rows, ascending
 	gaps   []schema.Gap
 	next   int64
 	base   int64
@@ -102,6 +104,12 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 		}
 	}
 	j.decidedBy = decidedBy(p.verdicts, j.next)
+	j.first = p.first
+	for _, r := range p.parsed {
+		if r.from < p.first+int64(n) {
+			j.parsed = append(j.parsed, r)
+		}
+	}
 	p.sealing, p.cutAt = true, now
 	return j
 }

@@ -28,6 +28,7 @@
 //	cut.go        when a buffer becomes a segment, and the byte budget
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
+//	parsed.go     what the rules read for the index, kept for the segment
 //	catchup.go    the index again, from S3: after an outage, or all of it
 //	gone.go       … and of topics that nobody opens any more
 //	upkeep.go     settings, pace and order of what follows

@@ -38,6 +38,7 @@ const (
 // that is away holds nobody up.
 type feed struct {
 	pace    Feed
+	kept    parsedRoom
 	index   Index
 	rules   Rules
 	letters *letters
@@ -119,6 +120,7 @@ type sealedRow struct {
 type streamSpan struct {
 	stream schema.Stream
 	span
+	parsed *parsed // of the span's rows; filled when they are read
 }
 
 func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metrics, log *slog.Logger) *feed {
@@ -129,7 +131,7 @@ func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metric
 		pace.Every = 700 * time.Millisecond
 	}
 	return &feed{
-		pace: pace, index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
+		pace: pace, kept: newParsedRoom(0), index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
 		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
 		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
@@ -141,7 +143,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 	f := a.feed
 	if f.again(now) {
 		for _, p := range a.partitions {
-			p.fed = 0
+			p.fed, p.parsed = 0, nil
 		}
 	}
 	var w waiting
@@ -169,12 +171,16 @@ func (a *Archiver) feedFresh(now time.Time) {
 			break
 		}
 		from, to := p.fedTo(), min(p.decided, p.fed+room)
+		read := &parsed{from: p.first + int64(p.fed), to: p.first + int64(to)}
 		for i := p.fed; i < to; i++ {
 			next.records = append(next.records, &p.rows[i])
 		}
 		p.fed = to
 		p.shown = max(p.shown, p.fedTo())
-		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}})
+		if !skip {
+			p.parsed = append(p.parsed, read)
+		}
+		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}, read})
 	}
 	if skip {
 		f.skipped()
@@ -402,6 +408,12 @@ func (f *feed) extract(next *item) {
 		x := &next.into.list[i]
 		f.rules.Extract(record, x)
 		next.into.rows = append(next.into.rows, index.Row{Record: record, Extraction: x})
+	}
+	from := int64(0)
+	for _, s := range next.spans {
+		to := from + s.parsed.to - s.parsed.from
+		f.kept.fill(s.parsed, next.into.list[from:to])
+		from = to
 	}
 }
 

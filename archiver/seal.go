@@ -289,7 +289,9 @@ func (e *encoder) encode(body *bytes.Buffer, j *job, rules Rules, to *letters, s
 	}
 	for i := range j.rows {
 		e.extraction.Reset()
-		rules.Extract(&j.rows[i], &e.extraction)
+		if !find(j.parsed, j.first+int64(i), &e.extraction) {
+			rules.Extract(&j.rows[i], &e.extraction)
+		}
 		if len(e.extraction.Errors) > 0 {
 			j.contractErrors++
 		}
