@@ -20,6 +20,7 @@ type archived struct {
 	records    int64
 	startUp    time.Duration // until its probe answered
 	wall       time.Duration // from then on
+	opened     time.Duration // of it, until the first records were taken in: the group, heads, geneses
 	cpu        time.Duration // of annals archive
 	clickhouse time.Duration // of the index's process meanwhile, merges included
 	others     time.Duration // of broker and store
@@ -37,6 +38,8 @@ type run struct {
 	topics string // pattern
 	index  bool
 	memory string // archive.memory.bytes; empty: the default
+
+	partitions int // of its topics together, if they are many
 }
 
 // database is the run's, in ClickHouse.
@@ -62,7 +65,8 @@ func (b *bench) archive(ctx context.Context, r run, records int64) (got archived
 	if err != nil {
 		return got, err
 	}
-	if err := b.sealed(ctx, p, base, r, records); err != nil {
+	err = b.sealed(ctx, p, base, r, records, func() { got.opened = time.Since(began) })
+	if err != nil {
 		return got, fmt.Errorf("%s: %w\n%s", r.name, err, p.Said())
 	}
 	got.records, got.wall, got.resident = records, time.Since(began), p.Resident()
@@ -125,16 +129,30 @@ func (b *bench) answering(ctx context.Context, r run) (p *measure.Program, base 
 }
 
 // askEvery is how often a run is asked how far it is: each question costs it
-// CPU.
-const askEvery = 200 * time.Millisecond
+// CPU, the more the more partitions it has figures of.
+const (
+	askEvery     = 200 * time.Millisecond
+	askManyEvery = time.Second
+)
 
 // sealed waits until the records are taken in, sealed on request and, with
-// index, every commit is in it.
-func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r run, records int64) error {
+// index, every commit is in it. opened is called when the first are taken in.
+func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r run, records int64, opened func()) error {
+	every := askEvery
+	if r.partitions >= manyPartitions {
+		every = askManyEvery
+	}
 	waits := []struct {
 		what string
 		done func() (bool, error)
 	}{
+		{"reading", func() (bool, error) {
+			taken, err := measure.Metric(ctx, base, "annals_archiver_records_total")
+			if taken > 0 {
+				opened()
+			}
+			return taken > 0, err
+		}},
 		{"taken in", func() (bool, error) {
 			taken, err := measure.Metric(ctx, base, "annals_archiver_records_total")
 			return int64(taken) >= records, err
@@ -156,7 +174,7 @@ func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r r
 		}},
 	}
 	for _, wait := range waits {
-		err := measure.Await(ctx, 10*time.Minute, askEvery, func() (bool, error) {
+		err := measure.Await(ctx, 10*time.Minute, every, func() (bool, error) {
 			if err := p.Alive(); err != nil {
 				return false, err
 			}

@@ -23,7 +23,7 @@ type outcome struct {
 	insert, clickhouse                              measure.Spread
 	last                                            archived // with an index
 	lastParts                                       parts
-	weight                                          weight // of the last round's segments
+	weight                                          weight // of the last round's
 }
 
 // units loads all units and measures each in every round: archive without an
@@ -34,18 +34,21 @@ func (b *bench) units(ctx context.Context) error {
 		return err
 	}
 	outcomes := make([]outcome, len(list))
-	for round := range b.rounds {
+	var failed error
+	for round := 0; round < b.rounds && failed == nil; round++ {
 		for i, u := range list {
 			b.log.Info("measure", "unit", u.name, "round", round+1, "records", u.records)
-			if err := b.round(ctx, round, u, &outcomes[i]); err != nil {
-				return err
+			if failed = b.round(ctx, round, u, &outcomes[i]); failed != nil {
+				break
 			}
 		}
 	}
 	for i, u := range list {
-		b.report(u, &outcomes[i])
+		if len(outcomes[i].rate) > 0 { // what was measured before something failed counts
+			b.report(u, &outcomes[i])
+		}
 	}
-	return nil
+	return failed
 }
 
 func (b *bench) load(ctx context.Context) ([]*unit, error) {
@@ -98,10 +101,8 @@ func (b *bench) round(ctx context.Context, round int, u *unit, o *outcome) error
 	if err != nil {
 		return err
 	}
-	if round == b.rounds-1 {
-		if o.weight, err = weigh(b.storedUnder(full.name)); err != nil {
-			return err
-		}
+	if o.weight, err = weigh(b.storedUnder(full.name)); err != nil {
+		return err
 	}
 	if err := b.forget(ctx, bare); err != nil {
 		return err
