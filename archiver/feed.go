@@ -151,9 +151,10 @@ func (a *Archiver) feedFresh(now time.Time) {
 		if p.guard == passed && p.decided > p.fed {
 			w.rows += p.decided - p.fed
 			w.fresh = w.fresh || p.expected >= p.highWatermark
+			w.pressing = w.pressing || a.cutAt.due(p, p.decided, now) != "" // a cut takes what was handed over
 		}
 	}
-	w.pressing = a.held > int64(feedShare*float64(a.options.Memory))
+	w.pressing = w.pressing || a.held > int64(feedShare*float64(a.options.Memory))
 	if !f.ready(w, now) {
 		return
 	}
@@ -201,7 +202,7 @@ func (p *partition) fedTo() int64 {
 type waiting struct {
 	rows     int
 	fresh    bool // some are of partitions that were read to their end
-	pressing bool // the budget is short
+	pressing bool // the budget is short, or a cut is due
 }
 
 // ready tells whether a batch should be made now.
