@@ -72,7 +72,7 @@ func (b *bench) coldStart(ctx context.Context, r run) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
 	taken := 0.0
-	err = measure.Await(ctx, 3*time.Minute, 100*time.Millisecond, func() (bool, error) {
+	err = measure.Await(ctx, 3*time.Minute, 250*time.Millisecond, func() (bool, error) {
 		if err := p.Alive(); err != nil {
 			return false, err
 		}
