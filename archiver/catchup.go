@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
@@ -48,6 +46,12 @@ type catchup struct {
 
 	recheck  bool   // an unclean stop: see Options.Recheck
 	inserted func() // told when the index has taken commits; nil: nobody is
+
+	// For a reindex, which nobody repeats: what is told of each commit that the
+	// index has taken, and of those that are damaged, after which it goes on.
+	// Both may be nil.
+	reached func(c *schema.Commit, records int64)
+	passes  func(c *schema.Commit, err error)
 
 	mu      sync.Mutex
 	dirty   map[streamKey]schema.Stream
@@ -150,13 +154,6 @@ type Reindexed struct {
 	Records  int64
 
 	to int64 // the offset behind the last commit; -1: there was none
-}
-
-func (r *Reindexed) add(o Reindexed) {
-	r.Streams += o.Streams
-	r.Commits += o.Commits
-	r.Segments += o.Segments
-	r.Records += o.Records
 }
 
 // stream inserts the commits from the first that the index misses.
@@ -283,8 +280,15 @@ func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindex
 			return done, err
 		}
 		records, err := c.commit(ctx, entry.Commit)
+		if c.passes != nil && damages(err) {
+			c.passes(entry.Commit, err)
+			continue
+		}
 		if err != nil {
 			return done, err
+		}
+		if c.reached != nil {
+			c.reached(entry.Commit, records)
 		}
 		done.Commits++
 		done.to = entry.Commit.Next
@@ -387,32 +391,4 @@ func clone(b []byte) []byte {
 		return nil
 	}
 	return append([]byte{}, b...)
-}
-
-// Reindex rebuilds the index of every stream from S3 alone. progress, if not
-// nil, is told after each stream.
-func Reindex(ctx context.Context, store Segments, book Chains, x Index, rules Rules, log *slog.Logger, progress func(done Reindexed, s schema.Stream)) (Reindexed, error) {
-	ls := newLetters(log) // logged only: a reindex writes nothing to the archive
-	c := newCatchup(store, book, x, careful{rules, ls}, ls, log)
-	var mu sync.Mutex
-	var total Reindexed
-	group, working := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for s, err := range book.Streams(ctx) {
-		if err != nil {
-			return total, fmt.Errorf("list streams: %w", err)
-		}
-		group.Go(func() error {
-			done, err := c.from(working, s, 0)
-			mu.Lock()
-			defer mu.Unlock()
-			total.add(done)
-			if err == nil && progress != nil {
-				progress(total, s)
-			}
-			return err
-		})
-	}
-	err := group.Wait()
-	return total, err
 }

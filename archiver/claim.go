@@ -100,7 +100,7 @@ func readClaim(ctx context.Context, store Store, key string) (*claim, string, er
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil || c.Format != claimFormat || c.key() != key || c.State != claimOpen && c.State != claimEnded {
-		return nil, "", schema.Errorf(schema.Corrupt, "compaction job %s is not one that this version reads", key)
+		return nil, "", schema.Newer(raw, schema.Errorf(schema.Corrupt, "compaction job %s is not one that this version reads", key), claimFormat)
 	}
 	return &c, object.ETag, nil
 }

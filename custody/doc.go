@@ -16,7 +16,8 @@
 // same bytes every time. Memory is bounded by one row group and one record,
 // whatever the size of the export; disk by [Options].SpoolBytes.
 //
-// [Verify] needs the bag alone. Any changed byte, any file that was added and
+// [VerifyArchive] needs the bucket alone, and names the object that is not what
+// its commit says. [Verify] needs the bag alone. Any changed byte, any file that was added and
 // any that is missing is found and named. Beyond the hashes it recounts: the
 // Parquet rows are the lines of JSON, lie in the ranges of their commits, and
 // where a whole segment is in the bag its record root is computed again.
@@ -49,4 +50,6 @@
 //	verify.go        Verify: files and hashes
 //	contents.go      Verify: what is in the files
 //	result.go        Report, Finding, Result
+//	archive.go       VerifyArchive, VerifySegment: a whole archive by its bucket
+//	archive_report.go  what that found
 package custody

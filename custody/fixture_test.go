@@ -58,9 +58,9 @@ type stream struct {
 	pending []*schema.Record
 }
 
-func newArchive(t testing.TB) *archive {
+func newArchive(t testing.TB, edits ...func(*objstore.Options)) *archive {
 	t.Helper()
-	store, folder := objstoretest.EmbeddedIn(t)
+	store, folder := objstoretest.EmbeddedIn(t, edits...)
 	rules, err := extract.New(extract.Options{})
 	must(t, err)
 	return &archive{

@@ -129,17 +129,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Omitted > 0 {
 		fmt.Fprintf(out, "  and %d more\n", r.Omitted)
 	}
-	for _, part := range []struct {
-		head  string
-		lines []string
-	}{{"checked", r.Checked}, {"not checked", r.NotChecked}} {
-		if len(part.lines) > 0 {
-			fmt.Fprintln(out, part.head)
-		}
-		for _, line := range part.lines {
-			fmt.Fprintf(out, "  %s\n", line)
-		}
-	}
+	writeLines(out, "checked", r.Checked)
+	writeLines(out, "not checked", r.NotChecked)
 	return out.err
 }
 

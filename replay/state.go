@@ -89,7 +89,7 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 	}
 	st := &state{etag: object.ETag}
 	if err := strictly(raw, st); err != nil {
-		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err)
+		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormat)
 	}
 	if st.Format != stateFormat || st.ID != id {
 		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: it says %s, %s", id, st.Format, st.ID)

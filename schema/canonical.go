@@ -31,7 +31,8 @@ func (c *Commit) Encode() ([]byte, error) {
 }
 
 // ParseCommit reads canonical bytes. It refuses, as Corrupt, unknown fields and
-// kinds, bytes that are not the canonical ones, and a commit that does not hold.
+// kinds, bytes that are not the canonical ones, and a commit that does not hold;
+// a commit of a newer version is ErrNewer.
 func ParseCommit(raw []byte) (*Commit, error) {
 	if len(raw) > MaxCommitBytes {
 		return nil, Errorf(Corrupt, "parse commit: %d bytes, at most %d", len(raw), MaxCommitBytes)
@@ -40,7 +41,7 @@ func ParseCommit(raw []byte) (*Commit, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
-		return nil, Errorf(Corrupt, "parse commit: %w", err)
+		return nil, Newer(raw, Errorf(Corrupt, "parse commit: %w", err), CommitFormat)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, Errorf(Corrupt, "parse commit: bytes after its end")

@@ -237,8 +237,8 @@ func (c *Commit) Stream() Stream {
 // format, kind, required parts, and rows + Σ gaps == next − base. The error is
 // Corrupt and names the rule.
 func (c *Commit) Check() error {
-	if c.Format != CommitFormat {
-		return c.fault("format is %q, this version reads %q", c.Format, CommitFormat)
+	if err := CheckFormat(c.Format, CommitFormat); err != nil {
+		return fmt.Errorf("commit %d of %s: %w", c.Seq, c.Stream(), err)
 	}
 	if !c.Kind.Known() {
 		return c.fault("unknown kind %q", c.Kind)

@@ -102,7 +102,7 @@ func ParseDeadLetter(raw []byte) (*DeadLetter, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
-		return nil, Errorf(Corrupt, "parse dead letter: %v", err)
+		return nil, Newer(raw, Errorf(Corrupt, "parse dead letter: %v", err), DeadLetterFormat)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, Errorf(Corrupt, "parse dead letter: bytes behind its end")
@@ -111,9 +111,10 @@ func ParseDeadLetter(raw []byte) (*DeadLetter, error) {
 }
 
 func (l *DeadLetter) check() error {
+	if err := CheckFormat(l.Format, DeadLetterFormat); err != nil {
+		return fmt.Errorf("dead letter: %w", err)
+	}
 	switch {
-	case l.Format != DeadLetterFormat:
-		return Errorf(Corrupt, "dead letter: format %q, this version reads %q", l.Format, DeadLetterFormat)
 	case !l.Component.Known():
 		return Errorf(Corrupt, "dead letter: unknown component %q", l.Component)
 	case l.Cluster == "" || l.Topic == "" || l.TopicID.IsZero() || l.Partition < 0 || l.From < 0 || l.To <= l.From || l.Attempts < 1:

@@ -48,6 +48,24 @@ func ParseDataKey(s Stream, key string) (base, next int64, ok bool) {
 	return base, next, baseErr == nil && nextErr == nil && base <= next
 }
 
+// DataStream reads the stream, without its cluster, of a segment's, a gap
+// list's or a raw batch's key. Any other name is not ours.
+func DataStream(key string) (Stream, bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 5 {
+		return Stream{}, false
+	}
+	topic, ok := unescapeTopic(parts[1])
+	id, idErr := ParseTopicID(parts[2])
+	partition, numErr := strconv.ParseInt(parts[3], 10, 32)
+	s := Stream{Topic: topic, TopicID: id, Partition: int32(partition)}
+	if !ok || idErr != nil || numErr != nil {
+		return Stream{}, false
+	}
+	_, _, ours := ParseDataKey(s, key)
+	return s, ours
+}
+
 // CompactionJobPrefix is the folder of the jobs that join a stream's segments.
 func CompactionJobPrefix(s Stream) string {
 	return fmt.Sprintf("%s%s/%s/%05d/", CompactionPrefix, s.Cluster, s.TopicID, s.Partition)

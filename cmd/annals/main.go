@@ -36,7 +36,7 @@ type commands struct {
 
 	Replay replayCommands `cmd:"" group:"act" help:"Produce a slice of history into new topics."`
 	Export exportCommand  `cmd:"" group:"act" help:"Write a bag of records that can be verified offline."`
-	Verify verifyCommand  `cmd:"" group:"act" help:"Check a bag, offline."`
+	Verify verifyCommand  `cmd:"" group:"act" help:"Check a bag, or with --archive a whole archive, offline."`
 	Seal   sealCommand    `cmd:"" group:"act" help:"Ask a running archiver to seal what it holds now."`
 
 	Doctor  doctorCommand  `cmd:"" group:"care" help:"Check S3, Kafka, the index and the clocks, and say what to do."`
@@ -62,8 +62,8 @@ func isTerminal(f any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// run is the program with its exit code: 0 done, 1 failed or tampered,
-// 2 incomplete or indeterminate, 3 unverifiable, 4 usage.
+// run is the program with its exit code: 0 done, 1 failed, tampered
+// or damaged, 2 incomplete, 3 unverifiable or indeterminate, 4 usage.
 func run(args []string, out, errs io.Writer) int {
 	var c commands
 	parser, err := kong.New(&c,
@@ -101,9 +101,10 @@ func run(args []string, out, errs io.Writer) int {
 
 // The exit codes.
 const (
-	exitFailed     = 1
-	exitIncomplete = 2
-	exitUsage      = 4
+	exitFailed       = 1
+	exitIncomplete   = 2
+	exitUnverifiable = 3
+	exitUsage        = 4
 )
 
 // exitError ends the program with a code after everything was said.
@@ -126,7 +127,11 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &known) && known.Hint != "" {
 		fmt.Fprintln(w, "Try: "+known.Hint)
 	}
-	if schema.KindOf(err) == schema.Invalid {
+	var open unsure
+	switch {
+	case errors.As(err, &open):
+		return exitUnverifiable
+	case schema.KindOf(err) == schema.Invalid:
 		return exitUsage
 	}
 	return exitFailed

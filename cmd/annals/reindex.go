@@ -39,15 +39,28 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	began := time.Now()
-	done, err := archiver.Reindex(ctx, p.store, p.book, p.index, p.rules, log, func(done archiver.Reindexed, s schema.Stream) {
-		fmt.Fprintf(in.err, "%s/%d done; %d streams, %d segments, %d records in all\n", s.Topic, s.Partition, done.Streams, done.Segments, done.Records)
+	say := newProgress(in.err)
+	done, damaged, err := archiver.Reindex(ctx, p.store, p.book, p.index, p.rules, log, func(at archiver.ReindexProgress) {
+		say.at(at.Offsets, at.Total, fmt.Sprintf("%d of %d partitions, %d segments, %d records", at.Streams, at.Chains, at.Segments, at.Records))
 	})
+	say.end()
 	took := time.Since(began)
 	fmt.Fprintf(in.out, "reindexed %d records of %d segments in %d streams in %s", done.Records, done.Segments, done.Streams, took.Round(time.Millisecond))
 	if done.Records > 0 {
 		fmt.Fprintf(in.out, " (%.1f s a million)", took.Seconds()*1e6/float64(done.Records))
 	}
 	fmt.Fprintln(in.out)
+	for _, d := range damaged {
+		at := fmt.Sprintf("%s/%d, commit %d", d.Stream.Topic, d.Stream.Partition, d.Seq)
+		if d.Seq < 0 {
+			at = schema.LedgerStreamPrefix(d.Stream)
+		}
+		fmt.Fprintf(in.err, "not indexed: %s: %v\n", at, d.Err)
+	}
+	if err == nil && len(damaged) > 0 {
+		err = schema.WithHint(schema.Errorf(schema.Corrupt, "%d commits or chains are damaged and could not be indexed; all others are", len(damaged)),
+			"annals verify --archive says what is damaged; bring those objects back from a copy, and reindex again")
+	}
 	return err
 }
 

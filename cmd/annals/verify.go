@@ -13,13 +13,28 @@ import (
 
 // verifyCommand is annals verify.
 type verifyCommand struct {
-	Bag  string `arg:"" help:"Folder of the bag, or the tar file that the explorer gave." type:"path"`
+	Bag  string `arg:"" optional:"" help:"Folder of the bag, or the tar file that the explorer gave." type:"path"`
 	JSON bool   `help:"Print JSON."`
+	archiveFlags
 }
 
-// Run implements kong's command. Exit codes: 0 ok, 1 tampered, 2 incomplete,
-// 3 unverifiable, 4 usage.
-func (c *verifyCommand) Run(ctx context.Context, in *invocation) (err error) {
+// Run implements kong's command. Exit codes: 0 ok, 1 tampered or damaged,
+// 2 incomplete, 3 unverifiable or indeterminate, 4 usage.
+func (c *verifyCommand) Run(ctx context.Context, in *invocation) error {
+	switch flag := c.used(); {
+	case c.Archive && c.Bag != "":
+		return schema.InvalidField("--archive", "either a bag or --archive: which of them is to be verified?")
+	case c.Archive:
+		return c.verifyArchive(ctx, in)
+	case c.Bag == "":
+		return schema.InvalidField("bag", "name a bag, or --archive")
+	case flag != "":
+		return schema.InvalidField(flag, "%s goes with --archive: a bag is verified by itself", flag)
+	}
+	return c.verifyBag(ctx, in)
+}
+
+func (c *verifyCommand) verifyBag(ctx context.Context, in *invocation) (err error) {
 	var progress func(custody.Progress)
 	if isTerminal(in.err) {
 		progress = func(p custody.Progress) {

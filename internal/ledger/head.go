@@ -32,6 +32,19 @@ func (l *Ledger) Head(ctx context.Context, s schema.Stream) (Head, error) {
 	return Head{Commit: found.Commit, Digest: found.Digest, Next: moved.Next, DecidedBy: moved.DecidedBy}, nil
 }
 
+// Genesis reads the first commit of a stream. The error is Corrupt when it is
+// not there.
+func (l *Ledger) Genesis(ctx context.Context, s schema.Stream) (*schema.Commit, error) {
+	if err := checkStream(s); err != nil {
+		return nil, err
+	}
+	first, err := l.commit(ctx, s, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read genesis: %w", missing(err, s, 0))
+	}
+	return first.Commit, nil
+}
+
 // newest is the highest seq that a stream's folder lists, and -1 for none. It
 // does not look for holes: on a store over a file system a listing that runs
 // while commits are written may miss some, and a head too old only loses.

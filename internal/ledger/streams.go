@@ -16,6 +16,32 @@ func (l *Ledger) Streams(ctx context.Context) iter.Seq2[schema.Stream, error] {
 	return l.streams(ctx, schema.LedgerPrefix, 3)
 }
 
+// Folders yields what has a folder for a chain that is not empty, without the
+// topic's name and without a look at the chain itself, so that one that is
+// damaged is not missed. An error of kind Corrupt names a folder that is no
+// chain's, and the next one follows; any other ends it.
+func (l *Ledger) Folders(ctx context.Context) iter.Seq2[schema.Stream, error] {
+	return func(yield func(schema.Stream, error) bool) {
+		for folder, err := range l.leaves(ctx, schema.LedgerPrefix, 3) {
+			s, empty := schema.Stream{}, false
+			if err == nil {
+				if empty, err = l.isEmpty(ctx, folder); err == nil && !empty {
+					s, err = streamOf(folder)
+				}
+			}
+			if err != nil {
+				err = fmt.Errorf("list streams: %w", err)
+			}
+			if empty {
+				continue
+			}
+			if !yield(s, err) || err != nil && schema.KindOf(err) != schema.Corrupt {
+				return
+			}
+		}
+	}
+}
+
 // StreamsOf yields the streams of one topic of a cluster that have a chain, by
 // partition, as Streams does.
 func (l *Ledger) StreamsOf(ctx context.Context, cluster string, id schema.TopicID) iter.Seq2[schema.Stream, error] {

@@ -98,10 +98,10 @@ func parseFooter(raw string) (*Footer, error) {
 	decoder := json.NewDecoder(bytes.NewReader([]byte(raw)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&text); err != nil {
-		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: %w", err)
+		return nil, schema.Newer([]byte(raw), schema.Errorf(schema.Corrupt, "parse segment footer: %w", err), Format, FormatJoined)
 	}
-	if text.Format != Format && text.Format != FormatJoined {
-		return nil, schema.Errorf(schema.Corrupt, "parse segment footer: format is %q, this version reads %q and %q", text.Format, Format, FormatJoined)
+	if err := schema.CheckFormat(text.Format, Format, FormatJoined); err != nil {
+		return nil, fmt.Errorf("parse segment footer: %w", err)
 	}
 	again, err := canonical(&text)
 	if err != nil || again != raw {

@@ -34,14 +34,20 @@ func Recount(ctx context.Context, r io.ReaderAt, size int64) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	s, err := reader.recount(ctx)
+	return reader.Recount(ctx, nil)
+}
+
+// Recount is the package's Recount of a segment that is open. each, if not nil,
+// is called with every row's offset, in their order; its error ends it.
+func (r *Reader) Recount(ctx context.Context, each func(offset int64) error) (Summary, error) {
+	s, err := r.recount(ctx, each)
 	if err != nil {
-		return Summary{}, fmt.Errorf("verify segment of %s: %w", reader.footer.Stream, err)
+		return Summary{}, fmt.Errorf("verify segment of %s: %w", r.footer.Stream, err)
 	}
 	return s, nil
 }
 
-func (r *Reader) recount(ctx context.Context) (Summary, error) {
+func (r *Reader) recount(ctx context.Context, each func(offset int64) error) (Summary, error) {
 	sha, err := r.hashFile(ctx)
 	if err != nil {
 		return Summary{}, err
@@ -58,6 +64,12 @@ func (r *Reader) recount(ctx context.Context) (Summary, error) {
 			t.begin(parts[0].Seed)
 		}
 		t.add(&row.Record, hasher.Leaf(t.seed, &row.Record))
+		if each == nil {
+			continue
+		}
+		if err := each(row.Offset); err != nil {
+			return Summary{}, err
+		}
 	}
 	s := t.summary()
 	if what := r.footer.differs(&s); what != "" {

@@ -18,10 +18,10 @@ func Embedded(t testing.TB, edits ...func(*objstore.Options)) *objstore.Store {
 
 // EmbeddedIn is [Embedded] with the folder on disk that the objects stand in as
 // plain files, by their keys.
-func EmbeddedIn(t testing.TB) (store *objstore.Store, folder string) {
+func EmbeddedIn(t testing.TB, edits ...func(*objstore.Options)) (store *objstore.Store, folder string) {
 	t.Helper()
 	s3 := embeddedtest.S3(t)
-	return Open(t, optionsOf(t, s3)), filepath.Join(s3.Dir, s3.Prefix)
+	return Open(t, optionsOf(t, s3), edits...), filepath.Join(s3.Dir, s3.Prefix)
 }
 
 // EmbeddedOptions returns the options of a Store on the embedded S3 engine,

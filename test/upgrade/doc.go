@@ -1,0 +1,5 @@
+// Package upgrade reads what earlier versions of Annals wrote: archives that are
+// checked in, each made by the version that its name says, and never made anew.
+// A version reads every format that the one before it wrote; see
+// docs/formats/versions.md.
+package upgrade
