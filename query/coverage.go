@@ -29,10 +29,21 @@ const (
 // there.
 type knownViews struct {
 	mu       sync.Mutex
-	views    map[streamKey]*ledger.View
-	accounts map[streamKey]*account
+	views    map[chainKey]*ledger.View
+	accounts map[chainKey]*account
 	streams  []schema.Stream
 	at       time.Time
+}
+
+// chainKey is what one chain is of. Two clusters may have the same topic ID, as
+// after one was copied from the other.
+type chainKey struct {
+	cluster string
+	streamKey
+}
+
+func chainOf(s schema.Stream) chainKey {
+	return chainKey{s.Cluster, streamKey{s.TopicID, s.Partition}}
 }
 
 // allStreams gives every stream that has a chain.
@@ -57,7 +68,7 @@ func (e *Engine) allStreams(ctx context.Context) ([]schema.Stream, error) {
 // view resolves a stream's chain.
 func (e *Engine) view(ctx context.Context, s schema.Stream) (*ledger.View, error) {
 	k := &e.views
-	key := streamKey{s.TopicID, s.Partition}
+	key := chainOf(s)
 	k.mu.Lock()
 	known := k.views[key]
 	k.mu.Unlock()
@@ -68,7 +79,7 @@ func (e *Engine) view(ctx context.Context, s schema.Stream) (*ledger.View, error
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.views == nil || len(k.views) >= maxViews {
-		k.views, k.accounts = map[streamKey]*ledger.View{}, map[streamKey]*account{}
+		k.views, k.accounts = map[chainKey]*ledger.View{}, map[chainKey]*account{}
 	}
 	k.views[key] = v
 	return v, nil
@@ -77,7 +88,7 @@ func (e *Engine) view(ctx context.Context, s schema.Stream) (*ledger.View, error
 // account adds up a view.
 func (e *Engine) account(ctx context.Context, v *ledger.View) (*account, error) {
 	k := &e.views
-	key := streamKey{v.Stream.TopicID, v.Stream.Partition}
+	key := chainOf(v.Stream)
 	k.mu.Lock()
 	known := k.accounts[key]
 	k.mu.Unlock()
@@ -210,7 +221,7 @@ func (e *Engine) watermarks(ctx context.Context, topics []string) watermarks {
 func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks watermarks) (answer.PartitionCoverage, error) {
 	s := v.Stream
 	p := answer.PartitionCoverage{
-		Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
+		Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
 		ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
 		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: clockOf(v.Head.Commit), Ended: v.Ended,
 	}
@@ -241,10 +252,14 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 	return p, nil
 }
 
-// Segments gives the current segments of a topic's newest incarnation: what an
-// SQL user should read, since data/ also holds what was replaced.
-func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error) {
-	views, err := e.viewsOf(ctx, func(s schema.Stream) bool { return s.Topic == topic && who.Topics.Allows(topic) })
+// Segments gives the current segments of a topic: what an SQL user should read,
+// since data/ also holds what was replaced. Of several topics of the name, from
+// one cluster or more, it is the one whose archive began last, unless id, if not
+// nil, names another.
+func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic string, id *schema.TopicID) (*answer.Segments, error) {
+	views, err := e.viewsOf(ctx, func(s schema.Stream) bool {
+		return s.Topic == topic && who.Topics.Allows(topic) && (id == nil || *id == s.TopicID)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -252,9 +267,9 @@ func (e *Engine) Segments(ctx context.Context, who policy.Principal, topic strin
 		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
 	}
 	newest := slices.MaxFunc(views, func(a, b *ledger.View) int { return clockOf(a.Genesis).Compare(clockOf(b.Genesis)) })
-	list := &answer.Segments{Topic: topic, Bucket: e.options.Bucket}
+	list := &answer.Segments{Cluster: newest.Stream.Cluster, Topic: topic, TopicID: newest.Stream.TopicID, Bucket: e.options.Bucket}
 	for _, v := range views {
-		if v.Stream.TopicID != newest.Stream.TopicID {
+		if v.Stream.TopicID != newest.Stream.TopicID || v.Stream.Cluster != newest.Stream.Cluster {
 			continue
 		}
 		for _, s := range v.Current() {

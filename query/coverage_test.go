@@ -33,7 +33,8 @@ func TestCoverageSegmentsAndTopics(t *testing.T) {
 	}
 	b := all.Partitions[1]
 	want := answer.PartitionCoverage{
-		Topic: "b", TopicID: topicID("b"), Partition: marker.Partition, ArchivedTo: 10, FreshTo: 11, HighWatermark: -1,
+		Cluster: "c1",
+		Topic:   "b", TopicID: topicID("b"), Partition: marker.Partition, ArchivedTo: 10, FreshTo: 11, HighWatermark: -1,
 		StartPolicy: "earliest", Segments: 2, Commits: 3, LastSealed: b.LastSealed,
 		Account: answer.Account{
 			Committed: 4, Marker: 1, GapRanges: 1, GapOffsets: 5,
@@ -54,11 +55,11 @@ func TestCoverageSegmentsAndTopics(t *testing.T) {
 		if _, err := a.Coverage(t.Context(), only(t, "a"), topic); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("coverage of %s: %v", topic, err)
 		}
-		if _, err := a.Segments(t.Context(), only(t, "a"), topic); schema.KindOf(err) != schema.NotFound {
+		if _, err := a.Segments(t.Context(), only(t, "a"), topic, nil); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("segments of %s: %v", topic, err)
 		}
 	}
-	segments, err := a.Segments(t.Context(), everybody(), "b")
+	segments, err := a.Segments(t.Context(), everybody(), "b", nil)
 	if err != nil || len(segments.Segments) != 2 || segments.Segments[0].Rows != 4 || segments.Segments[1].Base != 9 ||
 		!strings.HasPrefix(segments.Segments[0].Key, "test-") {
 		t.Errorf("%+v, %v", segments, err)

@@ -52,7 +52,7 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 	}
 	page := &answer.Page{Searched: c.searched(who)}
 	for _, topic := range request.Topics {
-		if at, ok := c.incarnation(who, topic, nil); ok {
+		if at, ok := c.incarnation(who, topic, request.TopicID); ok {
 			filter.Topics = append(filter.Topics, at)
 			continue
 		}
@@ -163,6 +163,9 @@ func filterOf(r *answer.SearchRequest) (index.Filter, error) {
 	f := index.Filter{EventType: r.EventType, Service: r.Service, Statuses: r.Statuses}
 	if r.Limit < 1 || r.Limit > MaxPage {
 		return f, schema.InvalidField("limit", "limit %d: want 1 to %d", r.Limit, MaxPage)
+	}
+	if r.TopicID != nil && len(r.Topics) != 1 {
+		return f, schema.InvalidField("topic_id", "a topic ID goes with the one topic that it is of")
 	}
 	if len(r.Topics) > maxTopics {
 		return f, schema.InvalidField("topic", "%d topics: at most %d", len(r.Topics), maxTopics)

@@ -30,7 +30,7 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) (*answer.Topi
 		t := byID[b.Stream.TopicID]
 		if t == nil {
 			t = &answer.Topic{
-				Topic: b.Stream.Topic, TopicID: b.Stream.TopicID, Archived: true,
+				Cluster: b.Stream.Cluster, Topic: b.Stream.Topic, TopicID: b.Stream.TopicID, Archived: true,
 				Partitions: int(c.parts[b.Stream.TopicID]),
 			}
 			byID[b.Stream.TopicID] = t
@@ -156,11 +156,15 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 			continue
 		}
 		detail := "nothing of it is archived yet"
-		byID[k.ID] = &answer.Topic{Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
+		byID[k.ID] = &answer.Topic{Cluster: cluster.ID, Topic: k.Name, TopicID: k.ID, Partitions: len(k.Partitions), Detail: detail}
 	}
 	for id, t := range byID {
-		if !there[id] && t.Detail == "" {
-			t.Detail = "no longer in Kafka"
+		if there[id] || t.Detail != "" {
+			continue
+		}
+		t.Detail = "no longer in Kafka"
+		if t.Cluster != "" && t.Cluster != cluster.ID {
+			t.Detail = "of cluster " + t.Cluster + ", which this process is not connected to: the lag is unknown"
 		}
 	}
 	marks := e.watermarks(ctx, names)

@@ -10,8 +10,12 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// planFormat names this version of the plan object.
-const planFormat = "annals.replay-plan/1"
+// The versions of the plan object. The second is written only where a topic is
+// selected by its ID.
+const (
+	planFormat     = "annals.replay-plan/1"
+	planFormatByID = "annals.replay-plan/2"
+)
 
 // maxPlanBytes bounds a plan object; about 250,000 segments.
 const maxPlanBytes = 64 << 20
@@ -33,10 +37,11 @@ type document struct {
 // selection is what was asked for. Times are milliseconds, as records have
 // them: a record is selected when from ≤ its timestamp < to.
 type selection struct {
-	TraceID *string  `json:"trace_id"`
-	Topics  []string `json:"topics"`
-	From    *int64   `json:"from,string"`
-	To      *int64   `json:"to,string"`
+	TraceID *string         `json:"trace_id"`
+	Topics  []string        `json:"topics"`
+	TopicID *schema.TopicID `json:"topic_id,omitempty"`
+	From    *int64          `json:"from,string"`
+	To      *int64          `json:"to,string"`
 }
 
 // selects tells whether a record's timestamp is in the range.
@@ -107,10 +112,10 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 	}
 	var o planObject
 	if err := strictly(raw, &o); err != nil {
-		return damaged("%w", err)
+		return damaged("%w", schema.Newer(raw, err, planFormat, planFormatByID))
 	}
-	if o.Format != planFormat {
-		return damaged("format is %q, this version reads %q", o.Format, planFormat)
+	if err := schema.CheckFormat(o.Format, planFormat, planFormatByID); err != nil {
+		return damaged("%w", err)
 	}
 	if sum := schema.Digest(sha256.Sum256(o.Plan)).String(); sum != id || o.ID != id {
 		return damaged("its bytes hash to %s", sum)
@@ -120,6 +125,14 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 		return damaged("%w", err)
 	}
 	return &o, &d, nil
+}
+
+// format is the lowest version that has what the plan says.
+func (d *document) format() string {
+	if d.Selection.TopicID != nil {
+		return planFormatByID
+	}
+	return planFormat
 }
 
 func strictly(raw []byte, into any) error {

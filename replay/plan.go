@@ -46,7 +46,7 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer
 		return nil, fmt.Errorf("plan replay: %w", err)
 	}
 	object := &planObject{
-		Format: planFormat, ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
+		Format: d.format(), ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
 		Warnings: append(r.warnings, notes...), Plan: raw,
 	}
 	kept, err := s.keepPlan(ctx, object)
@@ -133,7 +133,7 @@ func summary(o *planObject, d *document, targets []target) (*answer.ReplayPlan, 
 		t := &d.Topics[i]
 		records, size, segments := t.totals()
 		p.Topics = append(p.Topics, answer.ReplayTopic{
-			Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(t.Partitions), Records: records, Bytes: size,
+			Cluster: t.Cluster, Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(t.Partitions), Records: records, Bytes: size,
 		})
 		p.Records, p.Bytes, p.Segments = p.Records+records, p.Bytes+size, p.Segments+segments
 	}

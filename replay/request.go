@@ -28,6 +28,8 @@ func check(r *answer.ReplayRequest) error {
 		return schema.InvalidField("trace_id", "a trace and topics or times exclude each other")
 	case len(r.TraceID) > 512:
 		return schema.InvalidField("trace_id", "%d bytes, at most 512", len(r.TraceID))
+	case r.TopicID != nil && len(r.Topics) != 1:
+		return schema.InvalidField("topic_id", "a topic ID goes with the one topic that it is of")
 	case len(r.Topics) > MaxTopics:
 		return schema.InvalidField("topics", "%d topics, at most %d", len(r.Topics), MaxTopics)
 	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):
@@ -62,6 +64,7 @@ func selectionOf(r *answer.ReplayRequest) selection {
 		return s
 	}
 	s.Topics = slices.Compact(slices.Sorted(slices.Values(r.Topics)))
+	s.TopicID = r.TopicID
 	s.From, s.To = ceiling(r.From), ceiling(r.To)
 	return s
 }
@@ -81,7 +84,7 @@ func ceiling(t time.Time) *int64 {
 // request makes the plan's request again, for people.
 func (d *document) request() answer.ReplayRequest {
 	r := answer.ReplayRequest{
-		Topics: d.Selection.Topics, TargetTopics: d.Targets,
+		Topics: d.Selection.Topics, TopicID: d.Selection.TopicID, TargetTopics: d.Targets,
 		AllowExisting: d.Existing, AllowSource: d.Source, ProvenanceHeaders: d.Provenance,
 	}
 	if d.Selection.TraceID != nil {
@@ -109,6 +112,9 @@ func (s *selection) String() string {
 		return "trace " + *s.TraceID
 	}
 	out := "topics " + strings.Join(s.Topics, ", ")
+	if s.TopicID != nil {
+		out += " (" + s.TopicID.String() + ")"
+	}
 	if s.From != nil {
 		out += " from " + text(moment(s.From))
 	}

@@ -108,7 +108,10 @@ func (r *resolver) incarnations(ctx context.Context, streams []schema.Stream) (m
 // segments whose times touch the range.
 func (r *resolver) topics(ctx context.Context) error {
 	wanted := r.doc.Selection.Topics
-	streams, err := r.streams(ctx, func(s schema.Stream) bool { return slices.Contains(wanted, s.Topic) })
+	id := r.doc.Selection.TopicID
+	streams, err := r.streams(ctx, func(s schema.Stream) bool {
+		return slices.Contains(wanted, s.Topic) && (id == nil || *id == s.TopicID)
+	})
 	if err != nil {
 		return err
 	}

@@ -580,3 +580,20 @@ func TestDeadLettersArePaged(t *testing.T) {
 		t.Errorf("a component that there is not: %v", err)
 	}
 }
+
+// TestHealthzSaysWhenNothingMoves: whoever watches over the process is told to
+// begin it anew, and only then.
+func TestHealthzSaysWhenNothingMoves(t *testing.T) {
+	var stuck error
+	s := start(t, func(_ *web.Options, services *web.Services) { services.Alive = func() error { return stuck } })
+	for want, err := range map[int]error{http.StatusOK: nil, http.StatusServiceUnavailable: errors.New("the loop has not moved")} {
+		stuck = err
+		answer, err := plainClient().Get("http://" + s.base + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Body.Close(); answer.StatusCode != want {
+			t.Errorf("status %d, want %d", answer.StatusCode, want)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 
 func topicOf(t *answer.Topic) api.TopicSummary {
 	return api.TopicSummary{
-		Topic: t.Topic, TopicId: topicIDOf(t.TopicID), Partitions: t.Partitions,
+		Cluster: optional(t.Cluster), Topic: t.Topic, TopicId: topicIDOf(t.TopicID), Partitions: t.Partitions,
 		SealedRecords: t.SealedRecords, FreshRecords: t.FreshRecords, Bytes: t.Bytes, Segments: &t.Segments,
 		Lag: t.Lag, RatePerSecond: t.RatePerSecond, FirstTimestamp: moment(t.First), LastTimestamp: moment(t.Last),
 		Archived: t.Archived, Detail: t.Detail,
@@ -25,7 +25,7 @@ func coverageOf(c *answer.Coverage) api.Coverage {
 
 func partitionOf(p *answer.PartitionCoverage) api.PartitionCoverage {
 	out := api.PartitionCoverage{
-		Topic: p.Topic, TopicId: topicIDOf(p.TopicID), Partition: p.Partition, Branch: p.Branch,
+		Cluster: p.Cluster, Topic: p.Topic, TopicId: topicIDOf(p.TopicID), Partition: p.Partition, Branch: p.Branch,
 		ArchivedFrom: p.ArchivedFrom, ArchivedTo: p.ArchivedTo, FreshTo: p.FreshTo, Lag: p.Lag,
 		StartPolicy: p.StartPolicy, LogStartAtGenesis: p.LogStartAtGenesis,
 		Offsets: p.ArchivedTo - p.ArchivedFrom, Counts: countsOf(&p.Account), Purged: p.Purged, Unaccounted: p.Unaccounted,

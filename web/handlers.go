@@ -83,8 +83,13 @@ func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) 
 
 // SearchRecords implements [api.StrictServerInterface].
 func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsRequestObject) (api.SearchRecordsResponseObject, error) {
+	id, err := parseID(r.Params.TopicId)
+	if err != nil {
+		return nil, err
+	}
 	request := answer.SearchRequest{
-		From: value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
+		TopicID: id,
+		From:    value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
 		EventType: value(r.Params.EventType), Service: value(r.Params.Service), Stage: value(r.Params.Stage),
 		ID: strings.TrimSpace(value(r.Params.Id)), Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
 	}
@@ -111,16 +116,25 @@ func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsReque
 }
 
 // record reads the record that a path and its parameters name.
-func (o *operations) record(ctx context.Context, at schema.Coordinates, topicID *string, branch *int32) (*answer.Record, error) {
-	request := answer.RecordRequest{Coordinates: at, Branch: branch}
-	if topicID != nil {
-		id, err := schema.ParseTopicID(*topicID)
-		if err != nil {
-			return nil, schema.InvalidField("topic_id", "%w", err)
-		}
-		request.TopicID = &id
+func (o *operations) record(ctx context.Context, at schema.Coordinates, id *string, branch *int32) (*answer.Record, error) {
+	parsed, err := parseID(id)
+	if err != nil {
+		return nil, err
 	}
+	request := answer.RecordRequest{Coordinates: at, Branch: branch, TopicID: parsed}
 	return o.services.Queries.Record(ctx, callOf(ctx).who, request)
+}
+
+// parseID reads a topic ID that may be left out.
+func parseID(text *string) (*schema.TopicID, error) {
+	if text == nil {
+		return nil, nil
+	}
+	id, err := schema.ParseTopicID(*text)
+	if err != nil {
+		return nil, schema.InvalidField("topic_id", "%w", err)
+	}
+	return &id, nil
 }
 
 // GetRecord implements [api.StrictServerInterface].
@@ -194,12 +208,16 @@ func (o *operations) ListGaps(ctx context.Context, r api.ListGapsRequestObject) 
 
 // ListSegments implements [api.StrictServerInterface].
 func (o *operations) ListSegments(ctx context.Context, r api.ListSegmentsRequestObject) (api.ListSegmentsResponseObject, error) {
-	found, err := o.services.Queries.Segments(ctx, callOf(ctx).who, r.Params.Topic)
+	id, err := parseID(r.Params.TopicId)
+	if err != nil {
+		return nil, err
+	}
+	found, err := o.services.Queries.Segments(ctx, callOf(ctx).who, r.Params.Topic, id)
 	if err != nil {
 		return nil, err
 	}
 	return api.ListSegments200JSONResponse{
-		Topic: found.Topic, Bucket: found.Bucket, Segments: each(found.Segments, segmentOf),
+		Cluster: found.Cluster, Topic: found.Topic, TopicId: topicIDOf(found.TopicID), Bucket: found.Bucket, Segments: each(found.Segments, segmentOf),
 	}, nil
 }
 

@@ -10,8 +10,13 @@ import (
 
 // probes adds what the machine's own watchers ask.
 func (s *Server) probes(e *echo.Echo) {
-	e.GET("/healthz", func(c *echo.Context) error { // alive: it answers, however ill or far behind
+	e.GET("/healthz", func(c *echo.Context) error { // alive: it answers and moves, however ill or far behind
 		c.Response().Header().Set("Cache-Control", "no-store")
+		if s.services.Alive != nil {
+			if err := s.services.Alive(); err != nil {
+				return c.String(http.StatusServiceUnavailable, err.Error()+"\n")
+			}
+		}
 		return c.String(http.StatusOK, "ok\n")
 	})
 	e.GET("/readyz", s.ready)

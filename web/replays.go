@@ -43,6 +43,10 @@ func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 		TargetPrefix: value(r.TargetPrefix), TargetTopics: value(r.TargetTopics),
 		AllowExisting: value(r.AllowExisting), AllowSource: value(r.AllowSource), ProvenanceHeaders: value(r.ProvenanceHeaders),
 	}
+	var err error
+	if out.TopicID, err = parseID(r.TopicId); err != nil {
+		return out, err
+	}
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }
 
@@ -63,10 +67,13 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 		},
 		Topics: each(p.Topics, func(t *answer.ReplayTopic) api.PlanTopic {
 			return api.PlanTopic{
-				Source: t.Source, TopicId: topicIDOf(t.TopicID), Target: t.Target,
+				Cluster: t.Cluster, Source: t.Source, TopicId: topicIDOf(t.TopicID), Target: t.Target,
 				Partitions: t.Partitions, Records: t.Records, Bytes: t.Bytes,
 			}
 		}),
+	}
+	if r.TopicID != nil {
+		out.Request.TopicId = optional(r.TopicID.String())
 	}
 	if len(r.TargetTopics) > 0 {
 		out.Request.TargetTopics = &r.TargetTopics

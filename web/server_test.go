@@ -131,7 +131,7 @@ func (a *archive) DeadLetters(_ context.Context, _ policy.Principal, request ans
 	return &answer.DeadLetterPage{}, nil
 }
 
-func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string) (*answer.Segments, error) {
+func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string, _ *schema.TopicID) (*answer.Segments, error) {
 	return nil, errors.New("secret detail of " + topic)
 }
 

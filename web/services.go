@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
@@ -21,6 +22,9 @@ type Services struct {
 	// it, or "" where it is well. Being behind is not being unwell. It must not
 	// wait for anything.
 	Health func() map[string]string
+	// Alive returns an error when this process stands still, so that only a
+	// restart helps; nil where nothing can. It must not wait for anything.
+	Alive func() error
 	// Lag is how far archiving is behind; nil where this process does not
 	// archive. It must not wait for anything.
 	Lag func() Lag
@@ -59,7 +63,7 @@ type Queries interface {
 	// DeadLetters lists what could not be processed, by topic and offset.
 	DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error)
 	// Segments are the current segments of a topic.
-	Segments(ctx context.Context, who policy.Principal, topic string) (*answer.Segments, error)
+	Segments(ctx context.Context, who policy.Principal, topic string, id *schema.TopicID) (*answer.Segments, error)
 }
 
 // Replays plan and run replays. A job's id is its plan's.

@@ -102,9 +102,15 @@ func showGaps(w io.Writer, page *api.GapPage, more bool) {
 }
 
 func showCoverage(w io.Writer, coverage *api.Coverage) {
+	several := namesakes(coverage)
+	showClusters(w, coverage, several)
 	table(w, "PARTITION|FROM|SEALED TO|FRESH TO|LAG|COMMITTED|ABORTED|CONTROL|GAPS|ACCOUNTED|SEGMENTS|LAST SEALED", func(row func(...any)) {
 		for _, p := range coverage.Partitions {
-			row(fmt.Sprintf("%s/%d", p.Topic, p.Partition), from(p.ArchivedFrom, p.StartPolicy), p.ArchivedTo, p.FreshTo, p.Lag,
+			name := fmt.Sprintf("%s/%d", p.Topic, p.Partition)
+			if several[p.Topic] {
+				name += " (" + p.TopicId + ")"
+			}
+			row(name, from(p.ArchivedFrom, p.StartPolicy), p.ArchivedTo, p.FreshTo, p.Lag,
 				p.Counts.Committed, p.Counts.Aborted, p.Counts.Control, classes(p.GapClasses, p.Purged),
 				accounted(p.Offsets, p.Unaccounted), p.Segments, moment(p.LastSealed))
 			for _, b := range p.Branches {
@@ -127,6 +133,37 @@ func showCoverage(w io.Writer, coverage *api.Coverage) {
 	for _, note := range coverage.Notes {
 		fmt.Fprintf(w, "\nNote: %s.\n", note)
 	}
+}
+
+// showClusters lists the topic IDs and clusters of names that several topics
+// have: a topic made anew, or one of another cluster.
+func showClusters(w io.Writer, coverage *api.Coverage, several map[string]bool) {
+	if len(several) == 0 {
+		return
+	}
+	table(w, "TOPIC|TOPIC ID|CLUSTER", func(row func(...any)) {
+		said := map[string]bool{}
+		for _, p := range coverage.Partitions {
+			if several[p.Topic] && !said[p.Cluster+"/"+p.TopicId] {
+				said[p.Cluster+"/"+p.TopicId] = true
+				row(p.Topic, p.TopicId, p.Cluster)
+			}
+		}
+	})
+	fmt.Fprintln(w)
+}
+
+// namesakes are the names that more than one topic has.
+func namesakes(coverage *api.Coverage) map[string]bool {
+	first, several := map[string]string{}, map[string]bool{}
+	for _, p := range coverage.Partitions {
+		id := p.Cluster + "/" + p.TopicId
+		if known, ok := first[p.Topic]; ok && known != id {
+			several[p.Topic] = true
+		}
+		first[p.Topic] = id
+	}
+	return several
 }
 
 // from is the first offset; what is below it is out of scope.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"github.com/fx-risk-ai/annals/web/api"
 )
 
 // filesCommand is annals files.
 type filesCommand struct {
 	asking
-	Topic string `required:"" placeholder:"TOPIC" help:"The topic."`
+	Topic   string `required:"" placeholder:"TOPIC" help:"The topic."`
+	TopicID string `name:"topic-id" placeholder:"ID" help:"Another topic of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 }
 
 // Run implements kong's command.
@@ -19,7 +22,7 @@ func (c *filesCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	defer server.Close()
-	list, err := server.Segments(ctx, c.Topic)
+	list, err := server.Segments(ctx, api.ListSegmentsParams{Topic: c.Topic, TopicId: pointer(c.TopicID)})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 type getCommand struct {
 	asking
 	Record  string `arg:"" help:"topic/partition/offset."`
-	TopicID string `name:"topic-id" placeholder:"ID" help:"An older incarnation of the topic."`
+	TopicID string `name:"topic-id" placeholder:"ID" help:"Another topic of the name, an older one or another cluster's."`
 	Raw     bool   `help:"Write the value's exact bytes and nothing else."`
 }
 

@@ -14,6 +14,7 @@ type replayPlanCommand struct {
 	between
 	Trace         string            `placeholder:"ID" help:"Replay this trace."`
 	Topic         []string          `placeholder:"TOPIC" help:"Replay these topics, within --from and --to."`
+	TopicID       string            `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Prefix        string            `placeholder:"PREFIX" help:"Target topics are prefix + source (replay.<8 digits of the plan>.)."`
 	To            map[string]string `name:"target" placeholder:"SOURCE=TARGET" help:"Name a target topic."`
 	AllowExisting bool              `help:"Produce into topics that exist already."`
@@ -36,7 +37,7 @@ func (c *replayPlanCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	defer server.Close()
 	request := api.ReplayRequest{
-		TraceId: pointer(c.Trace), From: from, To: to, TargetPrefix: pointer(c.Prefix),
+		TraceId: pointer(c.Trace), TopicId: pointer(c.TopicID), From: from, To: to, TargetPrefix: pointer(c.Prefix),
 		AllowExisting: pointer(c.AllowExisting), AllowSource: pointer(c.AllowSource), ProvenanceHeaders: pointer(c.Provenance),
 	}
 	if len(c.Topic) > 0 {

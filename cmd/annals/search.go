@@ -17,6 +17,7 @@ type searchCommand struct {
 	between
 	ID      string   `arg:"" optional:"" help:"Any id: trace, event, span, causation or correlation id."`
 	Topic   []string `placeholder:"TOPIC" help:"Only these topics."`
+	TopicID string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Type    string   `placeholder:"TYPE" help:"Only this event type."`
 	Service string   `placeholder:"NAME" help:"Only this source service."`
 	Stage   string   `placeholder:"STAGE" help:"Only this stage."`
@@ -40,6 +41,7 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 		From: from, To: to, EventType: pointer(c.Type), Service: pointer(c.Service), Stage: pointer(c.Stage),
 		Id: pointer(c.ID), Limit: &c.Limit, Cursor: pointer(c.Cursor), Status: pointer(api.SearchRecordsParamsStatus(c.Status)),
 	}
+	params.TopicId = pointer(c.TopicID)
 	if len(c.Topic) > 0 {
 		params.Topic = &c.Topic
 	}

@@ -14,6 +14,7 @@ type Topics struct {
 
 // Topic is what is archived of a topic. Zero times are unknown.
 type Topic struct {
+	Cluster       string // "" if Kafka does not say
 	Topic         string
 	TopicID       schema.TopicID
 	Partitions    int
@@ -39,6 +40,7 @@ type Coverage struct {
 // view of its chain: ArchivedTo − ArchivedFrom = Committed + Aborted + Marker +
 // GapOffsets + Purged + Unaccounted. To-offsets are exclusive.
 type PartitionCoverage struct {
+	Cluster                  string
 	Topic                    string
 	TopicID                  schema.TopicID
 	Partition                int32
@@ -124,7 +126,9 @@ type TopicState struct {
 
 // Segments are the current segments of a topic.
 type Segments struct {
+	Cluster  string
 	Topic    string
+	TopicID  schema.TopicID
 	Bucket   string
 	Segments []Segment
 }

@@ -9,10 +9,13 @@ import (
 // ReplayRequest is a trace, or topics with a time range, and where to. The zero
 // time is no bound.
 type ReplayRequest struct {
-	TraceID string    `json:"trace_id"`
-	Topics  []string  `json:"topics"`
-	From    time.Time `json:"from"` // record timestamps, inclusive
-	To      time.Time `json:"to"`   // exclusive
+	TraceID string   `json:"trace_id"`
+	Topics  []string `json:"topics"`
+	// TopicID, with one topic, is which one of the name is meant; nil: the one
+	// whose archive began last.
+	TopicID *schema.TopicID `json:"topic_id,omitempty"`
+	From    time.Time       `json:"from"` // record timestamps, inclusive
+	To      time.Time       `json:"to"`   // exclusive
 	// TargetPrefix makes target names of source names; "" stands for
 	// "replay.<first 8 digits of the plan's ID>.".
 	TargetPrefix string `json:"target_prefix"`
@@ -41,6 +44,7 @@ type ReplayPlan struct {
 
 // ReplayTopic is a plan's share of one topic.
 type ReplayTopic struct {
+	Cluster    string         `json:"cluster"`
 	Source     string         `json:"source"`
 	TopicID    schema.TopicID `json:"topic_id"`
 	Target     string         `json:"target"`

@@ -12,6 +12,7 @@ import (
 type SearchRequest struct {
 	From, To  time.Time // record times; To is exclusive
 	Topics    []string
+	TopicID   *schema.TopicID // with one topic: another one of the name; nil: the one whose archive began last
 	EventType string
 	Service   string
 	Stage     string

@@ -673,7 +673,10 @@ type PartitionCoverage struct {
 
 	// Branches Where the log diverged: what was archived on each branch. Empty where there is only one
 	Branches []BranchCoverage `json:"branches"`
-	Commits  int64            `json:"commits"`
+
+	// Cluster Kafka's cluster ID
+	Cluster string `json:"cluster"`
+	Commits int64  `json:"commits"`
 
 	// Counts Offsets by status
 	Counts StatusCounts `json:"counts"`
@@ -716,6 +719,7 @@ type PartitionCoverage struct {
 // PlanTopic A plan's share of one topic
 type PlanTopic struct {
 	Bytes      int64  `json:"bytes"`
+	Cluster    string `json:"cluster"`
 	Partitions int    `json:"partitions"`
 	Records    int64  `json:"records"`
 	Source     string `json:"source"`
@@ -894,9 +898,12 @@ type ReplayRequest struct {
 	TargetTopics *map[string]string `json:"target_topics,omitempty"`
 
 	// To Record timestamp, exclusive
-	To      *time.Time `json:"to,omitempty"`
-	Topics  *[]string  `json:"topics,omitempty"`
-	TraceId *string    `json:"trace_id,omitempty"`
+	To *time.Time `json:"to,omitempty"`
+
+	// TopicId With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given
+	TopicId *string   `json:"topic_id,omitempty"`
+	Topics  *[]string `json:"topics,omitempty"`
+	TraceId *string   `json:"trace_id,omitempty"`
 }
 
 // RunRequest defines model for RunRequest.
@@ -945,8 +952,10 @@ type Segment struct {
 // SegmentList defines model for SegmentList.
 type SegmentList struct {
 	Bucket   string    `json:"bucket"`
+	Cluster  string    `json:"cluster"`
 	Segments []Segment `json:"segments"`
 	Topic    string    `json:"topic"`
+	TopicId  string    `json:"topic_id"`
 }
 
 // Status defines model for Status.
@@ -1005,6 +1014,9 @@ type TopicSummary struct {
 
 	// Bytes Bytes of its segments
 	Bytes int64 `json:"bytes"`
+
+	// Cluster Kafka's cluster ID; absent if it is not known
+	Cluster *string `json:"cluster,omitempty"`
 
 	// Detail Why it is not archived, or anything worth saying
 	Detail         string     `json:"detail"`
@@ -1093,11 +1105,14 @@ type SearchRecordsParams struct {
 	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
 
 	// To Exclusive
-	To        *time.Time `form:"to,omitempty" json:"to,omitempty"`
-	Topic     *[]string  `form:"topic,omitempty" json:"topic,omitempty"`
-	EventType *string    `form:"event_type,omitempty" json:"event_type,omitempty"`
-	Service   *string    `form:"service,omitempty" json:"service,omitempty"`
-	Stage     *string    `form:"stage,omitempty" json:"stage,omitempty"`
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Topic *[]string  `form:"topic,omitempty" json:"topic,omitempty"`
+
+	// TopicId With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given
+	TopicId   *string `form:"topic_id,omitempty" json:"topic_id,omitempty"`
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+	Service   *string `form:"service,omitempty" json:"service,omitempty"`
+	Stage     *string `form:"stage,omitempty" json:"stage,omitempty"`
 
 	// Status committed unless asked otherwise
 	Status *SearchRecordsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
@@ -1140,6 +1155,9 @@ type SealParams struct {
 // ListSegmentsParams defines parameters for ListSegments.
 type ListSegmentsParams struct {
 	Topic string `form:"topic" json:"topic"`
+
+	// TopicId Another topic of the name, an older one or another cluster's; the one whose archive began last unless given
+	TopicId *string `form:"topic_id,omitempty" json:"topic_id,omitempty"`
 }
 
 // GetTraceParams defines parameters for GetTrace.
@@ -1388,6 +1406,13 @@ func (w *ServerInterfaceWrapper) SearchRecords(ctx *echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
 	}
 
+	// ------------- Optional query parameter "topic_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic_id", ctx.QueryParams(), &params.TopicId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic_id: %s", err))
+	}
+
 	// ------------- Optional query parameter "event_type" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -1626,6 +1651,13 @@ func (w *ServerInterfaceWrapper) ListSegments(ctx *echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, true, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "topic_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic_id", ctx.QueryParams(), &params.TopicId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic_id: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -3075,116 +3107,118 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1bc9w2lvBfQfU3VZqp0JYsX75Yqn1wvMmMZzOJ1/bMPiSeLjR5uhsRCTAAqFavS/99CzgACDZBNqlL",
-	"Kg95a6lB8ODg3G/9ZZGLqhYcuFaLiy8LCaoWXIH9470UqxIq8zEXXAPX5iOt65LlVDPBT2tc8dUvSnDz",
-	"ncq3UFHz6U8S1ouLxf87bfc/xW/Vqd/39vY2WxSgcslqs93iYvE/W6rJDrgmOyn4hvz5w3dvyesXL///",
-	"XxZmsdvBvOBNnosGIaqlqEFqhlDbf6tjMHzUVDfqLa69zRYbWi/zkip3dKahOrrHW7PebmF20PsaFhcL",
-	"KiXd+x3Feq0AgVkLWVG9uFgwrl+9WIT1jGvYgPRPSMo3MPWBaPsuGj9tgZTAN3pLxJroLRC7b0Z2W5Zv",
-	"7T+E3oJUpGqUJqqpiBaLbMo760ZuoOi/8oPYKaLN9VFi1xAtxBWhO7qftnHDKV5pandLF0yREtaaiGuQ",
-	"l4Tyvd4yviGrRpMz8yXlhJZUVlPed5stJPzaMGne9lPAZObJp0sRnbvpXm3ASPcEn8MrxeoXyC2FfCMp",
-	"z7dvDfh0A5aXyvLH9eLip3E686R+mx3S+srueEgtz8+TCF5LUU0kLC36V/DtTV42il3D1OvUrBzZ5Sn5",
-	"ETFIDFxkCxKI4IRKIFxowril0pJqUJpcM9hdEGr/lARPjfSlt8AkqUuawx2u3eHP4cYDbc/fv8DPaWFF",
-	"FaEy37JrKMwBBAcPoFgbkMUG2aJg12AJxVDCXoNKIYfmmqzMl2QtpOEkkErwp4Q3ZWlI3KAGqlobnjog",
-	"Barg1YsU5wAniBezwYpxKvctZpSWjG8seTjcfVkAbyqDHSvVs4WGG73IFuFJA8siWyAYnxM7MbW0ay6+",
-	"+O9WQpRAufnSq4q+wLqmZQOEKsI0UZryQhl51YHePEwoLwweLO8zRfJGO6DoqoTFhZYNGFXB/hemUrs5",
-	"4DHE2VcLScziCwOlMvowcXotG57TpBR722hCNXlG/sG+ubT0jWcGXtSCcU027BoUgWuQKNva/QMGDyjY",
-	"49odOFxjDEdKFr3dGmHW157Ar6EUNfSBf0OMESANha4ZlAVStYWVbEVNJOwk01Y+9m/dy57+rddUAtcn",
-	"ClFxGSid4j8yQlcG00j8HFJXXYlrKJb+Fb0LEXVM1LQwolqCeciIe8QDbpKk5prqbR/0v3/88Qfy3lwa",
-	"SLRSXr0+e/aXJEGI9MnzLSuLexz8UIXVCwds8r5bWyUJzIbWyggsI76s1usJGPxvEsGzrJwZFs7BCT1c",
-	"QQ/7FycPLIQsGKdO0N5Db+JbJp6uplIzxOukzbWoWZ7Eqv1myYrElwd4wT2iJ2IwslbJuYOksdUaJV1U",
-	"caGXXr9Ntox/EPqNfyZhGnORVH9Wn+aUGyW3AnLFxY5bwyCzMn+3NdonvL+PsIO3BBxMt+jf+0cCPnr7",
-	"HuA+eknWxZU/Zgrd/wm0+B60BjmEBdGUVssZRNRS5KAUFIgHFhkctCytHlG0gh7HUq2Nkp7KmLOYYtWw",
-	"skheQ0Br/2gSaMH4JiNwYxUJQ5XKeAE3KckJUooEhn5cO9tQGXVqz5h8+hq4dgzUU+0SjJnBFFJZ0h5i",
-	"UnW5vqAanmhmMd1fPt26ZmnEXcF+CFR7XEsvFmRIH9ggZDrAcyWVpLvlytutk+T8bnnkSGjpGpPfHCkz",
-	"+mfXo35DNCn4zf5qS89fvhoQn/d2Ye4km43hRXO4O91ZK0oel/pWzhsExyyXTVYGzuOxbj/yWdYKDE/9",
-	"jqYCUJ7vx2Xa+6QiKYAWSyTi6QI5EpQpPQI3epk3UqWkxBs0nwRvhUVNN5C20DQtU3YR1aSiOt9m1jUt",
-	"S7uDOm6pdM7q908jrQZeAM/3KYRpmnKhfSwEI2Q7preEJeUBN0ohMn2v6PqKGk9BC2nwgHI3ZfMantun",
-	"/LeDc3JUO7g88xAnD8rW60SsbhuMwWkRN7TWE6RgFlOJ1nHK7TS6OIXKvWHHjrzBnYwzL1EaUVKyyqxq",
-	"9IAcTSq7dwa7hHEtjHukfCAOl7dvMfeXlj6xH3nkHhwMHTRkAbvHfMFvixS/Wvfk6LGSoOeCr5mh6q4H",
-	"XogGAavoDasMTT7LFhXj+Pks7MSbaoUbFZCXVKZc6TdkbTxRI5c0cLLaI3KlKJoc5CWGN3dMAWF8DVJC",
-	"kfRL4bqFs+8UbYEWIA0hRB6vontFlEiRwhXjRcxwOW0UFMsV8oZkwU3NFkX561KsLe/UJd3j51zU7lMA",
-	"OsWdotGKFXCMWX50y6bT6KX3OV3wCUnVvc4i2Oq2tOMjWUXlfszJR/xZc1VDbWM3aS6ILkg2HY4e0IVI",
-	"q+4CIrJxz3coMskBN7WQ+gP82gCaULQorMak5fuIKda0VJD1KNEiJbPBIaN0FcpkSozlhYH3vjNNVSrE",
-	"wokBUrM1M2S3JnvRSAwFWnOJbpB5vreh/cXF+dnZFEt01AxEO2nqWnO8jrSOoXnxOvFMRW/e4eIY2iC3",
-	"Y2Mp2uvls/Mscee9i/srrVP+AQaWLbn9l1F6pGAo3xXI6/5tzPJ8huMguagqNhBfUfCr1wC4DKFbi8Z4",
-	"dHqaQTourVZSXIE8UYRytQPpAuttxscCTtaiLMVOpSPADS/SezuH0+yelyK/ItQdwJ05e3gvyV3yiPsg",
-	"6Y6sjHlmI+2cNNwYIkb52TDWiKd0b+dgIDIVG9XB0o5QZPD7OU3GaaN5Q+vp1tEnw56GIx7NVD44toUu",
-	"dZ6/WcX5nVGaKbs2F0VKp38npAv6YK7B6V91YcFCq8CYa1tRFmrM4E1+sRzNkNg30Ap8kuWfn7578nXq",
-	"HTY4e+wmML8zYC3jDkm0MT1g7hvwrLluEaQwtSQhF7LoS7MZTnrejZKO2t7RUh+b6dLm0YhcHJEZCNdY",
-	"wZEOl7vsw4myilVpWtWT5Y7bfF/DyLuvQSoXD+mtUEBLSJrDLjhTbLpm51qC2l4QBUZ0GpmUWbragyZB",
-	"jKcMHiUamcPSKCqWp6FVNeVDWFTayZHUN7pRHfPUCiZt7SS6EhI/WTyLMml5tojvIcLq2RPliLK9oswK",
-	"YWsSuZzuHqhU5BnRgrx+/fr1ZaDk+GaXlTKsCDc0n65dYmPiiMEYEXN8rICmcOMepR0aOqSY3rVFsERk",
-	"nzneTPI+pqmmVQQYQdGvBiigTqWqvhfGC9RkR/doElAihdCZtStLuhexXxvJhsK57KPxGbOmjV1OkIkO",
-	"n0tv2B8KO2OtmO9IATkroHD+whR1FG2cOWQksvi32eKdM7KxiqmvoQZ4y4aCZkQr/mHWp+QgCgUUJ6NF",
-	"Sn6dpW2Wkj8fayhLxjeKlEJcQUGaelaSZE6UwVIwwtEi41hw4V1waAb8HWcDCx7kQOaDWopIUfbN9YHr",
-	"sWuPcr7bkaWhxSvrexQcLCjO0GR9pRuK0aZExu0pp9MRcnvv6vx5u6A6Z9TKnIwYVZGRXEgJpSX2jNCS",
-	"UZWRnDbK/cd557gWBVm4iWBj3EPYOpQjilJYj9OFiUiPdTvR3XDWmc9/xYnB7n1IoGpAlQ+F9Qeyqm6n",
-	"FNw/toGYQ5gdThknlFujIIoSULLZCqXbE9EKClvGFp8tQWJ3ttXGrR8LTTpsOpTiiO2Ah9bNCM4gi/Zz",
-	"tA9QSOeRvkwXqviQ+wpKsTMfRKONLFC5qCEjK1gLCcsNcFBMZT4aqTSVmtSiZPnEGsgAxqiDehGZnCeK",
-	"cKzPevAMr12cztOHnKTYhLq2C4yWH9bDAc23riDuKfm2qvWe7Pzz0rpbgpd7ghUuk8ThQRllOhlQscl5",
-	"b+BJb9T4HCh5zJEKKEGbQ3JBKiGB7FhZklxUMFDvBGp77BadhZOhZ2c+eA8h2J7TqoYHKoA57IzdZ/Vr",
-	"RqgmlZE6L88M5bb1rJfkNHe4PLVVQFtzg7akbNJ1DAQctmyzXe6oBllReTXxKkq6mbxS6WXrlE2TQaXY",
-	"LC1TLqn23DpE3t6fMSS+gg3lWIuo22AYKdjEK5qbalewqXxFfuJbewInVnrQA5UlA6UzXzsrJHGFP9l0",
-	"XfgY5UddGdsVdhHHIBUcHHPg7hz1R8IqQl4rBzyPT63pXUFOK2vsYXkj4g+DLuFoF+7fivwHwaJx8hWJ",
-	"KsPJV1gHX5CvSFwZblRYSfknj/me5VBSfqKI2lIJviLPo/jugZ5uMdSoTTphNzQS03RD5Qb0PUnK7d+h",
-	"Kbdx1i258nCPudZRH8tQhj1R/QPlgFKQmCZyOUGqyZo2ZZK7towPBvQEKYRX3alo02wHsY3vJHLJTJcw",
-	"4g8egthIfkE5p6W6sHG+i5+bs7Pn+RXjhf103Bd3YRJ8cRRVGSkR+AA5sDrR0QMhMt8D9AexEsWeQKmA",
-	"7KTQgMnM0PHikkA7I9El0IKsaH6V1NiRc5+uHpgZ67xD9aFDQDBwk9uWlPMDnTfC9ZgPLyY7prRYWgzd",
-	"oTrXQxa9Nd4xjhhAlGpB1HbwNUIc72NNeig5Ja4xSpvxftigYOs1yOH8mS15Iu0qY5eRnZMuqXYJYJsE",
-	"HB9QIlnRbR0/X5SgfFOLTwlPuJFRqpxrVsykHVy93FK1TcdbZlFLtH54y7volUHV0dMXiywi0pgyO0ft",
-	"AdrewgBhClncN3RrK0VmShiXHZseRoqScont2sqD6VtGwb3EjnOCwqUFbgm1mOyger5qHxpZM5QuCQQ3",
-	"XqMaFAj63s7GPFHkCvY2puNr64ZDJcuhaw0LBgM098g5YoEobtCSzAG+D6DswdTFYw/zmSffLhEF7KaD",
-	"8Mg46bT3QxV2DlX9dav6Miz1s3USWMDjuxAHi3QfKIR7Fzuv4RaqZVuMc6DK8Ait3UPVFRRY0sULrLE2",
-	"R41a6NpwqpDh/6FYK6dlCZJUdE8UQKgRY+s2hMNnhG/+ifCj/3OsvaI17wOq0kK4Lun+72KVMB59D0E/",
-	"6avpUkEu+IHbE8oUe+WIa8aZ2s6JOAyIHaNwjluD5kzGVfyd2X2W+r2lPsGeDTGLOYgzDkOneDnS3A3n",
-	"2BtpqIPnrMS/CiTCNWUYO8spz6EsB4oom7qgMyBKpcIQRnebWdoA9q8ZptrvmUr4PL+I1RzHwZP/MX6y",
-	"2w7D8t7R5T0KSiTQWRc9r1ox1VXx8W9vnpy/fBUKrPE2xkT2JBIPtaDHMe8LR4+G7u5ZbDnauhZiSgk9",
-	"s6PSsMwsAzNF8f52W/wEOPuhmE4oLkAwTHy/YfktLUuxW8INU9qc3ZIURnHSL3mPDO2CC5GCtVsQWvoO",
-	"iL6Thq+K7czpLzKWJqZjMRHBtIJyfUk4QGFj9NEhiBZiRuv1h16ZDuOJ+sfxDjIproEbKbuMfJHxA74p",
-	"Cl/Whxi0RXd2IIlkG8Zp2Us5R2dBn25ZS1izm4TpY7+OjThcSb5yeLwkWG7/FONZX5OCbZgOvRnMRbee",
-	"koaXoJTtx+dTaq4dYC3Ppil4Qr30gWyLr9+QRHTCRYKTUhmn/lXDzdyr/v1Vfn9o+FSB0eV9ox+S3Xmf",
-	"nPI4UeTVC7KFG0cdmLNXpKJ87ynFxopsTq0E44B8nZkVXPiQT0k52VKMa2kN0uz/75/OnrymT9afv3yd",
-	"vXpx+6ejRoaHNCUyPwItP4CyjHaor7uhxwMBE75D9ttCWRAlKjiYN3Hn1MCOssk9S6kwvnt+4MzBWxqY",
-	"xOK9BCwMaWrDM7st2LoWPPDPxinEnOjPC1IB5apz/i4qh/O4rmDFlcM7snAZV5fPbSVZksm64xzubbFg",
-	"MnQ5YmIcfWHL5UdivQmdHzCVvjlrCCRMS9cH8+DFCzNMVhemSsmv5R0KXSrG7/IYTw6hmdmxPLunW+wm",
-	"k9dYq/VIN/TAHCg7LswGGJjy+VXDsnQlroG41CcNo56srcULKC5tzqxTQoLBGn6Xvg2MjrmjtXZrMn1t",
-	"SdXdUzspymJwhOTT3t2qya8GkqSxAzHJ8Pe8lSrunFfp5qCKYEgeLOQZD5Op1cCgG/PNiYrNMnNvSQOv",
-	"8P3QDOY0iYcm6uSwkd10LhxsfMZyy5kR+uGGgoMbaOvI21bqCBF4iOHLeBtGHqYb4VZ7EhKwB46QK/uf",
-	"2i3iGwamrsdWgrvM+pnYm9CiInQ/TU7FYOXSoPX0e5ngM6Fq5Q3Z0NrVwoYREwEpaRn02wzhmRnFsPB+",
-	"bCrbSnwsJBGskOFBO539LoaqPtMMv0oP6bN5FqOdjOMYRTgm8MPwRIe9mwrSLW62IXs35XInpN4SRfcd",
-	"M/1gXM1dDA803ObZmq5Ob0DagN6BK5Xbss2WhCpAS0FRBd2JwjYpUgvl9e3U2r87nPRoDRTVsKxBuqzA",
-	"xKSAs7vnGuvjYcLHFSlte9Py0IDvB/GwGu8QN2353nhRzyc7MKCflSnmjP2wAyoSwmVe7NjWlQ9g3I6y",
-	"mJzME8mKVzcnYYml/0PFmwN9hH8TtR+fa+R33FU45O3NrxDD5rSZRsw9Y9YTOpAGGwPmtSdFHXduMglS",
-	"WRSiDhiIdz6SW+zkK/tWLyuWe9EsK6B8tHW+8MXkW6GiVmOgEpQOSVVU39y1r5tv51TtJkVA/0xmHePr",
-	"AWudNgVDXwxjpaHceS0kVkX7rlZjV1K+J6zIiALA+n9b72/nexTMnJlQ7puRJNjpUfYZVbLc+nhbprSQ",
-	"+6fkW9tQbMnfD/0mbr44QQGjnpJPRuqHNc+fP3+dkX9+etsOE7bOoJXNKnPBuFcvnqyY9v9FJqvonpRA",
-	"r4Gc//vlc/sUIlE9DVWLF4s3tgRyERnyi2c4URQ4rdniYvH86dnT527upqWHUEtvu/fRxzP0Ylut3hWL",
-	"i8VfQYfeBSuTaQU4E+unLwtm3vFrAzho17azB0neDlc/Eno19mFnkPv52dnIEPd5w9vbvov+9HZs0277",
-	"MkIqIL1lgDGaCJ8tlLfWFu/BpXSeBM2VteyErazGoBCZMyPMp5JuvKU6WMl9GQyROJfjiz6CYjPQdHsj",
-	"Bi/VmNh/xVL0R7nRLL1RHKhoN+s5LYkZS5Hfld7aj7Rot/WZ+G63k7EU8B+hQt84akZCu6HofiiH/QNu",
-	"6pIynkzKD4FiC3U6oATCenZ2Fo+TOrN/+tM+S5/2YOiEISMczLUB18llBzAlUIIFSQP39uzs/MVvy4p+",
-	"akiCE99gSdT9edAQdRbHtrFbF8cDWgYpgBZPorl+g/zRzvL7rdkkno/Yp2c3ldTWJfuxpCPT8YZegiUh",
-	"YfdU3ufZq3TW5w+yn0P2B4MmH5P6R2fxrvaoPrK2J8hV2NluK8scYAeLYVzJNdl2GQMnj7UFFd8IjD8+",
-	"CKa6Y81uu/ahG54+45punmgqu28PqmbodwXSRsKKbh7gdt6Qb+jmnTa7YbbAegDY8BaizbzolILYPC0l",
-	"mkpj8AHFPU9d3ep+UIC98wsmSS7mS2RaVA+wj013V4wHdvpteelgEkbiur61dpMdfoAlEsQ4BaGXwRlL",
-	"D8VrdrgCYSoy4QxKFWGOoaIwS/Ke0N/9EKIYB5d1OLynza6lrtE1KibIfbRScCyJl9Zzd3rJNJV5l3qN",
-	"l2f9yGv6fZ2ZOMMEPhH6dnrO/bdyE2OSGz0/n3BrIQPhi4GwjjpMeBq4zHZ+UF9td7Ia06Yw2QKyASvk",
-	"QK6mBn/4IR9GKEZTQKzLbmdT7AnwXDj7Z4JZc8fr+MOWGSyR9k0Qj2nH+J40Y7KwCjJvuJijZsSxnUs3",
-	"WNrwxn5r5jvBe/rFPnp7+iUYPbenX9DkuR2LeXwIw+oS6tP+bElPiE1SoKN+QHff2Fse3vtu3nP3TaHh",
-	"ftprbJLg2Gt6o5NEWYAkjOdUcsfk6zaocRk7bQfljIOaYznM7eddO+V8igiNhlBgsZkoC4XFnljxMQGu",
-	"UH9x1xt6fPYdsnJd+df92deOnwoDmaiLfUX5x+ksehp6ycYZ9V+uY+wPbv2DW3+/3CpyDfqJc+QexDH1",
-	"/ajnZy/GfqWOKfy9rj9TokW1Ulpw+MsDcHp4w4mbfekhQv62rtdokO2DW/OoQi+0LQ1g0XYZPQwyXA7K",
-	"7HholWQDIRVbGW6eeqSoSlR5Pimkcv7AmLd9XgljMc+hdgNm7msuNpxQW8T+lLj7PFHomIcWqxM7KGp7",
-	"SVw7HmGa6J0xI90iRSv7ZId2T82jI+Gw9yV95MvrNmzdNyR2l5djS2eacxDnP7Stub6VkOxBP4gjoER5",
-	"DYQSBSXgL3DRDWVc6ajiANuPUP74SpUotKncgE439ch80ZdSp19YccQhcNc8GqL5ZGNOD9CSgd0YCe1/",
-	"JFY3q3/j86MTzwDzOy59kKDqL2KVWeOylmIjbeTDzY8zaAbz2Y5m9d29h5d+io23w0z+1n7/x/3/Lu//",
-	"oxY1oWYzW/CxEcIlwhXQkTv9aL49cpdv7O9S4LxHO0wPax7DsMOUQbmjQ3Ej19zVKwp6zDuIuq4Gf7ye",
-	"hhM9ADOqqzjKLokWdnOMjPufQiBc7PwdtWWFgybix7ZmdUYS9u7u3eNeSNtlMcAWAScPY5DmjcRpyV4v",
-	"YuYJ42mGYz7+9/ekUQaleCWhXWJIEX70EePHwxK+YQhBdozB/bHzLyySwhAF40ZxiDXWg4Vuhn2U2IlH",
-	"aeJPeliEtTWEgxT8qW0/eySMtXXzA0hzUN4fa5hfc/RjzaqdGzbcTtFdE6YzshU7sra/ecoL94ckK9gy",
-	"7iS0TX+q0y++EHLU/PrkfslrQoCnrat8qJRm1u9RpoUL4e9LQQu0Kt3Pg0U1hWEwfPjFu5TMKth6reZp",
-	"jR5E39vqQP87bMSWkhL8qYRkqpDmWi2Napv93pn5kvOzTsLk5fGEyWMKYCSjISbBLx+IR7aijtL8Nn9l",
-	"81slEbIA6bgHL8pQD1KBBc3+7Jej8EaWi4vFKa3Z6fWzxe3n2/8LAAD//w==",
+	"7D1tc9s2mn8Fo9sZ706Z2HFerpHnPrjZdjd73TaXZPc+tFkNRD6SUFMAC4CWdRn/9xvgAUBQBCnSL5nu",
+	"TL/JFggCz/u7Ps9ysa0EB67VbP55JkFVgiuwf7yTYlnC1nzMBdfAtflIq6pkOdVM8NMKV3z1ixLcfKfy",
+	"DWyp+fQHCavZfPYfp83+p/itOvX73t7eZrMCVC5ZZbabzWf/u6Ga7IBrspOCr8kf33/3hrx+8fI//zQz",
+	"i90O5gWXeS5qPFElRQVSMzy1/bc6doYPmupavcG1t9lsTatFXlLlrs40bI/u8cast1uYHfS+gtl8RqWk",
+	"e7+jWK0U4GFWQm6pns1njOtXL2ZhPeMa1iD9E5LyNYx9INq+DcaPGyAl8LXeELEiegPE7puR3YblG/sP",
+	"oTcgFdnWShNVb4kWs2zMO6tarqHovvK92CmiDfoosWuIFuKK0B3dj9u45hRRmtrd0gVTpISVJuIa5AWh",
+	"fK83jK/JstbkzHxJOaElldsx77vNZhJ+rZk0b/spQDLz5NOmiBZu2qgNEGnf4FN4pVj+ArmlkG8k5fnm",
+	"jTk+XYPlpbL8cTWb/zRMZ57Ub7NDWl/aHQ+p5fl5EsArKbYjCUuLLgq+vcnLWrFrGItOzcqBXZ6SHxGC",
+	"xJyLbEACEZxQCYQLTRi3VFpSDUqTawa7OaH2T0nw1khfegNMkqqkOdwB7Q5+Djb+0Pb+XQR+SgsrqgiV",
+	"+YZdQ2EuIDj4A4qVObJYI1sU7BosoRhK2GtQKeDQXJOl+ZKshDScBFIJ/pTwuiwNiRvQwLbShqcOSIEq",
+	"ePUixTnACcLFbLBknMp9AxmlJeNrSx4Odp9nwOutgY6V6tlMw42eZbPwpDnLLJvhMT4ldmJqYdfMP/vv",
+	"lkKUQLn50quKrsC6pmUNhCrCNFGa8kIZedU6vXmYUF4YOFjeZ4rktXaHossSZnMtazCqgv0fjKV2c8Fj",
+	"gLOvFpKYxXNzSmX0YeL2WtY8p0kp9qbWhGryjPydfXNh6RvvDLyoBOOarNk1KALXIFG2NfsHCB5QsIe1",
+	"u3BAY3yOlCx6szHCrKs9gV9DKSroHv6SGCNAGgpdMSgLpGp7VrIRFZGwk0xb+djFupc9XaxXVALXJwpB",
+	"cREoneI/MkKXBtJI/BxSqN6KaygW/hUdhIgqJmpaGFEtwTxkxD3CATdJUnNF9aZ79L99+PEH8s4gDSRa",
+	"Ka9enz37U5IgRPrm+YaVxT0ufqjCqpk7bBLfja2SPMyaVsoILCO+rNbrCBj8bxLAk6ycCRbOwQ39uYIe",
+	"9i9OXlgIWTBOnaC9h97Et4y8XUWlZgjXUZtrUbE8CVX7zYIViS8P4IJ7RE/Ex8gaJecukoZWY5S0QcWF",
+	"Xnj9Ntoy/kHoS/9MwjTmIqn+rD7NKTdKbgnkiosdt4ZBZmX+bmO0T3h/F2AHbwkwGG/Rv/OPBHh09j2A",
+	"ffSSrA0rf80UuP8MtPgetAbZBwVRl1bLGUBUUuSgFBQIBxYZHLQsrR5RdAsdjqVaGyU9ljEnMcWyZmWR",
+	"REMAa/dqEmjB+DojcGMVCUOVyngBNynJCVKKBIR+XDnbUBl1au+YfPoauHYM1FHtEoyZwRRSWdIeYlK1",
+	"ub6gGp5oZiHdXT7eumZpwF3Bvu+o9rqWXuyRIX1hA5DxB54qqSTdLZbebh0l53eLI1dCS9eY/OZKmdE/",
+	"uw71G6JJnd/srzb0/OWrHvF5bxfmTrLZGF40h7vTnbWi5HGpb+W8AXDMctloZeA8Huv2I59ljcDw1O9o",
+	"KhzK8/2wTHuXVCQF0GKBRDxeIEeCMqVH4EYv8lqqlJS4RPNJ8EZYVHQNaQtN0zJlF1FNtlTnm8y6pmVp",
+	"d1DHLZXWXf3+aaBVwAvg+T4FME1TLrSPhWCEbMf0hrCkPOBGKUSm7xVdXVHjKWghDRxQ7qZsXsNz+5T/",
+	"dnBPjmoHl2f+xMmLstUqEavbBGNwXMQNrfUEKZjFVKJ1nHI7jS5OgXJv2LElb3An48xLlEaUlGxrVtW6",
+	"R44mld1bA13CuBbGPVI+EIfLm7cY/KWlT+xHHsGDO0MLDFmA7jFf8Nsixa/WPTl6reTRc8FXzFB12wMv",
+	"RI0H29IbtjU0+SybbRnHz2dhJ15vl7hRAXlJZcqVviQr44kauaSBk+UegStFUecgLzC8uWMKCOMrkBKK",
+	"pF8K1805u07RBmgB0hBC5PEquldEiRQpXDFexAyX01pBsVgib0gW3NRsVpS/LsTK8k5V0j1+zkXlPoVD",
+	"p7hT1FqxAo4xy49u2XgavfA+pws+Iam611kAW92Wdnwk21K5H3LyEX7WXNVQ2dhNmgsiBMm6xdE9uhBp",
+	"1SEgIhv3fIsikxxwUwmp38OvNaAJRYvCakxavouYYkVLBVmHEi1QMhscMkpXoUymxFheGHjvOtNUpUIs",
+	"nJhDarZihuxWZC9qiaFAay7RNTLP9za0P5ufn52NsUQHzUC0k8auNddrSev4NC9eJ57Z0pu3uDg+bZDb",
+	"sbEU7fXy2XmWwHkHcX+hVco/wMCyJbf/NkqPFAzluwJ53cXGJM+nPw6Si+2W9cRXFPzqNQAuw9OtRG08",
+	"Oj3OIB2WVksprkCeKEK52oF0gfUm42MPTlaiLMVOpSPANS/SezuH0+yelyK/ItRdwN05e3gvySF5wH2Q",
+	"dEeWxjyzkXZOam4MEaP8bBhrwFO6t3PQE5mKjepgaUcgMvD9lCbjtNG8ptV46+ijYU/DEY9mKh9c254u",
+	"dZ+/WsX5nVGaKbs2F0VKp38npAv6YK7B6V81t8dCq8CYaxtRFmrI4E1+sRjMkNg30C34JMs/Pn735OvU",
+	"O2xw9hgmML/TYy3jDkmwMd1j7pvjWXPdAkhhaklCLmTRlWYTnPS8HSUdtL2jpT4206bNoxG5OCLTE66x",
+	"giMdLnfZhxNlFavSdFuNljtu830FA+++BqlcPKSzQgEtIWkOu+BMsW6bnSsJajMnCozoNDIps3S1B02C",
+	"GE8ZPErUMoeFUVQsT59WVZT3QVFpJ0dS3+hatcxTK5i0tZPoUkj8ZOEsyqTl2QC+AwirZ0+UI8oGRZkV",
+	"wtYkcjndPVCpyDOiBXn9+vXri0DJMWYXW2VYEW5oPl67xMbEEYMxIub4WgFMAeMepC0aOqSYDtqis0Rk",
+	"nzneTPI+pqnGVQQYQdGtBiigSqWqvhfGC9RkR/doElAihdCZtStLuhexXxvJhsK57IPxGbOmiV2OkIkO",
+	"ngtv2B8KO2OtmO9IATkroHD+whh1FG2cOWAksvi32eytM7KxiqmroXp4y4aCJkQr/m7Wp+QgCgUUJ4NF",
+	"Sn6dpW2Wkj8fKihLxteKlEJcQUHqalKSZEqUwVIwnqMBxrHgwtvg0PT4O84GFjzIgcwHtRSRouya6z3o",
+	"sWuPcr7bkaVPiyjrehQc7FGcocm6SjcUo42JjNtbjqcj5PYO6vx920d1zqiVORkxqiIjuZASSkvsGaEl",
+	"oyojOa2V+4/zznEtCrKAiWBj3EPYOpAjiFJQj9OFiUiPdTvR3XDWmc9/xYnBNj4kUNWjyvvC+j1ZVbdT",
+	"6tw/NoGYwzM7mDJOKLdGQRQloGS9EUo3N6JbKGwZW3y3BInd2VYbtn7sadJh074UR2wHPLRuxuP0smg3",
+	"R/sAhXQe6It0oYoPuS+hFDvzQdTayAKViwoysoSVkLBYAwfFVOajkUpTqUklSpaPrIEMxxh0UOeRyXmi",
+	"CMf6rAfP8NrF6Tx9yEmKdahrm2O0/LAeDmi+cQVxT8m320rvyc4/L627JXi5J1jhMkocHpRRppIBZa2S",
+	"uXVvpLoF5O2fU6SKdvFYFwp40pk1LgsKLgORAkrQBkZckK2QQHasLEkuttBTLgVqc4wInIGUoWNoPngH",
+	"I5iu44qOewqIOeyM2WjVc0aoJlsjtF6eGcJvymEvyGnuUHFqi4g2hgBsRdoobPbEKzZsvVnsqAa5pfJq",
+	"JCpKuh69UulF49ONE2GlWC8sTy+o9szexx2e0gyHLGFNOZYy6iaWRgo2EkVTM/UK1ltf0J/41t7ASaXO",
+	"6YHKkoHSmS+9FZK4uqFsvCqdUr3kmXV86rotrNtSM+IdpIeDC/dg0fFBJPUiMDYSwXP72OLgJeR0a61G",
+	"rJNESGL0Jlxt7v6tyH8RrD4nX5GoxJx8hQX1BfmKxCXmRheWlH/0OOiYICXlJ4qoDZXgS/s8iO8RMWpk",
+	"a39JSQ/pRYbviDehJZqmLirXoB+M8NybWpTnXpG1K7z8DYY8+ahtpi+hnyg2grJHiUjMSrkUJNVkResy",
+	"yY0bxnvjh4IUwlsKqeDWZH+0CSclUtdMlzDgfh4esZZ8TjmnpZrbsOL85/rs7Hl+xXhhPx13/V1UBl8c",
+	"BXEGKhLeQw6sSjQQQUgEdA76g1iKYk+gVEB2UmjA3GlosHE5p53RABJoQZY0v0pq+CiWkC5WmBhavUOx",
+	"owNAsKeT25aU8wMdOaCoMP1ejPaDabGwELpDMbA/WfTWeMc4QAFRZgdB24LXAHG8izXvoXyVuMYoeca7",
+	"UYqCrVYg+9N1tsKKNKuMHUd2TrqkujOArRPneI8SyQp462f6Ggjle2h8BnoERgapcqoZMpF2cPViQ9Um",
+	"Hd6ZRC3R+v4t76JhDmOOQXV09MUsi4g0pszWVTsHbbDQQ5hCFveNFNvClIkSxiXjxketohxgYrum0GH8",
+	"llEsMbHjlBh0aQ+3gEqM9oc9XzUPDazpy84EghsuiQ0KBF19Z4meKHIFextC8qV8/ZGZRR9aw4LeeNA9",
+	"UpxYj4obNCRzAO+DU3bO1IZjB/KZJ982EQXopmP+yDjpLPtD1ZH2FRm2iwgzrCy0ZRlYL+SbHntrgh8o",
+	"YnwXO6/m9lSLpvbnQJXhFRq7h6orKLCCjBdY0m2uGnXsNdFbIcP/Q21YTssSJNnSPVEAoSSNrZqIEZ8Q",
+	"LfoHnh+9pGPdHI15H0CVFsJVSfd/E8uE8ehbFro5Zk0XCnLBDxygUBXZqX5cMc7UZkqEokfsGIVz3Bo0",
+	"dzIO5W/M7rPU7y31EfZsiHFMAZxxGFq10pHmrjnHVkxDHTxnJf5VIBGuKMNYW055DmXZU7NZVwWdcKJU",
+	"5g3P6LCZpQ1g/5p+qv2eqYTP84tYTnEcPPkf4ye7bf9Z3jm6vEc0QgKdhOhpxZGpJo4Pf718cv7yVajn",
+	"RmwMiexRJB5KT49D3tepHg313bO2c7BTLkSeEnpmR6VhmUkGZoriPXYb+IRzdkMxrYBdOEE/8X3Bal9a",
+	"lmK3gBumtLm7JSmM4qRf8g4Z2gUXIgVrtyC09A0XXScNXxXbmeNfZCxNzP5i4oJpBeXqgnCAwsb0o0sQ",
+	"LcSETu/3naogxhPllsMNa1JcAzdSdhH5IsMXvCwKX0WIELQ1fnb+iWRrxmnZyXBHd0GfblFJWLGbhOlj",
+	"v46NOFxJvnJwvCBY3f8U41lfk4KtmQ6tIMxFt56SmpeglG3/52NKvN3BGp5NU/CI8uwD2Raj35BEdMNZ",
+	"gpNSGaouquFmKqrjIO6BMW2YLUSy5yG7bv7lwGpQnBHKiSgL/40MC13U90ThAAbz7W4jVJOWwWyNtfMH",
+	"0HJuO1fiP/8NquXf13ys1GsLMKPkkuj46DTgiSKvXpAN3DgSxzoHRbaU7z1ebMDLJhJLMND9OjMruPBx",
+	"q5JysqEYnNMapNn/Xz+dPXlNn6w+ff46e/Xi9g9HLSV/0pTc/wC0fA/KSotDo6MdPz2QkuE7lCEbKAui",
+	"xBYOZnTcOdOxo2x0n1cqF+Ge77lzcPl6ptd4VweLaerKMP5uA7YWCC/8s/FsMRH884xsgXLVun8blP3J",
+	"a1fk41oIPLtimtklsRtxnJQU7REY9za7MAO8GLCTjr6w4fIjAeuE4RIglcactWYS9rHrHXrwgo8JdreL",
+	"taXk1+IOxUFbxu/yGE8O7pnY5T25D17sRpPXUHv6QAd5z+wsO2LNRkmY8qlkw7J0Ka6BuCwvDeOxrMHI",
+	"CygubOKvVXaDESd+l14XDPG5qzXGdzJTb0nV4amZrmUhOEDyaRd1WedXPTnfoZx07CGN8mw836WKZR+7",
+	"3MHdMTp1Ekwh9XqYX972jBoy35yo2FI1VJC0eQvfkc5gSpt+aGNPjnvZjefp3tZzLHidmLTob+k4QEtT",
+	"yd80s0eAwEv0I+NNGDqZbkVc7knISR/4hq7xYmy/jm/ZGLsemznuMm1pZHdIA4rQfzY6O4XFX7222G9l",
+	"htKIcp9LsqaVq0YOQz4CUNIS7cuMQZoY2LHn/VBvbTP3sShNsGn6Rx219pv31d2mGX6ZHpNoU09G1xlf",
+	"Ogr6TKteOlYZGmceWKg8703R9E/r2EePt1IfYYLpTki9IYruW+7EwSiiuxhIaGBOs4ldEWWPHAO9A1fH",
+	"uGHrDQklmpY2o/LGE4UtcKQSytsFYwsz73DTo6VnVMOiAulSMCMzMM4/mOpUDMdkH1dYNa1ri0NHoxsx",
+	"xQLJQ9g0FZXDFVQf7TCIbgqsmDLSxQ4fSYitaYF62zPQA3E7pmR05lQky5HdDIwFtnX0Vdb29Ij+VVR+",
+	"NLLRDHHHaJ9XOr0cDxsPJ5pH90wQjOgu6236mNZ6FnVTuqkzSGVRPiBAIN75SCK3lRzu2tOsWOxFvdgC",
+	"5YNjEQpf6W8DiaGNHKgEpYMeQcOAu9EE5tspJdVJEdC9k1nH+KrHD6B1wdBnxMB0CHquhMSSdd+xbCxW",
+	"yveEFRlRANjbYXs57OyWgpk7E8p9o5kEOxnMPqNKlltfdMOUFnL/lHxrm8Ut+fuB7sTNjicoYNRT8tFI",
+	"/bDm+fPnrzPyj49vmkHR1mm1slllLmj46sWTJdP+v8hkW7onJdBrIOf/evncPoVAVE9Dieh8dmnrTWeR",
+	"izB7htNigdOKzeaz50/Pnj53M1UtPYRGBzuZAX1RQy+2je5tMZvP/gI69KVYmUy3gPPOfvo8Y+Ydv9aA",
+	"Q5TtqIIgyZvB+UdCxMbybA3pPz87GxjQP20wf9NT053Mjy34Tc9NyLuktwxnjKb9ZzPl7cDZO3D5sydB",
+	"c2UNO2GbsjEoRObMCPOppGtvA/cW118EQyROnPkKm6DYzGnajSu9SDXG+1+wO+BRMJqlN4oDKs1mHXco",
+	"MT8r8ujSW/txJc22vuyh3clmLAX8R2iaMC6gkdBu4L0fuGL/gJuqpIwnKyD6jmKrolpHCYT17OwsHhV2",
+	"Zv/0t32Wvu3BQBFDRjh0bQ2uS88O10qABKu/evD27Oz8xZdlRT8RJsGJl1h/dn8eNESdxTF47MTG0Y+W",
+	"QQqgxZNoZmMvfzRzGr80m8SzL7v07CbO2iJwP3J2YPJh30uw/ibsnspPPXuVzk79TvZTyP5giOhjUv/g",
+	"nOXlHtVH1rRpuXJG2wpnmQPs0DiMWLkG6jZj4FS5pnrlG4GRzQeBVHtk3W3bPnSD8Seg6eaJprL99qBq",
+	"+n4zIm0kLOn6AbBzSb6h67fa7IZZDesBYDdiiGPzolV3Y/PJlGgqjcEHFPc8dUXC+14B9tYvGCW5mK9H",
+	"akDdwz42LR9VCTz7srx0MOUkga5vrd1kB1tgPQoxTkFoHHHG0kPxmh2cQZiKTDgDUkWYY6gozJLEE/q7",
+	"70MU4wBZh4OZmixgCo2udzRB7oNlmUPJxrSeu9NLxqnMu9SVvDzrxnR/S0U2vTdfHCjhSdU4fTBtzXTq",
+	"Z+KRuzXTn+6/lZt4lNzo+fkIygz5Gw9hLMwPE8p6YN3Mv+qaJq2c0LgpYrYiscfSOtAdqcE1fkiNIa5o",
+	"io0NS9jZKnsCPBfOxhthut0RHb/ba701976r5jFtNd/kaMwyZgSPM87MVTPi2M6lVCxteIemcWWccjn9",
+	"bB+9Pf0cDLvb089o1t0OxXXeh2GLCRPB/uxOR1CPMhIGfZ32vnFEoH/vu0UI2m8KEx/GvcYmQo69pjP6",
+	"CzUH4zmV3DH5qgncXMSO6RfTEb1TULDwT5SFQo2G1TcjzhVqYe6Kocdn3z5L3pXi3Z997fi0MFCMuvhe",
+	"lL0dz6KnoTlxmFH/6VoQf+fW37n1t8utItegnzhn9UGcb9/gfH72YuhXFpnC35v7IyVabJdKCw5/egBO",
+	"D284cbNb/YmQv617ORhIfO/WPKrQC31wPVC0bWsPAwyXZzM7HlolWU/YyFbpm6ceKXIUdQGMChudPzDk",
+	"beNgwljMc6jcXKP7mos1J9Q2FDwlDp8nCoMPoWfvxE4q21wQ199JmCZ6Z8xIt0jRrX2yRbun5tGBkN+7",
+	"kj4y8todgPcN+93l5dgjnOYchPkPTa+3700le9AP4ggoUV4DoURBCfgLcnRNGVc6qqrAfjaUP74aJwrf",
+	"Kjdg1g3bMl90pdTpZ1YccQgcmgfDUB9tXO0B2mOwMyah/Y/EIyf10nx6dOLpYX7HpQ8SOP5FLDNrXFZS",
+	"rKWNfLgBhgbMYD7b0cK+XfwQ6afYyd3P5G/s97/j/zeJ/w9aVISazWxRy1oIl+xXQAdw+sF8ewSXl/Z3",
+	"VXBeqZ3miHWdYdpmyqDc0b64kWu06xQ+PSYOog64BBLijrDyQRTxpbqKMwmSaGE3x+i//ykPwsXO46gp",
+	"new1ET80Fb8TEs33cu8O6cBNdLZFX/+mAfHHJbOmj6eH2QOmH8bMzmuJM8y9tsecIUYJjRz48D/fk1oZ",
+	"QkFCCy00fer9g4+DPx6U8A19ALLTPu4PnX9ieRsGXhg3lCVWWMkXOlz2UUounlCLP7RjAdZUf/by5cem",
+	"wfGRINb0UvQAzZ3y/lDDzKijH2ss7twI8Ga29YownZGN2JGV/SViXrg/JFnChnGnd2ziWp1+9iWsg0bl",
+	"R/f7eiPCVk1F7EMlo7NuKz8tXGJiXwpaoK3sfrQvqgYNP9cQfocyJbQKtlqpabqwc6LvbV2n/3VEYouA",
+	"Cf6ASTLJS3OtFkZhT37vxCzQ+VkrDfTyeBroMQUwklEfk+CXD8QjG1FFBRo2K2ezdiURsgDpuAcRZagH",
+	"qcAezf4Yn6PwWpaz+eyUVuz0+tns9tPt/wcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

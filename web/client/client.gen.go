@@ -948,6 +948,18 @@ func NewSearchRecordsRequest(server string, params *SearchRecordsParams) (*http.
 
 		}
 
+		if params.TopicId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic_id", *params.TopicId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.EventType != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -1483,6 +1495,18 @@ func NewListSegmentsRequest(server string, params *ListSegmentsParams) (*http.Re
 			for _, qp := range strings.Split(queryFrag, "&") {
 				rawQueryFragments = append(rawQueryFragments, qp)
 			}
+		}
+
+		if params.TopicId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic_id", *params.TopicId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
 		}
 
 		if encoded := queryValues.Encode(); encoded != "" {

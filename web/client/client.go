@@ -153,8 +153,8 @@ func (c *Client) DeadLetters(ctx context.Context, params api.ListDeadLettersPara
 }
 
 // Segments asks for the current segments of a topic.
-func (c *Client) Segments(ctx context.Context, topic string) (*api.SegmentList, error) {
-	r, err := c.raw.ListSegments(ctx, &api.ListSegmentsParams{Topic: topic})
+func (c *Client) Segments(ctx context.Context, params api.ListSegmentsParams) (*api.SegmentList, error) {
+	r, err := c.raw.ListSegments(ctx, &params)
 	return answer[api.SegmentList](c, r, err)
 }
 

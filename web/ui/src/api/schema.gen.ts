@@ -530,6 +530,8 @@ export interface components {
             id: string;
         };
         TopicSummary: {
+            /** @description Kafka's cluster ID; absent if it is not known */
+            cluster?: string;
             topic: string;
             topic_id: string;
             partitions: number;
@@ -565,6 +567,8 @@ export interface components {
         };
         /** @description What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted */
         PartitionCoverage: components["schemas"]["Account"] & {
+            /** @description Kafka's cluster ID */
+            cluster: string;
             topic: string;
             topic_id: string;
             /** Format: int32 */
@@ -764,7 +768,9 @@ export interface components {
             notes: string[];
         };
         SegmentList: {
+            cluster: string;
             topic: string;
+            topic_id: string;
             bucket: string;
             segments: components["schemas"]["Segment"][];
         };
@@ -808,6 +814,8 @@ export interface components {
         ReplayRequest: {
             trace_id?: string;
             topics?: string[];
+            /** @description With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given */
+            topic_id?: string;
             /**
              * Format: date-time
              * @description Record timestamp, inclusive
@@ -860,6 +868,7 @@ export interface components {
         };
         /** @description A plan's share of one topic */
         PlanTopic: {
+            cluster: string;
             source: string;
             topic_id: string;
             target: string;
@@ -1043,6 +1052,8 @@ export interface operations {
                 /** @description Exclusive */
                 to?: string;
                 topic?: string[];
+                /** @description With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given */
+                topic_id?: string;
                 event_type?: string;
                 service?: string;
                 stage?: string;
@@ -1243,6 +1254,8 @@ export interface operations {
         parameters: {
             query: {
                 topic: string;
+                /** @description Another topic of the name, an older one or another cluster's; the one whose archive began last unless given */
+                topic_id?: string;
             };
             header?: never;
             path?: never;
