@@ -127,7 +127,10 @@ type Options struct {
 	Silence time.Duration
 	// Poll is how long a poll waits for records at most, and so how often ages
 	// are looked at; 200 ms if zero.
-	Poll       time.Duration
+	Poll time.Duration
+	// StillAfter is how long the loop may stand still until Alive says so; the
+	// constant of that name if zero.
+	StillAfter time.Duration
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
 	Writer     string // names this process in commits
 	Build      string
@@ -177,6 +180,7 @@ type Archiver struct {
 	left       map[streamKey]leftover
 	past       map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
 	backlog    []*job           // cuts that no sealer has taken yet
+	pulse      pulse
 }
 
 // How many segments are encoded at once, which takes CPU and memory, and how
@@ -204,6 +208,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	}
 	if options.Silence == 0 {
 		options.Silence = 30 * time.Second
+	}
+	if options.StillAfter == 0 {
+		options.StillAfter = StillAfter
 	}
 	if options.Poll == 0 {
 		options.Poll = 200 * time.Millisecond
@@ -326,7 +333,9 @@ const pollRecords = 5_000
 // rebalance happens, so positions change only here and in assignments.
 func (a *Archiver) tail(ctx context.Context) error {
 	pauses := retry.Between(250*time.Millisecond, 2*time.Second) // cuts and ages are looked at in between
+	defer a.pulse.at.Store(0)
 	for ctx.Err() == nil {
+		a.pulse.beat()
 		a.waitForRoom(ctx)
 		waiting, cancel := context.WithTimeout(ctx, a.options.Poll)
 		batches, err := a.consumer.Poll(waiting, pollRecords)
@@ -345,6 +354,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		a.cutDue(now)
 		a.askGuards(ctx, now)
 		a.examine(ctx, now)
+		a.reopen(ctx, now)
 		a.changed.Broadcast()
 		a.mu.Unlock()
 		a.askBounds(ctx)
@@ -370,6 +380,7 @@ func (a *Archiver) waitForRoom(ctx context.Context) {
 			return
 		}
 		a.metrics.held(full)
+		a.pulse.beat()
 		pause(ctx, 5*time.Millisecond)
 		a.mu.Lock()
 		a.heldBack = true

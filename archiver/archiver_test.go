@@ -521,25 +521,3 @@ func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
 		t.Errorf("%d rows of before the start are archived", len(rows))
 	}
 }
-
-// A chain that somebody has damaged stops its partition, and no other.
-func TestDamagedChainStopsOnePartition(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	id := r.topic(t, "two", 2)
-	r.produce(t, "two", 0, 5)
-	first := r.stream("two", id, 0)
-	a, stop := r.archive(t, nil)
-	r.sealed(t, a, first, 5)
-	stop()
-	_, err := r.store.Put(t.Context(), schema.CommitKey(first, 1), []byte(`{"format":"annals.commit/1"}`))
-	must(t, err)
-	sent := r.produce(t, "two", 1, 7)
-	a, _ = r.archive(t, nil)
-	second := r.stream("two", id, 1)
-	r.sealed(t, a, second, 7)
-	same(t, r.rows(t, second), sent)
-	if said := a.Health()["store"]; !strings.Contains(said, "two/0") {
-		t.Errorf("Health says %q", said)
-	}
-}

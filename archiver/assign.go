@@ -78,6 +78,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 	}()
 	for pauses := retry.Between(250*time.Millisecond, 10*time.Second); ; {
 		p, err := a.open(ctx, key)
+		a.pulse.beat() // it waits for the store, and is not stuck
 		a.mu.Lock()
 		if err == nil {
 			a.clear(opening)
@@ -98,7 +99,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 }
 
 // unopened is a partition whose chain does not hold: it is not read, and stays
-// in Health until it is assigned again.
+// in Health until it can be opened.
 func (a *Archiver) unopened(key kafka.TopicPartition, err error) *partition {
 	p := newPartition(schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, Partition: key.Partition}, ledger.Head{Commit: &schema.Commit{}})
 	p.stopped, p.stoppedBy, p.pause = err.Error(), onStore, true

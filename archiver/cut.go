@@ -10,14 +10,14 @@ import (
 // Cut says when a buffer becomes a segment. Zero fields take the defaults of
 // DefaultCut.
 type Cut struct {
-	Bytes    int64 // at this much, at once
-	MinBytes int64 // at Age, if there is at least this much
+	Bytes    int64 // at this much in memory, what a row costs beside its bytes included, at once
+	MinBytes int64 // at Age, if there is at least this much of the same
 	Age      time.Duration
 	MaxAge   time.Duration // at this age, whatever there is
 }
 
-// DefaultCut makes segments of about 64 MB of raw bytes where there is
-// traffic, and one every 15 minutes where there is little.
+// DefaultCut makes segments of about 64 MB in memory where there is traffic,
+// which is half as many raw bytes with records of 256, and one every 15 minutes where there is little.
 var DefaultCut = Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: time.Minute, MaxAge: 15 * time.Minute}
 
 func (c Cut) orDefault() Cut {

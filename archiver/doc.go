@@ -29,7 +29,10 @@
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	parsed.go     what the rules read for the index, kept for the segment
-//	catchup.go    the index again, from S3: after an outage, or all of it
+//	catchup.go    the index again, from S3: after an outage
+//	reindex.go    … or all of it
+//	reopen.go     what was given up is opened again
+//	alive.go      whether the loop moves
 //	gone.go       … and of topics that nobody opens any more
 //	upkeep.go     settings, pace and order of what follows
 //	compact.go    which segments of a closed day are joined

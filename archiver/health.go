@@ -91,7 +91,7 @@ const mostSaid = 50
 
 // Health returns what stands in the way now, by dependency (kafka, store,
 // index); empty when nothing does. What can pass is retried until it does. A
-// partition that was given up is here until it is assigned again.
+// partition that was given up is here until it could be opened again.
 func (a *Archiver) Health() map[string]string {
 	found := map[dependency][]string{}
 	a.mu.Lock()
@@ -127,7 +127,7 @@ func (a *Archiver) Health() map[string]string {
 	return out
 }
 
-// giveUp stops reading and sealing a partition, until it is assigned again, and
+// giveUp stops reading and sealing a partition, until it is opened again, and
 // gives its memory back: what it held is still in Kafka. Needs mu.
 func (a *Archiver) giveUp(p *partition, by dependency, err error) {
 	a.held -= p.discard(p.head)

@@ -61,6 +61,7 @@ type partition struct {
 
 	suspect *suspicion // of what comes next; nil: none
 
+	revival   *revival   // what is done about that; nil: it was never given up
 	stopped   string     // why it is not archived any further; empty: it is
 	stoppedBy dependency // what is to blame for it
 
@@ -272,7 +273,7 @@ func (p *partition) discard(head ledger.Head) int64 {
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
-	fresh.doubts, fresh.sealTo, fresh.watched = p.doubts, p.sealTo, p.watched
+	fresh.doubts, fresh.sealTo, fresh.watched, fresh.revival = p.doubts, p.sealTo, p.watched, p.revival
 	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held

@@ -78,7 +78,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		Queries: engine, Replays: jobs, Exports: exporter, Health: health.Now,
 	}
 	if a != nil {
-		services.Sealer, services.Lag = sealer{a}, lagOf(a)
+		services.Sealer, services.Lag, services.Alive = sealer{a}, lagOf(a), a.Alive
 	}
 	server, err := web.New(web.Options{
 		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,

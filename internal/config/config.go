@@ -131,7 +131,7 @@ type Collect struct {
 
 // Cut says when a buffer becomes a segment.
 type Cut struct {
-	Bytes    Bytes    `yaml:"bytes" min:"64KiB" max:"1GiB" doc:"Seal a partition's buffer when it holds this much (keys, values and headers, uncompressed)." change:"Lower it to seal sooner on busy topics."`
+	Bytes    Bytes    `yaml:"bytes" min:"64KiB" max:"1GiB" doc:"Seal a partition's buffer when it holds this much in memory: keys, values and headers, uncompressed, and 256 bytes beside them for each record and 64 for each header." change:"Lower it to seal sooner on busy topics."`
 	MinBytes Bytes    `yaml:"min_bytes" min:"0B" max:"1GiB" doc:"Seal at the age below only when the buffer holds at least this much." change:"Lower it to seal quiet topics sooner; requests to the store rise with every segment."`
 	Age      Duration `yaml:"age" min:"100ms" max:"24h" doc:"Seal a buffer of at least min_bytes when its oldest record was read this long ago."`
 	MaxAge   Duration `yaml:"max_age" min:"100ms" max:"24h" doc:"Seal whatever a buffer holds when its oldest record was read this long ago." change:"Keep it well below the shortest retention of the archived topics. Requests to the store a day: about 2 × active partitions × 86,400 s / this."`
