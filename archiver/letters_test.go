@@ -170,6 +170,7 @@ func TestCollectorKeepsWhatGapsName(t *testing.T) {
 		}
 	}
 	r.verify(t, s, 1)
+	r.listed(t, orphan)
 
 	reader := embeddedtest.KafkaClient(t, r.broker, kgo.ConsumeTopics("letters"))
 	waiting, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -182,6 +183,27 @@ func TestCollectorKeepsWhatGapsName(t *testing.T) {
 	l, err := schema.ParseDeadLetter(told.Value)
 	if err != nil || string(told.Key) != l.Key() || l.From != 0 || l.Raw == nil || len(told.Headers) != 6 {
 		t.Errorf("produced %s: %s, %v", told.Key, told.Value, err)
+	}
+}
+
+// listed asks for the raw batches as annals files --raw does: those that a gap
+// names, not the orphan, and none unless asked.
+func (r *rig) listed(t *testing.T, orphan string) {
+	t.Helper()
+	engine, err := query.New(query.Options{Index: r.index, Store: r.store, Ledger: r.book, Extract: r.rules, Bucket: r.store.Bucket(), Prefix: r.store.Prefix()})
+	must(t, err)
+	list, err := engine.Segments(t.Context(), policy.Everything(), answer.SegmentRequest{Topic: "kept", Raw: true})
+	must(t, err)
+	if len(list.Batches) != 1 || list.Batches[0].From != 0 || list.Batches[0].To != 1 || list.Batches[0].Evidence == nil {
+		t.Fatalf("raw batches %+v", list.Batches)
+	}
+	key, ok := strings.CutPrefix(list.Batches[0].Key, r.store.Prefix())
+	object, err := r.store.Stat(t.Context(), key)
+	if !ok || key == orphan || err != nil || object.Size != list.Batches[0].Bytes {
+		t.Errorf("raw batch %+v: %v", list.Batches[0], err)
+	}
+	if list, err = engine.Segments(t.Context(), policy.Everything(), answer.SegmentRequest{Topic: "kept"}); err != nil || len(list.Batches) != 0 || len(list.Segments) == 0 {
+		t.Errorf("without asking: %+v, %v", list, err)
 	}
 }
 

@@ -78,7 +78,7 @@ func TestUnsealedRowsOfAnEndedBranchAreNotShown(t *testing.T) {
 		coverage.Partitions[0].ArchivedTo != 2 || coverage.Partitions[0].FreshTo != 2 {
 		t.Errorf("coverage: %+v, %v", coverage, err)
 	}
-	files, err := a.Segments(t.Context(), everybody(), "log", nil)
+	files, err := a.Segments(t.Context(), everybody(), answer.SegmentRequest{Topic: "log"})
 	if err != nil || len(files.Segments) != 2 || files.Segments[0].Until != sealed.Offset || files.Segments[0].Next != 2 {
 		t.Errorf("files: %+v, %v", files, err)
 	}

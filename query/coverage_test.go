@@ -55,11 +55,11 @@ func TestCoverageSegmentsAndTopics(t *testing.T) {
 		if _, err := a.Coverage(t.Context(), only(t, "a"), topic); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("coverage of %s: %v", topic, err)
 		}
-		if _, err := a.Segments(t.Context(), only(t, "a"), topic, nil); schema.KindOf(err) != schema.NotFound {
+		if _, err := a.Segments(t.Context(), only(t, "a"), answer.SegmentRequest{Topic: topic}); schema.KindOf(err) != schema.NotFound {
 			t.Errorf("segments of %s: %v", topic, err)
 		}
 	}
-	segments, err := a.Segments(t.Context(), everybody(), "b", nil)
+	segments, err := a.Segments(t.Context(), everybody(), answer.SegmentRequest{Topic: "b"})
 	if err != nil || len(segments.Segments) != 2 || segments.Segments[0].Rows != 4 || segments.Segments[1].Base != 9 ||
 		!strings.HasPrefix(segments.Segments[0].Key, "test-") {
 		t.Errorf("%+v, %v", segments, err)

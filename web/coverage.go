@@ -80,3 +80,9 @@ func segmentOf(s *answer.Segment) api.Segment {
 		MinTimestamp: moment(s.MinTimestamp), MaxTimestamp: moment(s.MaxTimestamp),
 	}
 }
+
+func batchOf(b *answer.RawBatch) api.RawBatch {
+	return api.RawBatch{
+		Key: b.Key, Sha256: b.SHA256.String(), Bytes: b.Bytes, Partition: b.Partition, Branch: b.Branch, From: b.From, To: b.To, Evidence: b.Evidence,
+	}
+}

@@ -212,11 +212,17 @@ func (o *operations) ListSegments(ctx context.Context, r api.ListSegmentsRequest
 	if err != nil {
 		return nil, err
 	}
-	found, err := o.services.Queries.Segments(ctx, callOf(ctx).who, r.Params.Topic, id)
+	found, err := o.services.Queries.Segments(ctx, callOf(ctx).who, answer.SegmentRequest{Topic: r.Params.Topic, TopicID: id, Raw: value(r.Params.Raw)})
 	if err != nil {
 		return nil, err
 	}
+	var batches *[]api.RawBatch
+	if value(r.Params.Raw) {
+		all := each(found.Batches, batchOf)
+		batches = &all
+	}
 	return api.ListSegments200JSONResponse{
+		Batches: batches,
 		Cluster: found.Cluster, Topic: found.Topic, TopicId: topicIDOf(found.TopicID), Bucket: found.Bucket, Segments: each(found.Segments, segmentOf),
 	}, nil
 }

@@ -131,8 +131,8 @@ func (a *archive) DeadLetters(_ context.Context, _ policy.Principal, request ans
 	return &answer.DeadLetterPage{}, nil
 }
 
-func (a *archive) Segments(_ context.Context, _ policy.Principal, topic string, _ *schema.TopicID) (*answer.Segments, error) {
-	return nil, errors.New("secret detail of " + topic)
+func (a *archive) Segments(_ context.Context, _ policy.Principal, r answer.SegmentRequest) (*answer.Segments, error) {
+	return nil, errors.New("secret detail of " + r.Topic)
 }
 
 func (a *archive) Plan(_ context.Context, _ policy.Principal, r answer.ReplayRequest) (*answer.ReplayPlan, error) {

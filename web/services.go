@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
-	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
@@ -63,7 +62,7 @@ type Queries interface {
 	// DeadLetters lists what could not be processed, by topic and offset.
 	DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error)
 	// Segments are the current segments of a topic.
-	Segments(ctx context.Context, who policy.Principal, topic string, id *schema.TopicID) (*answer.Segments, error)
+	Segments(ctx context.Context, who policy.Principal, request answer.SegmentRequest) (*answer.Segments, error)
 }
 
 // Replays plan and run replays. A job's id is its plan's.

@@ -131,6 +131,28 @@ type Segments struct {
 	TopicID  schema.TopicID
 	Bucket   string
 	Segments []Segment
+	Batches  []RawBatch // if they were asked for
+}
+
+// SegmentRequest asks for the current segments of a topic. TopicID is which one
+// of the name; nil: the one whose archive began last. Raw asks for the raw
+// batches too, for which every list of gaps is read.
+type SegmentRequest struct {
+	Topic   string
+	TopicID *schema.TopicID
+	Raw     bool
+}
+
+// RawBatch is what could not be read of a partition, as it was fetched: the
+// object that the gap From to To, exclusive, names.
+type RawBatch struct {
+	Key       string // with the archive's prefix
+	SHA256    schema.Digest
+	Bytes     int64
+	Partition int32
+	Branch    int32
+	From, To  int64
+	Evidence  *string
 }
 
 // Segment is one Parquet object. Next is exclusive; zero times are unknown. Rows

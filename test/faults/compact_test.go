@@ -309,7 +309,7 @@ func (q asked) export(t *testing.T, store custody.Store) string {
 // every offset once: neither both the joined one and what it replaced, nor
 // neither.
 func (q asked) once(sent [2][]expected) error {
-	list, err := q.engine.Segments(context.Background(), policy.Everything(), "orders", nil)
+	list, err := q.engine.Segments(context.Background(), policy.Everything(), answer.SegmentRequest{Topic: "orders"})
 	if err != nil {
 		return err
 	}

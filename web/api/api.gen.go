@@ -746,6 +746,20 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// RawBatch The bytes of what could not be read, which a gap names
+type RawBatch struct {
+	Branch    int32   `json:"branch"`
+	Bytes     int64   `json:"bytes"`
+	Evidence  *string `json:"evidence,omitempty"`
+	From      int64   `json:"from"`
+	Key       string  `json:"key"`
+	Partition int32   `json:"partition"`
+	Sha256    string  `json:"sha256"`
+
+	// To Exclusive
+	To int64 `json:"to"`
+}
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	// Exclusive Nobody else wrote into the ranges that were read back
@@ -951,11 +965,13 @@ type Segment struct {
 
 // SegmentList defines model for SegmentList.
 type SegmentList struct {
-	Bucket   string    `json:"bucket"`
-	Cluster  string    `json:"cluster"`
-	Segments []Segment `json:"segments"`
-	Topic    string    `json:"topic"`
-	TopicId  string    `json:"topic_id"`
+	// Batches With raw: what could not be read, as it was fetched
+	Batches  *[]RawBatch `json:"batches,omitempty"`
+	Bucket   string      `json:"bucket"`
+	Cluster  string      `json:"cluster"`
+	Segments []Segment   `json:"segments"`
+	Topic    string      `json:"topic"`
+	TopicId  string      `json:"topic_id"`
 }
 
 // Status defines model for Status.
@@ -1158,6 +1174,9 @@ type ListSegmentsParams struct {
 
 	// TopicId Another topic of the name, an older one or another cluster's; the one whose archive began last unless given
 	TopicId *string `form:"topic_id,omitempty" json:"topic_id,omitempty"`
+
+	// Raw Give the raw batches too: the bytes of what could not be read
+	Raw *bool `form:"raw,omitempty" json:"raw,omitempty"`
 }
 
 // GetTraceParams defines parameters for GetTrace.
@@ -1658,6 +1677,13 @@ func (w *ServerInterfaceWrapper) ListSegments(ctx *echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic_id", ctx.QueryParams(), &params.TopicId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "raw" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "raw", ctx.QueryParams(), &params.Raw, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter raw: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -3107,118 +3133,120 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7D1tc9s2mn8Fo9sZ706Z2HFerpHnPrjZdjd73TaXZPc+tFkNRD6SUFMAC4CWdRn/9xvgAUBQBCnSL5nu",
-	"TL/JFggCz/u7Ps9ysa0EB67VbP55JkFVgiuwf7yTYlnC1nzMBdfAtflIq6pkOdVM8NMKV3z1ixLcfKfy",
-	"DWyp+fQHCavZfPYfp83+p/itOvX73t7eZrMCVC5ZZbabzWf/u6Ga7IBrspOCr8kf33/3hrx+8fI//zQz",
-	"i90O5gWXeS5qPFElRQVSMzy1/bc6doYPmupavcG1t9lsTatFXlLlrs40bI/u8cast1uYHfS+gtl8RqWk",
-	"e7+jWK0U4GFWQm6pns1njOtXL2ZhPeMa1iD9E5LyNYx9INq+DcaPGyAl8LXeELEiegPE7puR3YblG/sP",
-	"oTcgFdnWShNVb4kWs2zMO6tarqHovvK92CmiDfoosWuIFuKK0B3dj9u45hRRmtrd0gVTpISVJuIa5AWh",
-	"fK83jK/JstbkzHxJOaElldsx77vNZhJ+rZk0b/spQDLz5NOmiBZu2qgNEGnf4FN4pVj+ArmlkG8k5fnm",
-	"jTk+XYPlpbL8cTWb/zRMZ57Ub7NDWl/aHQ+p5fl5EsArKbYjCUuLLgq+vcnLWrFrGItOzcqBXZ6SHxGC",
-	"xJyLbEACEZxQCYQLTRi3VFpSDUqTawa7OaH2T0nw1khfegNMkqqkOdwB7Q5+Djb+0Pb+XQR+SgsrqgiV",
-	"+YZdQ2EuIDj4A4qVObJYI1sU7BosoRhK2GtQKeDQXJOl+ZKshDScBFIJ/pTwuiwNiRvQwLbShqcOSIEq",
-	"ePUixTnACcLFbLBknMp9AxmlJeNrSx4Odp9nwOutgY6V6tlMw42eZbPwpDnLLJvhMT4ldmJqYdfMP/vv",
-	"lkKUQLn50quKrsC6pmUNhCrCNFGa8kIZedU6vXmYUF4YOFjeZ4rktXaHossSZnMtazCqgv0fjKV2c8Fj",
-	"gLOvFpKYxXNzSmX0YeL2WtY8p0kp9qbWhGryjPydfXNh6RvvDLyoBOOarNk1KALXIFG2NfsHCB5QsIe1",
-	"u3BAY3yOlCx6szHCrKs9gV9DKSroHv6SGCNAGgpdMSgLpGp7VrIRFZGwk0xb+djFupc9XaxXVALXJwpB",
-	"cREoneI/MkKXBtJI/BxSqN6KaygW/hUdhIgqJmpaGFEtwTxkxD3CATdJUnNF9aZ79L99+PEH8s4gDSRa",
-	"Ka9enz37U5IgRPrm+YaVxT0ufqjCqpk7bBLfja2SPMyaVsoILCO+rNbrCBj8bxLAk6ycCRbOwQ39uYIe",
-	"9i9OXlgIWTBOnaC9h97Et4y8XUWlZgjXUZtrUbE8CVX7zYIViS8P4IJ7RE/Ex8gaJecukoZWY5S0QcWF",
-	"Xnj9Ntoy/kHoS/9MwjTmIqn+rD7NKTdKbgnkiosdt4ZBZmX+bmO0T3h/F2AHbwkwGG/Rv/OPBHh09j2A",
-	"ffSSrA0rf80UuP8MtPgetAbZBwVRl1bLGUBUUuSgFBQIBxYZHLQsrR5RdAsdjqVaGyU9ljEnMcWyZmWR",
-	"REMAa/dqEmjB+DojcGMVCUOVyngBNynJCVKKBIR+XDnbUBl1au+YfPoauHYM1FHtEoyZwRRSWdIeYlK1",
-	"ub6gGp5oZiHdXT7eumZpwF3Bvu+o9rqWXuyRIX1hA5DxB54qqSTdLZbebh0l53eLI1dCS9eY/OZKmdE/",
-	"uw71G6JJnd/srzb0/OWrHvF5bxfmTrLZGF40h7vTnbWi5HGpb+W8AXDMctloZeA8Huv2I59ljcDw1O9o",
-	"KhzK8/2wTHuXVCQF0GKBRDxeIEeCMqVH4EYv8lqqlJS4RPNJ8EZYVHQNaQtN0zJlF1FNtlTnm8y6pmVp",
-	"d1DHLZXWXf3+aaBVwAvg+T4FME1TLrSPhWCEbMf0hrCkPOBGKUSm7xVdXVHjKWghDRxQ7qZsXsNz+5T/",
-	"dnBPjmoHl2f+xMmLstUqEavbBGNwXMQNrfUEKZjFVKJ1nHI7jS5OgXJv2LElb3An48xLlEaUlGxrVtW6",
-	"R44mld1bA13CuBbGPVI+EIfLm7cY/KWlT+xHHsGDO0MLDFmA7jFf8Nsixa/WPTl6reTRc8FXzFB12wMv",
-	"RI0H29IbtjU0+SybbRnHz2dhJ15vl7hRAXlJZcqVviQr44kauaSBk+UegStFUecgLzC8uWMKCOMrkBKK",
-	"pF8K1805u07RBmgB0hBC5PEquldEiRQpXDFexAyX01pBsVgib0gW3NRsVpS/LsTK8k5V0j1+zkXlPoVD",
-	"p7hT1FqxAo4xy49u2XgavfA+pws+Iam611kAW92Wdnwk21K5H3LyEX7WXNVQ2dhNmgsiBMm6xdE9uhBp",
-	"1SEgIhv3fIsikxxwUwmp38OvNaAJRYvCakxavouYYkVLBVmHEi1QMhscMkpXoUymxFheGHjvOtNUpUIs",
-	"nJhDarZihuxWZC9qiaFAay7RNTLP9za0P5ufn52NsUQHzUC0k8auNddrSev4NC9eJ57Z0pu3uDg+bZDb",
-	"sbEU7fXy2XmWwHkHcX+hVco/wMCyJbf/NkqPFAzluwJ53cXGJM+nPw6Si+2W9cRXFPzqNQAuw9OtRG08",
-	"Oj3OIB2WVksprkCeKEK52oF0gfUm42MPTlaiLMVOpSPANS/SezuH0+yelyK/ItRdwN05e3gvySF5wH2Q",
-	"dEeWxjyzkXZOam4MEaP8bBhrwFO6t3PQE5mKjepgaUcgMvD9lCbjtNG8ptV46+ijYU/DEY9mKh9c254u",
-	"dZ+/WsX5nVGaKbs2F0VKp38npAv6YK7B6V81t8dCq8CYaxtRFmrI4E1+sRjMkNg30C34JMs/Pn735OvU",
-	"O2xw9hgmML/TYy3jDkmwMd1j7pvjWXPdAkhhaklCLmTRlWYTnPS8HSUdtL2jpT4206bNoxG5OCLTE66x",
-	"giMdLnfZhxNlFavSdFuNljtu830FA+++BqlcPKSzQgEtIWkOu+BMsW6bnSsJajMnCozoNDIps3S1B02C",
-	"GE8ZPErUMoeFUVQsT59WVZT3QVFpJ0dS3+hatcxTK5i0tZPoUkj8ZOEsyqTl2QC+AwirZ0+UI8oGRZkV",
-	"wtYkcjndPVCpyDOiBXn9+vXri0DJMWYXW2VYEW5oPl67xMbEEYMxIub4WgFMAeMepC0aOqSYDtqis0Rk",
-	"nzneTPI+pqnGVQQYQdGtBiigSqWqvhfGC9RkR/doElAihdCZtStLuhexXxvJhsK57IPxGbOmiV2OkIkO",
-	"ngtv2B8KO2OtmO9IATkroHD+whh1FG2cOWAksvi32eytM7KxiqmroXp4y4aCJkQr/m7Wp+QgCgUUJ4NF",
-	"Sn6dpW2Wkj8fKihLxteKlEJcQUHqalKSZEqUwVIwnqMBxrHgwtvg0PT4O84GFjzIgcwHtRSRouya6z3o",
-	"sWuPcr7bkaVPiyjrehQc7FGcocm6SjcUo42JjNtbjqcj5PYO6vx920d1zqiVORkxqiIjuZASSkvsGaEl",
-	"oyojOa2V+4/zznEtCrKAiWBj3EPYOpAjiFJQj9OFiUiPdTvR3XDWmc9/xYnBNj4kUNWjyvvC+j1ZVbdT",
-	"6tw/NoGYwzM7mDJOKLdGQRQloGS9EUo3N6JbKGwZW3y3BInd2VYbtn7sadJh074UR2wHPLRuxuP0smg3",
-	"R/sAhXQe6It0oYoPuS+hFDvzQdTayAKViwoysoSVkLBYAwfFVOajkUpTqUklSpaPrIEMxxh0UOeRyXmi",
-	"CMf6rAfP8NrF6Tx9yEmKdahrm2O0/LAeDmi+cQVxT8m320rvyc4/L627JXi5J1jhMkocHpRRppIBZa2S",
-	"uXVvpLoF5O2fU6SKdvFYFwp40pk1LgsKLgORAkrQBkZckK2QQHasLEkuttBTLgVqc4wInIGUoWNoPngH",
-	"I5iu44qOewqIOeyM2WjVc0aoJlsjtF6eGcJvymEvyGnuUHFqi4g2hgBsRdoobPbEKzZsvVnsqAa5pfJq",
-	"JCpKuh69UulF49ONE2GlWC8sTy+o9szexx2e0gyHLGFNOZYy6iaWRgo2EkVTM/UK1ltf0J/41t7ASaXO",
-	"6YHKkoHSmS+9FZK4uqFsvCqdUr3kmXV86rotrNtSM+IdpIeDC/dg0fFBJPUiMDYSwXP72OLgJeR0a61G",
-	"rJNESGL0Jlxt7v6tyH8RrD4nX5GoxJx8hQX1BfmKxCXmRheWlH/0OOiYICXlJ4qoDZXgS/s8iO8RMWpk",
-	"a39JSQ/pRYbviDehJZqmLirXoB+M8NybWpTnXpG1K7z8DYY8+ahtpi+hnyg2grJHiUjMSrkUJNVkResy",
-	"yY0bxnvjh4IUwlsKqeDWZH+0CSclUtdMlzDgfh4esZZ8TjmnpZrbsOL85/rs7Hl+xXhhPx13/V1UBl8c",
-	"BXEGKhLeQw6sSjQQQUgEdA76g1iKYk+gVEB2UmjA3GlosHE5p53RABJoQZY0v0pq+CiWkC5WmBhavUOx",
-	"owNAsKeT25aU8wMdOaCoMP1ejPaDabGwELpDMbA/WfTWeMc4QAFRZgdB24LXAHG8izXvoXyVuMYoeca7",
-	"UYqCrVYg+9N1tsKKNKuMHUd2TrqkujOArRPneI8SyQp462f6Ggjle2h8BnoERgapcqoZMpF2cPViQ9Um",
-	"Hd6ZRC3R+v4t76JhDmOOQXV09MUsi4g0pszWVTsHbbDQQ5hCFveNFNvClIkSxiXjxketohxgYrum0GH8",
-	"llEsMbHjlBh0aQ+3gEqM9oc9XzUPDazpy84EghsuiQ0KBF19Z4meKHIFextC8qV8/ZGZRR9aw4LeeNA9",
-	"UpxYj4obNCRzAO+DU3bO1IZjB/KZJ982EQXopmP+yDjpLPtD1ZH2FRm2iwgzrCy0ZRlYL+SbHntrgh8o",
-	"YnwXO6/m9lSLpvbnQJXhFRq7h6orKLCCjBdY0m2uGnXsNdFbIcP/Q21YTssSJNnSPVEAoSSNrZqIEZ8Q",
-	"LfoHnh+9pGPdHI15H0CVFsJVSfd/E8uE8ehbFro5Zk0XCnLBDxygUBXZqX5cMc7UZkqEokfsGIVz3Bo0",
-	"dzIO5W/M7rPU7y31EfZsiHFMAZxxGFq10pHmrjnHVkxDHTxnJf5VIBGuKMNYW055DmXZU7NZVwWdcKJU",
-	"5g3P6LCZpQ1g/5p+qv2eqYTP84tYTnEcPPkf4ye7bf9Z3jm6vEc0QgKdhOhpxZGpJo4Pf718cv7yVajn",
-	"RmwMiexRJB5KT49D3tepHg313bO2c7BTLkSeEnpmR6VhmUkGZoriPXYb+IRzdkMxrYBdOEE/8X3Bal9a",
-	"lmK3gBumtLm7JSmM4qRf8g4Z2gUXIgVrtyC09A0XXScNXxXbmeNfZCxNzP5i4oJpBeXqgnCAwsb0o0sQ",
-	"LcSETu/3naogxhPllsMNa1JcAzdSdhH5IsMXvCwKX0WIELQ1fnb+iWRrxmnZyXBHd0GfblFJWLGbhOlj",
-	"v46NOFxJvnJwvCBY3f8U41lfk4KtmQ6tIMxFt56SmpeglG3/52NKvN3BGp5NU/CI8uwD2Raj35BEdMNZ",
-	"gpNSGaouquFmKqrjIO6BMW2YLUSy5yG7bv7lwGpQnBHKiSgL/40MC13U90ThAAbz7W4jVJOWwWyNtfMH",
-	"0HJuO1fiP/8NquXf13ys1GsLMKPkkuj46DTgiSKvXpAN3DgSxzoHRbaU7z1ebMDLJhJLMND9OjMruPBx",
-	"q5JysqEYnNMapNn/Xz+dPXlNn6w+ff46e/Xi9g9HLSV/0pTc/wC0fA/KSotDo6MdPz2QkuE7lCEbKAui",
-	"xBYOZnTcOdOxo2x0n1cqF+Ge77lzcPl6ptd4VweLaerKMP5uA7YWCC/8s/FsMRH884xsgXLVun8blP3J",
-	"a1fk41oIPLtimtklsRtxnJQU7REY9za7MAO8GLCTjr6w4fIjAeuE4RIglcactWYS9rHrHXrwgo8JdreL",
-	"taXk1+IOxUFbxu/yGE8O7pnY5T25D17sRpPXUHv6QAd5z+wsO2LNRkmY8qlkw7J0Ka6BuCwvDeOxrMHI",
-	"CygubOKvVXaDESd+l14XDPG5qzXGdzJTb0nV4amZrmUhOEDyaRd1WedXPTnfoZx07CGN8mw836WKZR+7",
-	"3MHdMTp1Ekwh9XqYX972jBoy35yo2FI1VJC0eQvfkc5gSpt+aGNPjnvZjefp3tZzLHidmLTob+k4QEtT",
-	"yd80s0eAwEv0I+NNGDqZbkVc7knISR/4hq7xYmy/jm/ZGLsemznuMm1pZHdIA4rQfzY6O4XFX7222G9l",
-	"htKIcp9LsqaVq0YOQz4CUNIS7cuMQZoY2LHn/VBvbTP3sShNsGn6Rx219pv31d2mGX6ZHpNoU09G1xlf",
-	"Ogr6TKteOlYZGmceWKg8703R9E/r2EePt1IfYYLpTki9IYruW+7EwSiiuxhIaGBOs4ldEWWPHAO9A1fH",
-	"uGHrDQklmpY2o/LGE4UtcKQSytsFYwsz73DTo6VnVMOiAulSMCMzMM4/mOpUDMdkH1dYNa1ri0NHoxsx",
-	"xQLJQ9g0FZXDFVQf7TCIbgqsmDLSxQ4fSYitaYF62zPQA3E7pmR05lQky5HdDIwFtnX0Vdb29Ij+VVR+",
-	"NLLRDHHHaJ9XOr0cDxsPJ5pH90wQjOgu6236mNZ6FnVTuqkzSGVRPiBAIN75SCK3lRzu2tOsWOxFvdgC",
-	"5YNjEQpf6W8DiaGNHKgEpYMeQcOAu9EE5tspJdVJEdC9k1nH+KrHD6B1wdBnxMB0CHquhMSSdd+xbCxW",
-	"yveEFRlRANjbYXs57OyWgpk7E8p9o5kEOxnMPqNKlltfdMOUFnL/lHxrm8Ut+fuB7sTNjicoYNRT8tFI",
-	"/bDm+fPnrzPyj49vmkHR1mm1slllLmj46sWTJdP+v8hkW7onJdBrIOf/evncPoVAVE9Dieh8dmnrTWeR",
-	"izB7htNigdOKzeaz50/Pnj53M1UtPYRGBzuZAX1RQy+2je5tMZvP/gI69KVYmUy3gPPOfvo8Y+Ydv9aA",
-	"Q5TtqIIgyZvB+UdCxMbybA3pPz87GxjQP20wf9NT053Mjy34Tc9NyLuktwxnjKb9ZzPl7cDZO3D5sydB",
-	"c2UNO2GbsjEoRObMCPOppGtvA/cW118EQyROnPkKm6DYzGnajSu9SDXG+1+wO+BRMJqlN4oDKs1mHXco",
-	"MT8r8ujSW/txJc22vuyh3clmLAX8R2iaMC6gkdBu4L0fuGL/gJuqpIwnKyD6jmKrolpHCYT17OwsHhV2",
-	"Zv/0t32Wvu3BQBFDRjh0bQ2uS88O10qABKu/evD27Oz8xZdlRT8RJsGJl1h/dn8eNESdxTF47MTG0Y+W",
-	"QQqgxZNoZmMvfzRzGr80m8SzL7v07CbO2iJwP3J2YPJh30uw/ibsnspPPXuVzk79TvZTyP5giOhjUv/g",
-	"nOXlHtVH1rRpuXJG2wpnmQPs0DiMWLkG6jZj4FS5pnrlG4GRzQeBVHtk3W3bPnSD8Seg6eaJprL99qBq",
-	"+n4zIm0kLOn6AbBzSb6h67fa7IZZDesBYDdiiGPzolV3Y/PJlGgqjcEHFPc8dUXC+14B9tYvGCW5mK9H",
-	"akDdwz42LR9VCTz7srx0MOUkga5vrd1kB1tgPQoxTkFoHHHG0kPxmh2cQZiKTDgDUkWYY6gozJLEE/q7",
-	"70MU4wBZh4OZmixgCo2udzRB7oNlmUPJxrSeu9NLxqnMu9SVvDzrxnR/S0U2vTdfHCjhSdU4fTBtzXTq",
-	"Z+KRuzXTn+6/lZt4lNzo+fkIygz5Gw9hLMwPE8p6YN3Mv+qaJq2c0LgpYrYiscfSOtAdqcE1fkiNIa5o",
-	"io0NS9jZKnsCPBfOxhthut0RHb/ba701976r5jFtNd/kaMwyZgSPM87MVTPi2M6lVCxteIemcWWccjn9",
-	"bB+9Pf0cDLvb089o1t0OxXXeh2GLCRPB/uxOR1CPMhIGfZ32vnFEoH/vu0UI2m8KEx/GvcYmQo69pjP6",
-	"CzUH4zmV3DH5qgncXMSO6RfTEb1TULDwT5SFQo2G1TcjzhVqYe6Kocdn3z5L3pXi3Z997fi0MFCMuvhe",
-	"lL0dz6KnoTlxmFH/6VoQf+fW37n1t8utItegnzhn9UGcb9/gfH72YuhXFpnC35v7IyVabJdKCw5/egBO",
-	"D284cbNb/YmQv617ORhIfO/WPKrQC31wPVC0bWsPAwyXZzM7HlolWU/YyFbpm6ceKXIUdQGMChudPzDk",
-	"beNgwljMc6jcXKP7mos1J9Q2FDwlDp8nCoMPoWfvxE4q21wQ199JmCZ6Z8xIt0jRrX2yRbun5tGBkN+7",
-	"kj4y8todgPcN+93l5dgjnOYchPkPTa+3700le9AP4ggoUV4DoURBCfgLcnRNGVc6qqrAfjaUP74aJwrf",
-	"Kjdg1g3bMl90pdTpZ1YccQgcmgfDUB9tXO0B2mOwMyah/Y/EIyf10nx6dOLpYX7HpQ8SOP5FLDNrXFZS",
-	"rKWNfLgBhgbMYD7b0cK+XfwQ6afYyd3P5G/s97/j/zeJ/w9aVISazWxRy1oIl+xXQAdw+sF8ewSXl/Z3",
-	"VXBeqZ3miHWdYdpmyqDc0b64kWu06xQ+PSYOog64BBLijrDyQRTxpbqKMwmSaGE3x+i//ykPwsXO46gp",
-	"new1ET80Fb8TEs33cu8O6cBNdLZFX/+mAfHHJbOmj6eH2QOmH8bMzmuJM8y9tsecIUYJjRz48D/fk1oZ",
-	"QkFCCy00fer9g4+DPx6U8A19ALLTPu4PnX9ieRsGXhg3lCVWWMkXOlz2UUounlCLP7RjAdZUf/by5cem",
-	"wfGRINb0UvQAzZ3y/lDDzKijH2ss7twI8Ga29YownZGN2JGV/SViXrg/JFnChnGnd2ziWp1+9iWsg0bl",
-	"R/f7eiPCVk1F7EMlo7NuKz8tXGJiXwpaoK3sfrQvqgYNP9cQfocyJbQKtlqpabqwc6LvbV2n/3VEYouA",
-	"Cf6ASTLJS3OtFkZhT37vxCzQ+VkrDfTyeBroMQUwklEfk+CXD8QjG1FFBRo2K2ezdiURsgDpuAcRZagH",
-	"qcAezf4Yn6PwWpaz+eyUVuz0+tns9tPt/wcAAP//",
+	"7F3dc9w2kv9XUHNbpd0Kbcnyx8WjugfFm2S9l018tnfvIeudwpA9M4g4AAOAGs259L9fAQ2A4BDkkPpI",
+	"eavyNhJJEGh0N379yc+zXGwrwYFrNZt/nklQleAK7B/vpFiWsDU/c8E1cG1+0qoqWU41E/y0wju++kUJ",
+	"bq6pfANban79QcJqNp/9x2kz/ileVad+3Nvb22xWgMolq8xws/nsfzdUkx1wTXZS8DX54/vv3pDXL17+",
+	"559m5mY3gnnBZZ6LGmdUSVGB1Axnbf+tjs3hg6a6Vm/w3ttstqbVIi+pcktnGrZHx3hj7rdDmBH0voLZ",
+	"fEalpHs/olitFOBkVkJuqZ7NZ4zrVy9m4X7GNaxB+ick5WsY+0A0fJuMHzdASuBrvSFiRfQGiB03I7sN",
+	"yzf2H0JvQCqyrZUmqt4SLWbZmHdWtVxD0X3le7FTRJvto8TeQ7QQV4Tu6H7cwDWnuKWp0S1fMEVKWGki",
+	"rkFeEMr3esP4mixrTc7MRcoJLancjnnfbTaT8GvNpHnbz4GSmWefNke09qa9tYEi7RV8Cq8Uy18gtxzy",
+	"jaQ837wx06drsLJUlj+tZvOfh/nMs/ptdsjrSzviIbc8P08SeCXFdiRjadHdgm9v8rJW7BrGbqdm5cAo",
+	"T8lPSEFi5kU2IIEITqgEwoUmjFsuLakGpck1g92cUPunJLhq5C+9ASZJVdIc7rDtjn6ONn7Sdv3dDfyU",
+	"VlZUESrzDbuGwixAcPATFCszZbFGsSjYNVhGMZyw16BSxKG5JktzkayENJIEUgn+lPC6LA2LG9LAttJG",
+	"pg5YgSp49SIlOcAJ0sUMsGScyn1DGaUl42vLHo52n2fA662hjtXq2UzDjZ5ls/Ckmcssm+E0PiVGYmph",
+	"75l/9teWQpRAubnoj4quwrqmZQ2EKsI0UZryQhl91Zq9eZhQXhg6WNlniuS1dpOiyxJmcy1rMEcF+z8Y",
+	"y+1mgccIZ18tJDE3z80slTkPE6vXsuY5TWqxN7UmVJNn5G/smwvL37hm4EUlGNdkza5BEbgGibqtGT9Q",
+	"8ICDPa3dgsM2xvNI6aI3G6PMuqcn8GsoRQXdyV8SAwKk4dAVg7JArrZzJRtREQk7ybTVj91d97qnu+sV",
+	"lcD1iUJSXAROp/iPjNCloTQyP4fUVm/FNRQL/4rOhogqZmpaGFUtwTxk1D3SAQdJcnNF9aY79b9++OlH",
+	"8s5sGkhEKa9enz37U5IhRHrl+YaVxT0WfniEVTM32eR+N1glOZk1rZRRWEZ92VOvo2Dwv0kCT0I5ExDO",
+	"wQr9vMI57F+cXLAQsmCcOkV7j3MT3zJydRWVmiFdRw2uRcXyJFXtlQUrEhcP6IJjRE/E08iaQ84tJE2t",
+	"BpS0ScWFXvjzbTQy/lHoS/9MAhpzkTz+7HmaU24OuSWQKy523AKDzOr83cacPuH9XYIdvCXQYDyif+cf",
+	"CfTojHtA++glWZtWfpkpcv8ZaPEDaA2yjwqiLu0pZwhRSZGDUlAgHVgEOGhZ2nNE0S10JJZqbQ7psYI5",
+	"SSiWNSuL5DYEsnaXJoEWjK8zAjf2IGF4pDJewE1Kc4KUIkGhn1YOGypznNo1Jp++Bq6dAHWOdgkGZjCF",
+	"XJbEQ0yqttQXVMMTzSylu7ePR9csTbgr2PdN1S7X8oudMqQXbAgyfsJTNZWku8XS49ZRen63OLIkRLoG",
+	"8pslZeb82XW43zBNav5mfLWh5y9f9ajPe5swd9LNBnjRHO7OdxZFyeNa3+p5Q+BY5LLRh4GzeKzZj3KW",
+	"NQrDc7/jqTApL/fDOu1d8iApgBYLZOLxCjlSlKlzBG70Iq+lSmmJS4RPgjfKoqJrSCM0TcsULqKabKnO",
+	"N5k1TcvSjqCOI5XWWv34aaJVwAvg+T5FME1TJrT3haCHbMf0hrCkPuDmUIig7xVdXVFjKWghDR1Q76Yw",
+	"r5G5fcp+O1gnx2MHb8/8jJMLZatVwle3CWBwnMcN0XqCFczNVCI6Tpmd5ixOkXJvxLGlb3AkY8xL1EaU",
+	"lGxr7qp1jx5NHnZvDXUJ41oY80h5Rxze3rzF7F9a+8R25JF9cHNokSEL1D1mC35bpOTVmidHl5Wcei74",
+	"ihmublvghahxYlt6w7aGJ59lsy3j+PssjMTr7RIHKiAvqUyZ0pdkZSxRo5c0cLLcI3GlKOoc5AW6N3dM",
+	"AWF8BVJCkbRL4bqZZ9co2gAtQBpGiCxeRfeKKJFihSvGi1jgclorKBZLlA3JgpmazYry14VYWdmpSrrH",
+	"37mo3K8w6ZR0ilorVsAxYfnJ3TaeRy+8zemcT8iq7nWWwPZsSxs+km2p3A8Z+Ug/C1c1VNZ3k5aCaINk",
+	"3ZLonrMQedVtQMQ27vkWRyYl4KYSUr+HX2tACEWLwp6YtHwXCcWKlgqyDidaomTWOWQOXYU6mRKDvNDx",
+	"3jWmqUq5WDgxk9RsxQzbrche1BJdgRYu0TUKzw/WtT+bn5+djUGigzAQcdLYe83yWto6ns2L14lntvTm",
+	"Ld4czzbo7RgsRWO9fHaeJfa8s3Hf0yplH6Bj2bLbf5tDjxQM9bsCed3djUmWT78fJBfbLevxryj41Z8A",
+	"eBvObiVqY9HpcYB0WFstpbgCeaII5WoH0jnWm4iPnThZibIUO5X2ANe8SI/tDE4zel6K/IpQtwC35uzh",
+	"rSS3yQPmg6Q7sjTwzHraOam5ASLm8LNurAFL6d7GQY9nKgbVAWlHJDL0/ZRm4zRoXtNqPDr6aMTTSMSj",
+	"QeWDZdvZpdbzF3twfmcOzRSuzUWROtO/E9I5fTDW4M5fNbfTQlRg4NpGlIUaArzJC4vBCIl9A92CD7L8",
+	"/eN3T75OvcM6Z4/tBMZ3etAyjpAkG9M9cN9Mz8J1SyCFoSUJuZBFV5tNMNLztpd0EHtHt3rfTJs3j3rk",
+	"Yo9Mj7vGKo60u9xFH06UPViVpttqtN5xg+8rGHj3NUjl/CGdOxTQEpJw2DlninUbdq4kqM2cKDCq0+ik",
+	"zPLVHjQJajwFeJSoZQ4Lc1CxPD1bVVHeR0WlnR5JXdG1asFTq5i0xUl0KST+snQWZRJ5NoTvEMKesyfK",
+	"MWWzRZlVwhYSuZjuHqhU5BnRgrx+/fr1ReDkeGcXW2VEEW5oPv50icHEEcAYMXO8rECmsOOepC0eOuSY",
+	"zrZFc4nYPnOymZR9DFONywgwiqKbDVBAlQpV/SCMFajJju4RElAihdCZxZUl3YvYro10Q+FM9kH/jLmn",
+	"8V2O0ImOngsP7A+VnUEr5hopIGcFFM5eGHMcRQNnjhiJKP5tNnvrQDZmMXVPqB7Zsq6gCd6Kv5n7U3oQ",
+	"lQKqk8EkJX+f5W2W0j8fKihLxteKlEJcQUHqalKQZIqXwXIwzqMhxjHnwttg0PTYOw4DCx70QOadWopI",
+	"UXbhes/22HuPSr4bkaVni1vWtSg42Kk4oMm6h25IRhvjGberHM9HKO2drfPrbU/VGaNW52TEHBUZyYWU",
+	"UFpmzwgtGVUZyWmt3H+cdY73oiILOxEwxj2UrSM5kihF9ThcmPD0WLMTzQ2Hznz8Kw4MtvdDAlU9R3mf",
+	"W78nqupGSs37p8YRczhnR1PGCeUWFEReAkrWG6F0syK6hcKmscVrS7DYnbHaMPqxs0m7TftCHDEOeOiz",
+	"GafTK6LdGO0DJNJ5oi/SiSre5b6EUuzMD1FrowtULirIyBJWQsJiDRwUU5n3RipNpSaVKFk+MgcyTGPQ",
+	"QJ1HkPNEEY75WQ8e4bU3p+P0ISYp1iGvbY7e8sN8OKD5xiXEPSXfbiu9Jzv/vLTmluDlnmCGyyh1eJBG",
+	"mQoGlLVKxtY9SHU3kLd/TrEq4uKxJhTwpDFrTBZUXIYiBZSgDY24IFshgexYWZJcbKEnXQrU5hgTOICU",
+	"oWFofngDI0DXcUnHPQnEHHYGNtrjOSNUk61RWi/PDOM36bAX5DR3W3Fqk4g2hgFsRtqo3ezxV2zYerPY",
+	"UQ1yS+XVyK0o6Xr0nUovGptunAorxXphZXpBtRf2PunwnGYkZAlryjGVUTe+NFKwkVs0NVKvYL31Cf2J",
+	"q3YFTit1Zg9UlgyUznzqrZDE5Q1l44/SKdlLXljHh67byrqtNSPZQX44WHDPLjo5iLReRMZGI3hpH5sc",
+	"vIScbi1qxDxJpCR6b8LS5u7fivwXwexz8hWJUszJV5hQX5CvSJxibs7CkvKPfg86EKSk/EQRtaESfGqf",
+	"J/E9PEaNbu1PKelhvQj4jngTItE0d1G5Bv1gjOfe1OI894qsneHlVzBkyUdlM30B/USyEZQ9h4jEqJQL",
+	"QVJNVrQuk9K4YbzXfyhIITxSSDm3JtujjTspEbpmuoQB8/NwirXkc8o5LdXcuhXn/6zPzp7nV4wX9tdx",
+	"0995ZfDFkRNnICPhPd19k7b2PobUpN6EJF9JQ42gWgCv7hdVmiKCcRjoPhEW57S5d2bYY2ZhHewz5ju5",
+	"F3qqHc1wSm4/5MCqRP0YhOl1Zv6jWIpiT6BUQHZSaMDQeaivciHHnQEAhkvIkuZXSYAXuZLSuSoTPet3",
+	"yHV1BAjmVHLYknJ+AJEGcApmXxSj3SC0WFgK3SEX3M8sems8YuyfgojfkLQteg0wx7tYEA6PV4n3GIzH",
+	"eNdJVbDVCmR/tNYm2JHmLgPjyc4dLqniHGDrxDze44Fkz3frZvApMMqXUPkEhBE7MsiVU7XCRN7Buxcb",
+	"qjZp794kbonu7x/yLgDj0OUckEMHLsyyiEljzmwttTPRZhd6GFPI4r6BApuXNFHDuFjseKdlFAJODNfk",
+	"uYwfMnIlJ0acEoIo7eQWUInRB7SXq+ahgXv6gnOB4YYzosMBgp4eZ4icKHIFe+tB9Jmc/Y65Rd+2hht6",
+	"3YH3iHDj8YwDNCxzQO+DWXbm1KZjh/KZZ982EwXqpkM+KDjpJIuHSiPuyzFt55BmmFhqs3IwXczXvPam",
+	"hD9QwOAuML/mdlaLJvXr4CjDJTS4h6orKDCBkBcIoM1So4LNxnkvZPh/SA3MaVmCJFu6JwogZCSyVeMw",
+	"5BOchX/H+aORfKyYp7HuAqnSSrgq6f6vYpkAj75ipZtioOlCQS74gf0bkmI7ya8rxpnaTHFQ9agdc+Ac",
+	"R4NmTe9Kd9Z/ObjPcr9H6iPwbHBxTSGcsRdbqfLRyV1zjpW4hjt4zkr8q0AmXFGGrtac8hzKsidlt64K",
+	"OmFGqcArztHtZpYGwP41/Vz7A1MJm+cXsZxiOHj2PyZPdtj+ubxzfHkPZ5QEOmmjp+XGpmp4Pvzl8sn5",
+	"y1chnR93Y0hlj2LxkHl8nPI+Tfmop/eeqb2DhZLB8Zg4Z3ZUGpGZBDBTHO93t6FPmGfXE9fy14YZ9DPf",
+	"b5jsTctS7BZww5Q2a7cshU689EveoUA750J0wNohCC19vU3XSMNXxThz/IsM0sTgP8atmFZQri4IByhs",
+	"SCdaBNFCTCj0f99JCmM84QQarleU4hq40bKLyBYZXuBlUfgkUqSgTfG07W8kWzNOy06CQ7QWtOkWlYQV",
+	"u0lAH3s5BnF4J/nK0fGCYHHHU3Rnfk0KtmY6VAIx59x8SmpeglK2+wMfk+HvJtbIbJqDR2TnH+i2ePsN",
+	"S0QrnCUkKeXd62413Ezd6tiHfwCmjbCFQMY8JFeYfzmymi3OCOVElIW/IsONzul/orD/hrm62wjVROUw",
+	"WGdx/sC2nNvCpfjPf4Niifc1H6v12grMHHLJ7fjoTsATRV69IBu4cSyOaS6KbCnf+32xDi8bRy7BUPfr",
+	"zNzBhfdblZSTDUXnnNYgzfj/+vnsyWv6ZPXp89fZqxe3fziKlPxMU3r/A9DyPSirLQ5BR9t/eqAlwzXU",
+	"IRsoC6LEFg5atNw50LWjbHSZXyoU5Z7vWXMw+XqaF3lTB3Op6soI/m4DNhUMF/xPY9liHsA/Z2QLlKvW",
+	"+tuk7M9dcDleroLEiytmGbgchkYdJzVFuwPKvWEXJgAsBnDS0Rc2Un7EYZ0ALoFS6Z2zaCaBj13p2IPn",
+	"+0zA3X2Roy29WdwhN2zL+F0e48m+TROL/Ce3QRC70ew1FBcbaCDQ0zrNdtizXhKmfCaBEVm6FNdAXJCf",
+	"hu5oFjDyAooLG/dtZV2hx4k/dgTOsqrbp6a5mqXgAMunTdRlE5tIQAJJd/PeUC22FDO6bgXaasORzqMQ",
+	"Ik4YOcs6v+pJQRhKkYgttlFz8Hoglbv92Nk3bo3RrJPbFjIBDtMdtj2dr8yVExUjZ8OVSQxe+AYJDKZ0",
+	"jQhdFZLdh3bjdUxvJwTMv54YROmvMDrYlqawpOmtEBECF9G/GW9CD9R0ZexyT0KKxIGt6uqAxpaP+Qqi",
+	"sfdjbdFdmn+NLFZqSBHKIUdHyzAXsRcbfiktvUZkn13avBRMjg89ZwJR0hr2t+nKNdHRZOf7od7a3gLH",
+	"vEYBY/V33mqNN+9LA08L/DLdtfMbnypkbPvICTUtme5YonIcCWGhEKI3ZNTfPGYfPd4KxYSGujsh9YYo",
+	"um+ZNwedse4C2BDwTsPoLqe3R4+B3oFLq92w9YaEjGHLm1G27YnCikxSCeVxytg84Tus9GgmJNWwqEC6",
+	"kNDIiJCzV6YaOcM+4sdVVk0l5eLQ8Ol6cDFf95A2TYLvcELfR9ubpBuSK6Z0GLK9cBJqa1rgwJaw9FDc",
+	"ds0ZHckVyex415JlgVVGfYnePSXLfxGV79RtToa4gLnPSp6eHYp1sBPh0T0DFiOKHXtrkKZVQkbFva4J",
+	"EnJZFJ8IFIhHPhJYbgWru3iaFYu9qBdboHywS0fhC0+sYzN0NQAqQelwjiAw4K5Thrk6JcM/qQK6azL3",
+	"Mb7qsQNoXTC0YdFRHpywKyGxgsIX0BvESvmesCIjCgBNPVtaZFsJFcysmVDu6x4l2EZ19hlVstzaxhum",
+	"tJD7p+Rb27vAsr//vgBxnzIgqGDUU/LRaP1wz/Pnz19n5O8f3zR9y60RbXWzypwT89WLJ0um/X9RyLZ0",
+	"T0qg10DO//XyuX0Kiaiehozl+ezSpj/PIhNh9gybFwOnFZvNZ8+fnj197lr8Wn4IdTe2UQjaooZfbFXn",
+	"22I2n30POpRJWZ1Mt4Dt937+PGPmHb/WgD29beeMoMmb7zgccVkb5Nn6ZsT52dnA9yKmfSeiKfHqfigC",
+	"O0I0JWAhDpQeMswx+vhENlMeB87egYvnPQknV9aIE1bNG0AhMgcjzK+Srj0G7q31uAhAJA7k+YyfcLCZ",
+	"2bTrqHo31YD377FY5VF2NEsPFDt4msE65lCinVtk0aWH9t1zmmF9Gka7sNIgBfxHqOExJqDR0O77C77/",
+	"j/0DbqqSMp7MyOibis3Sak0lMNazs7O4c92Z/dOv9ll6tQf9bQwbYQ/ANbiiUdvrLUESzEbr2bdnZ+cv",
+	"fltR9A2KEpJ4iflw95dBw9RZHBPAxgDYidQKSAG0eBK1EO2Vj6Zt6G8tJnEr1i4/uwbINindd0AeaMTZ",
+	"9xLMBwqjp+Jlz16lo2W/s/0Utj/oafuY3D/Y9nu5x+Mja6oGXXqlrcy0wgG2hyF6rFw9f1swsMlhk03z",
+	"jUDP5oNQqt1B8baND913GiZs080TTWX77eGo6fuESRokLOn6AXbnknxD12+1GQ2jLNYCwOLY4MfmRSsP",
+	"yAYeKNFUGsAHFMc8dUnL+14F9tbfMEpzMZ8f1ZC6R3xsmkCUtfDst5Wlg6Y7ie361uIm22cF82OIMQpC",
+	"IYsDSw8la7aPC2EqgnC2jo8wJ1CRmyW5T2jvvg9ejIPNOuwT1kQlU9voitUS7D6YJjoU/Eyfc3d6ybgj",
+	"8y55Li/Puj7dLynpp3fli4NDeFJ2UB9NWy3G+oV45GhNM7L7D+UacCUHen4+gjND/MZTGAsFQsO8Hlo3",
+	"7di60KQVExrX1M5mSPYgrYOzI9VHyfdMMswVNVWybgnb6mdPgOfCYbwR0O2O2/E7XuutAfBVPo+J1XzR",
+	"pYFlzCgeB87MUjPixM6FVCxveIOmMWXc4XL62T56e/o5ALvb088I626H/DrvQ+/PBESwX4HqKOpRIGHQ",
+	"1mmPG3sE+se+m4eg/abQgGTca2wg5NhrOp3o8ORgPKeSOyFfNY6bi9gw/c3OiN6mPJiIKMpC4YmG2UAj",
+	"5hVyc+66Q48vvn1I3qUG3l98bTe/0N+OOv9eFL0dL6KnoVhyWFD/4Uoif5fW36X1y5VWkWvQT5yx+iDG",
+	"ty+4Pj97MfTRT6bw84d/pESL7VJpweFPDyDp4Q0nrpWwnxHKtzUvBx2J7909j6r0Ql1eDxVtGd3DEMPF",
+	"2cyIh6gk63Eb2aoB89QjeY6iqoRRbqPzB6a8LWRMgMU8h8q12bovXKw5obbA4Slx+3mi0PkQaghPbOO8",
+	"zQVx9aaEaaJ3Bka6mxTd2idbvHtqHh1w+b0r6SNvXrsi8b5uv7u8HGuW05KDNP+xqT33tbJkD/pBDAEl",
+	"ymsglCgoAT9oSNeUcaWjrAqsr0P947NxIvetcv2OXe83c6GrpU4/s+KIQeC2edAN9dH61R6gXAcrdRKn",
+	"/xF/5KTank+Pzjw9wu+k9EEcx7+IZWbBZSXFWlrPh+unacgM5rftdO3L1w83/RQry/uF/I29/vv+f5H7",
+	"/0GLilAzmE1qWQvhgv0K6MCefjBXj+zlpf3MD7bPtc1FMa8zNH9NAcod7fMbucK/TuLTY+5BVJGX2IS4",
+	"Qq18kIP4Ul3FkQRJtLCDo/fff1mGcLHze9SkTvZCxA9Nxu+EQPO9zLtDPnANxm3S17+vQ7y9qu/NNFpf",
+	"eQJFtBDzqE/S0PdiU/OUdPclMX9T7dSjggL/PQz4z2uJjf49BsFIJvoujXb68D8/kFoZ9kX2D4U9faDj",
+	"g/fOPx6V8A19BLI9Ue5PnX9g0h26gxg3/C5WmF8Y6m72UaAwbuOMX6OyBGtyUnu1xcemDPSRKNZUePQQ",
+	"zc3y/lTDeK3jHwthd65PftMAfkWYzshG7MjKfq6bF+4PSZawYdydhjacrk4/+8TaQaj70X2EcoQzrcnT",
+	"fagQedZteEALFy7Zl4IWiODdly2jHNXwTZPwsdaUiirYaqWmKanOjH6w2ab+E6LEpiYT/MpPMvRMc60W",
+	"BkZMfu/E2NT5WSs49fJ4cOoxFTCyUZ+Q4MUHkpGNqKK0ERsrtLHEkghZgHTSgxtluAe5wE7NfrHScXgt",
+	"y9l8dkordnr9bHb76fb/AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -773,6 +773,27 @@ export interface components {
             topic_id: string;
             bucket: string;
             segments: components["schemas"]["Segment"][];
+            /** @description With raw: what could not be read, as it was fetched */
+            batches?: components["schemas"]["RawBatch"][];
+        };
+        /** @description The bytes of what could not be read, which a gap names */
+        RawBatch: {
+            key: string;
+            sha256: string;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int32 */
+            branch: number;
+            /** Format: int64 */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
+            evidence?: string;
         };
         Segment: {
             key: string;
@@ -1256,6 +1277,8 @@ export interface operations {
                 topic: string;
                 /** @description Another topic of the name, an older one or another cluster's; the one whose archive began last unless given */
                 topic_id?: string;
+                /** @description Give the raw batches too: the bytes of what could not be read */
+                raw?: boolean;
             };
             header?: never;
             path?: never;
