@@ -9,7 +9,7 @@ import (
 // ExtractVersion numbers the extraction rules. It is raised whenever the same
 // record could be extracted differently; segments and index rows carry it, and
 // a row counts only if its version is the one its segment names.
-const ExtractVersion = 1
+const ExtractVersion = 2
 
 // Extraction is what the rules read from a record's headers and payload. It is
 // a convenience: it can be computed again from the bytes. Empty means absent.

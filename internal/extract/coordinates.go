@@ -51,7 +51,10 @@ func (r *reading) finishDialect(f field, seen *causeSet) {
 	case sourceRecord:
 		incomplete, wrong = SourceIncomplete, SourceMalformed
 		cause.Kind = schema.CauseRecord
-	case springOriginal, connectOriginal, streamsOriginal:
+	case lineageRecord:
+		incomplete, wrong = SourceIncomplete, SourceMalformed
+		cause.Kind = schema.CauseRecord
+	case springOriginal, binderOriginal, connectOriginal, streamsOriginal:
 		r.into.Stage = schema.StageDeadLetter
 	case replayOriginal:
 		r.replayed = true
@@ -83,6 +86,10 @@ func (r *reading) finishDialect(f field, seen *causeSet) {
 			continue
 		}
 		at := schema.Coordinates{Topic: string(name), Partition: int32(partition), Offset: offset}
+		if f == lineageRecord && i < len(names)-1 {
+			r.identify(schema.RefRecord, at.String()) // further up the path
+			continue
+		}
 		cause.ID = at.String()
 		seen.add(cause)
 		if len(ids) > 0 {

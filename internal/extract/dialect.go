@@ -34,16 +34,25 @@ const (
 	b3Trace
 	b3Span
 	b3Parent
+	jaeger
+	datadogTrace
+	datadogSpan
+	datadogTags
+	amazonTrace
+	skyWalking
 
 	// Any number.
 	causation
 	causationList // one value that holds several
 	correlation
+	axonCorrelation // the direct cause or the flow, by Axon's version
 
 	// Coordinates: topic, partition and offset under three names.
 	sourceRecord
+	lineageRecord // the whole path, the direct input last
 	springOriginal
 	springRetry
+	binderOriginal
 	connectOriginal
 	streamsOriginal
 	replayOriginal
@@ -63,6 +72,8 @@ var fieldSubjects = [fieldCount]string{
 	traceID: "trace_id", spanID: "span_id", parentSpan: "parent_span_id",
 	traceparent: "traceparent", originTraceparent: "ce_traceparent",
 	b3: "b3", b3Trace: "b3", b3Span: "b3", b3Parent: "b3",
+	jaeger: "uber_trace_id", amazonTrace: "x_amzn_trace_id", skyWalking: "sw8",
+	datadogTrace: "x_datadog", datadogSpan: "x_datadog", datadogTags: "x_datadog", axonCorrelation: "correlation_id",
 	causation: "causation_id", causationList: "causation_id", correlation: "correlation_id",
 }
 
@@ -179,6 +190,15 @@ var dialects = []dialect{
 		{"X-B3-SpanId", meaning{field: b3Span, rank: 4, scope: inHeader}},
 		{"X-B3-ParentSpanId", meaning{field: b3Parent, rank: 4, scope: inHeader}},
 	}},
+	{"tracers of vendors", []word{
+		{"elastic-apm-traceparent", meaning{field: traceparent, rank: 5, scope: inHeader}},
+		{"uber-trace-id", meaning{field: jaeger, rank: 6, scope: inHeader}},
+		{"x-datadog-trace-id", meaning{field: datadogTrace, rank: 7, scope: inHeader}},
+		{"x-datadog-parent-id", meaning{field: datadogSpan, rank: 7, scope: inHeader}},
+		{"x-datadog-tags", meaning{field: datadogTags, rank: 7, scope: inHeader}},
+		{"X-Amzn-Trace-Id", meaning{field: amazonTrace, rank: 8, scope: inHeader}},
+		{"sw8", meaning{field: skyWalking, rank: 9, scope: inHeader}},
+	}},
 	{"CloudEvents 1.0, Kafka binding in binary mode, and its extensions", []word{
 		{"ce_id", meaning{field: eventID, rank: 3, scope: inHeader}},
 		{"ce_eventid", meaning{field: eventID, rank: 2, scope: inHeader}},
@@ -190,8 +210,8 @@ var dialects = []dialect{
 		{"ce_time", meaning{field: eventTime, rank: 4, scope: inHeader}},
 		{"ce_lineagestage", meaning{field: eventStage, rank: 2, scope: inHeader}},
 		{"ce_stage", meaning{field: eventStage, rank: 3, scope: inHeader}},
-		{"ce_traceid", meaning{field: traceID, rank: 5, scope: inHeader}},
-		{"ce_traceparent", meaning{field: originTraceparent, rank: 6, scope: inHeader}},
+		{"ce_traceid", meaning{field: traceID, rank: 11, scope: inHeader}},
+		{"ce_traceparent", meaning{field: originTraceparent, rank: 12, scope: inHeader}},
 		{"ce_causationid", meaning{field: causation, scope: inHeader}},
 		{"ce_correlationid", meaning{field: correlation, scope: inHeader}},
 		{"specversion", meaning{field: specVersion, scope: inRoot}},
@@ -201,6 +221,30 @@ var dialects = []dialect{
 		{"x-src-topic", meaning{field: sourceRecord, scope: inHeader, part: topicPart}},
 		{"x-src-partition", meaning{field: sourceRecord, scope: inHeader, part: partitionPart}},
 		{"x-src-offset", meaning{field: sourceRecord, scope: inHeader, part: offsetPart}},
+	}},
+	{"message buses: Axon, NServiceBus, MassTransit", []word{
+		{"axon-message-id", meaning{field: eventID, rank: 4, scope: inHeader}},
+		{"axon-message-type", meaning{field: eventType, rank: 4, scope: inHeader}},
+		{"axon-message-revision", meaning{field: eventVersion, rank: 4, scope: inHeader}},
+		{"axon-metadata-traceId", meaning{field: traceID, rank: 10, scope: inHeader}},
+		{"axon-metadata-correlationId", meaning{field: axonCorrelation, scope: inHeader}},
+		{"axon-metadata-causationId", meaning{field: causation, scope: inHeader}},
+		{"NServiceBus.MessageId", meaning{field: eventID, rank: 4, scope: inHeader}},
+		{"NServiceBus.OriginatingEndpoint", meaning{field: sourceService, rank: 4, scope: inHeader}},
+		{"NServiceBus.RelatedTo", meaning{field: causation, scope: inHeader}},
+		{"NServiceBus.CorrelationId", meaning{field: correlation, scope: inHeader}},
+		{"NServiceBus.ConversationId", meaning{field: correlation, scope: inHeader}},
+		{"InitiatorId", meaning{field: causation, scope: inHeader}},
+	}},
+	{"input coordinates that streams-bootstrap (bakdata) writes", []word{
+		{"streams.bootstrap.lineage.topic", meaning{field: lineageRecord, scope: inHeader, part: topicPart}},
+		{"streams.bootstrap.lineage.partition", meaning{field: lineageRecord, scope: inHeader, part: partitionPart}},
+		{"streams.bootstrap.lineage.offset", meaning{field: lineageRecord, scope: inHeader, part: offsetPart}},
+	}},
+	{"Spring Cloud Stream's Kafka binder: dead letters", []word{
+		{"x-original-topic", meaning{field: binderOriginal, scope: inHeader, part: topicPart}},
+		{"x-original-partition", meaning{field: binderOriginal, scope: inHeader, part: partitionPart}},
+		{"x-original-offset", meaning{field: binderOriginal, scope: inHeader, part: offsetPart}},
 	}},
 	{"Spring for Apache Kafka: dead letters and retry topics", []word{
 		{"kafka_dlt-original-topic", meaning{field: springOriginal, scope: inHeader, part: topicPart}},

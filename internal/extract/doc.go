@@ -24,7 +24,8 @@
 // # Which value wins
 //
 // An override of the topic, then headers, then the payload. Among headers the
-// plain contract names win over traceparent, that over B3, that over the
+// plain contract names win over traceparent, that over B3, that over the tracers
+// of vendors (Elastic, Jaeger, Datadog, Amazon, SkyWalking), those over the
 // CloudEvents attributes; under one name the last value wins. Ids that lose
 // are kept as identifiers: an earlier traceparent is the parent's, seen where
 // a service forwards headers, and is kept as schema.RefSpan and
@@ -45,6 +46,7 @@
 //	dialect.go      the table of dialects: which name plays which role
 //	reading.go      what one record's names and values say
 //	trace.go        trace and span ids: W3C, B3, plain
+//	vendor.go       trace and span ids of vendors' tracers
 //	coordinates.go  topic/partition/offset of inputs and originals
 //	timestamp.go    RFC 3339 and epoch numbers
 //	envelope.go     finding the fields in a JSON payload, schema ids

@@ -19,13 +19,16 @@ type reading struct {
 	stage   schema.Stage         // of fields[eventStage]
 	hops    []hop                // every trace and span id, in the record's order
 	b3      hop                  // B3 multi, gathered from three headers
+	datadog datadogHop           // gathered from three headers, too
 	parts   []coordinatePart
+	axon    [][]byte // axonCorrelation
 	events  [][]byte // causes by event id
 	parents [][]byte // causes by span id
 	found   []finding
 	text    []byte                    // of finishCauses
 	seen    map[schema.Cause]struct{} // by causeSet, where there are many
 
+	axonTraced bool // Axon up to 4: the trace id is the flow
 	replayed   bool
 	structured bool // content-type says a CloudEvent in structured mode
 	saysJSON   bool // content-type says JSON
@@ -55,12 +58,13 @@ func (r *reading) reset() {
 	const keep = 256
 	clear(r.hops)
 	clear(r.parts)
+	clear(r.axon)
 	clear(r.events)
 	clear(r.parents)
 	clear(r.found)
 	clear(r.seen)
-	empty := reading{hops: r.hops[:0], parts: r.parts[:0], events: r.events[:0], parents: r.parents[:0], found: r.found[:0], text: r.text[:0], seen: r.seen}
-	if cap(r.hops)+cap(r.parts)+cap(r.events)+cap(r.parents)+cap(r.found)+len(r.into.Causes) > keep || cap(r.text) > keep*MaxIDBytes {
+	empty := reading{hops: r.hops[:0], parts: r.parts[:0], axon: r.axon[:0], events: r.events[:0], parents: r.parents[:0], found: r.found[:0], text: r.text[:0], seen: r.seen}
+	if cap(r.hops)+cap(r.parts)+cap(r.axon)+cap(r.events)+cap(r.parents)+cap(r.found)+len(r.into.Causes) > keep || cap(r.text) > keep*MaxIDBytes {
 		empty = reading{}
 	}
 	*r = empty
@@ -87,7 +91,8 @@ func (r *reading) take(m meaning, value []byte) {
 		r.takeTime(m, value)
 	case eventStage:
 		r.takeStage(m, value)
-	case traceID, spanID, parentSpan, traceparent, originTraceparent, b3, b3Trace, b3Span, b3Parent:
+	case traceID, spanID, parentSpan, traceparent, originTraceparent, b3, b3Trace, b3Span, b3Parent,
+		jaeger, datadogTrace, datadogSpan, datadogTags, amazonTrace, skyWalking:
 		r.takeTrace(m, value)
 	case causation:
 		r.takeCause(unquoted(value))
@@ -95,7 +100,9 @@ func (r *reading) take(m meaning, value []byte) {
 		r.takeCauseList(value)
 	case correlation:
 		r.takeCorrelation(unquoted(value))
-	case sourceRecord, springOriginal, springRetry, connectOriginal, streamsOriginal, replayOriginal:
+	case axonCorrelation:
+		r.takeAxonCorrelation(value)
+	case sourceRecord, lineageRecord, springOriginal, springRetry, binderOriginal, connectOriginal, streamsOriginal, replayOriginal:
 		r.takePart(m, value)
 	case replayJob:
 		r.replayed = true
@@ -163,6 +170,29 @@ func (r *reading) takeCauseList(value []byte) {
 	}
 }
 
+// takeAxonCorrelation keeps the value until it is known what it means: beside
+// a trace id, as Axon 3 and 4 write one, it is the id of the direct cause;
+// without one, as in Axon 5, it is the flow's.
+func (r *reading) takeAxonCorrelation(value []byte) {
+	if value, ok := r.checked(axonCorrelation, value); ok {
+		if len(r.axon) >= MaxCauses {
+			addError(r.into, CausesTruncated)
+			return
+		}
+		r.axon = append(r.axon, value)
+	}
+}
+
+func (r *reading) finishAxon() {
+	for _, value := range r.axon {
+		if r.axonTraced {
+			r.takeCause(value)
+		} else {
+			r.takeCorrelation(value)
+		}
+	}
+}
+
 // takeCorrelation accepts the 16 bytes of a UUID, too, as Spring's request and
 // reply headers carry them.
 func (r *reading) takeCorrelation(value []byte) {
@@ -203,7 +233,7 @@ func (r *reading) complete() bool {
 			return false
 		}
 	}
-	return r.hasTrace() && (len(r.events) > 0 || len(r.parents) > 0 || len(r.parts) > 0)
+	return r.hasTrace() && (len(r.events) > 0 || len(r.parents) > 0 || len(r.parts) > 0 || len(r.axon) > 0)
 }
 
 // finish turns the reading into the extraction.
@@ -215,6 +245,9 @@ func (r *reading) finish() {
 	into.SourceService = string(r.fields[sourceService].value)
 	into.EventTime, into.HasEventTime = r.time, r.fields[eventTime].set
 	into.Stage = r.stage
+	if len(r.axon) > 0 {
+		r.finishAxon()
+	}
 	r.finishTrace()
 	r.finishCauses()
 	into.Identifiers = slices.DeleteFunc(into.Identifiers, func(id schema.Identifier) bool {

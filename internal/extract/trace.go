@@ -20,6 +20,7 @@ func (r *reading) takeTrace(m meaning, value []byte) {
 	switch m.field {
 	case traceID:
 		if checkTrace(value) {
+			r.axonTraced = r.axonTraced || m.rank == axonRank
 			r.addHop(hop{trace: value, rank: m.rank})
 			return
 		}
@@ -41,6 +42,14 @@ func (r *reading) takeTrace(m meaning, value []byte) {
 		r.addHop(hop{trace: trace, span: span, rank: m.rank, origin: m.field == originTraceparent})
 	case b3:
 		r.takeB3(m, value)
+	case jaeger:
+		r.takeJaeger(m, value)
+	case datadogTrace, datadogSpan, datadogTags:
+		r.takeDatadog(m, value)
+	case amazonTrace:
+		r.takeAmazon(m, value)
+	case skyWalking:
+		r.takeSkyWalking(m, value)
 	default:
 		r.takeB3Multi(m, value)
 	}
@@ -124,7 +133,7 @@ func (r *reading) takeB3Multi(m meaning, value []byte) {
 }
 
 func (r *reading) hasTrace() bool {
-	if r.b3.trace != nil {
+	if r.b3.trace != nil || r.datadog.trace != 0 {
 		return true
 	}
 	for i := range r.hops {
@@ -141,6 +150,9 @@ func (r *reading) hasTrace() bool {
 func (r *reading) finishTrace() {
 	if r.b3.trace != nil || r.b3.span != nil {
 		r.addHop(r.b3)
+	}
+	if r.datadog.seen {
+		r.finishDatadog()
 	}
 	ownTrace, ownSpan := -1, -1
 	for i := range r.hops {
