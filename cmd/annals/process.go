@@ -58,7 +58,7 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	if p.index, err = openIndex(&cfg, log); err != nil {
 		return nil, err
 	}
-	if p.rules, err = extract.New(extract.Options{}); err != nil {
+	if p.rules, err = extract.New(cfg.Extract.Options()); err != nil {
 		return nil, err
 	}
 	if p.tracer, err = openTracer(cfg.Telemetry.OTLP, p.writer, log); err != nil {

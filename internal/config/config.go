@@ -13,6 +13,7 @@ type Config struct {
 	S3         S3         `yaml:"s3" doc:"The object store that holds the archive: the only truth. Without an endpoint, annals up keeps the archive in its data folder."`
 	ClickHouse ClickHouse `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
 	Archive    Archive    `yaml:"archive" doc:"How records are buffered and sealed into segments."`
+	Extract    Extract    `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
 	Index      Index      `yaml:"index" doc:"What the index keeps and how it is filled."`
 	Replay     Replay     `yaml:"replay" doc:"How history is produced again into new topics."`
 	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
@@ -140,6 +141,29 @@ type Cut struct {
 // Memory bounds what an archiver holds.
 type Memory struct {
 	Bytes Bytes `yaml:"bytes" min:"16MiB" max:"64GiB" doc:"Most bytes of records that are buffered, all partitions of the process together. At 70 % the largest buffers are sealed early; at the limit fetching pauses." change:"Raise it with many busy partitions: below partitions × cut.bytes, segments get smaller. The process needs about twice this, and 320 MiB."`
+}
+
+// Extract is how ids and contract fields are read.
+type Extract struct {
+	Topics []ExtractTopic `yaml:"topics" doc:"Rules for single topics. The first whose topic matches counts; where it finds nothing, the built-in rules hold (docs/guides/extraction.md). After a change, run annals reindex --topic." change:"When a topic keeps its ids where the built-in rules do not look."`
+}
+
+// ExtractTopic is where the values of some topics stand. All but Topic, BusinessIDs and
+// Contract are locations: "header:NAME", or a JSON Pointer into the payload.
+type ExtractTopic struct {
+	Topic         string   `yaml:"topic" doc:"Name of the topic, or a pattern in which * stands for any characters and ? for one."`
+	EventID       string   `yaml:"event_id" unit:"location" doc:"The event's id."`
+	EventType     string   `yaml:"event_type" unit:"location" doc:"Its type."`
+	EventVersion  string   `yaml:"event_version" unit:"location" doc:"The version of its type."`
+	SourceService string   `yaml:"source_service" unit:"location" doc:"The service that produced it."`
+	TraceID       string   `yaml:"trace_id" unit:"location" doc:"The trace."`
+	SpanID        string   `yaml:"span_id" unit:"location" doc:"Its own span."`
+	ParentSpanID  string   `yaml:"parent_span_id" unit:"location" doc:"The span that caused it."`
+	CausationID   string   `yaml:"causation_id" unit:"location" doc:"The event, or an array of those, that caused it."`
+	Timestamp     string   `yaml:"timestamp" unit:"location" doc:"When the event happened."`
+	Stage         string   `yaml:"stage" unit:"location" doc:"What the step did: ingestion, enrichment, transformation, delivery."`
+	BusinessIDs   []string `yaml:"business_ids" unit:"locations" doc:"Ids of the business, such as an order's number; each is kept so that records that share it are found together."`
+	Contract      bool     `yaml:"contract" doc:"The topic promises type, version, service, trace and timestamp: what a record lacks of them is among its errors."`
 }
 
 // Index is what the index keeps.

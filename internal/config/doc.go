@@ -35,6 +35,7 @@
 //   - load.go, yaml.go, env.go, files.go: where values come from
 //   - problem.go, suggestion.go: how a mistake is told
 //   - validate.go: what must hold between options
-//   - tls.go, topics.go: what PEM files and topic patterns mean
+//   - tls.go, topics.go, extract.go: what PEM files, topic patterns and rules
+//     of extraction mean
 //   - reference.go: the Markdown reference
 package config

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -32,7 +33,9 @@ const maxListItems = 1000
 func applyEnv(cfg *Config, root *node, environ []string, origins map[string]string, found *problems) {
 	byName := map[string]*node{}
 	for _, option := range root.options() {
-		byName[option.env()] = option
+		if option.row == nil { // a list of sections stands in the file
+			byName[option.env()] = option
+		}
 	}
 	known := make([]string, 0, len(byName)+len(foreignEnv))
 	for name := range byName {
@@ -63,7 +66,7 @@ func applyEnv(cfg *Config, root *node, environ []string, origins map[string]stri
 // setFromEnv sets one option; lists are separated by commas.
 func setFromEnv(cfg *Config, option *node, name, value string, found *problems) {
 	if !option.list() {
-		if err := option.setText(cfg, value); err != nil {
+		if err := option.setText(reflect.ValueOf(cfg).Elem(), value); err != nil {
 			found.add(name, option.path, "%v", err)
 		}
 		return
@@ -78,7 +81,7 @@ func setFromEnv(cfg *Config, option *node, name, value string, found *problems) 
 		found.add(name, option.path, "has %d entries; at most %d are allowed", len(items), maxListItems)
 		return
 	}
-	option.setList(cfg, items)
+	option.setList(reflect.ValueOf(cfg).Elem(), items)
 }
 
 // lookup finds a variable; the last entry of a name wins, as in a process.

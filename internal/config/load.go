@@ -104,7 +104,9 @@ func optionAt(root *node, path string) *node {
 func EnvNames() []string {
 	names := slices.Collect(maps.Keys(foreignEnv))
 	for _, option := range tree().options() {
-		names = append(names, option.env())
+		if option.row == nil {
+			names = append(names, option.env())
+		}
 	}
 	slices.Sort(names)
 	return names

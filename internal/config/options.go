@@ -16,6 +16,7 @@ type node struct {
 	tag      reflect.StructTag
 	typ      reflect.Type
 	children []*node // of a section, in the struct's order; nil for an option
+	row      *node   // of a list of sections: one of them; its paths and indexes begin anew
 }
 
 var secretType = reflect.TypeFor[Secret]()
@@ -49,6 +50,10 @@ func childrenOf(section *node) []*node {
 		child.path = strings.TrimPrefix(section.path+"."+child.key, ".")
 		if child.typ.Kind() == reflect.Struct && child.typ != secretType {
 			child.children = childrenOf(child)
+		}
+		if child.typ.Kind() == reflect.Slice && child.typ.Elem().Kind() == reflect.Struct {
+			child.row = &node{typ: child.typ.Elem()}
+			child.row.children = childrenOf(child.row)
 		}
 		out = append(out, child)
 	}
@@ -103,11 +108,15 @@ func (n *node) env() string {
 
 // value is the option's field in cfg.
 func (n *node) value(cfg *Config) reflect.Value {
-	return reflect.ValueOf(cfg).Elem().FieldByIndex(n.index)
+	return n.in(reflect.ValueOf(cfg).Elem())
 }
 
+// in is the option's field in its struct: the Config, or one of a list of
+// sections.
+func (n *node) in(section reflect.Value) reflect.Value { return section.FieldByIndex(n.index) }
+
 // list reports whether the option holds several texts.
-func (n *node) list() bool { return n.typ.Kind() == reflect.Slice }
+func (n *node) list() bool { return n.typ.Kind() == reflect.Slice && n.row == nil }
 
 // parse reads one text as a value of type typ.
 func parse(typ reflect.Type, text string) (reflect.Value, error) {
@@ -135,23 +144,23 @@ func parse(typ reflect.Type, text string) (reflect.Value, error) {
 	return v.Elem(), nil
 }
 
-// setText sets a single-valued option.
-func (n *node) setText(cfg *Config, text string) error {
+// setText sets a single-valued option of a section.
+func (n *node) setText(section reflect.Value, text string) error {
 	if n.secret() {
-		n.setSecret(cfg, text)
+		n.in(section).Set(reflect.ValueOf(NewSecret(text)))
 		return nil
 	}
 	v, err := parse(n.typ, text)
 	if err != nil {
 		return err
 	}
-	n.value(cfg).Set(v)
+	n.in(section).Set(v)
 	return nil
 }
 
 // setList sets an option that holds several texts.
-func (n *node) setList(cfg *Config, texts []string) {
-	n.value(cfg).Set(reflect.ValueOf(texts))
+func (n *node) setList(section reflect.Value, texts []string) {
+	n.in(section).Set(reflect.ValueOf(texts))
 }
 
 // setSecret sets an option that must not be shown.

@@ -61,13 +61,22 @@ func writeOption(b *strings.Builder, defaults *Config, option *node) {
 	if low, high := option.tag.Get("min"), option.tag.Get("max"); low != "" {
 		fmt.Fprintf(b, "; `%s` to `%s`", low, high)
 	}
-	fmt.Fprintf(b, ")<br>\n  `%s`", option.env())
+	if option.row != nil {
+		b.WriteString(")<br>\n  In the configuration file only")
+	} else {
+		fmt.Fprintf(b, ")<br>\n  `%s`", option.env())
+	}
 	if option.secret() {
 		fmt.Fprintf(b, " or the file named in `%s`; not in the configuration file", option.file())
 	}
 	fmt.Fprintf(b, "<br>\n  %s\n", option.tag.Get("doc"))
 	if change := option.tag.Get("change"); change != "" {
 		fmt.Fprintf(b, "  *When to change it:* %s\n", change)
+	}
+	if option.row != nil {
+		for _, below := range option.row.options() {
+			fmt.Fprintf(b, "  - `%s` (%s): %s\n", below.key, kindOf(below), below.tag.Get("doc"))
+		}
 	}
 }
 
@@ -84,6 +93,8 @@ func kindOf(option *node) string {
 		return "size"
 	case option.typ == reflect.TypeFor[Duration]():
 		return "length of time"
+	case option.row != nil:
+		return "list of sections"
 	case option.list():
 		return "list of " + cmp.Or(unit, "text")
 	case option.typ.Kind() == reflect.Bool:
@@ -96,6 +107,9 @@ func kindOf(option *node) string {
 // defaultOf writes the default as it would stand in the file; "" for none.
 func defaultOf(defaults *Config, option *node) string {
 	value := option.value(defaults)
+	if option.row != nil {
+		return ""
+	}
 	if option.list() {
 		items := value.Interface().([]string)
 		if len(items) == 0 {

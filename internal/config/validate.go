@@ -25,13 +25,14 @@ type checker struct {
 func validate(cfg *Config, root *node, origins map[string]string, found *problems) []Warning {
 	c := &checker{cfg: cfg, root: root, origins: origins, found: found}
 	for _, option := range root.options() {
-		c.each(option)
+		c.each(option, reflect.ValueOf(cfg).Elem(), option.path)
 	}
 	c.kafka()
 	c.sasl()
 	c.s3()
 	c.clickHouse()
 	c.archive()
+	c.extract()
 	c.replay()
 	c.web()
 	c.embedded()
@@ -47,38 +48,47 @@ func (c *checker) warn(path, format string, args ...any) {
 	c.warnings = append(c.warnings, Warning{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
-// each checks one option against its enum, min and max tags.
-func (c *checker) each(option *node) {
-	value := option.value(c.cfg)
+// each checks one option of a section against its enum, min and max tags; of a
+// list of sections all of theirs.
+func (c *checker) each(option *node, section reflect.Value, path string) {
+	value := option.in(section)
+	if option.row != nil {
+		for i := range value.Len() {
+			for _, below := range option.row.options() {
+				c.each(below, value.Index(i), fmt.Sprintf("%s[%d].%s", path, i, below.key))
+			}
+		}
+		return
+	}
 	if words := option.tag.Get("enum"); words != "" {
 		allowed := strings.Split(words, ",")
 		if got := value.String(); !slices.Contains(allowed, got) {
-			c.fail(option.path, "%s is not one of %s", quote(got), strings.Join(allowed, ", "))
+			c.fail(path, "%s is not one of %s", quote(got), strings.Join(allowed, ", "))
 		}
 	}
 	if option.list() {
 		for _, item := range value.Interface().([]string) {
-			c.text(option, item)
+			c.text(path, item)
 		}
 	} else if value.Kind() == reflect.String {
-		c.text(option, value.String())
+		c.text(path, value.String())
 	}
 	if limit := option.tag.Get("min"); limit != "" && value.Int() < number(option.typ, limit) {
-		c.fail(option.path, "%v is below %s, the least that is allowed", value, limit)
+		c.fail(path, "%v is below %s, the least that is allowed", value, limit)
 	}
 	if limit := option.tag.Get("max"); limit != "" && value.Int() > number(option.typ, limit) {
-		c.fail(option.path, "%v is above %s, the most that is allowed", value, limit)
+		c.fail(path, "%v is above %s, the most that is allowed", value, limit)
 	}
 }
 
 // text bounds every string, so that none is a surprise further on.
-func (c *checker) text(option *node, s string) {
+func (c *checker) text(path, s string) {
 	const limit = 4096
 	if len(s) > limit {
-		c.fail(option.path, "is longer than %d bytes", limit)
+		c.fail(path, "is longer than %d bytes", limit)
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
-		c.fail(option.path, "contains control characters")
+		c.fail(path, "contains control characters")
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -50,7 +51,7 @@ func (b *binder) applyYAML(root *node, content []byte) {
 			b.found.add(b.at(doc.Body.GetToken()), "", "a second YAML document begins here; write all settings in one")
 			return
 		}
-		b.section(root, doc.Body)
+		b.section(root, reflect.ValueOf(b.cfg).Elem(), root.path, doc.Body)
 	}
 }
 
@@ -99,42 +100,66 @@ func (b *binder) at(t *token.Token) string {
 	return fmt.Sprintf("%s:%d:%d", b.file, t.Position.Line, t.Position.Column)
 }
 
-// section binds a mapping to a section.
-func (b *binder) section(section *node, body ast.Node) {
+// section binds a mapping to a section: into is its struct (the whole Config
+// but for one of a list of sections), path its name in messages.
+func (b *binder) section(section *node, into reflect.Value, path string, body ast.Node) {
 	if _, empty := body.(*ast.NullNode); empty {
 		return // a section whose options are all commented out
 	}
 	mapping, ok := body.(*ast.MappingNode)
 	if !ok {
-		b.found.add(b.at(body.GetToken()), section.path, "is a section: options stand below it, indented, as key: value")
+		b.found.add(b.at(body.GetToken()), path, "is a section: options stand below it, indented, as key: value")
 		return
 	}
 	for _, entry := range mapping.Values {
-		b.entry(section, entry)
+		b.entry(section, into, path, entry)
 	}
 }
 
 // entry binds one key of a section.
-func (b *binder) entry(section *node, entry *ast.MappingValueNode) {
+func (b *binder) entry(section *node, into reflect.Value, path string, entry *ast.MappingValueNode) {
 	keyToken := entry.Key.GetToken()
 	where := b.at(keyToken)
 	if entry.Key.IsMergeKey() {
-		b.found.add(where, section.path, "merge keys (<<) are not supported: write the values out")
+		b.found.add(where, path, "merge keys (<<) are not supported: write the values out")
 		return
 	}
 	key := keyToken.Value
 	child := section.child(key)
+	at := strings.TrimPrefix(path+"."+key, ".")
 	switch {
 	case child == nil:
-		b.found.add(where, "", "unknown key %s%s%s", quote(key), in(section.path), b.hint(section, key))
+		b.found.add(where, "", "unknown key %s%s%s", quote(key), in(path), b.hint(section, key))
 	case child.secret():
 		b.found.add(where, "", "unknown key %s%s: secrets do not stand in the configuration; set the environment variable %s, or name a file in %s",
-			quote(key), in(section.path), child.env(), child.file())
+			quote(key), in(path), child.env(), child.file())
+	case child.row != nil:
+		b.rows(child, into, at, entry.Value)
 	case child.children != nil:
-		b.section(child, entry.Value)
+		b.section(child, into, at, entry.Value)
 	default:
-		b.option(child, entry.Value)
+		b.option(child, into, at, entry.Value)
 	}
+}
+
+// rows binds a list of sections.
+func (b *binder) rows(list *node, into reflect.Value, path string, value ast.Node) {
+	sequence, ok := value.(*ast.SequenceNode)
+	if !ok {
+		b.found.add(b.at(value.GetToken()), path, "is a list of sections: write each after a dash, its options below each other")
+		return
+	}
+	if len(sequence.Values) > maxListItems {
+		b.found.add(b.at(value.GetToken()), path, "has %d entries; at most %d are allowed", len(sequence.Values), maxListItems)
+		return
+	}
+	rows := reflect.MakeSlice(list.typ, len(sequence.Values), len(sequence.Values))
+	for i, item := range sequence.Values {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		b.origins[at] = b.at(item.GetToken())
+		b.section(list.row, rows.Index(i), at, item)
+	}
+	list.in(into).Set(rows)
 }
 
 // in says which section a key was found in.
@@ -160,39 +185,39 @@ func (b *binder) hint(section *node, key string) string {
 }
 
 // option binds a value to an option.
-func (b *binder) option(option *node, value ast.Node) {
+func (b *binder) option(option *node, into reflect.Value, path string, value ast.Node) {
 	where := b.at(value.GetToken())
-	b.origins[option.path] = where
+	b.origins[path] = where
 	if !option.list() {
 		text, msg := scalar(value)
 		if msg != "" {
-			b.found.add(where, option.path, "%s", msg)
+			b.found.add(where, path, "%s", msg)
 			return
 		}
-		if err := option.setText(b.cfg, text); err != nil {
-			b.found.add(where, option.path, "%v", err)
+		if err := option.setText(into, text); err != nil {
+			b.found.add(where, path, "%v", err)
 		}
 		return
 	}
 	sequence, ok := value.(*ast.SequenceNode)
 	if !ok {
-		b.found.add(where, option.path, "is a list: write [first, second], or one entry a line after a dash")
+		b.found.add(where, path, "is a list: write [first, second], or one entry a line after a dash")
 		return
 	}
 	if len(sequence.Values) > maxListItems {
-		b.found.add(where, option.path, "has %d entries; at most %d are allowed", len(sequence.Values), maxListItems)
+		b.found.add(where, path, "has %d entries; at most %d are allowed", len(sequence.Values), maxListItems)
 		return
 	}
 	items := make([]string, 0, len(sequence.Values))
 	for _, item := range sequence.Values {
 		text, msg := scalar(item)
 		if msg != "" {
-			b.found.add(b.at(item.GetToken()), option.path, "entry: %s", msg)
+			b.found.add(b.at(item.GetToken()), path, "entry: %s", msg)
 			continue
 		}
 		items = append(items, text)
 	}
-	option.setList(b.cfg, items)
+	option.setList(into, items)
 }
 
 // scalar returns the text of a plain value exactly as it was written, so that
