@@ -84,6 +84,11 @@ type Index interface {
 	// FirstMissing is the lowest seq whose commit is not in the index under this
 	// version of the rules; everything below is complete.
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
+	// Named is what the index has of a stream's segment commits, from a seq on.
+	Named(ctx context.Context, s schema.Stream, from int64) (map[int64]index.Range, error)
+	// Forget has rows of other versions than their range names deleted. They do
+	// not count anyhow.
+	Forget(ctx context.Context, ranges []index.Range) error
 }
 
 // Rules read contract fields from a record. extract.Rules are some.

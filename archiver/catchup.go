@@ -47,16 +47,11 @@ type catchup struct {
 	recheck  bool   // an unclean stop: see Options.Recheck
 	inserted func() // told when the index has taken commits; nil: nobody is
 
-	// For a reindex, which nobody repeats: what is told of each commit that the
-	// index has taken, and of those that are damaged, after which it goes on.
-	// Both may be nil.
-	reached func(c *schema.Commit, records int64)
-	passes  func(c *schema.Commit, err error)
-
 	mu      sync.Mutex
 	dirty   map[streamKey]schema.Stream
 	checked map[streamKey]bool // rechecked since the start
 	damaged map[string]error   // segments that do not match their commit, by key
+	stale   []index.Range      // rows of other rules there are to be deleted
 	busy    bool               // a stream is being compared
 	wake    chan struct{}
 }
@@ -122,6 +117,7 @@ func (c *catchup) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		s, ok := c.take()
 		if !ok {
+			c.forget(ctx, 1)
 			return
 		}
 		done, err := c.stream(ctx, s)
@@ -139,6 +135,7 @@ func (c *catchup) drain(ctx context.Context) {
 		if done.Commits > 0 && c.inserted != nil {
 			c.inserted()
 		}
+		c.forget(ctx, staleBatch)
 		if done.Segments > 0 {
 			c.log.Info("index caught up from the archive", "topic", s.Topic, "partition", s.Partition,
 				"offset", done.to, "segments", done.Segments, "records", done.Records)
@@ -274,21 +271,39 @@ func clockOf(c *schema.Commit) time.Time {
 }
 
 func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindexed, error) {
+	named, err := c.index.Named(ctx, s, seq)
+	if err != nil {
+		return Reindexed{Streams: 1, to: -1}, err
+	}
+	p := &passage{catchup: c, named: named}
+	done, err := c.read(ctx, s, seq, p)
+	return done, errors.Join(err, p.flush(ctx))
+}
+
+// read goes through a stream's commits from a seq on. The passage's flush is the
+// caller's, whatever the error.
+func (c *catchup) read(ctx context.Context, s schema.Stream, seq int64, p *passage) (Reindexed, error) {
 	done := Reindexed{Streams: 1, to: -1}
 	for entry, err := range c.book.Commits(ctx, s, seq) {
 		if err != nil {
 			return done, err
 		}
-		records, err := c.commit(ctx, entry.Commit)
-		if c.passes != nil && damages(err) {
-			c.passes(entry.Commit, err)
+		if p.leaves(entry.Commit) {
+			if p.left != nil {
+				p.left(entry.Commit)
+			}
+			continue
+		}
+		records, err := c.commit(ctx, entry.Commit, p)
+		if p.passes != nil && damages(err) {
+			p.passes(entry.Commit, err)
 			continue
 		}
 		if err != nil {
 			return done, err
 		}
-		if c.reached != nil {
-			c.reached(entry.Commit, records)
+		if p.reached != nil {
+			p.reached(entry.Commit, records)
 		}
 		done.Commits++
 		done.to = entry.Commit.Next
@@ -306,13 +321,16 @@ const chunk = 10_000
 // commit inserts what a commit archived. A compaction archives nothing: its
 // rows and their counts are those of the commits before it, so only the place
 // of the rows changes.
-func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, error) {
+func (c *catchup) commit(ctx context.Context, commit *schema.Commit, p *passage) (int64, error) {
 	row := index.SegmentOf(commit)
-	row.ExtractVersion = schema.ExtractVersion
+	var err error
+	if row.Version, err = p.version(commit); err != nil {
+		return 0, err
+	}
 	if commit.Segment == nil || commit.Kind == schema.KindCompaction {
 		return 0, c.index.InsertSegments(ctx, []index.SegmentRow{row})
 	}
-	count, err := c.segment(ctx, commit, row, commit.Segment.ObjectRef)
+	count, err := c.segment(ctx, commit, row, commit.Segment.ObjectRef, p)
 	if schema.KindOf(err) != schema.NotFound {
 		return count, err
 	}
@@ -325,11 +343,11 @@ func (c *catchup) commit(ctx context.Context, commit *schema.Commit) (int64, err
 	if !ok || now.Ref.Key == commit.Segment.Key {
 		return 0, err
 	}
-	return c.segment(ctx, commit, row, now.Ref.ObjectRef)
+	return c.segment(ctx, commit, row, now.Ref.ObjectRef, p)
 }
 
 // segment inserts the rows of a segment commit from the object that holds them.
-func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.SegmentRow, ref schema.ObjectRef) (int64, error) {
+func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.SegmentRow, ref schema.ObjectRef, p *passage) (int64, error) {
 	reader, err := segment.Open(ctx, c.store.ReaderAt(ctx, ref.Key, ref.Bytes), ref.Bytes)
 	if err != nil {
 		return 0, fmt.Errorf("open segment %s: %w", ref.Key, err)
@@ -349,7 +367,7 @@ func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.
 			extractions[i].Reset()
 			c.rules.Extract(&records[i], &extractions[i])
 			row.Summary.Add(&records[i], &extractions[i])
-			rows = append(rows, index.Row{Record: &records[i], Extraction: &extractions[i]})
+			rows = append(rows, index.Row{Record: &records[i], Extraction: &extractions[i], Version: row.Version})
 		}
 		count += int64(len(records))
 		records = records[:0]
@@ -372,7 +390,7 @@ func (c *catchup) segment(ctx context.Context, commit *schema.Commit, row index.
 	if count != commit.Records.Rows() {
 		return count, schema.Errorf(schema.Corrupt, "segment %s holds %d rows, its commit says %d", ref.Key, count, commit.Records.Rows())
 	}
-	return count, c.index.InsertSegments(ctx, []index.SegmentRow{row})
+	return count, p.done(ctx, row)
 }
 
 // cloned copies a row that the reader lends.

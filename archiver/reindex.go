@@ -2,13 +2,16 @@ package archiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -22,11 +25,24 @@ type Archive interface {
 	Genesis(ctx context.Context, s schema.Stream) (*schema.Commit, error)
 }
 
+// ReindexOptions choose what is read again. The zero value is everything.
+type ReindexOptions struct {
+	// Topics tells which topics; nil: all.
+	Topics func(name string) bool
+	// From leaves out segments that hold only records before it, by their
+	// timestamps, if the index has them under these rules.
+	From time.Time
+	// Progress, if not nil, is told after each commit, from one goroutine at a
+	// time.
+	Progress func(ReindexProgress)
+}
+
 // ReindexProgress is how far a reindex is. Offsets are those that the commits
-// done account for, of Total, which is known before the first of them.
+// done account for, of Total, which is known before the first of them; what From
+// leaves out is taken off Total as it is met.
 type ReindexProgress struct {
 	Reindexed
-	Chains         int // of all
+	Chains         int // of the topics that are read
 	Offsets, Total int64
 }
 
@@ -38,35 +54,66 @@ type Damage struct {
 	Err    error
 }
 
-// Reindex rebuilds the index of every stream of every cluster from S3 alone.
-// What is damaged is left out and given back, and the rest is indexed; any other
-// error ends it, with what was done. progress, if not nil, is told after each
-// commit, from one goroutine at a time.
-func Reindex(ctx context.Context, store Segments, book Archive, x Index, rules Rules, log *slog.Logger, progress func(ReindexProgress)) (ReindexProgress, []Damage, error) {
+// Reindex reads streams of every cluster from S3 alone and brings what the rules
+// read from them into the index: what it lacks, and what it has, under another
+// version, since a topic's rules may be others now. Rows of the version before
+// count until all of a segment are there; then they are deleted.
+//
+// What is damaged is left as the index has it and given back, and the rest is
+// read; any other error ends it, with what was done. A chain whose first commit
+// is too damaged to name its topic is given back whatever Topics says. A reindex
+// may be stopped at any time and run again, also beside an archiver with the
+// same rules.
+func Reindex(ctx context.Context, store Segments, book Archive, x Index, rules Rules, log *slog.Logger, options ReindexOptions) (ReindexProgress, []Damage, error) {
 	ls := newLetters(log) // logged only: a reindex writes nothing to the archive
-	r := reindex{book: book, progress: progress, catchup: newCatchup(store, book, x, careful{rules, ls}, ls, log)}
-	r.catchup.reached, r.catchup.passes = r.reached, r.damaged
-	streams, err := r.survey(ctx)
+	r := reindex{
+		book: book, index: x, options: options,
+		catchup: newCatchup(store, book, x, careful{rules, ls}, ls, log),
+	}
+	chains, err := r.survey(ctx)
 	if err != nil {
+		return r.at, r.found, err
+	}
+	// What a run that was stopped left has the versions that this one gives.
+	if err := x.Forget(ctx, ranges(chains)); err != nil {
 		return r.at, r.found, err
 	}
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(2)
-	for _, s := range streams {
-		group.Go(func() error { return r.stream(working, s) })
+	for _, chain := range chains {
+		group.Go(func() error { return r.stream(working, chain) })
 	}
 	err = group.Wait()
+	r.catchup.forget(ctx, 1)
 	return r.at, r.found, err
 }
 
 type reindex struct {
-	book     Archive
-	catchup  *catchup
-	progress func(ReindexProgress)
+	book    Archive
+	index   Index
+	catchup *catchup
+	options ReindexOptions
 
 	mu    sync.Mutex
 	at    ReindexProgress
 	found []Damage
+}
+
+// chain is a stream that is read, and what the index has of it.
+type chain struct {
+	schema.Stream
+	named map[int64]index.Range
+}
+
+// ranges are what the index has of all.
+func ranges(chains []chain) []index.Range {
+	var all []index.Range
+	for _, c := range chains {
+		for _, r := range c.named {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // damages tells an archive that is damaged from a store or an index that gives
@@ -76,9 +123,9 @@ func damages(err error) bool {
 	return err != nil && (kind == schema.Corrupt || kind == schema.NotFound)
 }
 
-// survey finds the chains and how many offsets they account for: a few requests
-// for each, so that everybody can be told how long the rest takes.
-func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
+// survey finds the chains to read and how many offsets they account for: a few
+// requests for each, so that everybody can be told how long the rest takes.
+func (r *reindex) survey(ctx context.Context) ([]chain, error) {
 	var streams []schema.Stream
 	for s, err := range r.book.Folders(ctx) {
 		switch {
@@ -90,45 +137,63 @@ func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 			streams = append(streams, s)
 		}
 	}
-	r.at.Chains = len(streams)
+	var chains []chain
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, s := range streams {
 		group.Go(func() error {
-			span, err := r.span(asking, s)
+			genesis, err := r.book.Genesis(asking, s)
+			if err != nil && !damages(err) {
+				return err
+			}
+			if err == nil && r.options.Topics != nil && !r.options.Topics(genesis.Topic) {
+				return nil
+			}
+			var span int64
+			if err == nil {
+				span, err = r.span(asking, s, genesis)
+			}
 			if err != nil && !damages(err) { // that is said when it is read
+				return err
+			}
+			named, err := r.index.Named(asking, s, 0)
+			if err != nil {
 				return err
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			r.at.Chains++
 			r.at.Total += span
+			chains = append(chains, chain{s, named})
 			return nil
 		})
 	}
-	return streams, group.Wait()
+	err := group.Wait()
+	return chains, err
 }
 
-func (r *reindex) span(ctx context.Context, s schema.Stream) (int64, error) {
+func (r *reindex) span(ctx context.Context, s schema.Stream, genesis *schema.Commit) (int64, error) {
 	head, err := r.book.Head(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	genesis, err := r.book.Genesis(ctx, s)
 	if err != nil {
 		return 0, err
 	}
 	return head.Next - genesis.Next, nil
 }
 
-func (r *reindex) stream(ctx context.Context, s schema.Stream) error {
-	_, err := r.catchup.from(ctx, s, 0)
+func (r *reindex) stream(ctx context.Context, of chain) error {
+	p := &passage{
+		catchup: r.catchup, named: of.named, again: true, since: r.options.From.UnixMilli(),
+		reached: r.reached, left: r.left, passes: r.damaged,
+	}
+	_, err := r.catchup.read(ctx, of.Stream, 0, p)
+	unnamed := p.flush(ctx) // of what was read before the damage, too
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if damages(err) {
-		r.found = append(r.found, Damage{Stream: s, Seq: -1, Err: err})
+		r.found = append(r.found, Damage{Stream: of.Stream, Seq: -1, Err: err})
 		err = nil
 	}
-	if err == nil {
+	if err = errors.Join(err, unnamed); err == nil {
 		r.at.Streams++
 		r.tell()
 	}
@@ -149,6 +214,13 @@ func (r *reindex) reached(c *schema.Commit, records int64) {
 	r.tell()
 }
 
+func (r *reindex) left(c *schema.Commit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at.Total -= c.Next - c.Base
+	r.tell()
+}
+
 func (r *reindex) damaged(c *schema.Commit, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,7 +229,7 @@ func (r *reindex) damaged(c *schema.Commit, err error) {
 
 // tell needs the mutex.
 func (r *reindex) tell() {
-	if r.progress != nil {
-		r.progress(r.at)
+	if r.options.Progress != nil {
+		r.options.Progress(r.at)
 	}
 }

@@ -229,7 +229,7 @@ func (e *Engine) counting(ctx context.Context, c *catalog, hits []index.Hit) ([]
 	kept := hits[:0]
 	for _, h := range hits {
 		_, counts := c.isSealed(h.Position)
-		if !counts || seen[h.Position] || h.ExtractVersion != c.version(h.Position, segments) {
+		if !counts || seen[h.Position] || h.Version != c.version(h.Position, segments) {
 			continue
 		}
 		seen[h.Position] = true
@@ -239,14 +239,14 @@ func (e *Engine) counting(ctx context.Context, c *catalog, hits []index.Hit) ([]
 }
 
 // version is the one that a row at a position must have to count.
-func (c *catalog) version(p schema.Position, segments map[schema.Position]index.SegmentRow) int32 {
+func (c *catalog) version(p schema.Position, segments map[schema.Position]index.SegmentRow) index.Version {
 	if s, ok := segments[p]; ok {
-		return s.ExtractVersion
+		return s.Version
 	}
 	if own, _ := c.branch(p); own != nil && p.Offset < own.Next && own.Versions[1] != 0 {
 		return own.Versions[1]
 	}
-	return schema.ExtractVersion
+	return index.Fresh
 }
 
 // incarnation resolves a topic's name to its newest incarnation that the

@@ -236,7 +236,7 @@ func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal,
 	hits = slices.DeleteFunc(hits, func(h index.Hit) bool { return !passes(&h, &f, s) })
 	slices.SortFunc(hits, func(a, b index.Hit) int { return newestFirst(a.Mark(), b.Mark()) })
 	hits = slices.CompactFunc(hits, func(a, b index.Hit) bool {
-		return a.Position == b.Position && a.ExtractVersion == b.ExtractVersion
+		return a.Position == b.Position && a.Version == b.Version
 	})
 	if len(hits) > limit {
 		return hits[:limit], true, note, nil

@@ -3,22 +3,32 @@ package main
 import (
 	"context"
 	"fmt"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
 // reindexCommand is annals reindex.
 type reindexCommand struct {
 	settings
-	DataDir string `placeholder:"DIR" help:"Take the engines of the annals up that runs on this data folder."`
+	DataDir string   `placeholder:"DIR" help:"Take the engines of the annals up that runs on this data folder."`
+	Topic   []string `placeholder:"NAME" help:"Only this topic; in a pattern, * stands for any characters and ? for one. Repeatable."`
+	From    string   `placeholder:"TIME" help:"Of what the index has under this version's rules, read again only segments with records from then on: 2024-03-01 or 2024-03-01T10:00:00Z."`
 }
 
 // Run implements kong's command.
 func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
 	cfg, log, err := c.load(in, func(cfg *config.Config) {
 		if c.DataDir != "" {
 			err = useUpFile(c.DataDir, cfg)
@@ -40,10 +50,14 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 	}
 	began := time.Now()
 	say := newProgress(in.err)
-	done, damaged, err := archiver.Reindex(ctx, p.store, p.book, p.index, p.rules, log, func(at archiver.ReindexProgress) {
+	options.Progress = func(at archiver.ReindexProgress) {
 		say.at(at.Offsets, at.Total, fmt.Sprintf("%d of %d partitions, %d segments, %d records", at.Streams, at.Chains, at.Segments, at.Records))
-	})
+	}
+	done, damaged, err := archiver.Reindex(ctx, p.store, p.book, p.index, p.rules, log, options)
 	say.end()
+	if err == nil && done.Chains == 0 && len(damaged) == 0 && len(c.Topic) > 0 {
+		return schema.Errorf(schema.NotFound, "reindex: no topic that is archived matches %s", strings.Join(c.Topic, ", "))
+	}
 	took := time.Since(began)
 	fmt.Fprintf(in.out, "reindexed %d records of %d segments in %d streams in %s", done.Records, done.Segments, done.Streams, took.Round(time.Millisecond))
 	if done.Records > 0 {
@@ -57,11 +71,58 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 		}
 		fmt.Fprintf(in.err, "not indexed: %s: %v\n", at, d.Err)
 	}
-	if err == nil && len(damaged) > 0 {
-		err = schema.WithHint(schema.Errorf(schema.Corrupt, "%d commits or chains are damaged and could not be indexed; all others are", len(damaged)),
+	if err != nil {
+		return err
+	}
+	if err := c.settle(ctx, in, p); err != nil {
+		return err
+	}
+	if len(damaged) > 0 {
+		return schema.WithHint(schema.Errorf(schema.Corrupt, "%d commits or chains are damaged and could not be indexed; all others are", len(damaged)),
 			"annals verify --archive says what is damaged; bring those objects back from a copy, and reindex again")
 	}
-	return err
+	return nil
+}
+
+// options reads what the flags choose.
+func (c *reindexCommand) options() (o archiver.ReindexOptions, err error) {
+	for _, pattern := range c.Topic {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return o, schema.InvalidField("topic", "topic %q: want a name or a pattern", pattern)
+		}
+	}
+	if len(c.Topic) > 0 {
+		o.Topics = func(name string) bool {
+			return slices.ContainsFunc(c.Topic, func(pattern string) bool {
+				match, err := path.Match(pattern, name)
+				return err == nil && match
+			})
+		}
+	}
+	from, err := parseTime("--from", c.From)
+	if from != nil {
+		o.From = *from
+	}
+	return o, err
+}
+
+// settle waits a while until the rows of earlier rules are gone. They count
+// nowhere; they only take space.
+func (c *reindexCommand) settle(ctx context.Context, in *invocation, p *parts) error {
+	const patience = 30 * time.Second
+	for until := time.Now().Add(patience); ; {
+		left, err := p.index.Deleting(ctx)
+		if err != nil || left == 0 {
+			return err
+		}
+		if time.Now().After(until) {
+			_, err := fmt.Fprintf(in.out, "ClickHouse is still deleting rows of earlier rules (%d deletions); they count nowhere\n", left)
+			return err
+		}
+		if err := retry.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // useUpFile takes the engines that a running annals up has written down.

@@ -22,12 +22,12 @@ type identity struct {
 	timestamp []int64
 }
 
-func (c *identity) add(r *schema.Record, topicID string) {
+func (c *identity) add(r *schema.Record, topicID string, version Version) {
 	c.topicID = append(c.topicID, topicID)
 	c.partition = append(c.partition, r.Partition)
 	c.branch = append(c.branch, r.Branch)
 	c.offset = append(c.offset, r.Offset)
-	c.version = append(c.version, schema.ExtractVersion)
+	c.version = append(c.version, uint16(version))
 	c.timestamp = append(c.timestamp, r.Timestamp)
 }
 
@@ -94,7 +94,11 @@ func (b *block) add(row Row, archivedAt int64) {
 	r, x := row.Record, row.Extraction
 	topicID := b.topicIDText(r.TopicID)
 	trace := traceHash(x.TraceID, r.Position())
-	b.rows.add(r, topicID)
+	version := row.Version
+	if version == 0 {
+		version = Fresh
+	}
+	b.rows.add(r, topicID, version)
 	b.traceHash = append(b.traceHash, trace)
 	b.topic = append(b.topic, r.Topic)
 	b.status = append(b.status, int8(r.Status))
@@ -119,7 +123,7 @@ func (b *block) add(row Row, archivedAt int64) {
 	b.nullValue = append(b.nullValue, tombstone)
 	b.errors = append(b.errors, x.Errors)
 	b.addCauses(x.Causes)
-	b.addIDs(r, x, topicID, trace)
+	b.addIDs(r, x, topicID, trace, version)
 }
 
 // topicIDText gives the sixteen bytes as a string, made once a topic.
@@ -168,32 +172,32 @@ func (b *block) cutCauses() []string {
 	return b.causes
 }
 
-func (b *block) addIDs(r *schema.Record, x *schema.Extraction, topicID string, trace uint64) {
+func (b *block) addIDs(r *schema.Record, x *schema.Extraction, topicID string, trace uint64, version Version) {
 	b.scratch = append(b.scratch[:0], r.Topic...)
 	b.scratch = append(b.scratch, '/')
 	b.scratch = strconv.AppendInt(b.scratch, int64(r.Partition), 10)
 	b.scratch = append(b.scratch, '/')
 	b.scratch = strconv.AppendInt(b.scratch, r.Offset, 10)
-	b.addID(r, topicID, trace, schema.IDRecord, Hash(b.scratch))
+	b.addID(r, topicID, trace, version, schema.IDRecord, Hash(b.scratch))
 	if x.EventID != "" {
-		b.addID(r, topicID, trace, schema.IDEvent, Hash(x.EventID))
+		b.addID(r, topicID, trace, version, schema.IDEvent, Hash(x.EventID))
 	}
 	if x.SpanID != "" {
-		b.addID(r, topicID, trace, schema.IDSpan, Hash(x.SpanID))
+		b.addID(r, topicID, trace, version, schema.IDSpan, Hash(x.SpanID))
 	}
 	for _, id := range x.Identifiers {
 		if id.Kind == schema.IDSpan && id.ID == x.SpanID {
 			continue
 		}
-		b.addID(r, topicID, trace, id.Kind, Hash(id.ID))
+		b.addID(r, topicID, trace, version, id.Kind, Hash(id.ID))
 	}
 	for _, cause := range x.Causes {
-		b.addID(r, topicID, trace, refKind(cause.Kind), Hash(cause.ID))
+		b.addID(r, topicID, trace, version, refKind(cause.Kind), Hash(cause.ID))
 	}
 }
 
-func (b *block) addID(r *schema.Record, topicID string, trace uint64, kind schema.IDKind, hash uint64) {
-	b.ids.add(r, topicID)
+func (b *block) addID(r *schema.Record, topicID string, trace uint64, version Version, kind schema.IDKind, hash uint64) {
+	b.ids.add(r, topicID, version)
 	b.idHash = append(b.idHash, hash)
 	b.idKind = append(b.idKind, uint8(kind))
 	b.idTrace = append(b.idTrace, trace)

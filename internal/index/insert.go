@@ -15,6 +15,7 @@ import (
 type Row struct {
 	Record     *schema.Record
 	Extraction *schema.Extraction
+	Version    Version // zero: Fresh
 }
 
 // Bounds of one insert. ClickHouse refuses a block that reaches into more than

@@ -17,7 +17,7 @@ func (x *Index) FirstMissing(ctx context.Context, s schema.Stream, extractVersio
 	rows, err := x.reads.Query(ctx, `
 		SELECT DISTINCT seq FROM segments
 		WHERE topic_id = {id:String} AND partition = {partition:Int32} AND cluster = {cluster:String}
-		  AND (object_key = '' OR extract_version = {version:Int32})
+		  AND (kind != 'segment' OR bitShiftRight(extract_version, 8) = {version:Int32})
 		ORDER BY seq`,
 		clickhouse.Named("id", string(s.TopicID[:])), clickhouse.Named("partition", s.Partition),
 		clickhouse.Named("cluster", s.Cluster), clickhouse.Named("version", extractVersion))

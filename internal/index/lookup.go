@@ -250,11 +250,11 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 	first, last := timeRange(traces)
 	arguments = append(arguments, clickhouse.Named("keys", slices.Compact(keys)), clickhouse.Named("hashes", hashes),
 		clickhouse.Named("first", first), clickhouse.Named("last", last))
-	type version struct {
+	type versioned struct {
 		schema.Position
-		version int32
+		version Version
 	}
-	seen := map[version]bool{}
+	seen := map[versioned]bool{}
 	var hits []Hit
 	err = x.query(ctx, "read records by id", `
 		SELECT `+row.columns+` FROM records_by_trace
@@ -264,7 +264,7 @@ func (x *Index) ownRows(ctx context.Context, traces []Locator, hashes []uint64, 
 		if err := row.scan(rows, &h); err != nil {
 			return err
 		}
-		if key := (version{h.Position, h.ExtractVersion}); !seen[key] {
+		if key := (versioned{h.Position, h.Version}); !seen[key] {
 			seen[key] = true
 			hits = append(hits, h)
 		}

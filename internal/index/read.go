@@ -54,23 +54,23 @@ func topicIDList(ids []schema.TopicID) []string {
 // milliseconds, EventTime the contract's in microseconds since the Unix epoch.
 type Hit struct {
 	schema.Position
-	Topic          string
-	Status         schema.Status
-	ExtractVersion int32
-	Timestamp      int64
-	EventTime      int64
-	HasEventTime   bool
-	TraceID        string
-	EventID        string
-	SpanID         string         // empty in a search
-	Causes         []schema.Cause // nil in a search
-	EventType      string
-	EventVersion   string
-	Service        string
-	Stage          schema.Stage // as the producer declared it
-	Bytes          int64
-	Tombstone      bool
-	Errors         []string // only in a search
+	Topic        string
+	Status       schema.Status
+	Version      Version
+	Timestamp    int64
+	EventTime    int64
+	HasEventTime bool
+	TraceID      string
+	EventID      string
+	SpanID       string         // empty in a search
+	Causes       []schema.Cause // nil in a search
+	EventType    string
+	EventVersion string
+	Service      string
+	Stage        schema.Stage // as the producer declared it
+	Bytes        int64
+	Tombstone    bool
+	Errors       []string // only in a search
 }
 
 // Coordinates names the hit by topic name.
@@ -120,7 +120,7 @@ func scanTrace(rows scanner, h *Hit) error {
 func (raw *rawHit) into(h *Hit) {
 	copy(h.TopicID[:], raw.topicID)
 	h.Status, h.Stage = schema.Status(raw.status), schema.Stage(raw.stage)
-	h.ExtractVersion, h.Tombstone = int32(raw.version), raw.nullValue != 0
+	h.Version, h.Tombstone = Version(raw.version), raw.nullValue != 0
 	h.HasEventTime = h.EventTime != noEventTime
 	if !h.HasEventTime {
 		h.EventTime = 0

@@ -49,7 +49,7 @@ func TestTraceGivesEveryFieldBack(t *testing.T) {
 		t.Fatalf("%d hits: %s", len(hits), names(hits))
 	}
 	want := index.Hit{
-		Position: r.Record.Position(), Topic: "a", Status: schema.Committed, ExtractVersion: schema.ExtractVersion,
+		Position: r.Record.Position(), Topic: "a", Status: schema.Committed, Version: index.Fresh,
 		Timestamp: r.Record.Timestamp, EventTime: r.Extraction.EventTime, HasEventTime: true,
 		TraceID: r.Extraction.TraceID, EventID: r.Extraction.EventID, SpanID: r.Extraction.SpanID, Causes: r.Extraction.Causes,
 		EventType: "FxRateReceived", EventVersion: "2", Service: "ecb-gateway", Stage: schema.StageIngestion, Bytes: r.Record.Bytes(),
@@ -58,7 +58,7 @@ func TestTraceGivesEveryFieldBack(t *testing.T) {
 		t.Errorf("got  %s\nwant %+v", got, want)
 	}
 	want = index.Hit{
-		Position: bare.Record.Position(), Topic: "a", Status: schema.Committed, ExtractVersion: schema.ExtractVersion,
+		Position: bare.Record.Position(), Topic: "a", Status: schema.Committed, Version: index.Fresh,
 		Timestamp: -1, TraceID: r.Extraction.TraceID, Bytes: 3, Tombstone: true,
 	}
 	if got := fmt.Sprintf("%+v", hits[0]); got != fmt.Sprintf("%+v", want) {
@@ -257,7 +257,7 @@ func commit(of index.Row, seq, base, next int64) index.SegmentRow {
 	return index.SegmentRow{
 		Stream: schema.Stream{Cluster: "c1", Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition},
 		Branch: r.Branch, Kind: schema.KindSegment, Seq: seq, Base: base, Next: next,
-		Key: fmt.Sprintf("data/%s/%d", r.Topic, seq), SHA256: schema.Digest{byte(seq)}, Bytes: 100, ExtractVersion: schema.ExtractVersion,
+		Key: fmt.Sprintf("data/%s/%d", r.Topic, seq), SHA256: schema.Digest{byte(seq)}, Bytes: 100, Version: index.Fresh,
 		Records: schema.Counts{Committed: next - base}, MinTimestamp: day.UnixMilli(), MaxTimestamp: day.UnixMilli() + next,
 		HighWatermark: next, SealedAt: day,
 	}

@@ -16,22 +16,23 @@ const GapSidecar schema.GapClass = "sidecar"
 // and where their records are. Insert one for every commit: those without an
 // object (genesis, gap, divergence, end) are what coverage is made of.
 type SegmentRow struct {
-	Stream         schema.Stream
-	Branch         int32
-	Kind           schema.CommitKind
-	Seq            int64
-	Base, Next     int64 // offsets; Next is exclusive
-	Key            string
-	SHA256         schema.Digest
-	Bytes          int64
-	ExtractVersion int32
-	Records        schema.Counts
-	MinTimestamp   int64 // record times, milliseconds since the Unix epoch
-	MaxTimestamp   int64
-	Gaps           map[schema.GapClass]int64 // offsets not served
-	HighWatermark  int64                     // as seen at the commit; -1: not known
-	SealedAt       time.Time
-	Summary        *Summary // nil: no rollups and topology, as of a commit without rows
+	Stream        schema.Stream
+	Branch        int32
+	Kind          schema.CommitKind
+	Seq           int64
+	Base, Next    int64 // offsets; Next is exclusive
+	Key           string
+	SHA256        schema.Digest
+	Bytes         int64
+	Version       Version // of the rows
+	Again         bool    // the commit was in the index before, with other rows: its summaries are replaced
+	Records       schema.Counts
+	MinTimestamp  int64 // record times, milliseconds since the Unix epoch
+	MaxTimestamp  int64
+	Gaps          map[schema.GapClass]int64 // offsets not served
+	HighWatermark int64                     // as seen at the commit; -1: not known
+	SealedAt      time.Time
+	Summary       *Summary // nil: no rollups and topology, as of a commit without rows
 }
 
 // SegmentOf takes from a commit what the index keeps of it. Invalid clocks are
@@ -39,7 +40,7 @@ type SegmentRow struct {
 func SegmentOf(c *schema.Commit) SegmentRow {
 	row := SegmentRow{
 		Stream: c.Stream(), Branch: c.Branch, Kind: c.Kind, Seq: c.Seq, Base: c.Base, Next: c.Next,
-		ExtractVersion: c.Versions.Extract, Records: c.Records, HighWatermark: -1,
+		Version: VersionOf(c.Versions.Extract), Records: c.Records, HighWatermark: -1,
 	}
 	if c.Segment != nil {
 		row.Key, row.SHA256, row.Bytes = c.Segment.Key, c.Segment.SHA256, c.Segment.Bytes
@@ -86,6 +87,9 @@ func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	if err := x.forgetSummaries(ctx, rows); err != nil {
+		return err
+	}
 	if err := x.insertRollups(ctx, rows); err != nil {
 		return err
 	}
@@ -116,7 +120,7 @@ func (b *segmentBlock) add(row *SegmentRow) {
 	b.partition, b.branch = append(b.partition, s.Partition), append(b.branch, row.Branch)
 	b.base, b.next, b.seq = append(b.base, row.Base), append(b.next, row.Next), append(b.seq, row.Seq)
 	b.kind, b.key, b.sha256 = append(b.kind, string(row.Kind)), append(b.key, row.Key), append(b.sha256, string(row.SHA256[:]))
-	b.bytes, b.version = append(b.bytes, row.Bytes), append(b.version, uint16(row.ExtractVersion))
+	b.bytes, b.version = append(b.bytes, row.Bytes), append(b.version, uint16(row.Version))
 	b.committed, b.aborted = append(b.committed, row.Records.Committed), append(b.aborted, row.Records.Aborted)
 	b.control = append(b.control, row.Records.Control)
 	b.timestamp, b.minTimestamp = append(b.timestamp, row.MaxTimestamp), append(b.minTimestamp, row.MinTimestamp)

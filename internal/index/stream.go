@@ -29,10 +29,10 @@ type Branch struct {
 	HighWatermark int64 // the last one a commit saw; -1: none
 	MinTimestamp  int64 // over sealed rows; both 0 if none
 	MaxTimestamp  int64
-	Genesis       time.Time // clock of the branch's first commit; zero if none
-	SealedAt      time.Time // clock of the last commit; zero if none
-	IndexedAt     time.Time // when the archiver last read records of it; zero if not known
-	Versions      [2]int32  // least and greatest extract version of its segments
+	Genesis       time.Time  // clock of the branch's first commit; zero if none
+	SealedAt      time.Time  // clock of the last commit; zero if none
+	IndexedAt     time.Time  // when the archiver last read records of it; zero if not known
+	Versions      [2]Version // least and greatest of its segments
 }
 
 // Branches gives every branch of every stream, by topic name, topic ID,
@@ -78,8 +78,8 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			toInt64(countIf(kind = 'segment')), toInt64(count()), sumIf(bytes, kind = 'segment'), max(high_watermark),
 			minIf(min_timestamp, kind = 'segment'), maxIf(timestamp, kind = 'segment'),
 			min(sealed_at), max(sealed_at),
-			toInt32(minIf(extract_version, object_key != '')), toInt32(maxIf(extract_version, object_key != ''))
-		FROM (SELECT * FROM segments ORDER BY topic_id, partition, branch, base, seq
+			minIf(extract_version, kind = 'segment'), maxIf(extract_version, kind = 'segment')
+		FROM (SELECT * FROM segments ORDER BY topic_id, partition, branch, base, seq, extract_version DESC
 			LIMIT 1 BY topic_id, partition, branch, base, seq)
 		GROUP BY topic_id, partition, branch`
 	return x.query(ctx, "read what is sealed", sql, nil, func(rows scanner) error {
@@ -89,16 +89,18 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			classes       []string
 			offsets       []int64
 			first, sealed int64
+			low, high     uint16
 		)
 		err := rows.Scan(&b.Stream.Cluster, &b.Stream.Topic, &topicID, &b.Stream.Partition, &b.Branch,
 			&b.Start, &b.Next, &b.Records.Committed, &b.Records.Aborted, &b.Records.Control,
 			&classes, &offsets,
 			&b.Segments, &b.Commits, &b.Bytes, &b.HighWatermark, &b.MinTimestamp, &b.MaxTimestamp,
-			&first, &sealed, &b.Versions[0], &b.Versions[1])
+			&first, &sealed, &low, &high)
 		if err != nil {
 			return err
 		}
 		copy(b.Stream.TopicID[:], topicID)
+		b.Versions = [2]Version{Version(low), Version(high)}
 		b.Gaps = make(map[schema.GapClass]int64, len(classes))
 		for i, class := range classes {
 			b.Gaps[schema.GapClass(class)] = offsets[i]
@@ -137,7 +139,8 @@ func (x *Index) indexed(ctx context.Context, into map[branchKey]*Branch) error {
 }
 
 // Covering gives, for each position that a segment on its branch covers, the
-// newest such segment. Positions that none covers are not in the answer.
+// newest such segment, with the version of its rows: a compaction moves them
+// and reads none anew. Positions that none covers are not in the answer.
 func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]SegmentRow, error) {
 	if len(positions) == 0 {
 		return nil, nil
@@ -171,7 +174,7 @@ func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[
 		) AS wanted ON s.topic_id = w_id AND s.partition = w_partition AND s.branch = w_branch
 		WHERE s.topic_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
 		  AND object_key != '' AND base <= w_high AND next > w_low
-		ORDER BY seq LIMIT 1 BY topic_id, partition, branch, base, seq LIMIT 100000`
+		ORDER BY seq, extract_version DESC LIMIT 1 BY topic_id, partition, branch, base, seq LIMIT 100000`
 	found := map[branchKey][]SegmentRow{}
 	err := x.query(ctx, "find segments", sql, []any{
 		clickhouse.Named("ids", topicIDList(ids)), clickhouse.Named("partitions", partitions),
@@ -189,6 +192,9 @@ func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[
 	for _, p := range positions {
 		for _, row := range found[branchKey{p.TopicID, p.Partition, p.Branch}] { // by seq: the last one wins
 			if row.Base <= p.Offset && p.Offset < row.Next {
+				if before, ok := covering[p]; ok && row.Kind != schema.KindSegment {
+					row.Version = before.Version
+				}
 				covering[p] = row
 			}
 		}
@@ -213,6 +219,6 @@ func scanSegment(rows scanner) (SegmentRow, error) {
 		&row.HighWatermark, &sealedAt)
 	copy(row.Stream.TopicID[:], topicID)
 	copy(row.SHA256[:], sha)
-	row.Kind, row.ExtractVersion, row.SealedAt = schema.CommitKind(kind), int32(version), time.UnixMilli(sealedAt)
+	row.Kind, row.Version, row.SealedAt = schema.CommitKind(kind), Version(version), time.UnixMilli(sealedAt)
 	return row, err
 }

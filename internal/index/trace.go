@@ -72,7 +72,7 @@ func compareHits(a, b Hit) int {
 	return cmp.Or(
 		cmp.Compare(a.Timestamp, b.Timestamp), bytes.Compare(a.TopicID[:], b.TopicID[:]),
 		cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Branch, b.Branch),
-		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.ExtractVersion, b.ExtractVersion))
+		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Version, b.Version))
 }
 
 // Locator leads to a row of records_by_trace: what id_index knows.
@@ -145,7 +145,7 @@ func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Posit
 	arguments = append(arguments, clickhouse.Named("keys", keys),
 		clickhouse.Named("first", first), clickhouse.Named("last", last))
 	var hits []Hit
-	seen := make(map[schema.Position]int32, len(want))
+	seen := make(map[schema.Position]Version, len(want))
 	err = x.query(ctx, "read records by id", `
 		SELECT `+traceColumns+` FROM records_by_trace
 		PREWHERE trace_h IN {keys:Array(UInt64)}
@@ -155,10 +155,10 @@ func (x *Index) rowsOf(ctx context.Context, keys []uint64, want map[schema.Posit
 		if err := scanTrace(rows, &h); err != nil {
 			return err
 		}
-		if version, ok := seen[h.Position]; !want[h.Position] || ok && version == h.ExtractVersion {
+		if version, ok := seen[h.Position]; !want[h.Position] || ok && version == h.Version {
 			return nil
 		}
-		seen[h.Position] = h.ExtractVersion
+		seen[h.Position] = h.Version
 		hits = append(hits, h)
 		return nil
 	})

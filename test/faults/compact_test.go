@@ -434,7 +434,7 @@ func TestReadersAnswerTheSameAfterCompaction(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { must(t, fresh.Close()) })
 	must(t, fresh.Migrate(t.Context()))
-	_, damaged, err := archiver.Reindex(t.Context(), store, book, fresh, rules, slog.New(slog.DiscardHandler), nil)
+	_, damaged, err := archiver.Reindex(t.Context(), store, book, fresh, rules, slog.New(slog.DiscardHandler), archiver.ReindexOptions{})
 	if err != nil || len(damaged) > 0 {
 		t.Fatalf("reindex: %v, %+v", err, damaged)
 	}

@@ -84,3 +84,11 @@ func (x *set) FirstMissing(_ context.Context, s schema.Stream, _ int32) (int64, 
 		}
 	}
 }
+
+// Named says nothing of versions: here no rules change, and a set has no rows
+// that could be stale.
+func (x *set) Named(context.Context, schema.Stream, int64) (map[int64]index.Range, error) {
+	return nil, x.fail()
+}
+
+func (x *set) Forget(context.Context, []index.Range) error { return x.fail() }

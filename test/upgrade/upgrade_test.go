@@ -106,7 +106,7 @@ func found(t *testing.T, store *objstore.Store, book *ledger.Ledger, want kept) 
 	must(t, x.Migrate(t.Context()))
 	rules, err := extract.New(extract.Options{})
 	must(t, err)
-	done, damaged, err := archiver.Reindex(t.Context(), store, book, x, rules, slog.New(slog.DiscardHandler), nil)
+	done, damaged, err := archiver.Reindex(t.Context(), store, book, x, rules, slog.New(slog.DiscardHandler), archiver.ReindexOptions{})
 	if err != nil || len(damaged) > 0 || done.Records != want.Records.Rows() || done.Offsets != done.Total {
 		t.Fatalf("reindexed %+v, damaged %+v, %v", done, damaged, err)
 	}
