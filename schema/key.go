@@ -11,11 +11,12 @@ import (
 // offsets and seqs twenty: as text they sort as numbers, so one LIST finds the
 // newest.
 const (
-	DataPrefix   = "data/"
-	LedgerPrefix = "ledger/"
-	RollupPrefix = "rollup/"
-	TopicsPrefix = "topics/"
-	ReplayPrefix = "jobs/replay/"
+	DataPrefix    = "data/"
+	LedgerPrefix  = "ledger/"
+	RollupPrefix  = "rollup/"
+	TopicsPrefix  = "topics/"
+	SchemasPrefix = "schemas/"
+	ReplayPrefix  = "jobs/replay/"
 
 	CompactionPrefix = "jobs/compact/"
 )
@@ -96,6 +97,18 @@ func TopicConfigKey(id TopicID, at int64) string {
 // chains, under a version of the extraction.
 func TopicSettledKey(id TopicID, cluster string, extractVersion int32) string {
 	return fmt.Sprintf("%s%s/settled-%s-%05d.json", TopicsPrefix, id, cluster, extractVersion)
+}
+
+// SchemaKey names the archived schema that a registry knows under an id: a
+// number, or a GUID.
+func SchemaKey(registry, id string) string {
+	return SchemasPrefix + registry + "/" + id + ".json"
+}
+
+// SchemaUnreadKey names a schema that a registry gave and that could not be
+// read: kept for people, never decoded by.
+func SchemaUnreadKey(registry, id string) string {
+	return SchemasPrefix + registry + "/" + id + ".unread.json"
 }
 
 // ParseLedgerKey reads the cluster, topic ID, partition and seq that CommitKey

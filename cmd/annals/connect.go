@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/fx-risk-ai/annals/internal/config"
+	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/registry"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -102,4 +104,29 @@ func openIndex(cfg *config.Config, logger *slog.Logger) (*index.Index, error) {
 		}
 	}
 	return index.Open(o)
+}
+
+// openSchemas makes what decodes payloads that name a schema; nil where neither
+// a registry is configured nor what is archived of one.
+func (p *parts) openSchemas(c config.Schemas) (extract.Decoder, error) {
+	if c.URL == "" && !c.Archived {
+		return nil, nil
+	}
+	o := registry.Options{Store: p.store, Name: c.Name, Timeout: c.Timeout.Std(), Logger: p.log.With("component", "schemas")}
+	if c.URL != "" {
+		connection := registry.Connection{URL: c.URL, User: c.Username, Password: c.Password.Reveal()}
+		if strings.HasPrefix(c.URL, "https:") {
+			var err error
+			if connection.TLS, err = c.TLS.Load(); err != nil {
+				return nil, fmt.Errorf("schemas.tls: %w", err)
+			}
+		}
+		client, err := registry.Connect(connection)
+		if err != nil {
+			return nil, err
+		}
+		p.closers = append(p.closers, client.Close)
+		o.Fetcher = client
+	}
+	return registry.NewDecoder(o), nil
 }

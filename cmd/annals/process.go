@@ -58,7 +58,11 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	if p.index, err = openIndex(&cfg, log); err != nil {
 		return nil, err
 	}
-	if p.rules, err = extract.New(cfg.Extract.Options()); err != nil {
+	rules := cfg.Extract.Options()
+	if rules.Decoder, err = p.openSchemas(cfg.Schemas); err != nil {
+		return nil, err
+	}
+	if p.rules, err = extract.New(rules); err != nil {
 		return nil, err
 	}
 	if p.tracer, err = openTracer(cfg.Telemetry.OTLP, p.writer, log); err != nil {

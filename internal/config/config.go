@@ -14,6 +14,7 @@ type Config struct {
 	ClickHouse ClickHouse `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
 	Archive    Archive    `yaml:"archive" doc:"How records are buffered and sealed into segments."`
 	Extract    Extract    `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
+	Schemas    Schemas    `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
 	Index      Index      `yaml:"index" doc:"What the index keeps and how it is filled."`
 	Replay     Replay     `yaml:"replay" doc:"How history is produced again into new topics."`
 	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
@@ -166,6 +167,18 @@ type ExtractTopic struct {
 	Contract      bool     `yaml:"contract" doc:"The topic promises type, version, service, trace and timestamp: what a record lacks of them is among its errors."`
 }
 
+// Schemas is how to reach a schema registry with Confluent's API.
+type Schemas struct {
+	URL          string   `yaml:"url" unit:"URL" doc:"Address of the registry, such as http://127.0.0.1:8081; of Apicurio, with /apis/ccompat/v7 behind it." change:"To read ids, causes and contract fields out of Avro and Protobuf payloads. Every schema that a record names is then kept in the archive."`
+	Name         string   `yaml:"name" doc:"Name of the registry in the archive, under which its schemas are kept: letters, digits, dots, hyphens and underscores." change:"When the cluster moves to a registry that gives ids anew: an id of one name means one schema for ever."`
+	Archived     bool     `yaml:"archived" doc:"Decode by the schemas that are archived, without a registry." change:"When the registry is gone."`
+	Username     string   `yaml:"username" doc:"User of basic authentication."`
+	Password     Secret   `yaml:"password" file:"password_file" doc:"Password of basic authentication."`
+	PasswordFile string   `yaml:"password_file" doc:"File that holds the password of basic authentication. Read once, at start."`
+	Timeout      Duration `yaml:"timeout" min:"100ms" max:"30s" doc:"How long one schema may take to be looked up. Records that wait longer are archived all the same, and are not decoded until they are read again (annals reindex)." change:"Raise it for a registry that is far away."`
+	TLS          TLSFiles `yaml:"tls" doc:"Certificates, for an https URL."`
+}
+
 // Index is what the index keeps.
 type Index struct {
 	Retention Duration   `yaml:"retention" min:"0s" max:"36500d" doc:"How long records stay in the index, by their timestamps. 0: for ever. Where it is not set, tables that are there keep what they were made with. Older records stay in the archive and are found there, slower." change:"Raise it when people search further back; the index grows in proportion."`
@@ -258,6 +271,7 @@ func Default() Config {
 			Compact: Compact{Enabled: true, Target: 128 * MiB, After: Duration(day), Rate: 16 * MiB},
 			Collect: Collect{Enabled: true, After: Duration(7 * day)},
 		},
+		Schemas: Schemas{Name: "default", Timeout: Duration(2 * time.Second)},
 		Index: Index{
 			Retention: Duration(400 * day), Partition: "months", MergeIdle: Duration(6 * time.Hour),
 			Batch: IndexBatch{Rows: 5000, Interval: Duration(time.Second)},

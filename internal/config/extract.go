@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/schema"
@@ -50,4 +52,27 @@ func (c *checker) extract() {
 			c.fail(path, "%v", err)
 		}
 	}
+}
+
+var registryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+func (c *checker) schemas() {
+	s := c.cfg.Schemas
+	if !registryName.MatchString(s.Name) {
+		c.fail("schemas.name", "%s: want 1 to 100 letters, digits, dots, hyphens and underscores", quote(s.Name))
+	}
+	given := map[string]bool{"username": s.Username != "", "password": s.Password.IsSet()}
+	switch {
+	case s.URL == "":
+		c.refuse("schemas.", given, "it needs schemas.url", "username", "password")
+	default:
+		c.url("schemas.url", s.URL)
+		if s.Archived {
+			c.fail("schemas.archived", "is set but would be ignored: what is archived is looked for first, and schemas.url is asked for the rest")
+		}
+		if s.Username != "" {
+			c.need("schemas.", given, "for basic authentication", "password")
+		}
+	}
+	c.tlsFiles("schemas.tls", s.TLS, strings.HasPrefix(s.URL, "https:"), "schemas.url is not an https address")
 }

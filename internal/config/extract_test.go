@@ -85,3 +85,27 @@ func TestMistakesInRulesOfTopicsAreTold(t *testing.T) {
 		t.Errorf("rules in the environment: %v", err)
 	}
 }
+
+func TestMistakesInTheRegistryAreTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"  username: a\n":                        "schemas.username",
+		"  url: ftp://a\n":                       "schemas.url",
+		"  name: a/b\n":                          "schemas.name",
+		"  name: ..\n":                           "schemas.name",
+		"  timeout: 1ms\n":                       "schemas.timeout",
+		"  tls: {ca_file: /a}\n":                 "schemas.tls",
+		"  password: secret\n":                   "ANNALS_SCHEMAS_PASSWORD",
+		"  url: http://a\n  archived: true\n":    "schemas.archived",
+		"  url: http://a\n  username: someone\n": "schemas.password",
+	} {
+		_, err := loadText(t, "schemas:\n"+text)
+		if schema.KindOf(err) != schema.Invalid || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret\n") {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	for _, text := range []string{"  url: http://a/apis/ccompat/v7\n", "  archived: true\n"} {
+		if _, err := loadText(t, "schemas:\n"+text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

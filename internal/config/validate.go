@@ -33,6 +33,7 @@ func validate(cfg *Config, root *node, origins map[string]string, found *problem
 	c.clickHouse()
 	c.archive()
 	c.extract()
+	c.schemas()
 	c.replay()
 	c.web()
 	c.embedded()
@@ -345,7 +346,7 @@ func (c *checker) url(path, text string) {
 		c.fail(path, "must not hold a user or password; there are options for them")
 	case u.RawQuery != "" || u.Fragment != "":
 		c.fail(path, "must not hold a query or fragment")
-	case path != "kafka.sasl.token_url" && path != "telemetry.otlp.endpoint" && u.Path != "" && u.Path != "/":
+	case path != "kafka.sasl.token_url" && path != "schemas.url" && path != "telemetry.otlp.endpoint" && u.Path != "" && u.Path != "/":
 		c.fail(path, "must not hold a path")
 	}
 }

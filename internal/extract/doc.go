@@ -14,8 +14,9 @@
 //
 // # What it does not
 //
-// It decodes JSON only; Avro and Protobuf payloads give their schema id and
-// nothing else. It infers nothing: a cause is here because the producer, or
+// It decodes JSON only; Avro and Protobuf payloads are read through
+// Options.Decoder, and without one give their schema id and nothing else. It
+// infers nothing: a cause is here because the producer, or
 // the framework that copied the record, said so. A payload is not read when
 // the headers give every contract field and a cause, nor when it is larger
 // than MaxPayloadBytes; nothing is taken from a payload that is not valid
@@ -50,6 +51,7 @@
 //	coordinates.go  topic/partition/offset of inputs and originals
 //	timestamp.go    RFC 3339 and epoch numbers
 //	envelope.go     finding the fields in a JSON payload, schema ids
+//	decode.go       payloads that name a schema
 //	scan.go         a validating JSON scanner that builds no tree
 //	location.go     where an override looks: header or JSON pointer
 //	lookup.go       NormalizeID: the spellings an any-id search tries

@@ -31,10 +31,14 @@ func (r *reading) readPayload(value []byte, o *override) {
 	if !r.unframed {
 		body = Body(value)
 	}
-	object := looksLikeObject(body)
-	if len(body) == 0 || !object && !r.saysJSON {
+	if len(body) == 0 || !r.saysJSON && !looksLikeObject(body) {
 		return
 	}
+	r.readText(body, o)
+}
+
+// readText reads what is JSON, or says so.
+func (r *reading) readText(body []byte, o *override) {
 	if len(body) > MaxPayloadBytes {
 		addError(r.into, PayloadTooLarge)
 		return
@@ -57,9 +61,10 @@ func (r *reading) readPayload(value []byte, o *override) {
 }
 
 // looksLikeObject tells an opening brace that a name or the end follows: text
-// of other kinds and binary data seldom begin so.
+// of other kinds and binary data seldom begin so. No more than the first 4 KiB
+// are looked at, lest 100 MB of white space be.
 func looksLikeObject(body []byte) bool {
-	s := scanner{data: body}
+	s := scanner{data: body[:min(len(body), 4<<10)]}
 	if !s.next('{') {
 		return false
 	}
@@ -188,15 +193,23 @@ func Body(value []byte) []byte {
 	return value
 }
 
+// maxIndexes bounds the message indexes behind a schema id.
+const maxIndexes = 256
+
 // takeSchemaID reads the header form: a zero byte and the id, or a one byte and
 // the 16 bytes of a GUID, which the extraction has no place for: it stays in
-// the record's header.
+// the record's header. Protobuf's message indexes may follow.
 func (r *reading) takeSchemaID(value []byte) {
+	const guidBytes = 17
 	id, numbered := frameID(value)
 	switch {
-	case numbered && len(value) == frameBytes:
+	case numbered && len(value) <= frameBytes+maxIndexes:
 		r.into.SchemaID, r.into.HasSchemaID = id, true
-	case len(value) != 17 || value[0] != 1:
+		r.guid, r.indexes = [16]byte{}, value[frameBytes:]
+	case len(value) >= guidBytes && len(value) <= guidBytes+maxIndexes && value[0] == 1:
+		r.into.SchemaID, r.into.HasSchemaID = 0, false
+		r.guid, r.indexes = [16]byte(value[1:guidBytes]), value[guidBytes:]
+	default:
 		addError(r.into, SchemaIDMalformed)
 		return
 	}

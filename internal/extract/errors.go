@@ -27,6 +27,10 @@ const (
 	IdentifiersCut      = "identifiers:truncated" // more than MaxIdentifiers
 	TimestampNoZone     = "timestamp:no_zone"     // a local time: which instant is meant is not said
 	SchemaIDMalformed   = "schema_id:malformed"   // the schema id header has an unknown form
+	SchemaUnavailable   = "schema:unavailable"    // the registry gave no answer in time; read again later
+	SchemaUnknown       = "schema:unknown"        // the registry does not know the schema
+	SchemaMalformed     = "schema:malformed"      // the schema itself cannot be read
+	Undecodable         = "payload:undecodable"   // the bytes are none of the schema's
 	SourceIncomplete    = "source_record:incomplete"
 	SourceMalformed     = "source_record:malformed"
 	OriginalIncomplete  = "original_record:incomplete"

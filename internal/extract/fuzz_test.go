@@ -20,6 +20,10 @@ func FuzzExtract(f *testing.F) {
 	f.Add("content-type", "application/cloudevents+json", "b3", trace1+"-"+span1, []byte(`{"specversion":"1.0","id":"x","causationids":["a","\ud800"]}`))
 	f.Add("causationIds", `["a",{"b":1}]`, "timestamp", "2024-03-01T10:00:00Z", []byte(`{"a":-0.5E+7,"b":[],"c":tru}`))
 	f.Add("x-src-topic", "t", "__value_schema_id", "\x01", []byte(`{"eventId"`))
+	f.Add("x-datadog-trace-id", "11803532876627986230", "x-datadog-tags", "_dd.p.tid=4bf92f3577b34da6", []byte(`{}`))
+	f.Add("uber-trace-id", "a3ce929d0e0e4736%3A1%3a0%3A0", "sw8", skyWalking("a", "b", "3"), []byte("\x00\x00\x00\x00\x01"))
+	f.Add("X-Amzn-Trace-Id", "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7", "axon-metadata-correlationId", "m", []byte(nil))
+	f.Add("streams.bootstrap.lineage.topic", "t", "streams.bootstrap.lineage.offset", int64BE(1), []byte("{"))
 	rules, err := extract.New(extract.Options{Topics: []extract.TopicRule{
 		{Topic: "t", EventID: "/meta/id", CausationID: "/a/0", BusinessIDs: []extract.Location{"header:b3", "/a", "/"}, Contract: true},
 	}})

@@ -25,6 +25,8 @@ type reading struct {
 	events  [][]byte // causes by event id
 	parents [][]byte // causes by span id
 	found   []finding
+	indexes []byte                    // of valueSchema, what follows the id
+	guid    [16]byte                  // of valueSchema
 	text    []byte                    // of finishCauses
 	seen    map[schema.Cause]struct{} // by causeSet, where there are many
 

@@ -12,6 +12,10 @@ import (
 // rules for all.
 type Options struct {
 	Topics []TopicRule // at most 1,000; the first whose Topic matches counts
+
+	// Decoder reads payloads that name a schema; nil: only those that are JSON
+	// text are read, whatever schema they name.
+	Decoder Decoder
 }
 
 const maxTopicRules = 1000
@@ -22,6 +26,7 @@ type Rules struct {
 	exact     map[string]int // index into overrides, of names without wildcards
 	matched   sync.Map       // topic → *override
 	readings  sync.Pool      // of *reading, to keep their memory
+	decoder   Decoder        // nil: none
 }
 
 // New checks the options. Its errors are of kind schema.Invalid and name the
@@ -30,7 +35,7 @@ func New(options Options) (*Rules, error) {
 	if len(options.Topics) > maxTopicRules {
 		return nil, schema.InvalidField("topics", "read topic rules: %d of them, at most %d", len(options.Topics), maxTopicRules)
 	}
-	rules := &Rules{exact: make(map[string]int)}
+	rules := &Rules{exact: make(map[string]int), decoder: options.Decoder}
 	for i, topic := range options.Topics {
 		o, err := topic.parse()
 		if err != nil {
@@ -66,7 +71,10 @@ func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
 	if !r.unframed {
 		into.SchemaID, into.HasSchemaID = frameID(rec.Value)
 	}
-	if !r.complete() || o != nil && len(o.pointers) > 0 {
+	switch {
+	case rules.decoder != nil && (into.HasSchemaID || r.unframed):
+		r.decode(rules.decoder, rec.Value, o)
+	case !r.complete() || o != nil && len(o.pointers) > 0:
 		r.readPayload(rec.Value, o)
 	}
 	r.finish()
