@@ -275,7 +275,9 @@ func TestBranchesAndCovering(t *testing.T) {
 	later.Gaps = map[schema.GapClass]int64{schema.GapCleaned: 1}
 	rewritten := commit(of, 4, 5, 10)
 	rewritten.Kind = schema.KindCompaction
-	for _, c := range []index.SegmentRow{genesis, commit(of, 1, 5, 10), gap, later, rewritten, later} {
+	again := commit(of, 1, 5, 10) // read again, in the place that the compaction gave it
+	again.Version = index.Fresh + 1
+	for _, c := range []index.SegmentRow{genesis, commit(of, 1, 5, 10), gap, later, rewritten, again, later} {
 		if err := x.InsertSegments(t.Context(), []index.SegmentRow{c}); err != nil {
 			t.Fatal(err)
 		}
@@ -309,6 +311,10 @@ func TestBranchesAndCovering(t *testing.T) {
 		if got := covering[at(offset)]; got.Seq != seq || got.Key != fmt.Sprintf("data/a/%d", seq) || got.SHA256 != (schema.Digest{byte(seq)}) {
 			t.Errorf("offset %d is covered by %+v, want seq %d", offset, got, seq)
 		}
+	}
+	// What is read again counts under its own version, wherever it lies.
+	if v := covering[at(5)].Version; v != index.Fresh+1 || covering[at(20)].Version != index.Fresh || a.Versions != [2]index.Version{index.Fresh, index.Fresh + 1} {
+		t.Errorf("offset 5 counts under %x, offset 20 under %x, the branch has %x", v, covering[at(20)].Version, a.Versions)
 	}
 	if len(covering) != 4 {
 		t.Errorf("%d positions are covered, want 4: %v", len(covering), covering)
