@@ -44,9 +44,12 @@ func (d *Decoder) archived(ctx context.Context, id extract.SchemaID) (payload.So
 	}
 	var doc document
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return payload.Source{}, schema.Errorf(schema.Corrupt, "read %s: %w", key, err)
+		return payload.Source{}, schema.Newer(body, schema.Errorf(schema.Corrupt, "read %s: %w", key, err), format)
 	}
-	if doc.Format != format || doc.ID != nameOf(id) {
+	if err := schema.CheckFormat(doc.Format, format); err != nil {
+		return payload.Source{}, fmt.Errorf("read %s: %w", key, err)
+	}
+	if doc.ID != nameOf(id) {
 		return payload.Source{}, schema.Errorf(schema.Corrupt, "read %s: %w", key, errForeign)
 	}
 	source := payload.Source{Type: doc.Type, Text: doc.Schema}

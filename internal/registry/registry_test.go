@@ -1,13 +1,16 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -242,6 +245,30 @@ func TestSaysWhatItCannotDecode(t *testing.T) {
 		}
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("%s took %s", name, took)
+		}
+	}
+}
+
+// What a newer version archived of a schema is called that, and nothing is
+// decoded by a guess.
+func TestASchemaOfANewerVersionIsNamed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for id, body := range map[int]string{
+		7: `{"format":"annals.schema/2","registry":"test","id":"7","type":"AVRO","schema":"\"string\"","references":[]}`,
+		8: `{"format":"annals.schema/2","registry":"test","id":8,"type":"AVRO","schema":["\"string\""]}`, // another form
+		9: `{"format":"annals.schema/1","registry":"test","id":9}`,                                       // not the form it says
+	} {
+		_, err := r.store.Put(t.Context(), schema.SchemaKey("test", strconv.Itoa(id)), []byte(body))
+		must(t, err)
+		var log bytes.Buffer
+		d := r.decoder(t, true, func(o *registry.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		x := r.extract(t, d, &schema.Record{Topic: "t", Value: framed(id, 2, 'a')})
+		if got := strings.Join(x.Errors, " "); got != extract.SchemaMalformed {
+			t.Errorf("schema %d: %q", id, got)
+		}
+		if newer := strings.Contains(log.String(), schema.ErrNewer.Error()); newer != (id != 9) {
+			t.Errorf("schema %d: newer: %t, in the log: %s", id, newer, log.String())
 		}
 	}
 }
