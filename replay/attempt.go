@@ -14,10 +14,9 @@ import (
 
 // How long a worker waits for Kafka before it begins again.
 const (
-	initWait     = 2 * time.Minute  // other transactions with its ID must end first
-	commitWait   = 2 * time.Minute  // of one transaction
-	stopWait     = 10 * time.Second // the transaction that is open when it is told to stop
-	transactTime = time.Minute      // after which the broker aborts what a dead worker left
+	initWait   = 2 * time.Minute  // other transactions with its ID must end first
+	commitWait = 2 * time.Minute  // of one transaction
+	stopWait   = 10 * time.Second // the transaction that is open when it is told to stop
 )
 
 // attempt is one go at a job, from whatever state it is in.
@@ -45,7 +44,7 @@ func (s *Service) attempt(ctx context.Context, c *claim) (err error) {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"prepare targets", a.ready}, {"check targets", a.checkTargets}, {"deliver", a.deliverRest}} {
+	}{{"check sources", a.checkSources}, {"prepare targets", a.ready}, {"check targets", a.checkTargets}, {"deliver", a.deliverRest}} {
 		if err := s.options.Tracer.Do(ctx, step.name, step.do); err != nil {
 			return err
 		}
@@ -53,6 +52,9 @@ func (s *Service) attempt(ctx context.Context, c *claim) (err error) {
 	if err := c.update(ctx, func(st *state) {
 		c.progressed(st)
 		st.State, st.Error = answer.JobReconciling, ""
+		if st.Delivered.IsZero() {
+			st.Delivered = time.Now().UTC()
+		}
 	}); err != nil {
 		return err
 	}
@@ -89,7 +91,11 @@ func (a *attempt) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	targets, err := a.targetsReady(ctx, a.doc, st.Targets, known)
+	targets := slices.Clone(st.Targets)
+	if err := a.measure(ctx, targets); err != nil {
+		return err
+	}
+	targets, err = a.targetsReady(ctx, a.doc, targets, known)
 	if err != nil {
 		return err
 	}
@@ -135,11 +141,11 @@ func (a *attempt) checkTargets(ctx context.Context) error {
 func (a *attempt) deliverRest(ctx context.Context) error {
 	limits := map[string]int32{}
 	st := a.claim.state()
-	for i, t := range st.Targets {
-		limits[t.Name] = a.batchLimit(ctx, t.Name, &a.doc.Topics[i])
+	for i := range st.Targets {
+		limits[st.Targets[i].Name] = a.batchLimit(ctx, &st.Targets[i])
 	}
 	producer, err := a.cluster.Producer(kafka.ProducerOptions{
-		TransactionalID: "annals-replay-" + a.claim.id, TransactionTimeout: transactTime,
+		TransactionalID: "annals-replay-" + a.claim.id, TransactionTimeout: a.options.Transaction,
 		BatchBytes: func(topic string) int32 {
 			if limit, ok := limits[topic]; ok {
 				return limit
@@ -194,14 +200,13 @@ func (a *attempt) registerProducer(ctx context.Context, now string) error {
 
 // batchLimit is how large a batch may be before compression: the topic's own
 // limit, and never less than its largest planned record.
-func (a *attempt) batchLimit(ctx context.Context, name string, t *topicPlan) int32 {
+func (a *attempt) batchLimit(ctx context.Context, t *target) int32 {
 	limit := int64(1_000_012)
-	config, err := a.config(ctx, name)
+	config, err := a.config(ctx, t.Name)
 	if n, ok := number(config[messageBytes]); ok && err == nil {
 		limit = n
 	} else {
-		a.log.Info("the limits of a replay's target are unknown", "topic", name, "err", err)
+		a.log.Info("the limits of a replay's target are unknown", "topic", t.Name, "err", err)
 	}
-	largest, _ := t.largest(a.doc)
-	return int32(min(max(limit, largest, smallestBatch), maxRecordBytes))
+	return int32(min(max(limit, int64(t.Largest), smallestBatch), maxRecordBytes))
 }

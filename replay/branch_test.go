@@ -45,7 +45,7 @@ func TestReplayTakesTheLatestBranch(t *testing.T) {
 		} {
 			plan, err := s.Plan(t.Context(), everybody, c.request)
 			must(t, err)
-			_, err = s.Run(t.Context(), everybody, plan.ID)
+			_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 			must(t, err)
 			job := until(t, s, plan.ID, answer.JobDone)
 			if plan.Records != int64(len(c.want)) || job.Receipt == nil || !job.Receipt.Matches {

@@ -20,6 +20,7 @@ const countParallel = 4
 func (r *resolver) count(ctx context.Context) error {
 	var all []*segmentPlan
 	var size int64
+	chosen := choice{selection: &r.doc.Selection} // sizes are not known yet
 	for i := range r.doc.Topics {
 		for j := range r.doc.Topics[i].Streams {
 			segments := r.doc.Topics[i].Streams[j].Segments
@@ -29,6 +30,9 @@ func (r *resolver) count(ctx context.Context) error {
 			}
 		}
 	}
+	if r.olderRules > 0 {
+		r.warnings = append(r.warnings, fmt.Sprintf("%d segments were sealed under other rules of extraction than today's (version %d): event types, versions, services and stages are as they were extracted then", r.olderRules, schema.ExtractVersion))
+	}
 	exact := size <= r.service.options.Exact || r.doc.Selection.TraceID != nil
 	if !exact {
 		r.warnings = append(r.warnings, fmt.Sprintf("the selection touches %d MiB of segments, too much to be read for a plan: bytes are estimated, and records too large for the target are found when they are produced", size>>20))
@@ -36,29 +40,29 @@ func (r *resolver) count(ctx context.Context) error {
 	group, counting := errgroup.WithContext(ctx)
 	group.SetLimit(countParallel)
 	for _, p := range all {
-		group.Go(func() error { return r.service.countSegment(counting, p, &r.doc.Selection, exact) })
+		group.Go(func() error { return r.service.countSegment(counting, p, &chosen, exact) })
 	}
 	return group.Wait()
 }
 
 // countSegment reads what is selected of a segment, or takes the ledger's
 // counts where all of it is and the plan need not be exact.
-func (s *Service) countSegment(ctx context.Context, p *segmentPlan, selected *selection, exact bool) error {
-	if !exact && !p.cut && p.Offsets == nil && selected.selects(p.MinTimestamp) && selected.selects(p.MaxTimestamp) {
+func (s *Service) countSegment(ctx context.Context, p *segmentPlan, chosen *choice, exact bool) error {
+	if !exact && !p.cut && p.Offsets == nil && !chosen.byContent() && chosen.during(p.MinTimestamp) && chosen.during(p.MaxTimestamp) {
 		if _, err := s.store.Stat(ctx, p.Key); err != nil {
 			return segmentError(p, err)
 		}
 		p.Bytes = p.Size
 		return nil
 	}
-	columns := segment.Times | segment.Broker
+	columns := segment.Columns(0)
 	if exact {
 		columns |= segment.Payload
 	}
 	counted := *p
-	counted.Records, counted.Bytes, counted.Exact = 0, 0, exact
+	counted.Records, counted.Bytes, counted.Exact, counted.Largest, counted.LargestAt = 0, 0, exact, 0, 0
 	var rows int64
-	for row, err := range s.planned(ctx, p, selected, p.From, columns) {
+	for row, err := range s.planned(ctx, p, chosen, p.From, columns) {
 		if err != nil {
 			return err
 		}
@@ -71,7 +75,7 @@ func (s *Service) countSegment(ctx context.Context, p *segmentPlan, selected *se
 	if !exact && p.Records > 0 {
 		counted.Bytes = p.Size * rows / p.Records
 	}
-	if selected.TraceID != nil && rows != int64(len(p.Offsets)) {
+	if chosen.TraceID != nil && !chosen.byContent() && chosen.skipOver == 0 && rows != int64(len(p.Offsets)) {
 		return schema.Errorf(schema.Corrupt, "segment %s holds %d committed records of the trace, the index says %d; run annals reindex", p.Key, rows, len(p.Offsets))
 	}
 	*p = counted

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,81 +18,117 @@ import (
 // mostRecords bounds a transaction, besides Options.Batch.
 const mostRecords = 10_000
 
-// batch is what one transaction delivers. after is where the job stands then.
+// recordOverhead is what a record takes in memory besides its bytes.
+const recordOverhead = 64
+
+// batch is some records, in the order in which they are produced. As fast as
+// possible one is one transaction, and after is where the job stands then.
 type batch struct {
 	records []placed
 	bytes   int64
-	after   cursor
+	after   *cursor
 }
 
+// placed is a record and where it goes. offset is its source's.
 type placed struct {
 	lane   *lane
+	index  int // of the lane
+	offset int64
+	size   int64
+	clock  int64 // of a merge, in milliseconds
 	record *schema.Record
 }
 
 // deliver reads the planned records from a position on, and produces them in
-// transactions. One batch is read ahead while another is written.
+// transactions, at the pace that is asked for now.
 func (a *attempt) deliver(ctx context.Context, from cursor) error {
-	batches := make(chan *batch)
+	at := from.progress(a.lanes)
+	for {
+		pace := a.claim.pace.Load()
+		err := a.deliverAt(ctx, pace, at)
+		if !errors.Is(err, errRepaced) {
+			return err
+		}
+		a.log.Info("the pace of a replay was changed", "replay", a.claim.id, "pace", a.claim.pace.Load().Mode)
+	}
+}
+
+func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *progress) error {
+	chunks := make(chan *batch)
+	if isMerged(pace) {
+		chunks = make(chan *batch, 8)
+	}
+	began := *at
+	began.next = slices.Clone(at.next)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		defer close(batches)
-		return a.read(ctx, from, batches)
+		defer close(chunks)
+		if isMerged(pace) {
+			return a.merge(ctx, &began, chunks)
+		}
+		return a.read(ctx, &began, chunks)
 	})
 	group.Go(func() error {
-		for b := range batches {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := a.transact(ctx, b); err != nil {
-				return err
-			}
+		if isMerged(pace) {
+			return (&paced{attempt: a, clock: clock{pace: pace}, at: at}).run(ctx, chunks)
 		}
-		return nil
+		return a.transactions(ctx, at, chunks)
 	})
 	return group.Wait()
 }
 
-// read fills batches.
-func (a *attempt) read(ctx context.Context, at cursor, out chan<- *batch) error {
-	current := &batch{after: at}
-	send := func() error {
-		select {
-		case out <- current:
-			current = &batch{after: current.after}
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+// transactions produces a batch a transaction. One is read ahead while another
+// is written.
+func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan *batch) error {
+	for b := range batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.transact(ctx, b); err != nil {
+			return err
+		}
+		*at = *b.after.progress(a.lanes)
+		if isMerged(a.claim.pace.Load()) {
+			return errRepaced
 		}
 	}
-	for i := at.Lane; i < len(a.lanes); i++ {
+	return nil
+}
+
+// read fills batches, a lane after another.
+func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch) error {
+	current := &batch{}
+	flush := func() error {
+		current.after = at.cursor()
+		err := send(ctx, out, current)
+		current = &batch{}
+		return err
+	}
+	for i := range a.lanes {
 		l := &a.lanes[i]
-		from := int64(0)
-		if i == at.Lane {
-			from = at.Next
+		if at.next[i] >= at.ends[i] {
+			continue
 		}
-		err := a.each(ctx, l, &a.doc.Selection, from, true, func(row *segment.Row) error {
-			size := row.Bytes() + 64
+		err := a.each(ctx, l, at.next[i], true, func(row *segment.Row) error {
+			size := row.Bytes() + recordOverhead
 			if len(current.records) > 0 && (current.bytes+size > a.options.Batch || len(current.records) == mostRecords) {
-				if err := send(); err != nil {
+				if err := flush(); err != nil {
 					return err
 				}
 			}
 			// The row's memory is the reader's, and lives until the next one.
-			current.records = append(current.records, placed{l, a.doc.outgoing(a.claim.id, &row.Clone().Record)})
+			current.records = append(current.records, placed{lane: l, index: i, offset: row.Offset, size: size, record: a.outgoing(&row.Clone().Record)})
 			current.bytes += size
-			current.after.Lane, current.after.Next = i, row.Offset+1
-			current.after.Produced++
+			at.next[i] = row.Offset + 1
+			at.produced++
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+		at.passed(i)
 	}
-	if len(current.records) == 0 {
-		return nil
-	}
-	return send()
+	return flush()
 }
 
 // transact delivers one batch: the records and the new position, or neither.
@@ -104,21 +141,26 @@ func (a *attempt) transact(ctx context.Context, b *batch) (err error) {
 			slog.Int("last_partition", int(last.lane.stream.Partition)))
 	}
 	defer func() { span.End(err) }()
-	position, err := b.after.record()
-	if err != nil {
-		return err
-	}
-	place := a.claim.state().Position
 	writing, stop := lingering(ctx)
 	defer stop()
 	if err := a.producer.Begin(writing); err != nil {
 		return err
 	}
 	for _, p := range b.records {
-		a.producer.Produce(writing, p.lane.target, p.lane.stream.Partition, p.record)
+		a.producer.Produce(writing, p.lane.target, p.lane.stream.Partition, p.record, nil)
 	}
-	a.producer.Produce(writing, place.Topic, place.Partition, position)
-	if err := a.producer.Commit(writing); err != nil {
+	return a.commit(writing, b.after, len(b.records), b.bytes)
+}
+
+// commit ends the open transaction of n records with the position behind them.
+func (a *attempt) commit(ctx context.Context, after *cursor, n int, bytes int64) error {
+	position, err := after.record()
+	if err != nil {
+		return err
+	}
+	place := a.claim.state().Position
+	a.producer.Produce(ctx, place.Topic, place.Partition, position, nil)
+	if err := a.producer.Commit(ctx); err != nil {
 		a.metrics.transactions.WithLabelValues("unknown").Inc()
 		if !errors.Is(err, kafka.ErrFenced) { // then it is somebody else's to end
 			a.takeBack(ctx)
@@ -126,9 +168,9 @@ func (a *attempt) transact(ctx context.Context, b *batch) (err error) {
 		return err
 	}
 	a.metrics.transactions.WithLabelValues("committed").Inc()
-	a.metrics.records.Add(float64(len(b.records)))
-	a.metrics.bytes.Add(float64(b.bytes))
-	a.claim.produced.Store(b.after.Produced)
+	a.metrics.records.Add(float64(n))
+	a.metrics.bytes.Add(float64(bytes))
+	a.claim.produced.Store(after.Produced)
 	return a.registerProducer(ctx, answer.JobRunning)
 }
 

@@ -20,14 +20,21 @@
 // partition are those of the source, in its order. Provenance headers are
 // added when asked for, at the end.
 //
+// Before the first record is produced everything planned is looked for, in the
+// ledger and in the store; records that a target does not take are counted and
+// named; and rights that a broker tells of are checked.
+//
 // At the end the source is read again from the segments and the target from
 // Kafka, and both are compared record by record; the receipt has counts and
 // hashes of each partition.
 //
 // # What it does not
 //
-// It does not keep the order between partitions, nor the pace of the original.
-// It cannot keep the timestamp type: a target's is CreateTime. It does not
+// As fast as possible, it does not keep the order between partitions, nor the
+// pace of the original: a pace does, by one clock over all of them, the running
+// maximum of each partition's times. It selects by what was extracted when a
+// record was sealed, not by today's rules, and says so where they differ. It
+// cannot keep the timestamp type: a target's is CreateTime. It does not
 // stop others from writing into the target: the receipt says whether they did.
 //
 // # Concurrency
@@ -43,17 +50,26 @@
 //
 //	service.go    options, the interfaces it needs, Run, Get, List, Cancel
 //	request.go    what a request may say
+//	selection.go  which records of the topics it asks for
 //	plan.go       Plan: selection, targets and warnings; the plan object
 //	resolve.go    a selection, held against the ledger
 //	count.go      what is selected of one segment
+//	oversize.go   records that are larger than their target takes
 //	document.go   the plan's canonical bytes and ID
 //	target.go     names, checks, configuration and creation of target topics
 //	prefix.go     the first digits of an ID for the whole
 //	state.go      the job's state object and its conditional writes
+//	control.go    cancel, pause, resume, another pace
 //	work.go       finding, claiming and keeping jobs
+//	sources.go    what is planned, held against the ledger before anything is produced
 //	attempt.go    one worker's go at a job: steps from planned to done
+//	progress.go   how far each lane is
 //	position.go   where a job stands, in the position topic
+//	pace.go       when records are due, and how late they were
+//	merge.go      all lanes by one clock, a window of each at a time
 //	deliver.go    segments to transactions
 //	rows.go       the planned rows of a stream, in order
+//	offsetmap.go  where each record went, both ways
+//	dryrun.go     everything but producing
 //	reconcile.go  the comparison and its receipt
 package replay

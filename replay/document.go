@@ -8,13 +8,16 @@ import (
 	"io"
 
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // The versions of the plan object. The second is written only where a topic is
-// selected by its ID.
+// selected by its ID, the third only where a selection is narrowed by more than
+// times, or oversized records are not refused.
 const (
-	planFormat     = "annals.replay-plan/1"
-	planFormatByID = "annals.replay-plan/2"
+	planFormat         = "annals.replay-plan/1"
+	planFormatByID     = "annals.replay-plan/2"
+	planFormatNarrowed = "annals.replay-plan/3"
 )
 
 // maxPlanBytes bounds a plan object; about 250,000 segments.
@@ -24,6 +27,9 @@ const maxPlanBytes = 64 << 20
 // numbers as strings, are its canonical bytes, and their SHA-256 is the plan's
 // ID. It holds nothing that depends on when it was made. A null prefix stands
 // for the one made of the ID, which cannot be inside what it is the hash of.
+// What came with later versions of the format is left out where it says nothing,
+// so that what an earlier version could plan keeps its bytes and its ID. An
+// empty Oversized is OversizedFail.
 type document struct {
 	Selection  selection         `json:"selection"`
 	Prefix     *string           `json:"target_prefix"`
@@ -31,30 +37,18 @@ type document struct {
 	Existing   bool              `json:"allow_existing"`
 	Source     bool              `json:"allow_source"`
 	Provenance bool              `json:"provenance_headers"`
+	Oversized  string            `json:"oversized,omitempty"`
 	Topics     []topicPlan       `json:"topics"`
 }
 
-// selection is what was asked for. Times are milliseconds, as records have
-// them: a record is selected when from ≤ its timestamp < to.
-type selection struct {
-	TraceID *string         `json:"trace_id"`
-	Topics  []string        `json:"topics"`
-	TopicID *schema.TopicID `json:"topic_id,omitempty"`
-	From    *int64          `json:"from,string"`
-	To      *int64          `json:"to,string"`
-}
-
-// selects tells whether a record's timestamp is in the range.
-func (s *selection) selects(timestamp int64) bool {
-	return (s.From == nil || timestamp >= *s.From) && (s.To == nil || timestamp < *s.To)
-}
-
-// topicPlan is one incarnation of a topic.
+// topicPlan is one incarnation of a topic. Records that make a batch of more
+// than SkipOver bytes are not planned; 0 is no such limit.
 type topicPlan struct {
 	Cluster    string         `json:"cluster"`
 	Source     string         `json:"source"`
 	TopicID    schema.TopicID `json:"topic_id"`
 	Partitions int32          `json:"partitions"`
+	SkipOver   int64          `json:"skip_over,omitempty,string"`
 	Streams    []streamPlan   `json:"streams"`
 }
 
@@ -65,7 +59,7 @@ type streamPlan struct {
 }
 
 // segmentPlan is what is selected of one segment: the committed rows in
-// [From, Next) with a timestamp in the selection's range, or those at Offsets.
+// [From, Next) that the selection wants, or those of them at Offsets.
 // Exact tells that the rows were read: then Bytes, the largest record and the
 // times are known; otherwise Bytes is the object's share, an estimate.
 type segmentPlan struct {
@@ -85,16 +79,17 @@ type segmentPlan struct {
 	MinTimestamp int64         `json:"min_timestamp,string"`
 	MaxTimestamp int64         `json:"max_timestamp,string"`
 
-	cut bool // a later branch took rows of it away: the ledger's counts are not its own
+	cut bool // a later branch or a range of offsets took rows away: the ledger's counts are not its own
 }
 
 // planObject is what stands in the bucket.
 type planObject struct {
-	Format   string          `json:"format"`
-	ID       string          `json:"id"`
-	Created  string          `json:"created"`
-	Warnings []string        `json:"warnings"`
-	Plan     json.RawMessage `json:"plan"`
+	Format    string                   `json:"format"`
+	ID        string                   `json:"id"`
+	Created   string                   `json:"created"`
+	Warnings  []string                 `json:"warnings"`
+	Oversized []answer.ReplayOversized `json:"oversized,omitempty"`
+	Plan      json.RawMessage          `json:"plan"`
 }
 
 func (d *document) encode() (raw []byte, id string, err error) {
@@ -112,9 +107,9 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 	}
 	var o planObject
 	if err := strictly(raw, &o); err != nil {
-		return damaged("%w", schema.Newer(raw, err, planFormat, planFormatByID))
+		return damaged("%w", schema.Newer(raw, err, planFormat, planFormatByID, planFormatNarrowed))
 	}
-	if err := schema.CheckFormat(o.Format, planFormat, planFormatByID); err != nil {
+	if err := schema.CheckFormat(o.Format, planFormat, planFormatByID, planFormatNarrowed); err != nil {
 		return damaged("%w", err)
 	}
 	if sum := schema.Digest(sha256.Sum256(o.Plan)).String(); sum != id || o.ID != id {
@@ -129,7 +124,10 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 
 // format is the lowest version that has what the plan says.
 func (d *document) format() string {
-	if d.Selection.TopicID != nil {
+	switch {
+	case d.Oversized != "" || d.Selection.isNarrowed():
+		return planFormatNarrowed // skip_over is there only where oversized is
+	case d.Selection.TopicID != nil:
 		return planFormatByID
 	}
 	return planFormat
@@ -164,14 +162,16 @@ type lane struct {
 	topic  *topicPlan
 	stream *streamPlan
 	target string
+	chosen *choice
 }
 
 func (d *document) lanes(id string) []lane {
 	var list []lane
 	for i := range d.Topics {
 		t := &d.Topics[i]
+		chosen := d.choice(t)
 		for j := range t.Streams {
-			list = append(list, lane{t, &t.Streams[j], d.target(id, t.Source)})
+			list = append(list, lane{t, &t.Streams[j], d.target(id, t.Source), &chosen})
 		}
 	}
 	return list

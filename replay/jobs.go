@@ -11,7 +11,6 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
-	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -19,23 +18,29 @@ import (
 // MostListed bounds List.
 const MostListed = 200
 
-// cancelWait is how long Cancel waits for a worker to say that it stopped.
-const cancelWait = 5 * time.Second
+// settleWait is how long a caller waits for a worker to do what was asked.
+const settleWait = 5 * time.Second
 
 // Run starts a plan's job, or gives the one that is there. A job that failed
 // before its receipt is taken up again where it stopped: what was delivered is
 // not delivered twice. The targets are checked again, since they may have come
 // into being after the plan. Like Get and Cancel it takes the beginning of an ID,
-// MinID digits or more, for the one ID that begins so.
-func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) (*answer.ReplayJob, error) {
+// MinID digits or more, for the one ID that begins so. A pace is that of the job
+// from now on; nil keeps the one it has, or is as fast as possible. A paused job
+// stays so.
+func (s *Service) Run(ctx context.Context, who policy.Principal, planID string, pace *answer.ReplayPace) (*answer.ReplayJob, error) {
 	planID, err := s.whole(ctx, planID)
+	if err != nil {
+		return nil, err
+	}
+	checked, err := checkPace(pace)
 	if err != nil {
 		return nil, err
 	}
 	st, err := s.loadState(ctx, planID)
 	switch {
 	case schema.KindOf(err) == schema.NotFound:
-		if st, err = s.begin(ctx, who, planID); err != nil {
+		if st, err = s.begin(ctx, who, planID, &checked); err != nil {
 			return nil, err
 		}
 	case err != nil:
@@ -55,14 +60,20 @@ func (s *Service) Run(ctx context.Context, who policy.Principal, planID string) 
 		}
 		s.log.Info("replay taken up again", "replay", planID, "by", who.Name)
 	}
+	if pace != nil && st.Pace != checked && !st.isEnded() {
+		return s.SetPace(ctx, who, planID, *pace)
+	}
 	s.wake()
 	return s.live(st), nil
 }
 
 // begin makes the job's state object, unless somebody is quicker.
-func (s *Service) begin(ctx context.Context, who policy.Principal, id string) (*state, error) {
+func (s *Service) begin(ctx context.Context, who policy.Principal, id string, pace *answer.ReplayPace) (*state, error) {
 	object, d, err := s.loadPlan(ctx, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayMerge(d, pace); err != nil {
 		return nil, err
 	}
 	targets, _, err := s.inspect(ctx, d, id)
@@ -76,7 +87,7 @@ func (s *Service) begin(ctx context.Context, who policy.Principal, id string) (*
 	if !visible(who, plan) {
 		return nil, schema.WithHint(schema.Errorf(schema.NotFound, "no plan %s", id), "make one with annals replay plan")
 	}
-	st := &state{Format: stateFormat, ID: id, State: answer.JobPlanned, Plan: *plan, Targets: targets, Created: time.Now().UTC()}
+	st := &state{ID: id, State: answer.JobPlanned, Plan: *plan, Pace: *pace, Targets: targets, Created: time.Now().UTC()}
 	err = s.save(ctx, st)
 	if schema.KindOf(err) == schema.Conflict {
 		return s.loadState(ctx, id)
@@ -102,7 +113,7 @@ func (s *Service) live(st *state) *answer.ReplayJob {
 	s.mu.Unlock()
 	if c != nil && !st.isEnded() {
 		j.Produced, j.ReadBack = max(j.Produced, c.produced.Load()), max(j.ReadBack, c.readBack.Load())
-		j.ETASeconds = c.eta()
+		j.ETASeconds, j.Lateness = c.eta(), c.lateness()
 	}
 	return j
 }
@@ -175,67 +186,6 @@ func idOf(o objstore.Object) string {
 		return ""
 	}
 	return id
-}
-
-// Cancel stops a job for good. What was delivered stays. The job is still
-// Running in the answer if its worker did not stop within five seconds; it
-// will, or whoever takes the job over does it. Conflict if the job has ended
-// otherwise.
-func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
-	id, err := s.whole(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	st, err := s.askCancel(ctx, who, id)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	c := s.held[id]
-	s.mu.Unlock()
-	if c != nil {
-		c.kicked()
-	}
-	s.wake()
-	deadline := time.Now().Add(cancelWait)
-	for !st.isEnded() && time.Now().Before(deadline) {
-		if err := retry.Sleep(ctx, 50*time.Millisecond); err != nil {
-			break // the job is asked to stop all the same
-		}
-		if st, err = s.loadState(ctx, id); err != nil {
-			return nil, err
-		}
-	}
-	return s.live(st), nil
-}
-
-func (s *Service) askCancel(ctx context.Context, who policy.Principal, id string) (*state, error) {
-	for attempt := 1; ; attempt++ {
-		st, err := s.loadState(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case !visible(who, &st.Plan):
-			return nil, schema.Errorf(schema.NotFound, "no replay %s", id)
-		case st.State == answer.JobCancelled || st.Cancel && !st.isEnded():
-			return st, nil
-		case st.isEnded() && st.State != answer.JobFailed:
-			return nil, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", id, st.State)
-		}
-		st.Cancel = true
-		if untouched := st.Position == nil && st.Lease == nil; untouched || st.State == answer.JobFailed {
-			st.State, st.Finished = answer.JobCancelled, time.Now().UTC()
-		}
-		err = s.save(ctx, st)
-		if err == nil {
-			s.log.Info("replay asked to stop", "replay", id, "by", who.Name)
-			return st, nil
-		}
-		if schema.KindOf(err) != schema.Conflict || attempt == 20 {
-			return nil, err
-		}
-	}
 }
 
 // wake makes Work look for jobs now.

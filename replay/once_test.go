@@ -26,7 +26,7 @@ func planned(t *testing.T, s *replay.Service, topic string) *answer.ReplayPlan {
 	t.Helper()
 	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{topic}})
 	must(t, err)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	return plan
 }
@@ -119,7 +119,7 @@ func TestCancel(t *testing.T) {
 	}
 	got := r.target(t, plan.Topics[0].Target, 0)
 	same(t, "delivered", got, committed(archived[0], -1<<62, 1<<62)[:job.Produced])
-	if _, err := s.Run(t.Context(), everybody, plan.ID); schema.KindOf(err) != schema.Conflict {
+	if _, err := s.Run(t.Context(), everybody, plan.ID, nil); schema.KindOf(err) != schema.Conflict {
 		t.Errorf("run after cancel: %v", err)
 	}
 	if again, err := s.Cancel(t.Context(), everybody, plan.ID); err != nil || again.State != answer.JobCancelled {
@@ -130,7 +130,7 @@ func TestCancel(t *testing.T) {
 	stranger := policy.Principal{Name: "stranger", Topics: some}
 	for name, ask := range map[string]func() (*answer.ReplayJob, error){
 		"get":    func() (*answer.ReplayJob, error) { return s.Get(t.Context(), stranger, plan.ID) },
-		"run":    func() (*answer.ReplayJob, error) { return s.Run(t.Context(), stranger, plan.ID) },
+		"run":    func() (*answer.ReplayJob, error) { return s.Run(t.Context(), stranger, plan.ID, nil) },
 		"cancel": func() (*answer.ReplayJob, error) { return s.Cancel(t.Context(), stranger, plan.ID) },
 	} {
 		if _, err := ask(); schema.KindOf(err) != schema.NotFound {
@@ -180,7 +180,7 @@ func TestDamagedSegment(t *testing.T) {
 		t.Errorf("%d records of the damaged segment are out", n)
 	}
 	must(t, os.WriteFile(files[1], body, 0o600))
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	until(t, s, plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
@@ -251,7 +251,7 @@ func TestForeignWriters(t *testing.T) {
 		Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": "shared"}, AllowExisting: true,
 	})
 	must(t, err)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	work(t, s)
 	receipt := until(t, s, plan.ID, answer.JobDone).Receipt
@@ -288,7 +288,7 @@ func TestTrace(t *testing.T) {
 	if plan.Records != 5 || plan.Segments != 4 || plan.Topics[0].Partitions != 3 {
 		t.Fatalf("%+v", plan)
 	}
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	until(t, s, plan.ID, answer.JobDone)
 	marked := func(records []schema.Record, offsets ...string) []schema.Record {

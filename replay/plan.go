@@ -47,14 +47,14 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer
 	}
 	object := &planObject{
 		Format: d.format(), ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
-		Warnings: append(r.warnings, notes...), Plan: raw,
+		Warnings: append(r.warnings, notes...), Oversized: r.oversized, Plan: raw,
 	}
 	kept, err := s.keepPlan(ctx, object)
 	if err != nil {
 		return nil, fmt.Errorf("plan replay: %w", err)
 	}
 	// What is said of the targets is as of now, not as of the first planning.
-	kept.Warnings = object.Warnings
+	kept.Warnings, kept.Oversized = object.Warnings, object.Oversized
 	return summary(kept, d, targets)
 }
 
@@ -128,7 +128,7 @@ func summary(o *planObject, d *document, targets []target) (*answer.ReplayPlan, 
 	if err != nil {
 		return nil, schema.Errorf(schema.Corrupt, "plan %s: %w", o.ID, err)
 	}
-	p := &answer.ReplayPlan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings}
+	p := &answer.ReplayPlan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings, Oversized: o.Oversized}
 	for i := range d.Topics {
 		t := &d.Topics[i]
 		records, size, segments := t.totals()

@@ -29,11 +29,15 @@ type positionPlace struct {
 // cursor is how far a job is: every planned record of the lanes before Lane,
 // and of that lane those below Next, stand in the target. It is the value of
 // the position record, in the transaction that delivered the last of them.
+// Ahead are lanes behind Lane of which some stands there already, as of jobs
+// that take all lanes by one clock: the records of each below its offset.
 type cursor struct {
 	Job      string `json:"job"`
 	Lane     int    `json:"lane"`
 	Next     int64  `json:"next,string"`
 	Produced int64  `json:"produced,string"`
+
+	Ahead map[int]offset `json:"ahead,omitempty"` // encoding/json sorts the keys
 }
 
 const sentinelSuffix = "/worker"

@@ -54,13 +54,14 @@ func (a *attempt) reconcile(ctx context.Context) (*answer.Receipt, error) {
 	}
 	receipt.Notes = append(receipt.Notes, others(st.Targets, a.lanes, bounds)...)
 	receipt.Exclusive = len(receipt.Notes) == 0
-	receipt.Matches = receipt.Matches && receipt.Planned == receipt.Produced && receipt.Planned == receipt.ReadBack
+	receipt.Matches = receipt.Matches && receipt.Planned == receipt.Read && receipt.Planned == receipt.Produced && receipt.Planned == receipt.ReadBack
 	return receipt, nil
 }
 
 // addLine adds a partition to its receipt's totals.
 func addLine(r *answer.Receipt, p *answer.ReceiptPartition) {
 	r.Planned += p.Planned
+	r.Read += p.Read
 	r.ReadBack += p.ReadBack
 	r.Matches = r.Matches && p.Matches
 	if p.Foreign > 0 {
@@ -96,13 +97,13 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 	own := a.own(ctx, at, &line, producers)
 	next, stop := iter.Pull2(own)
 	defer stop()
-	planned, readBack := newRolling(), newRolling()
+	planned, readBack, places := newRolling(), newRolling(), &mapper{attempt: a}
 	differ := func(format string, args ...any) {
 		if line.Difference == "" {
 			line.Difference = fmt.Sprintf(format, args...)
 		}
 	}
-	err := a.each(ctx, l, &a.doc.Selection, 0, false, func(row *segment.Row) error {
+	err := a.each(ctx, l, 0, false, func(row *segment.Row) error {
 		want := planned.add(a.doc.outgoing(a.claim.id, &row.Record))
 		record, err, more := next()
 		switch {
@@ -114,6 +115,9 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 			a.claim.readBack.Add(1)
 			if readBack.add(record) != want {
 				differ("offset %d is not the record of source offset %d", record.Offset, row.Offset)
+			}
+			if line.Difference == "" {
+				return places.add(ctx, row.Offset, record.Offset)
 			}
 		}
 		return nil
@@ -127,10 +131,26 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 		readBack.add(record)
 		differ("offset %d was not planned", record.Offset)
 	}
-	line.Planned, line.PlannedHash = planned.sum()
+	if err != nil {
+		return line, err
+	}
+	line.Planned = l.planned()
+	line.Read, line.PlannedHash = planned.sum()
 	line.ReadBack, line.ReadBackHash = readBack.sum()
-	line.Matches = line.Planned == line.ReadBack && line.PlannedHash == line.ReadBackHash
+	line.Matches = line.Planned == line.Read && line.Read == line.ReadBack && line.PlannedHash == line.ReadBackHash
+	if line.Matches {
+		err = places.flush(ctx)
+		line.Offsets = places.pieces
+	}
 	return line, err
+}
+
+// planned counts a lane's records.
+func (l *lane) planned() (n int64) {
+	for i := range l.stream.Segments {
+		n += l.stream.Segments[i].Records
+	}
+	return n
 }
 
 // own yields the job's records in the target, as readers of committed records

@@ -21,7 +21,7 @@ func TestReplayIsIdentical(t *testing.T) {
 	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"rates", "orders"}, From: from, To: to})
 	must(t, err)
 	work(t, s)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	job := until(t, s, plan.ID, answer.JobDone)
 
@@ -55,7 +55,7 @@ func TestReplayIsIdentical(t *testing.T) {
 		t.Errorf("the target is configured so: %v", config)
 	}
 	for _, digits := range []int{64, 20, 8} {
-		again, err := s.Run(t.Context(), everybody, plan.ID[:digits])
+		again, err := s.Run(t.Context(), everybody, plan.ID[:digits], nil)
 		if err != nil || again.State != answer.JobDone || again.ID != plan.ID {
 			t.Errorf("run again by %d digits: %+v, %v", digits, again, err)
 		}
@@ -148,7 +148,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", "../../x", strings.Repeat("0", 64)} {
-		if _, err := s.Run(t.Context(), everybody, id); err == nil {
+		if _, err := s.Run(t.Context(), everybody, id, nil); err == nil {
 			t.Errorf("ran %q", id)
 		}
 	}
@@ -172,7 +172,7 @@ func TestSourceAsTarget(t *testing.T) {
 		t.Error("no warning")
 	}
 	work(t, s)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	until(t, s, plan.ID, answer.JobDone)
 }
@@ -186,7 +186,7 @@ func TestTargetMadeMeanwhile(t *testing.T) {
 	must(t, err)
 	_, err = r.cluster.CreateTopic(t.Context(), "x.orders", 1, nil)
 	must(t, err)
-	if _, err := s.Run(t.Context(), everybody, plan.ID); schema.KindOf(err) != schema.Conflict {
+	if _, err := s.Run(t.Context(), everybody, plan.ID, nil); schema.KindOf(err) != schema.Conflict {
 		t.Fatalf("%v", err)
 	}
 }
@@ -211,7 +211,7 @@ func TestTimestampsAtTheEdge(t *testing.T) {
 	records, request := edge("a", -1, 0, 1, -62_135_596, -9_000_000_000_000, 9_000_000_000_000, 1_600_000_000_123)
 	plan, err := s.Plan(t.Context(), everybody, request)
 	must(t, err)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	until(t, s, plan.ID, answer.JobDone)
 	same(t, "a", r.target(t, plan.Topics[0].Target, 0), records)

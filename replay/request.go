@@ -1,9 +1,9 @@
 package replay
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
@@ -13,6 +13,7 @@ import (
 // Bounds on a request.
 const (
 	MaxTopics    = 200
+	MaxListed    = 200 // entries of any other list
 	maxTopicName = 249
 )
 
@@ -24,8 +25,8 @@ func check(r *answer.ReplayRequest) error {
 	switch {
 	case r.TraceID == "" && len(r.Topics) == 0:
 		return schema.WithHint(schema.InvalidField("topics", "nothing is selected"), "name a trace, or topics with from and to")
-	case r.TraceID != "" && (len(r.Topics) > 0 || !r.From.IsZero() || !r.To.IsZero()):
-		return schema.InvalidField("trace_id", "a trace and topics or times exclude each other")
+	case r.TraceID != "" && (len(r.Topics) > 0 || !r.From.IsZero() || !r.To.IsZero() || len(r.Partitions) > 0 || len(r.Offsets) > 0):
+		return schema.InvalidField("trace_id", "a trace and topics, times, partitions or offsets exclude each other")
 	case len(r.TraceID) > 512:
 		return schema.InvalidField("trace_id", "%d bytes, at most 512", len(r.TraceID))
 	case r.TopicID != nil && len(r.Topics) != 1:
@@ -34,6 +35,8 @@ func check(r *answer.ReplayRequest) error {
 		return schema.InvalidField("topics", "%d topics, at most %d", len(r.Topics), MaxTopics)
 	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):
 		return schema.InvalidField("to", "%s is not after from, %s", text(r.To), text(r.From))
+	case r.Oversized != "" && r.Oversized != answer.OversizedFail && r.Oversized != answer.OversizedSkip && r.Oversized != answer.OversizedRaise:
+		return schema.InvalidField("oversized", "%.32q is none of fail, skip, raise", r.Oversized)
 	case r.AllowSource && !r.AllowExisting:
 		return schema.InvalidField("allow_source", "the source exists, so allow_existing is needed too")
 	case r.TargetPrefix != "" && !topicName.MatchString(r.TargetPrefix):
@@ -49,24 +52,11 @@ func check(r *answer.ReplayRequest) error {
 			return schema.InvalidField("target_topics", "%s is not among the topics to replay", source)
 		}
 	}
-	return nil
+	return checkSelection(r)
 }
 
 func isTopic(name string) bool {
 	return topicName.MatchString(name) && name != "." && name != ".."
-}
-
-// selectionOf brings the request into its canonical form.
-func selectionOf(r *answer.ReplayRequest) selection {
-	var s selection
-	if r.TraceID != "" {
-		s.TraceID = &r.TraceID
-		return s
-	}
-	s.Topics = slices.Compact(slices.Sorted(slices.Values(r.Topics)))
-	s.TopicID = r.TopicID
-	s.From, s.To = ceiling(r.From), ceiling(r.To)
-	return s
 }
 
 // ceiling is the first millisecond at or after t: records have milliseconds.
@@ -84,16 +74,12 @@ func ceiling(t time.Time) *int64 {
 // request makes the plan's request again, for people.
 func (d *document) request() answer.ReplayRequest {
 	r := answer.ReplayRequest{
-		Topics: d.Selection.Topics, TopicID: d.Selection.TopicID, TargetTopics: d.Targets,
-		AllowExisting: d.Existing, AllowSource: d.Source, ProvenanceHeaders: d.Provenance,
+		TargetTopics: d.Targets, AllowExisting: d.Existing, AllowSource: d.Source, ProvenanceHeaders: d.Provenance, Oversized: cmp.Or(d.Oversized, answer.OversizedFail),
 	}
-	if d.Selection.TraceID != nil {
-		r.TraceID = *d.Selection.TraceID
-	}
+	d.Selection.fill(&r)
 	if d.Prefix != nil {
 		r.TargetPrefix = *d.Prefix
 	}
-	r.From, r.To = moment(d.Selection.From), moment(d.Selection.To)
 	return r
 }
 
@@ -105,21 +91,3 @@ func moment(ms *int64) time.Time {
 }
 
 func text(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-
-// searched says in words what a selection looked for.
-func (s *selection) String() string {
-	if s.TraceID != nil {
-		return "trace " + *s.TraceID
-	}
-	out := "topics " + strings.Join(s.Topics, ", ")
-	if s.TopicID != nil {
-		out += " (" + s.TopicID.String() + ")"
-	}
-	if s.From != nil {
-		out += " from " + text(moment(s.From))
-	}
-	if s.To != nil {
-		out += " to " + text(moment(s.To))
-	}
-	return out
-}

@@ -20,11 +20,15 @@ const inParallel = 8
 
 // resolver holds one selection against the ledger.
 type resolver struct {
-	service  *Service
-	who      policy.Principal
-	request  answer.ReplayRequest
-	doc      document
-	warnings []string
+	service   *Service
+	who       policy.Principal
+	request   answer.ReplayRequest
+	doc       document
+	warnings  []string
+	oversized []answer.ReplayOversized
+	// olderRules counts segments whose extracted columns are of another version
+	// of the rules than this program's.
+	olderRules int
 }
 
 // incarnation is one topic ID with the views of its partitions.
@@ -38,6 +42,9 @@ func (r *resolver) resolve(ctx context.Context) (*document, error) {
 	r.doc = document{
 		Selection: selectionOf(&r.request), Existing: r.request.AllowExisting, Source: r.request.AllowSource,
 		Provenance: r.request.ProvenanceHeaders,
+	}
+	if r.request.Oversized != answer.OversizedFail {
+		r.doc.Oversized = r.request.Oversized
 	}
 	if len(r.request.TargetTopics) > 0 {
 		r.doc.Targets = r.request.TargetTopics
@@ -57,7 +64,16 @@ func (r *resolver) resolve(ctx context.Context) (*document, error) {
 	if err := r.count(ctx); err != nil {
 		return nil, err
 	}
-	return &r.doc, r.prune()
+	if err := r.prune(); err != nil {
+		return nil, err
+	}
+	if err := r.oversize(ctx); err != nil {
+		return nil, err
+	}
+	if len(r.oversized) > 0 && r.doc.Oversized == answer.OversizedSkip {
+		return &r.doc, r.prune()
+	}
+	return &r.doc, nil
 }
 
 // streams lists the archived streams that the principal may see and that want
@@ -126,7 +142,9 @@ func (r *resolver) topics(ctx context.Context) error {
 		}
 		plan := newest.plan()
 		for _, view := range newest.views {
-			plan.Streams = append(plan.Streams, r.overlapping(view))
+			if r.doc.Selection.takes(name, view.Stream.Partition) {
+				plan.Streams = append(plan.Streams, r.overlapping(view))
+			}
 		}
 		r.doc.Topics = append(r.doc.Topics, plan)
 	}
@@ -160,11 +178,22 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 	for _, s := range view.Current() {
 		before := selected.From != nil && s.Ref.MaxTimestamp < *selected.From
 		after := selected.To != nil && s.Ref.MinTimestamp >= *selected.To
-		if !before && !after && s.Records.Committed > 0 {
-			out.Segments = append(out.Segments, planOf(s))
+		p := planOf(s)
+		from, next := selected.clip(view.Stream.Topic, out.Partition, p.From, p.Next)
+		if before || after || s.Records.Committed == 0 || from >= next {
+			continue
+		}
+		p.cut = p.cut || from > p.From || next < p.Next
+		p.From, p.Next = from, next
+		out.Segments = append(out.Segments, p)
+		if selected.extracted() && s.Extract != schema.ExtractVersion {
+			r.olderRules++
 		}
 	}
 	for _, purge := range view.Purged {
+		if from, next := selected.clip(view.Stream.Topic, out.Partition, purge.Base, purge.Next); from >= next {
+			continue
+		}
 		r.warnings = append(r.warnings, fmt.Sprintf("%s: commit %d purged offsets %d to %d; what stood there is not replayed",
 			view.Stream, purge.Seq, purge.Base, purge.Next))
 	}

@@ -16,36 +16,50 @@ import (
 )
 
 // planned yields what is selected of a segment from an offset on, in order. A
-// row is valid until the next one. After an error, which names the segment,
-// nothing follows.
-func (s *Service) planned(ctx context.Context, p *segmentPlan, selected *selection, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
+// row is valid until the next one. columns are read besides those that choose.
+// After an error, which names the segment, nothing follows.
+func (s *Service) planned(ctx context.Context, p *segmentPlan, chosen *choice, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
 	return func(yield func(*segment.Row, error) bool) {
-		reader, err := segment.Open(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p.Size)
+		reader, err := s.openSegment(ctx, p)
 		if err != nil {
-			yield(nil, segmentError(p, err))
+			yield(nil, err)
 			return
 		}
-		if footer := reader.Footer(); !footer.Holds(p.RecordRoot, p.From, p.Next) {
-			yield(nil, schema.Errorf(schema.Corrupt, "segment %s has the record root %s, the ledger says %s", p.Key, footer.RecordRoot, p.RecordRoot))
-			return
-		}
-		var rows iter.Seq2[*segment.Row, error]
-		if p.Offsets != nil {
-			at, _ := slices.BinarySearch(p.Offsets, from)
-			rows = reader.Select(ctx, p.Offsets[at:], columns)
-		} else {
-			rows = reader.Rows(ctx, max(from, p.From), p.Next, columns)
-		}
+		rows := s.rowsOf(ctx, reader, p, from, p.Next, columns|chosen.columns())
 		for row, err := range rows {
 			if err != nil {
 				yield(nil, segmentError(p, err))
 				return
 			}
-			if row.Status == schema.Committed && selected.selects(row.Timestamp) && !yield(row, nil) {
+			if row.Status == schema.Committed && chosen.wants(row) && !yield(row, nil) {
 				return
 			}
 		}
 	}
+}
+
+// openSegment opens an object that must hold the planned rows.
+func (s *Service) openSegment(ctx context.Context, p *segmentPlan) (*segment.Reader, error) {
+	reader, err := segment.Open(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p.Size)
+	if err != nil {
+		return nil, segmentError(p, err)
+	}
+	if footer := reader.Footer(); !footer.Holds(p.RecordRoot, p.From, p.Next) {
+		return nil, schema.Errorf(schema.Corrupt, "segment %s has the record root %s, the ledger says %s", p.Key, footer.RecordRoot, p.RecordRoot)
+	}
+	return reader, nil
+}
+
+// rowsOf yields the rows with planned offsets in [from, to), whatever their
+// status.
+func (s *Service) rowsOf(ctx context.Context, reader *segment.Reader, p *segmentPlan, from, to int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
+	from, to = max(from, p.From), min(to, p.Next)
+	if p.Offsets == nil {
+		return reader.Rows(ctx, from, to, columns)
+	}
+	first, _ := slices.BinarySearch(p.Offsets, from)
+	last, _ := slices.BinarySearch(p.Offsets, to)
+	return reader.Select(ctx, p.Offsets[first:max(first, last)], columns)
 }
 
 // segmentError names the segment. One that the ledger names and that is not
@@ -73,13 +87,13 @@ func (s *Service) verify(ctx context.Context, p *segmentPlan) error {
 
 // each calls visit for the planned rows of a lane from an offset on, in order,
 // and checks that a segment that is read as a whole has what was planned.
-func (s *Service) each(ctx context.Context, l *lane, selected *selection, from int64, verify bool, visit func(*segment.Row) error) error {
+func (s *Service) each(ctx context.Context, l *lane, from int64, verify bool, visit func(*segment.Row) error) error {
 	for i := range l.stream.Segments {
 		p := &l.stream.Segments[i]
 		if p.Next <= from {
 			continue
 		}
-		n, err := s.eachOf(ctx, l, p, selected, from, verify, visit)
+		n, err := s.eachOf(ctx, l, p, from, verify, visit)
 		if err != nil {
 			return err
 		}
@@ -92,14 +106,14 @@ func (s *Service) each(ctx context.Context, l *lane, selected *selection, from i
 
 // eachOf reads one segment. Where its object is gone, the one that it was
 // joined into is read on from the same offset.
-func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, selected *selection, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
+func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
 	read := func(at *segmentPlan) error {
 		if verify {
 			if err := s.verify(ctx, at); err != nil {
 				return err
 			}
 		}
-		for row, err := range s.planned(ctx, at, selected, from, segment.Times|segment.Broker|segment.Payload) {
+		for row, err := range s.planned(ctx, at, l.chosen, from, segment.Payload) {
 			if err != nil {
 				return err
 			}
@@ -134,8 +148,7 @@ var errMissing = errors.New("is missing")
 // now, or nil if that is the one that is missing. The rows are the planned
 // ones: the object's footer must have their record root.
 func (s *Service) joined(ctx context.Context, l *lane, p *segmentPlan) (*segmentPlan, error) {
-	stream := schema.Stream{Cluster: l.topic.Cluster, Topic: l.topic.Source, TopicID: l.topic.TopicID, Partition: l.stream.Partition}
-	view, err := s.ledger.View(ctx, stream, nil)
+	view, err := s.ledger.View(ctx, l.source(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("look for the rows of %s: %w", p.Key, err)
 	}

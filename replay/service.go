@@ -59,6 +59,8 @@ type Brokers interface {
 	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
 	Config(ctx context.Context, topic string) ([]kafka.ConfigEntry, error)
 	CreateReplicated(ctx context.Context, name string, partitions int32, replication int16, configs map[string]string) (schema.TopicID, error)
+	MayCreate(ctx context.Context, name string, partitions int32, replication int16) error
+	SetConfig(ctx context.Context, topic, key, value string) error
 	// Range is that of kafka.Reader.
 	Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error]
 	Producer(options kafka.ProducerOptions) (Producer, error)
@@ -72,7 +74,7 @@ type Producer interface {
 	Init(ctx context.Context) (int64, error)
 	ID() int64
 	Begin(ctx context.Context) error
-	Produce(ctx context.Context, topic string, partition int32, r *schema.Record)
+	Produce(ctx context.Context, topic string, partition int32, r *schema.Record, acked func())
 	Commit(ctx context.Context) error
 	Abort(ctx context.Context) error
 	Mark(ctx context.Context, topic string, partition int32, r *schema.Record) (int64, error)
@@ -101,7 +103,20 @@ type Options struct {
 	// Exact bounds what planning reads, in bytes of segment objects; 256 MiB if
 	// zero. Beyond, counts come from the ledger where a segment is selected as a
 	// whole, bytes are estimated, and the plan says so.
-	Exact      int64
+	Exact int64
+	// Transaction is after how long the broker aborts what a dead worker left
+	// open; one minute if zero. The broker bounds it (transaction.max.timeout.ms).
+	Transaction time.Duration
+	// Interval is how often a paced job commits, and so how much later than the
+	// record readers of committed data see it; one second if zero. Transaction
+	// must be four times as long at least.
+	Interval time.Duration
+	// Ahead bounds the records that a paced job reads ahead, in bytes, over all its
+	// partitions: 64 MiB if zero. A job has one partition for every 64 KiB at most.
+	Ahead int64
+	// Patience is how long a job may be held up by what passes, without progress,
+	// before it fails and waits to be run again; 30 minutes if zero.
+	Patience   time.Duration
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 	Tracer     *telemetry.Tracer     // of a job's steps; nil: nothing is traced. Nothing of it goes into the records
@@ -117,6 +132,7 @@ type Service struct {
 	log     *slog.Logger
 	metrics *metrics
 	nudge   chan struct{} // wakes Work; holds at most one
+	dry     chan struct{} // dry runs under way
 
 	mu   sync.Mutex
 	held map[string]*claim // by job: what this process works on
@@ -151,12 +167,27 @@ func New(options Options, cluster Brokers, store Store, book Ledger, traces Trac
 	if options.Exact <= 0 {
 		options.Exact = 256 << 20
 	}
+	if options.Transaction <= 0 {
+		options.Transaction = time.Minute
+	}
+	if options.Interval <= 0 {
+		options.Interval = min(time.Second, options.Transaction/4)
+	}
+	if options.Interval > options.Transaction/4 {
+		return nil, schema.Errorf(schema.Invalid, "a commit interval of %s: transactions end after %s, want four times the interval", options.Interval, options.Transaction)
+	}
+	if options.Ahead <= 0 {
+		options.Ahead = 64 << 20
+	}
+	if options.Patience <= 0 {
+		options.Patience = 30 * time.Minute
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
 		options: options, cluster: cluster, store: store, ledger: book, traces: traces, log: options.Logger.With("component", "replay"),
-		metrics: newMetrics(options.Registerer), nudge: make(chan struct{}, 1), held: map[string]*claim{},
+		metrics: newMetrics(options.Registerer), nudge: make(chan struct{}, 1), dry: make(chan struct{}, mostDryRuns), held: map[string]*claim{},
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func TestLargeSelections(t *testing.T) {
 		t.Errorf("%+v, want %d records", plan, len(want))
 	}
 	work(t, s)
-	_, err = s.Run(t.Context(), everybody, plan.ID)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	until(t, s, plan.ID, answer.JobDone)
 	same(t, "orders", r.target(t, plan.Topics[0].Target, 0), want)

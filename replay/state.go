@@ -14,7 +14,13 @@ import (
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-const stateFormat = "annals.replay-job/1"
+// The versions of the state object. The second has pauses, paces, lateness and
+// offset maps; a state of the first becomes one of the second when it is written
+// again.
+const (
+	stateFormatFirst = "annals.replay-job/1"
+	stateFormat      = "annals.replay-job/2"
+)
 
 // maxStateBytes bounds a state object; its receipt has a line a partition.
 const maxStateBytes = 16 << 20
@@ -23,25 +29,29 @@ const maxStateBytes = 16 << 20
 // names itself with a fresh Write, so that a lost answer can be told from
 // somebody else's change.
 type state struct {
-	Format    string            `json:"format"`
-	ID        string            `json:"id"`
-	Write     string            `json:"write"`
-	State     string            `json:"state"`
-	Plan      answer.ReplayPlan `json:"plan"` // for people; the plan object is what is worked from
-	Targets   []target          `json:"targets"`
-	Position  *positionPlace    `json:"position"`
-	Producers []offset          `json:"producers"` // IDs that the job's records carry
-	Produced  int64             `json:"produced,string"`
-	ReadBack  int64             `json:"read_back,string"`
-	Cancel    bool              `json:"cancel"` // asked for, not done yet
-	Lease     *lease            `json:"lease"`
-	Created   time.Time         `json:"created"`
-	Started   time.Time         `json:"started"`
-	Updated   time.Time         `json:"updated"`
-	Finished  time.Time         `json:"finished"`
-	ETA       float64           `json:"eta_seconds"`
-	Error     string            `json:"error"`
-	Receipt   *answer.Receipt   `json:"receipt"`
+	Format    string                 `json:"format"`
+	ID        string                 `json:"id"`
+	Write     string                 `json:"write"`
+	State     string                 `json:"state"`
+	Plan      answer.ReplayPlan      `json:"plan"` // for people; the plan object is what is worked from
+	Targets   []target               `json:"targets"`
+	Position  *positionPlace         `json:"position"`
+	Producers []offset               `json:"producers"` // IDs that the job's records carry
+	Produced  int64                  `json:"produced,string"`
+	ReadBack  int64                  `json:"read_back,string"`
+	Cancel    bool                   `json:"cancel"` // asked for, not done yet
+	Pause     bool                   `json:"pause"`  // the same
+	Pace      answer.ReplayPace      `json:"pace"`
+	Lateness  *answer.ReplayLateness `json:"lateness"`
+	Lease     *lease                 `json:"lease"`
+	Created   time.Time              `json:"created"`
+	Started   time.Time              `json:"started"`
+	Delivered time.Time              `json:"delivered"` // everything, the last transaction included
+	Updated   time.Time              `json:"updated"`
+	Finished  time.Time              `json:"finished"`
+	ETA       float64                `json:"eta_seconds"`
+	Error     string                 `json:"error"`
+	Receipt   *answer.Receipt        `json:"receipt"`
 
 	etag string
 }
@@ -58,7 +68,7 @@ func (st *state) isEnded() bool {
 
 // isFree tells whether a worker may claim the job.
 func (st *state) isFree(now time.Time) bool {
-	return !st.isEnded() && (st.Lease == nil || now.After(st.Lease.Expires))
+	return !st.isEnded() && st.State != answer.JobPaused && (st.Lease == nil || now.After(st.Lease.Expires))
 }
 
 // job is the state as callers see it.
@@ -66,6 +76,10 @@ func (st *state) job() *answer.ReplayJob {
 	j := &answer.ReplayJob{
 		ID: st.ID, State: st.State, Plan: st.Plan, Planned: st.Plan.Records, Produced: st.Produced, ReadBack: st.ReadBack,
 		Started: st.Started, Updated: st.Updated, Finished: st.Finished, Error: st.Error, Receipt: st.Receipt,
+		Pace: st.Pace, Lateness: st.Lateness, Delivered: st.Delivered,
+	}
+	if j.Pace.Mode == "" {
+		j.Pace.Mode = answer.PaceFast // of a state that was written before there were paces
 	}
 	if !st.isEnded() {
 		j.ETASeconds = st.ETA
@@ -89,10 +103,13 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 	}
 	st := &state{etag: object.ETag}
 	if err := strictly(raw, st); err != nil {
-		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormat)
+		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormatFirst, stateFormat)
 	}
-	if st.Format != stateFormat || st.ID != id {
-		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: it says %s, %s", id, st.Format, st.ID)
+	if err := schema.CheckFormat(st.Format, stateFormatFirst, stateFormat); err != nil {
+		return nil, fmt.Errorf("read state of replay %s: %w", id, err)
+	}
+	if st.ID != id {
+		return nil, schema.Errorf(schema.Corrupt, "read state of replay %s: it says %s", id, st.ID)
 	}
 	return st, nil
 }
@@ -100,7 +117,7 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 // save writes st over the state it was read from, or as the first one. Conflict
 // tells that it was changed, or is there already. st is as written after nil.
 func (s *Service) save(ctx context.Context, st *state) error {
-	st.Write, st.Updated = rand.Text(), time.Now().UTC()
+	st.Format, st.Write, st.Updated = stateFormat, rand.Text(), time.Now().UTC()
 	body, err := json.Marshal(st)
 	if err != nil {
 		return fmt.Errorf("encode state of replay %s: %w", st.ID, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
 // Kafka's names of the settings that a target differs in.
@@ -44,6 +45,7 @@ type target struct {
 	Name       string          `json:"name"`
 	Partitions int32           `json:"partitions"`
 	Existed    bool            `json:"existed"` // before the job
+	Largest    offset          `json:"largest"` // batch of one of its records; 0: not measured yet
 	ID         *schema.TopicID `json:"topic_id"`
 	Starts     []offset        `json:"starts"` // the first offset that is the job's, by partition
 }
@@ -90,8 +92,8 @@ func (s *Service) inspect(ctx context.Context, d *document, id string) ([]target
 				return nil, nil, err
 			}
 			notes = append(notes, more...)
-		} else if largest, _ := t.largest(d); largest > maxRecordBytes {
-			return nil, nil, tooLarge(t, d, maxRecordBytes, "any topic")
+		} else if err := s.mayCreate(ctx, d, t, out.Name); err != nil {
+			return nil, nil, err
 		}
 		targets = append(targets, out)
 	}
@@ -107,6 +109,35 @@ func find(c kafka.Cluster, name string) *kafka.Topic {
 	return nil
 }
 
+// mayCreate refuses a target that could not be made.
+func (s *Service) mayCreate(ctx context.Context, d *document, t *topicPlan, name string) error {
+	if largest, _ := t.largest(d); largest > maxRecordBytes {
+		return tooLarge(t, d, maxRecordBytes, "any topic")
+	}
+	err := s.cluster.MayCreate(ctx, name, t.Partitions, -1)
+	if schema.KindOf(err) == schema.Permission {
+		return schema.WithHint(fmt.Errorf("target topic: %w", err), "grant Create, Write, Read and Describe on it, or have it made with "+fmt.Sprint(t.Partitions)+" partitions and set allow_existing")
+	}
+	return err
+}
+
+// writable refuses a topic that the principal may not produce to, or may not
+// read back.
+func writable(there *kafka.Topic, what string) error {
+	var lacks []string
+	if there.NoWrite {
+		lacks = append(lacks, "Write")
+	}
+	if there.Access != kafka.MayRead {
+		lacks = append(lacks, "Read")
+	}
+	if lacks == nil {
+		return nil
+	}
+	return schema.WithHint(schema.Errorf(schema.Permission, "%s %s: the server lacks %s on it", what, there.Name, strings.Join(lacks, " and ")),
+		"a replay produces into it and reads it back: grant Write, Read and Describe")
+}
+
 // mayWrite holds a target that exists against the request.
 func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there *kafka.Topic) ([]string, error) {
 	isSource := there.ID == t.TopicID
@@ -119,6 +150,9 @@ func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there
 			"choose another target, or set allow_source: its consumers will see every record again")
 	case len(there.Partitions) < int(t.Partitions):
 		return nil, schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the source has %d; records keep theirs", there.Name, len(there.Partitions), t.Partitions)
+	}
+	if err := writable(there, "target topic"); err != nil {
+		return nil, err
 	}
 	var notes []string
 	if isSource {
@@ -134,19 +168,22 @@ func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there
 
 // fits holds a topic's configuration against the records that are to go in.
 func fits(d *document, t *topicPlan, name string, config map[string]string) ([]string, error) {
+	var notes []string
 	if strings.EqualFold(config[timestampType], "LogAppendTime") {
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s replaces timestamps by its own (%s=LogAppendTime)", name, timestampType),
 			"choose a topic with CreateTime")
 	}
 	if limit, ok := number(config[messageBytes]); ok {
-		if largest, _ := t.largest(d); largest > limit {
+		switch largest, _ := t.largest(d); {
+		case largest > limit && d.Oversized == answer.OversizedRaise:
+			notes = append(notes, fmt.Sprintf("%s of target topic %s is raised from %d to %d", messageBytes, name, limit, largest))
+		case largest > limit:
 			return nil, tooLarge(t, d, limit, name)
 		}
 		if limit < smallestBatch {
 			return nil, schema.Errorf(schema.Conflict, "target topic %s takes batches of %d bytes (%s), less than the client's smallest of %d", name, limit, messageBytes, smallestBatch)
 		}
 	}
-	var notes []string
 	now := time.Now().UnixMilli()
 	first, last := t.span()
 	for _, key := range []string{timestampBefore, timestampDiffer} {
@@ -188,7 +225,7 @@ func (t *topicPlan) largest(d *document) (size int64, where string) {
 		}
 	}
 	if size > 0 && d.Provenance {
-		size += 1024 // five headers
+		size += provenanceBytes
 	}
 	return size, where
 }
@@ -221,7 +258,7 @@ func (s *Service) config(ctx context.Context, topic string) (map[string]string, 
 
 // create makes a target as its source is, but such that it keeps what it is
 // given. known are the settings that this cluster has.
-func (s *Service) create(ctx context.Context, d *document, t *topicPlan, name string, known map[string]string) error {
+func (s *Service) create(ctx context.Context, t *topicPlan, out *target, known map[string]string) error {
 	configs := map[string]string{}
 	source, err := s.sourceConfig(ctx, t)
 	if err != nil {
@@ -252,12 +289,12 @@ func (s *Service) create(ctx context.Context, d *document, t *topicPlan, name st
 	}
 	// Records that their producer compressed may be larger than the source's
 	// limit when they stand alone.
-	if largest, _ := t.largest(d); largest > limit || limit < smallestBatch {
+	if largest := int64(out.Largest); largest > limit || limit < smallestBatch {
 		largest = max(largest, smallestBatch)
 		configs[messageBytes] = strconv.FormatInt(largest, 10)
-		s.log.Info("replay target takes larger batches than its source", "topic", name, "bytes", largest)
+		s.log.Info("replay target takes larger batches than its source", "topic", out.Name, "bytes", largest)
 	}
-	_, err = s.cluster.CreateReplicated(ctx, name, t.Partitions, -1, configs)
+	_, err = s.cluster.CreateReplicated(ctx, out.Name, t.Partitions, -1, configs)
 	return err
 }
 
@@ -310,8 +347,12 @@ func (s *Service) targetsReady(ctx context.Context, d *document, targets []targe
 		case out[i].Existed && there == nil:
 			return nil, schema.Errorf(schema.NotFound, "target topic %s was deleted", out[i].Name)
 		case there == nil:
-			err := s.create(ctx, d, &d.Topics[i], out[i].Name, known)
+			err := s.create(ctx, &d.Topics[i], &out[i], known)
 			if err != nil && schema.KindOf(err) != schema.Conflict {
+				return nil, err
+			}
+		case out[i].Existed && d.Oversized == answer.OversizedRaise:
+			if err := s.raise(ctx, &out[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -324,24 +365,46 @@ func (s *Service) targetsReady(ctx context.Context, d *document, targets []targe
 	return out, nil
 }
 
-// awaitTarget waits until the cluster answers for every partition.
+// raise lets a target take its largest record.
+func (s *Service) raise(ctx context.Context, t *target) error {
+	limit, err := s.limitOf(ctx, t.Name)
+	if err != nil || int64(t.Largest) <= limit {
+		return err
+	}
+	s.log.Info("raising the limit of a replay's target", "topic", t.Name, "from", limit, "to", int64(t.Largest))
+	return s.cluster.SetConfig(ctx, t.Name, messageBytes, strconv.FormatInt(int64(t.Largest), 10))
+}
+
+// A new topic's brokers are waited for at most so long and so often.
+const (
+	awaitTime     = 30 * time.Second
+	awaitAttempts = 60
+)
+
+// awaitTarget waits until the cluster answers for every partition, and refuses
+// a topic that may not be written to.
 func (s *Service) awaitTarget(ctx context.Context, t *target) error {
 	var why error
-	for range 50 {
+	pauses, deadline := retry.Between(20*time.Millisecond, time.Second), time.Now().Add(awaitTime)
+	for range awaitAttempts {
 		live, err := s.cluster.Cluster(ctx)
 		if err != nil {
 			return err
 		}
 		bounds, err := s.cluster.Offsets(ctx, t.Name)
+		there := find(live, t.Name)
 		if err == nil {
-			why = t.take(find(live, t.Name), bounds[t.Name])
+			why = t.take(there, bounds[t.Name])
 		} else {
 			why = err
 		}
-		if schema.KindOf(why) != schema.Unavailable || why == nil {
+		if why == nil {
+			return writable(there, "topic")
+		}
+		if schema.KindOf(why) != schema.Unavailable || time.Now().After(deadline) {
 			return why
 		}
-		if err := retry.Sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 // Why a worker lets go of a job.
 var (
 	errCancelled = errors.New("the job was cancelled")
+	errPaused    = errors.New("the job is paused")
 	errLost      = errors.New("another worker holds the job")
 )
 
@@ -27,22 +28,42 @@ func (s *Service) Work(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	slots := make(chan struct{}, s.options.Jobs)
-	ended := map[string]string{} // ETags of states that need no look
+	seen := sightings{}
 	for {
-		if err := s.look(ctx, slots, ended, &working); err != nil && ctx.Err() == nil {
+		if err := s.look(ctx, slots, seen, &working); err != nil && ctx.Err() == nil {
 			s.log.Warn("replays cannot be looked for", "err", err, "again_in", s.options.Poll)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.nudge:
-		case <-time.After(s.options.Poll):
+		case <-time.After(retry.Spread(s.options.Poll)): // so that processes do not look all at once
 		}
 	}
 }
 
+// sightings are how jobs looked when this process looked last, by ID.
+type sightings map[string]sighting
+
+type sighting struct {
+	etag  string
+	since time.Time // when it looked so first, by this process's own clock
+	ended bool
+}
+
+// note tells for how long a state has not changed. A worker changes it several
+// times a lease: one that does not is gone, whatever its clock says of when the
+// lease expires.
+func (s sightings) note(st *state) time.Duration {
+	if last := s[st.ID]; last.etag == st.etag {
+		return time.Since(last.since)
+	}
+	s[st.ID] = sighting{st.etag, time.Now(), st.isEnded()}
+	return 0
+}
+
 // look starts work on jobs that are free, as many as there are slots.
-func (s *Service) look(ctx context.Context, slots chan struct{}, ended map[string]string, working *sync.WaitGroup) error {
+func (s *Service) look(ctx context.Context, slots chan struct{}, seen sightings, working *sync.WaitGroup) error {
 	objects, err := s.states(ctx)
 	if err != nil {
 		return err
@@ -53,7 +74,7 @@ func (s *Service) look(ctx context.Context, slots chan struct{}, ended map[strin
 		s.mu.Lock()
 		mine := s.held[id] != nil
 		s.mu.Unlock()
-		if mine || ended[id] == object.ETag {
+		if mine || seen[id].ended && seen[id].etag == object.ETag {
 			continue
 		}
 		st, err := s.loadState(ctx, id)
@@ -61,11 +82,10 @@ func (s *Service) look(ctx context.Context, slots chan struct{}, ended map[strin
 			damaged = errors.Join(damaged, err)
 			continue
 		}
-		if st.isEnded() {
-			ended[id] = st.etag
+		if unchanged := seen.note(st); st.isEnded() || !st.isFree(time.Now()) && unchanged < s.options.Lease {
 			continue
 		}
-		if !st.isFree(time.Now()) {
+		if st.State == answer.JobPaused {
 			continue
 		}
 		select {
@@ -104,6 +124,10 @@ type claim struct {
 	mu sync.Mutex
 	st *state
 
+	pace        atomic.Pointer[answer.ReplayPace] // as last seen; never nil
+	repaced     chan struct{}                     // wakes who waits for a record's time; holds at most one
+	sent, acked lateness
+
 	produced, readBack atomic.Int64
 	base               atomic.Int64 // produced when delivery began
 	began              atomic.Int64 // and when that was, in Unix nanoseconds; 0: not yet
@@ -111,7 +135,8 @@ type claim struct {
 
 // claim takes the lease. Conflict: somebody else was quicker.
 func (s *Service) claim(ctx context.Context, st *state) (*claim, error) {
-	c := &claim{service: s, id: st.ID, holder: s.options.Worker + " " + rand.Text(), planned: st.Plan.Records, st: st, kick: make(chan struct{}, 1)}
+	c := &claim{service: s, id: st.ID, holder: s.options.Worker + " " + rand.Text(), planned: st.Plan.Records, st: st, kick: make(chan struct{}, 1), repaced: make(chan struct{}, 1)}
+	c.repace(st.Pace)
 	c.extend(st)
 	if err := s.save(ctx, st); err != nil {
 		return nil, err
@@ -181,6 +206,30 @@ func (c *claim) kicked() {
 	}
 }
 
+// repace takes up a pace that somebody asked for.
+func (c *claim) repace(pace answer.ReplayPace) {
+	if pace.Mode == "" {
+		pace.Mode = answer.PaceFast // of a state that was written before there were paces
+	}
+	if now := c.pace.Load(); now != nil && *now == pace {
+		return
+	}
+	c.pace.Store(&pace)
+	select {
+	case c.repaced <- struct{}{}:
+	default:
+	}
+}
+
+// lateness is nil if nothing was paced.
+func (c *claim) lateness() *answer.ReplayLateness {
+	out := answer.ReplayLateness{Sent: c.sent.report(), Acked: c.acked.report(), Interval: float64(c.service.options.Interval.Microseconds()) / 1000}
+	if out.Sent.Records == 0 {
+		return nil
+	}
+	return &out
+}
+
 // keep renews the lease and passes on what others ask, until ctx ends.
 func (c *claim) keep(ctx context.Context) {
 	every := time.NewTicker(min(2*time.Second, c.service.options.Lease/4))
@@ -194,6 +243,11 @@ func (c *claim) keep(ctx context.Context) {
 			c.cancel(errCancelled)
 			return
 		}
+		if st.Pause {
+			c.cancel(errPaused)
+			return
+		}
+		c.repace(st.Pace)
 		if time.Now().After(st.Lease.Expires) {
 			c.cancel(errLost)
 			return
@@ -233,6 +287,9 @@ func (s *Service) work(ctx context.Context, c *claim) {
 	s.mu.Unlock()
 }
 
+// mostAttempts bounds the attempts without progress, besides Options.Patience.
+const mostAttempts = 200
+
 // mostReconciles bounds the attempts at reading back: what is missing from a
 // target cannot be told from a slow broker.
 const mostReconciles = 20
@@ -240,7 +297,7 @@ const mostReconciles = 20
 // persist makes attempts until one ends the job, or what went wrong is not to
 // be mended by another.
 func (s *Service) persist(ctx context.Context, c *claim) error {
-	reconciles := 0
+	reconciles, attempts, since := 0, 0, time.Time{}
 	for pauses := retry.Between(250*time.Millisecond, 30*time.Second); ; {
 		before := c.produced.Load()
 		err := s.attempt(ctx, c)
@@ -254,8 +311,15 @@ func (s *Service) persist(ctx context.Context, c *claim) error {
 		}
 		if c.produced.Load() > before {
 			pauses.Reset()
+			attempts = 0
+		}
+		if attempts == 0 {
+			since = time.Now()
 		}
 		wait := pauses.Next()
+		if attempts++; attempts == mostAttempts || time.Since(since)+wait > s.options.Patience {
+			return schema.Errorf(schema.KindOf(err), "gave up after %d attempts and %s without progress, run it again to go on: %w", attempts, time.Since(since).Round(time.Second), err)
+		}
 		s.log.Warn("replay is held up", "replay", c.id, "err", err, "again_in", wait)
 		said := err.Error()
 		if err := c.update(ctx, func(st *state) { st.Error = "waiting: " + said }); err != nil && ctx.Err() == nil {
@@ -289,6 +353,8 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		return
 	case errors.Is(cause, errCancelled) || errors.Is(err, errCancelled):
 		end = func(st *state) { st.State, st.Error = answer.JobCancelled, "" }
+	case errors.Is(cause, errPaused):
+		end = func(st *state) { st.State, st.Pause, st.Error = answer.JobPaused, false, "" }
 	case ctx.Err() != nil:
 	default:
 		said := err.Error()
@@ -312,6 +378,9 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 // progressed notes how far the job is.
 func (c *claim) progressed(st *state) {
 	st.Produced, st.ReadBack, st.ETA = c.produced.Load(), c.readBack.Load(), c.eta()
+	if late := c.lateness(); late != nil {
+		st.Lateness = late
+	}
 }
 
 func (s *Service) ended(c *claim) {

@@ -72,3 +72,39 @@ func (b blind) Get(ctx context.Context, key string, limit int64) ([]byte, objsto
 	raw, err = json.Marshal(fields)
 	return raw, object, err
 }
+
+// severed is a worker's store, from whose machine nothing is written any more
+// once cut is closed, and whose clock is ahead.
+type severed struct {
+	*objstore.Store
+	cut   <-chan struct{}
+	ahead time.Duration
+}
+
+func (s severed) PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error) {
+	select {
+	case <-s.cut:
+		return objstore.Object{}, schema.Errorf(schema.Unavailable, "the network is away")
+	default:
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return objstore.Object{}, err
+	}
+	var lease struct {
+		Holder  string    `json:"holder"`
+		Expires time.Time `json:"expires"`
+	}
+	if raw := fields["lease"]; len(raw) > 0 && string(raw) != "null" {
+		if err := json.Unmarshal(raw, &lease); err != nil {
+			return objstore.Object{}, err
+		}
+		lease.Expires = lease.Expires.Add(s.ahead)
+		fields["lease"], _ = json.Marshal(lease)
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return objstore.Object{}, err
+	}
+	return s.Store.PutIfMatch(ctx, key, etag, body)
+}

@@ -271,7 +271,7 @@ func (o *operations) RunReplay(ctx context.Context, r api.RunReplayRequestObject
 	if err != nil {
 		return nil, err
 	}
-	job, err := replays.Run(ctx, callOf(ctx).who, r.Body.PlanId)
+	job, err := replays.Run(ctx, callOf(ctx).who, r.Body.PlanId, paceRequest(r.Body.Pace))
 	if err != nil {
 		return nil, err
 	}

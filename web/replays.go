@@ -42,6 +42,11 @@ func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 		TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To),
 		TargetPrefix: value(r.TargetPrefix), TargetTopics: value(r.TargetTopics),
 		AllowExisting: value(r.AllowExisting), AllowSource: value(r.AllowSource), ProvenanceHeaders: value(r.ProvenanceHeaders),
+		Partitions: value(r.Partitions), Keys: value(r.Keys), EventTypes: value(r.EventTypes), EventVersions: value(r.EventVersions),
+		Services: value(r.Services), Stages: value(r.Stages), Oversized: string(value(r.Oversized)),
+	}
+	for _, o := range value(r.Offsets) {
+		out.Offsets = append(out.Offsets, answer.ReplayOffsets{Topic: o.Topic, Partition: o.Partition, From: o.From, To: o.To})
 	}
 	var err error
 	if out.TopicID, err = parseID(r.TopicId); err != nil {
@@ -64,6 +69,11 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 			TraceId: optional(r.TraceID), Topics: some(r.Topics), From: moment(r.From), To: moment(r.To),
 			TargetPrefix: optional(r.TargetPrefix), AllowExisting: optional(r.AllowExisting),
 			AllowSource: optional(r.AllowSource), ProvenanceHeaders: optional(r.ProvenanceHeaders),
+			Partitions: some(r.Partitions), Keys: some(r.Keys), EventTypes: some(r.EventTypes), EventVersions: some(r.EventVersions),
+			Services: some(r.Services), Stages: some(r.Stages), Oversized: optional(api.ReplayRequestOversized(r.Oversized)),
+			Offsets: some(each(r.Offsets, func(o *answer.ReplayOffsets) api.OffsetRange {
+				return api.OffsetRange{Topic: o.Topic, Partition: o.Partition, From: o.From, To: o.To}
+			})),
 		},
 		Topics: each(p.Topics, func(t *answer.ReplayTopic) api.PlanTopic {
 			return api.PlanTopic{
@@ -78,22 +88,68 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 	if len(r.TargetTopics) > 0 {
 		out.Request.TargetTopics = &r.TargetTopics
 	}
+	out.Oversized = some(each(p.Oversized, func(o *answer.ReplayOversized) api.Oversized {
+		return api.Oversized{
+			Source: o.Source, Target: o.Target, Limit: o.Limit, Action: api.OversizedAction(o.Action), Records: o.Records,
+			First: each(o.First, func(r *answer.ReplayPlace) api.OversizedRecord {
+				return api.OversizedRecord{Partition: r.Partition, Offset: r.Offset, Bytes: r.Bytes}
+			}),
+		}
+	}))
 	return out
+}
+
+// paceRequest is nil if nothing is asked for.
+func paceRequest(p *api.ReplayPace) *answer.ReplayPace {
+	if p == nil {
+		return nil
+	}
+	return &answer.ReplayPace{
+		Mode: string(p.Mode), RecordsPerSecond: value(p.RecordsPerSecond), BytesPerSecond: value(p.BytesPerSecond),
+		Speed: value(p.Speed), MaxWaitSeconds: value(p.MaxWaitSeconds),
+	}
+}
+
+func paceOf(p *answer.ReplayPace) api.ReplayPace {
+	return api.ReplayPace{
+		Mode: api.ReplayPaceMode(p.Mode), RecordsPerSecond: optional(p.RecordsPerSecond), BytesPerSecond: optional(p.BytesPerSecond),
+		Speed: optional(p.Speed), MaxWaitSeconds: optional(p.MaxWaitSeconds),
+	}
+}
+
+func latenessOf(l *answer.ReplayLateness) *api.ReplayLateness {
+	if l == nil {
+		return nil
+	}
+	one := func(l answer.Lateness) api.Lateness {
+		return api.Lateness{Records: l.Records, P50Ms: l.P50, P99Ms: l.P99, MaxMs: l.Max}
+	}
+	return &api.ReplayLateness{Sent: one(l.Sent), Acked: one(l.Acked), CommitIntervalMs: l.Interval}
+}
+
+func dryRunOf(d *answer.DryRun) api.DryRun {
+	return api.DryRun{
+		Id: d.ID, Planned: d.Planned, Records: d.Records, Bytes: d.Bytes, Segments: d.Segments, Seconds: d.Seconds,
+		Matches: d.Matches, Problems: list(d.Problems),
+		Partitions: each(d.Partitions, func(p *answer.DryRunPartition) api.DryRunPartition {
+			return api.DryRunPartition{Source: p.Source, Target: p.Target, Partition: p.Partition, Records: p.Records, Bytes: p.Bytes, Hash: p.Hash}
+		}),
+	}
 }
 
 func jobOf(j *answer.ReplayJob) api.ReplayJob {
 	out := api.ReplayJob{
 		Id: j.ID, State: api.ReplayJobState(j.State), Plan: planOf(&j.Plan), Planned: j.Planned, Produced: j.Produced,
 		Started: moment(j.Started), Updated: j.Updated.UTC(), Finished: moment(j.Finished),
-		EtaSeconds: optional(j.ETASeconds), Error: optional(j.Error),
+		EtaSeconds: optional(j.ETASeconds), Error: optional(j.Error), Pace: paceOf(&j.Pace), Lateness: latenessOf(j.Lateness),
 	}
 	if r := j.Receipt; r != nil {
 		out.Receipt = &api.Receipt{
-			Planned: r.Planned, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
+			Planned: r.Planned, Read: r.Read, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
 			Exclusive: r.Exclusive, Notes: list(r.Notes),
 			Partitions: each(r.Partitions, func(p *answer.ReceiptPartition) api.ReceiptPartition {
 				return api.ReceiptPartition{
-					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, ReadBack: p.ReadBack,
+					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, Read: p.Read, ReadBack: p.ReadBack,
 					PlannedHash: p.PlannedHash, ReadBackHash: p.ReadBackHash, Matches: p.Matches,
 					Foreign: optional(p.Foreign), Difference: optional(p.Difference),
 				}

@@ -40,9 +40,10 @@ const (
 
 // answerTimeouts of operations that may take longer; 0 is no limit.
 var answerTimeouts = map[string]time.Duration{
-	"POST " + base + "/seal":          10 * time.Minute,
-	"POST " + base + "/replays/plans": 5 * time.Minute,
-	"POST " + base + "/exports":       0,
+	"POST " + base + "/seal":                10 * time.Minute,
+	"POST " + base + "/replays/plans":       5 * time.Minute,
+	"POST " + base + "/replays/:id/dry-run": 0,
+	"POST " + base + "/exports":             0,
 }
 
 // Options of a Server. All but AllowedHosts, Roles and Demo are required.

@@ -140,12 +140,39 @@ func (a *archive) Plan(_ context.Context, _ policy.Principal, r answer.ReplayReq
 	return &answer.ReplayPlan{ID: "p", Request: r}, nil
 }
 
-func (a *archive) Run(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
-	return &answer.ReplayJob{ID: id, State: "running"}, nil
+func (a *archive) Run(_ context.Context, _ policy.Principal, id string, pace *answer.ReplayPace) (*answer.ReplayJob, error) {
+	job := &answer.ReplayJob{ID: id, State: "running", Pace: answer.ReplayPace{Mode: answer.PaceFast}}
+	if pace != nil {
+		job.Pace = *pace
+	}
+	return job, nil
+}
+
+func (a *archive) Pause(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
+	return &answer.ReplayJob{ID: id, State: answer.JobPaused, Pace: answer.ReplayPace{Mode: answer.PaceFast}}, nil
+}
+
+func (a *archive) Resume(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
+	return &answer.ReplayJob{ID: id, State: answer.JobRunning, Pace: answer.ReplayPace{Mode: answer.PaceFast}}, nil
+}
+
+func (a *archive) SetPace(_ context.Context, _ policy.Principal, id string, pace answer.ReplayPace) (*answer.ReplayJob, error) {
+	return &answer.ReplayJob{ID: id, State: answer.JobRunning, Pace: pace}, nil
+}
+
+func (a *archive) DryRun(_ context.Context, _ policy.Principal, id string) (*answer.DryRun, error) {
+	return &answer.DryRun{ID: id, Planned: 2, Records: 1, Problems: []string{"one is missing"}}, nil
+}
+
+func (a *archive) MapOffset(_ context.Context, _ policy.Principal, _ string, q answer.OffsetQuery) (*answer.OffsetPair, error) {
+	if (q.Source == nil) == (q.Target == nil) {
+		return nil, schema.InvalidField("source", "one of them")
+	}
+	return &answer.OffsetPair{Source: "a", Target: "b", SourceOffset: 1 << 60, TargetOffset: 7}, nil
 }
 
 func (a *archive) Get(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
-	return &answer.ReplayJob{ID: id, State: "done", Receipt: &answer.Receipt{Matches: true}}, nil
+	return &answer.ReplayJob{ID: id, State: "done", Pace: answer.ReplayPace{Mode: answer.PaceFast}, Receipt: &answer.Receipt{Matches: true}}, nil
 }
 
 func (a *archive) List(context.Context, policy.Principal) ([]answer.ReplayJob, error) {

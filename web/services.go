@@ -70,13 +70,23 @@ type Replays interface {
 	// Plan resolves a selection; nothing is produced.
 	Plan(ctx context.Context, who policy.Principal, request answer.ReplayRequest) (*answer.ReplayPlan, error)
 	// Run starts a plan's job, or gives the one that is there already.
-	Run(ctx context.Context, who policy.Principal, planID string) (*answer.ReplayJob, error)
+	Run(ctx context.Context, who policy.Principal, planID string, pace *answer.ReplayPace) (*answer.ReplayJob, error)
 	// Get gives a job.
 	Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
 	// List gives the jobs, newest first.
 	List(ctx context.Context, who policy.Principal) ([]answer.ReplayJob, error)
 	// Cancel stops a job for good.
 	Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
+	// Pause stops a job until it is resumed.
+	Pause(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
+	// Resume lets a paused job go on.
+	Resume(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
+	// SetPace changes how fast a job produces.
+	SetPace(ctx context.Context, who policy.Principal, id string, pace answer.ReplayPace) (*answer.ReplayJob, error)
+	// DryRun reads everything and produces nothing.
+	DryRun(ctx context.Context, who policy.Principal, id string) (*answer.DryRun, error)
+	// MapOffset pairs an offset of a source with one of its target.
+	MapOffset(ctx context.Context, who policy.Principal, id string, q answer.OffsetQuery) (*answer.OffsetPair, error)
 }
 
 // Exports write bags.

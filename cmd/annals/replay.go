@@ -9,9 +9,14 @@ import (
 // replayCommands are annals replay ….
 type replayCommands struct {
 	Plan   replayPlanCommand   `cmd:"" help:"Resolve a selection into exact records, with counts and bytes; nothing is produced."`
+	DryRun replayDryRunCommand `cmd:"" help:"Read everything that a plan names, hold it against its hashes and its targets, and produce nothing."`
 	Run    replayRunCommand    `cmd:"" help:"Run a plan and follow it to its receipt."`
 	Status replayStatusCommand `cmd:"" help:"The jobs, or one job with its receipt."`
+	Pause  replayPauseCommand  `cmd:"" help:"Stop a job until it is resumed."`
+	Resume replayResumeCommand `cmd:"" help:"Let a paused job go on where it stopped."`
+	Pace   replayPaceCommand   `cmd:"" help:"Change how fast a job produces, while it runs; without a flag: as fast as possible."`
 	Cancel replayCancelCommand `cmd:"" help:"Stop a job for good."`
+	Offset replayOffsetCommand `cmd:"" help:"Where a source record stands in its target, or the other way round."`
 }
 
 // The hex digits of a plan's id, which is its job's too, and how many of the

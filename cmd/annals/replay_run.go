@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 	"github.com/fx-risk-ai/annals/web/client"
@@ -15,6 +16,7 @@ import (
 // replayRunCommand is annals replay run.
 type replayRunCommand struct {
 	asking
+	pacing
 	Plan   string `arg:"" help:"The plan's id, or its first 8 digits."`
 	Detach bool   `help:"Return when the job is accepted."`
 }
@@ -25,12 +27,16 @@ func (c *replayRunCommand) Run(ctx context.Context, in *invocation) error {
 	if err != nil {
 		return err
 	}
+	pace, err := c.pace()
+	if err != nil {
+		return err
+	}
 	server, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	job, err := server.RunReplay(ctx, id)
+	job, err := server.RunReplay(ctx, id, pace)
 	if err != nil {
 		return err
 	}
@@ -57,6 +63,7 @@ func ended(job *api.ReplayJob) bool {
 func follow(ctx context.Context, server *client.Client, w io.Writer, job *api.ReplayJob) (*api.ReplayJob, error) {
 	terminal := isTerminal(w)
 	last := time.Time{}
+	away := retry.Between(500*time.Millisecond, 10*time.Second)
 	for !ended(job) {
 		if every := 5 * time.Second; terminal || time.Since(last) >= every {
 			last = time.Now()
@@ -70,18 +77,23 @@ func follow(ctx context.Context, server *client.Client, w io.Writer, job *api.Re
 				fmt.Fprintln(w, line)
 			}
 		}
-		select {
-		case <-ctx.Done():
-			fmt.Fprintf(w, "\nThe job goes on; see annals replay status %s\n", job.Id)
-			return job, ctx.Err()
-		case <-time.After(300 * time.Millisecond):
-		}
 		next, err := server.Replay(ctx, job.Id)
-		if err != nil && schema.KindOf(err) != schema.Unavailable && !errors.Is(err, context.Canceled) {
+		pause := 300 * time.Millisecond
+		switch {
+		case err == nil:
+			job = next
+			away.Reset()
+		case schema.KindOf(err) == schema.Unavailable:
+			pause = away.Next()
+		case !errors.Is(err, context.Canceled):
 			return job, err
 		}
-		if err == nil {
-			job = next
+		if ended(job) {
+			break
+		}
+		if retry.Sleep(ctx, pause) != nil {
+			fmt.Fprintf(w, "\nThe job goes on; see annals replay status %s\n", job.Id)
+			return job, ctx.Err()
 		}
 	}
 	if terminal {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -54,15 +55,24 @@ func showJob(w io.Writer, job *api.ReplayJob) {
 	if job.Error != nil {
 		fmt.Fprintln(w, *job.Error)
 	}
+	if !ended(job) {
+		fmt.Fprintln(w, "pace: "+describePace(&job.Pace))
+		if job.EtaSeconds != nil {
+			fmt.Fprintf(w, "about %s left\n", time.Duration(*job.EtaSeconds*float64(time.Second)).Round(time.Second))
+		}
+	}
+	if job.Lateness != nil {
+		showLateness(w, job.Lateness)
+	}
 	r := job.Receipt
 	if r == nil {
 		return
 	}
-	verdict := "planned = produced = read back"
+	verdict := "planned = read = produced = read back"
 	if !r.Matches {
 		verdict = "THE TARGET DIFFERS FROM THE PLAN"
 	}
-	fmt.Fprintf(w, "receipt: planned %d, produced %d, read back %d: %s\n", r.Planned, r.Produced, r.ReadBack, verdict)
+	fmt.Fprintf(w, "receipt: planned %d, read %d, produced %d, read back %d: %s\n", r.Planned, r.Read, r.Produced, r.ReadBack, verdict)
 	table(w, "SOURCE|TARGET|PARTITION|RECORDS|HASH|", func(row func(...any)) {
 		for _, p := range r.Partitions {
 			same := "ok"

@@ -51,6 +51,7 @@ type Topic struct {
 	// broker is older than they are.
 	LeaderEpochs []int32
 	Access       Access
+	NoWrite      bool // the principal may not Write; false where the broker does not say
 	Err          error
 }
 
@@ -76,6 +77,13 @@ func accessOf(t *kmsg.MetadataResponseTopic) Access {
 	default:
 		return MayRead
 	}
+}
+
+// mayNotWrite reads KIP-430's bits: All is 2 and Write 4.
+func mayNotWrite(t *kmsg.MetadataResponseTopic) bool {
+	const unknown, mayWrite = math.MinInt32, 1<<kmsg.ACLOperationAll | 1<<kmsg.ACLOperationWrite
+	return t.ErrorCode == kerr.TopicAuthorizationFailed.Code ||
+		t.ErrorCode == 0 && t.AuthorizedOperations != unknown && t.AuthorizedOperations&mayWrite == 0
 }
 
 // Cluster is what a metadata request answers now.
@@ -125,7 +133,7 @@ func (a *Admin) metadata(ctx context.Context, topics []kmsg.MetadataRequestTopic
 			continue
 		}
 		topic := Topic{
-			Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Access: accessOf(t), Err: kerr.ErrorForCode(t.ErrorCode),
+			Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal, Access: accessOf(t), NoWrite: mayNotWrite(t), Err: kerr.ErrorForCode(t.ErrorCode),
 		}
 		slices.SortFunc(t.Partitions, func(x, y kmsg.MetadataResponseTopicPartition) int { return cmp.Compare(x.Partition, y.Partition) })
 		for _, p := range t.Partitions {
@@ -301,15 +309,54 @@ func (a *Admin) CreateReplicated(ctx context.Context, name string, partitions in
 		values[k] = &v
 	}
 	created, err := a.admin.CreateTopic(ctx, partitions, replication, values, name)
-	switch {
-	case errors.Is(err, kerr.TopicAlreadyExists):
-		return schema.TopicID{}, schema.Errorf(schema.Conflict, "create topic %s: it exists already", name)
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return schema.TopicID{}, schema.Errorf(schema.Permission, "create topic %s: %w", name, err)
-	case isAny(err, kerr.InvalidConfig, kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.PolicyViolation):
-		return schema.TopicID{}, schema.Errorf(schema.Invalid, "create topic %s: %w", name, err)
-	case err != nil:
-		return schema.TopicID{}, unavailable(fmt.Sprintf("create topic %s", name), err)
+	if err != nil {
+		return schema.TopicID{}, createError(name, err)
 	}
 	return schema.TopicID(created.ID), nil
+}
+
+func createError(name string, err error) error {
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return schema.Errorf(schema.Conflict, "create topic %s: it exists already", name)
+	case isAny(err, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed):
+		return schema.Errorf(schema.Permission, "create topic %s: %w", name, err)
+	case isAny(err, kerr.InvalidConfig, kerr.InvalidTopicException, kerr.InvalidPartitions, kerr.PolicyViolation):
+		return schema.Errorf(schema.Invalid, "create topic %s: %w", name, err)
+	}
+	return unavailable(fmt.Sprintf("create topic %s", name), err)
+}
+
+// MayCreate asks whether CreateReplicated would create a topic, and creates
+// nothing. Its errors are those of CreateReplicated.
+func (a *Admin) MayCreate(ctx context.Context, name string, partitions int32, replication int16) error {
+	answers, err := a.admin.ValidateCreateTopics(ctx, partitions, replication, nil, name)
+	if err == nil {
+		err = answers[name].Err
+	}
+	if err != nil {
+		return createError(name, err)
+	}
+	return nil
+}
+
+// SetConfig sets one configuration key of a topic. Permission: it takes
+// AlterConfigs on the topic.
+func (a *Admin) SetConfig(ctx context.Context, topic, key, value string) error {
+	answers, err := a.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic)
+	if err == nil {
+		var one kadm.AlterConfigsResponse
+		if one, err = answers.On(topic, nil); err == nil {
+			err = one.Err
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case isAny(err, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed):
+		return schema.Errorf(schema.Permission, "set %s of topic %s: %w", key, topic, err)
+	case isAny(err, kerr.InvalidConfig, kerr.InvalidRequest, kerr.PolicyViolation):
+		return schema.Errorf(schema.Invalid, "set %s=%s of topic %s: %w", key, value, topic, err)
+	}
+	return unavailable(fmt.Sprintf("set %s of topic %s", key, topic), err)
 }

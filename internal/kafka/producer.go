@@ -121,10 +121,14 @@ func (p *Producer) unchanged(ctx context.Context) error {
 
 // Produce adds a record to the open transaction: its key, value, headers and
 // timestamp, to a partition of a topic. Its bytes must not change until Commit
-// or Abort has returned. What the broker refuses is Commit's to say.
-func (p *Producer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record) {
+// or Abort has returned. What the broker refuses is Commit's to say. acked, if
+// not nil, is called when the broker has the record, from another goroutine.
+func (p *Producer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record, acked func()) {
 	p.client.Produce(ctx, wire(topic, partition, r), func(_ *kgo.Record, err error) {
 		if err == nil {
+			if acked != nil {
+				acked()
+			}
 			return
 		}
 		err = produceError(fmt.Sprintf("produce to %s", named(topic, partition)), err)

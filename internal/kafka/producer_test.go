@@ -65,7 +65,7 @@ func TestSecondProducerFencesTheFirst(t *testing.T) {
 	for name, stale := range map[string]func(first *kafka.Producer) error{
 		"commit": func(p *kafka.Producer) error { return p.Commit(t.Context()) },
 		"produce": func(p *kafka.Producer) error {
-			p.Produce(t.Context(), s.Topic, s.Partition, record("late"))
+			p.Produce(t.Context(), s.Topic, s.Partition, record("late"), nil)
 			return p.Commit(t.Context())
 		},
 	} {
@@ -78,13 +78,13 @@ func TestSecondProducerFencesTheFirst(t *testing.T) {
 
 		first = producer(t, options, 4000)
 		must(t, first.Begin(t.Context()))
-		first.Produce(t.Context(), s.Topic, s.Partition, record("lost"))
+		first.Produce(t.Context(), s.Topic, s.Partition, record("lost"), nil)
 		second := producer(t, options, 4000)
 		if err := stale(first); !errors.Is(err, kafka.ErrFenced) && schema.KindOf(err) != schema.Unavailable {
 			t.Errorf("%s by a fenced producer: %v", name, err)
 		}
 		if err := first.Begin(t.Context()); err == nil {
-			first.Produce(t.Context(), s.Topic, s.Partition, record("zombie"))
+			first.Produce(t.Context(), s.Topic, s.Partition, record("zombie"), nil)
 			if err := first.Commit(t.Context()); err == nil {
 				t.Errorf("%s: a fenced producer went on", name)
 			}
@@ -106,7 +106,7 @@ func TestAbortedAndRefusedRecordsAreNotThere(t *testing.T) {
 	options, s := broker(t)
 	p := producer(t, options, 100_000)
 	must(t, p.Begin(t.Context()))
-	p.Produce(t.Context(), s.Topic, s.Partition, record("aborted"))
+	p.Produce(t.Context(), s.Topic, s.Partition, record("aborted"), nil)
 	must(t, p.Abort(t.Context()))
 
 	must(t, p.Begin(t.Context()))
@@ -114,8 +114,8 @@ func TestAbortedAndRefusedRecordsAreNotThere(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(i * i >> 3)
 	}
-	p.Produce(t.Context(), s.Topic, s.Partition, record("with the large one"))
-	p.Produce(t.Context(), s.Topic, 0, &schema.Record{Value: scramble(noise)})
+	p.Produce(t.Context(), s.Topic, s.Partition, record("with the large one"), nil)
+	p.Produce(t.Context(), s.Topic, 0, &schema.Record{Value: scramble(noise)}, nil)
 	if err := p.Commit(t.Context()); schema.KindOf(err) != schema.Invalid {
 		t.Errorf("a record beyond the topic's limit: %v", err)
 	}

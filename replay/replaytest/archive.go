@@ -19,6 +19,12 @@ import (
 // offsets are missing. It returns the segments' references.
 func Archive(t testing.TB, store ledger.Store, stream schema.Stream, records []schema.Record, perSegment int) []schema.SegmentRef {
 	t.Helper()
+	return ArchiveExtracted(t, store, stream, records, make([]schema.Extraction, len(records)), perSegment)
+}
+
+// ArchiveExtracted is Archive with what was extracted from each record.
+func ArchiveExtracted(t testing.TB, store ledger.Store, stream schema.Stream, records []schema.Record, extractions []schema.Extraction, perSegment int) []schema.SegmentRef {
+	t.Helper()
 	book := ledger.New(store, nil)
 	head, err := book.Head(t.Context(), stream)
 	if schema.KindOf(err) == schema.NotFound {
@@ -33,14 +39,14 @@ func Archive(t testing.TB, store ledger.Store, stream schema.Stream, records []s
 	for len(records) > 0 {
 		n := min(perSegment, len(records))
 		c := next(head, stream, schema.KindSegment)
-		body := fill(t, c, stream, records[:n])
+		body := fill(t, c, stream, records[:n], extractions[:n])
 		if _, err := store.Put(t.Context(), c.Segment.Key, body); err != nil {
 			t.Fatal(err)
 		}
 		if head, err = book.Append(t.Context(), head, c); err != nil {
 			t.Fatal(err)
 		}
-		refs, records = append(refs, *c.Segment), records[n:]
+		refs, records, extractions = append(refs, *c.Segment), records[n:], extractions[n:]
 	}
 	return refs
 }
@@ -78,7 +84,7 @@ func next(head ledger.Head, stream schema.Stream, kind schema.CommitKind) *schem
 }
 
 // fill completes a segment's commit and returns the segment's bytes.
-func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema.Record) []byte {
+func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema.Record, extractions []schema.Extraction) []byte {
 	t.Helper()
 	var body bytes.Buffer
 	w, err := segment.NewWriter(&body, segment.Options{Stream: stream, Branch: c.Branch, Rows: len(records)})
@@ -93,7 +99,7 @@ func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema
 			c.GapOffsets += r.Offset - at
 		}
 		at = r.Offset + 1
-		if err := w.Append(r, &schema.Extraction{}); err != nil {
+		if err := w.Append(r, &extractions[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -107,4 +113,22 @@ func fill(t testing.TB, c *schema.Commit, stream schema.Stream, records []schema
 		RecordRoot: s.RecordRoot, MinTimestamp: s.MinTimestamp, MaxTimestamp: s.MaxTimestamp,
 	}
 	return body.Bytes()
+}
+
+// Purge takes a segment of a stream away, whose offsets are from ≤ o < next.
+// The object stays until somebody deletes it.
+func Purge(t testing.TB, store ledger.Store, stream schema.Stream, ref schema.SegmentRef, from, to int64) {
+	t.Helper()
+	book := ledger.New(store, nil)
+	head, err := book.Head(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := next(head, stream, schema.KindPurge)
+	c.Base, c.Next = from, to
+	c.Replaced = []schema.ObjectRef{ref.ObjectRef}
+	c.Authority = &schema.Authority{Reason: "test", RequestedBy: "test"}
+	if _, err := book.Append(t.Context(), head, c); err != nil {
+		t.Fatal(err)
+	}
 }

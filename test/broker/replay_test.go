@@ -73,7 +73,7 @@ func TestReplay(t *testing.T) {
 	everybody := policy.Everything()
 	plan, err := planner.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{s.Topic}, TargetPrefix: "replayed."})
 	must(t, err)
-	_, err = planner.Run(t.Context(), everybody, plan.ID)
+	_, err = planner.Run(t.Context(), everybody, plan.ID, nil)
 	must(t, err)
 	stops, job := 0, &answer.ReplayJob{}
 	deadline := time.Now().Add(time.Minute)

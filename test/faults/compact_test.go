@@ -525,7 +525,7 @@ func planReplay(t *testing.T, e engines, book *ledger.Ledger, store *objstore.St
 // that it was joined into.
 func finishReplay(t *testing.T, s *replay.Service, plan string) {
 	t.Helper()
-	_, err := s.Run(t.Context(), policy.Everything(), plan)
+	_, err := s.Run(t.Context(), policy.Everything(), plan, nil)
 	must(t, err)
 	working, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

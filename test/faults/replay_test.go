@@ -77,7 +77,7 @@ func runReplay() error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Run(ctx, policy.Everything(), plan.ID); err != nil {
+	if _, err := s.Run(ctx, policy.Everything(), plan.ID, nil); err != nil {
 		return err
 	}
 	working, finish := context.WithCancel(ctx)
@@ -167,12 +167,12 @@ func (p killProducer) Begin(ctx context.Context) error {
 	return p.k.step(beginReplay, func() error { return p.Producer.Begin(ctx) })
 }
 
-func (p killProducer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record) {
+func (p killProducer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record, acked func()) {
 	step := produceRecord
 	if topic == replayPositions {
 		step = putPosition
 	}
-	_ = p.k.step(step, func() error { p.Producer.Produce(ctx, topic, partition, r); return nil })
+	_ = p.k.step(step, func() error { p.Producer.Produce(ctx, topic, partition, r, acked); return nil })
 }
 
 func (p killProducer) Commit(ctx context.Context) error {

@@ -166,6 +166,24 @@ func (e HopStatus) Valid() bool {
 	}
 }
 
+// Defines values for OversizedAction.
+const (
+	OversizedActionRaise OversizedAction = "raise"
+	OversizedActionSkip  OversizedAction = "skip"
+)
+
+// Valid indicates whether the value is a known member of the OversizedAction enum.
+func (e OversizedAction) Valid() bool {
+	switch e {
+	case OversizedActionRaise:
+		return true
+	case OversizedActionSkip:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RecordStatus.
 const (
 	RecordStatusAborted   RecordStatus = "aborted"
@@ -192,6 +210,7 @@ const (
 	Cancelled   ReplayJobState = "cancelled"
 	Done        ReplayJobState = "done"
 	Failed      ReplayJobState = "failed"
+	Paused      ReplayJobState = "paused"
 	Planned     ReplayJobState = "planned"
 	Reconciling ReplayJobState = "reconciling"
 	Running     ReplayJobState = "running"
@@ -206,11 +225,55 @@ func (e ReplayJobState) Valid() bool {
 		return true
 	case Failed:
 		return true
+	case Paused:
+		return true
 	case Planned:
 		return true
 	case Reconciling:
 		return true
 	case Running:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayPaceMode.
+const (
+	Fast     ReplayPaceMode = "fast"
+	Original ReplayPaceMode = "original"
+	Rate     ReplayPaceMode = "rate"
+)
+
+// Valid indicates whether the value is a known member of the ReplayPaceMode enum.
+func (e ReplayPaceMode) Valid() bool {
+	switch e {
+	case Fast:
+		return true
+	case Original:
+		return true
+	case Rate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestOversized.
+const (
+	ReplayRequestOversizedFail  ReplayRequestOversized = "fail"
+	ReplayRequestOversizedRaise ReplayRequestOversized = "raise"
+	ReplayRequestOversizedSkip  ReplayRequestOversized = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestOversized enum.
+func (e ReplayRequestOversized) Valid() bool {
+	switch e {
+	case ReplayRequestOversizedFail:
+		return true
+	case ReplayRequestOversizedRaise:
+		return true
+	case ReplayRequestOversizedSkip:
 		return true
 	default:
 		return false
@@ -473,6 +536,37 @@ type Diff struct {
 	Truncated bool `json:"truncated"`
 }
 
+// DryRun defines model for DryRun.
+type DryRun struct {
+	Bytes int64  `json:"bytes"`
+	Id    string `json:"id"`
+
+	// Matches Everything that is planned was read, and nothing speaks against running it now
+	Matches    bool              `json:"matches"`
+	Partitions []DryRunPartition `json:"partitions"`
+	Planned    int64             `json:"planned"`
+	Problems   []string          `json:"problems"`
+
+	// Records That were read
+	Records int64 `json:"records"`
+
+	// Seconds That reading took
+	Seconds  float64 `json:"seconds"`
+	Segments int     `json:"segments"`
+}
+
+// DryRunPartition defines model for DryRunPartition.
+type DryRunPartition struct {
+	Bytes int64 `json:"bytes"`
+
+	// Hash The receipt's hash of what is planned
+	Hash      string `json:"hash"`
+	Partition int32  `json:"partition"`
+	Records   int64  `json:"records"`
+	Source    string `json:"source"`
+	Target    string `json:"target"`
+}
+
 // Edge defines model for Edge.
 type Edge struct {
 	// Child Index into hops
@@ -636,6 +730,14 @@ type Identifier struct {
 	Role string `json:"role"`
 }
 
+// Lateness defines model for Lateness.
+type Lateness struct {
+	MaxMs   float64 `json:"max_ms"`
+	P50Ms   float64 `json:"p50_ms"`
+	P99Ms   float64 `json:"p99_ms"`
+	Records int64   `json:"records"`
+}
+
 // Match One role of an id
 type Match struct {
 	Count   int64  `json:"count"`
@@ -652,6 +754,26 @@ type NotArchived struct {
 	Topic  string `json:"topic"`
 }
 
+// OffsetPair defines model for OffsetPair.
+type OffsetPair struct {
+	Partition    int32  `json:"partition"`
+	Source       string `json:"source"`
+	SourceOffset int64  `json:"source_offset"`
+	Target       string `json:"target"`
+	TargetOffset int64  `json:"target_offset"`
+}
+
+// OffsetRange defines model for OffsetRange.
+type OffsetRange struct {
+	// From Inclusive
+	From      int64 `json:"from"`
+	Partition int32 `json:"partition"`
+
+	// To Exclusive
+	To    int64  `json:"to"`
+	Topic string `json:"topic"`
+}
+
 // Outside A parent in another trace, or a ghost that is named but not archived
 type Outside struct {
 	Coordinates *Coordinates `json:"coordinates,omitempty"`
@@ -660,6 +782,30 @@ type Outside struct {
 	Id          string       `json:"id"`
 	Timestamp   *time.Time   `json:"timestamp,omitempty"`
 	TraceId     *string      `json:"trace_id,omitempty"`
+}
+
+// Oversized Records that are larger than their target takes, and what becomes of them
+type Oversized struct {
+	Action OversizedAction `json:"action"`
+
+	// First A few of them
+	First []OversizedRecord `json:"first"`
+
+	// Limit Bytes of a batch with one record, uncompressed
+	Limit   int64  `json:"limit"`
+	Records int64  `json:"records"`
+	Source  string `json:"source"`
+	Target  string `json:"target"`
+}
+
+// OversizedAction defines model for Oversized.Action.
+type OversizedAction string
+
+// OversizedRecord defines model for OversizedRecord.
+type OversizedRecord struct {
+	Bytes     int64 `json:"bytes"`
+	Offset    int64 `json:"offset"`
+	Partition int32 `json:"partition"`
 }
 
 // PartitionCoverage What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted
@@ -769,7 +915,10 @@ type Receipt struct {
 	Partitions []ReceiptPartition `json:"partitions"`
 	Planned    int64              `json:"planned"`
 	Produced   int64              `json:"produced"`
-	ReadBack   int64              `json:"read_back"`
+
+	// Read From the archive once more
+	Read     int64 `json:"read"`
+	ReadBack int64 `json:"read_back"`
 }
 
 // ReceiptPartition A receipt's line
@@ -783,6 +932,7 @@ type ReceiptPartition struct {
 	Partition    int32  `json:"partition"`
 	Planned      int64  `json:"planned"`
 	PlannedHash  string `json:"planned_hash"`
+	Read         int64  `json:"read"`
 	ReadBack     int64  `json:"read_back"`
 	ReadBackHash string `json:"read_back_hash"`
 	Source       string `json:"source"`
@@ -851,27 +1001,57 @@ type RecordPage struct {
 
 // ReplayJob defines model for ReplayJob.
 type ReplayJob struct {
-	Error      *string        `json:"error,omitempty"`
-	EtaSeconds *float64       `json:"eta_seconds,omitempty"`
-	Finished   *time.Time     `json:"finished,omitempty"`
-	Id         string         `json:"id"`
-	Plan       ReplayPlan     `json:"plan"`
-	Planned    int64          `json:"planned"`
-	Produced   int64          `json:"produced"`
-	ReadBack   *int64         `json:"read_back,omitempty"`
-	Receipt    *Receipt       `json:"receipt,omitempty"`
-	Started    *time.Time     `json:"started,omitempty"`
-	State      ReplayJobState `json:"state"`
-	Updated    time.Time      `json:"updated"`
+	Error      *string    `json:"error,omitempty"`
+	EtaSeconds *float64   `json:"eta_seconds,omitempty"`
+	Finished   *time.Time `json:"finished,omitempty"`
+	Id         string     `json:"id"`
+
+	// Lateness How much later than due records were, since the worker took the job up. Readers of committed data see them with the next commit
+	Lateness *ReplayLateness `json:"lateness,omitempty"`
+	Pace     ReplayPace      `json:"pace"`
+	Plan     ReplayPlan      `json:"plan"`
+	Planned  int64           `json:"planned"`
+	Produced int64           `json:"produced"`
+	ReadBack *int64          `json:"read_back,omitempty"`
+	Receipt  *Receipt        `json:"receipt,omitempty"`
+	Started  *time.Time      `json:"started,omitempty"`
+	State    ReplayJobState  `json:"state"`
+	Updated  time.Time       `json:"updated"`
 }
 
 // ReplayJobState defines model for ReplayJob.State.
 type ReplayJobState string
 
+// ReplayLateness How much later than due records were, since the worker took the job up. Readers of committed data see them with the next commit
+type ReplayLateness struct {
+	Acked            Lateness `json:"acked"`
+	CommitIntervalMs float64  `json:"commit_interval_ms"`
+	Sent             Lateness `json:"sent"`
+}
+
 // ReplayList defines model for ReplayList.
 type ReplayList struct {
 	Jobs []ReplayJob `json:"jobs"`
 }
+
+// ReplayPace defines model for ReplayPace.
+type ReplayPace struct {
+	// BytesPerSecond Of keys, values and headers; the slower of both rates holds
+	BytesPerSecond *float64 `json:"bytes_per_second,omitempty"`
+
+	// MaxWaitSeconds Of original: no gap is waited for longer
+	MaxWaitSeconds *float64 `json:"max_wait_seconds,omitempty"`
+
+	// Mode As fast as possible, partition by partition; or by one clock over all partitions, at a rate or as the records came
+	Mode             ReplayPaceMode `json:"mode"`
+	RecordsPerSecond *float64       `json:"records_per_second,omitempty"`
+
+	// Speed Of original: seconds of history in one second; 1 if left out
+	Speed *float64 `json:"speed,omitempty"`
+}
+
+// ReplayPaceMode As fast as possible, partition by partition; or by one clock over all partitions, at a rate or as the records came
+type ReplayPaceMode string
 
 // ReplayPlan defines model for ReplayPlan.
 type ReplayPlan struct {
@@ -880,8 +1060,9 @@ type ReplayPlan struct {
 	From    *time.Time `json:"from,omitempty"`
 
 	// Id SHA-256 of the plan
-	Id      string `json:"id"`
-	Records int64  `json:"records"`
+	Id        string       `json:"id"`
+	Oversized *[]Oversized `json:"oversized,omitempty"`
+	Records   int64        `json:"records"`
 
 	// Request A trace, or topics with a time range
 	Request  ReplayRequest `json:"request"`
@@ -899,11 +1080,35 @@ type ReplayRequest struct {
 	// AllowSource Produce into the source topic itself; needs allow_existing too
 	AllowSource *bool `json:"allow_source,omitempty"`
 
+	// EventTypes As extracted when the record was sealed; an empty text is a record without one
+	EventTypes *[]string `json:"event_types,omitempty"`
+
+	// EventVersions The same
+	EventVersions *[]string `json:"event_versions,omitempty"`
+
 	// From Record timestamp, inclusive
 	From *time.Time `json:"from,omitempty"`
 
+	// Keys Exact bytes, in base64
+	Keys *[][]byte `json:"keys,omitempty"`
+
+	// Offsets A topic that is named here is taken from there alone; not with a trace
+	Offsets *[]OffsetRange `json:"offsets,omitempty"`
+
+	// Oversized What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
+	Oversized *ReplayRequestOversized `json:"oversized,omitempty"`
+
+	// Partitions Of every topic; not with a trace
+	Partitions *[]int32 `json:"partitions,omitempty"`
+
 	// ProvenanceHeaders Add headers that name the original record
 	ProvenanceHeaders *bool `json:"provenance_headers,omitempty"`
+
+	// Services The same
+	Services *[]string `json:"services,omitempty"`
+
+	// Stages As producers declared them: ingestion, enrichment, transformation, delivery, dead-letter, replay; unknown is none declared
+	Stages *[]string `json:"stages,omitempty"`
 
 	// TargetPrefix Target topics are prefix + source; replay.<8 digits of the id>. unless given
 	TargetPrefix *string `json:"target_prefix,omitempty"`
@@ -920,8 +1125,13 @@ type ReplayRequest struct {
 	TraceId *string   `json:"trace_id,omitempty"`
 }
 
+// ReplayRequestOversized What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
+type ReplayRequestOversized string
+
 // RunRequest defines model for RunRequest.
 type RunRequest struct {
+	Pace *ReplayPace `json:"pace,omitempty"`
+
 	// PlanId The plan's 64 hex digits, or as many of the first, at least 8, as no other plan has
 	PlanId string `json:"plan_id"`
 }
@@ -1162,6 +1372,19 @@ type GetRecordValueParams struct {
 	Branch *int32 `form:"branch,omitempty" json:"branch,omitempty"`
 }
 
+// MapReplayOffsetParams defines parameters for MapReplayOffset.
+type MapReplayOffsetParams struct {
+	// Topic The source or the target topic, by what is asked
+	Topic     string `form:"topic" json:"topic"`
+	Partition int32  `form:"partition" json:"partition"`
+
+	// Source An offset of the source
+	Source *int64 `form:"source,omitempty" json:"source,omitempty"`
+
+	// Target An offset of the target
+	Target *int64 `form:"target,omitempty" json:"target,omitempty"`
+}
+
 // SealParams defines parameters for Seal.
 type SealParams struct {
 	// Wait Answer only when it is sealed
@@ -1197,6 +1420,9 @@ type RunReplayJSONRequestBody = RunRequest
 
 // PlanReplayJSONRequestBody defines body for PlanReplay for application/json ContentType.
 type PlanReplayJSONRequestBody = ReplayRequest
+
+// PaceReplayJSONRequestBody defines body for PaceReplay for application/json ContentType.
+type PaceReplayJSONRequestBody = ReplayPace
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1239,6 +1465,21 @@ type ServerInterface interface {
 	// CancelReplay Stop a job for good
 	// (POST /replays/{id}/cancel)
 	CancelReplay(ctx *echo.Context, id string) error
+	// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
+	// (POST /replays/{id}/dry-run)
+	DryRunReplay(ctx *echo.Context, id string) error
+	// MapReplayOffset Where a source record stands in its target, or the other way round
+	// (GET /replays/{id}/offsets)
+	MapReplayOffset(ctx *echo.Context, id string, params MapReplayOffsetParams) error
+	// PaceReplay Change how fast a job produces, while it runs
+	// (POST /replays/{id}/pace)
+	PaceReplay(ctx *echo.Context, id string) error
+	// PauseReplay Stop a job until it is resumed; what was sent is committed
+	// (POST /replays/{id}/pause)
+	PauseReplay(ctx *echo.Context, id string) error
+	// ResumeReplay Let a paused job go on where it stopped
+	// (POST /replays/{id}/resume)
+	ResumeReplay(ctx *echo.Context, id string) error
 	// Seal Ask the archiver to seal what it holds now
 	// (POST /seal)
 	Seal(ctx *echo.Context, params SealParams) error
@@ -1641,6 +1882,116 @@ func (w *ServerInterfaceWrapper) CancelReplay(ctx *echo.Context) error {
 	return err
 }
 
+// DryRunReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) DryRunReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DryRunReplay(ctx, id)
+	return err
+}
+
+// MapReplayOffset converts echo context to params.
+func (w *ServerInterfaceWrapper) MapReplayOffset(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params MapReplayOffsetParams
+	// ------------- Required query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Required query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "partition", ctx.QueryParams(), &params.Partition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter partition: %s", err))
+	}
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", ctx.QueryParams(), &params.Source, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter source: %s", err))
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", ctx.QueryParams(), &params.Target, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter target: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MapReplayOffset(ctx, id, params)
+	return err
+}
+
+// PaceReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) PaceReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PaceReplay(ctx, id)
+	return err
+}
+
+// PauseReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseReplay(ctx, id)
+	return err
+}
+
+// ResumeReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeReplay(ctx, id)
+	return err
+}
+
 // Seal converts echo context to params.
 func (w *ServerInterfaceWrapper) Seal(ctx *echo.Context) error {
 	var err error
@@ -1812,6 +2163,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/replays", wrapper.RunReplay, options.OperationMiddlewares["runReplay"]...)
 	router.GET(options.BaseURL+"/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
 	router.POST(options.BaseURL+"/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/pause", wrapper.PauseReplay, options.OperationMiddlewares["pauseReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/resume", wrapper.ResumeReplay, options.OperationMiddlewares["resumeReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/pace", wrapper.PaceReplay, options.OperationMiddlewares["paceReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/dry-run", wrapper.DryRunReplay, options.OperationMiddlewares["dryRunReplay"]...)
+	router.GET(options.BaseURL+"/replays/:id/offsets", wrapper.MapReplayOffset, options.OperationMiddlewares["mapReplayOffset"]...)
 	router.POST(options.BaseURL+"/exports", wrapper.Export, options.OperationMiddlewares["export"]...)
 
 }
@@ -2350,6 +2706,203 @@ func (response CancelReplaydefaultApplicationProblemPlusJSONResponse) VisitCance
 	return err
 }
 
+type DryRunReplayRequestObject struct {
+	Id string `json:"id"`
+}
+
+type DryRunReplayResponseObject interface {
+	VisitDryRunReplayResponse(w http.ResponseWriter) error
+}
+
+type DryRunReplay200JSONResponse DryRun
+
+func (response DryRunReplay200JSONResponse) VisitDryRunReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DryRunReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DryRunReplaydefaultApplicationProblemPlusJSONResponse) VisitDryRunReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MapReplayOffsetRequestObject struct {
+	Id     string `json:"id"`
+	Params MapReplayOffsetParams
+}
+
+type MapReplayOffsetResponseObject interface {
+	VisitMapReplayOffsetResponse(w http.ResponseWriter) error
+}
+
+type MapReplayOffset200JSONResponse OffsetPair
+
+func (response MapReplayOffset200JSONResponse) VisitMapReplayOffsetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MapReplayOffsetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MapReplayOffsetdefaultApplicationProblemPlusJSONResponse) VisitMapReplayOffsetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PaceReplayRequestObject struct {
+	Id   string `json:"id"`
+	Body *PaceReplayJSONRequestBody
+}
+
+type PaceReplayResponseObject interface {
+	VisitPaceReplayResponse(w http.ResponseWriter) error
+}
+
+type PaceReplay200JSONResponse ReplayJob
+
+func (response PaceReplay200JSONResponse) VisitPaceReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PaceReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PaceReplaydefaultApplicationProblemPlusJSONResponse) VisitPaceReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReplayRequestObject struct {
+	Id string `json:"id"`
+}
+
+type PauseReplayResponseObject interface {
+	VisitPauseReplayResponse(w http.ResponseWriter) error
+}
+
+type PauseReplay200JSONResponse ReplayJob
+
+func (response PauseReplay200JSONResponse) VisitPauseReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseReplaydefaultApplicationProblemPlusJSONResponse) VisitPauseReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReplayRequestObject struct {
+	Id string `json:"id"`
+}
+
+type ResumeReplayResponseObject interface {
+	VisitResumeReplayResponse(w http.ResponseWriter) error
+}
+
+type ResumeReplay200JSONResponse ReplayJob
+
+func (response ResumeReplay200JSONResponse) VisitResumeReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeReplaydefaultApplicationProblemPlusJSONResponse) VisitResumeReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SealRequestObject struct {
 	Params SealParams
 }
@@ -2585,6 +3138,21 @@ type StrictServerInterface interface {
 	// CancelReplay Stop a job for good
 	// (POST /replays/{id}/cancel)
 	CancelReplay(ctx context.Context, request CancelReplayRequestObject) (CancelReplayResponseObject, error)
+	// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
+	// (POST /replays/{id}/dry-run)
+	DryRunReplay(ctx context.Context, request DryRunReplayRequestObject) (DryRunReplayResponseObject, error)
+	// MapReplayOffset Where a source record stands in its target, or the other way round
+	// (GET /replays/{id}/offsets)
+	MapReplayOffset(ctx context.Context, request MapReplayOffsetRequestObject) (MapReplayOffsetResponseObject, error)
+	// PaceReplay Change how fast a job produces, while it runs
+	// (POST /replays/{id}/pace)
+	PaceReplay(ctx context.Context, request PaceReplayRequestObject) (PaceReplayResponseObject, error)
+	// PauseReplay Stop a job until it is resumed; what was sent is committed
+	// (POST /replays/{id}/pause)
+	PauseReplay(ctx context.Context, request PauseReplayRequestObject) (PauseReplayResponseObject, error)
+	// ResumeReplay Let a paused job go on where it stopped
+	// (POST /replays/{id}/resume)
+	ResumeReplay(ctx context.Context, request ResumeReplayRequestObject) (ResumeReplayResponseObject, error)
 	// Seal Ask the archiver to seal what it holds now
 	// (POST /seal)
 	Seal(ctx context.Context, request SealRequestObject) (SealResponseObject, error)
@@ -3006,6 +3574,155 @@ func (sh *strictHandler) CancelReplay(ctx *echo.Context, id string) error {
 	return nil
 }
 
+// DryRunReplay operation middleware
+func (sh *strictHandler) DryRunReplay(ctx *echo.Context, id string) error {
+	var request DryRunReplayRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DryRunReplay(ctx.Request().Context(), request.(DryRunReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DryRunReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DryRunReplayResponseObject); ok {
+		return validResponse.VisitDryRunReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MapReplayOffset operation middleware
+func (sh *strictHandler) MapReplayOffset(ctx *echo.Context, id string, params MapReplayOffsetParams) error {
+	var request MapReplayOffsetRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MapReplayOffset(ctx.Request().Context(), request.(MapReplayOffsetRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MapReplayOffset")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MapReplayOffsetResponseObject); ok {
+		return validResponse.VisitMapReplayOffsetResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PaceReplay operation middleware
+func (sh *strictHandler) PaceReplay(ctx *echo.Context, id string) error {
+	var request PaceReplayRequestObject
+
+	request.Id = id
+
+	var body PaceReplayJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PaceReplay(ctx.Request().Context(), request.(PaceReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PaceReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PaceReplayResponseObject); ok {
+		return validResponse.VisitPaceReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseReplay operation middleware
+func (sh *strictHandler) PauseReplay(ctx *echo.Context, id string) error {
+	var request PauseReplayRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseReplay(ctx.Request().Context(), request.(PauseReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseReplayResponseObject); ok {
+		return validResponse.VisitPauseReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeReplay operation middleware
+func (sh *strictHandler) ResumeReplay(ctx *echo.Context, id string) error {
+	var request ResumeReplayRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeReplay(ctx.Request().Context(), request.(ResumeReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeReplayResponseObject); ok {
+		return validResponse.VisitResumeReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Seal operation middleware
 func (sh *strictHandler) Seal(ctx *echo.Context, params SealParams) error {
 	var request SealRequestObject
@@ -3133,120 +3850,142 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F3dc9w2kv9XUHNbpd0Kbcnyx8WjugfFm2S9l018tnfvIeudwpA9M4g4AAOAGs259L9fAQ2A4BDkkPpI",
-	"eavyNhJJEGh0N379yc+zXGwrwYFrNZt/nklQleAK7B/vpFiWsDU/c8E1cG1+0qoqWU41E/y0wju++kUJ",
-	"bq6pfANban79QcJqNp/9x2kz/ileVad+3Nvb22xWgMolq8xws/nsfzdUkx1wTXZS8DX54/vv3pDXL17+",
-	"559m5mY3gnnBZZ6LGmdUSVGB1Axnbf+tjs3hg6a6Vm/w3ttstqbVIi+pcktnGrZHx3hj7rdDmBH0voLZ",
-	"fEalpHs/olitFOBkVkJuqZ7NZ4zrVy9m4X7GNaxB+ick5WsY+0A0fJuMHzdASuBrvSFiRfQGiB03I7sN",
-	"yzf2H0JvQCqyrZUmqt4SLWbZmHdWtVxD0X3le7FTRJvto8TeQ7QQV4Tu6H7cwDWnuKWp0S1fMEVKWGki",
-	"rkFeEMr3esP4mixrTc7MRcoJLancjnnfbTaT8GvNpHnbz4GSmWefNke09qa9tYEi7RV8Cq8Uy18gtxzy",
-	"jaQ837wx06drsLJUlj+tZvOfh/nMs/ptdsjrSzviIbc8P08SeCXFdiRjadHdgm9v8rJW7BrGbqdm5cAo",
-	"T8lPSEFi5kU2IIEITqgEwoUmjFsuLakGpck1g92cUPunJLhq5C+9ASZJVdIc7rDtjn6ONn7Sdv3dDfyU",
-	"VlZUESrzDbuGwixAcPATFCszZbFGsSjYNVhGMZyw16BSxKG5JktzkayENJIEUgn+lPC6LA2LG9LAttJG",
-	"pg5YgSp49SIlOcAJ0sUMsGScyn1DGaUl42vLHo52n2fA662hjtXq2UzDjZ5ls/Ckmcssm+E0PiVGYmph",
-	"75l/9teWQpRAubnoj4quwrqmZQ2EKsI0UZryQhl91Zq9eZhQXhg6WNlniuS1dpOiyxJmcy1rMEcF+z8Y",
-	"y+1mgccIZ18tJDE3z80slTkPE6vXsuY5TWqxN7UmVJNn5G/smwvL37hm4EUlGNdkza5BEbgGibqtGT9Q",
-	"8ICDPa3dgsM2xvNI6aI3G6PMuqcn8GsoRQXdyV8SAwKk4dAVg7JArrZzJRtREQk7ybTVj91d97qnu+sV",
-	"lcD1iUJSXAROp/iPjNCloTQyP4fUVm/FNRQL/4rOhogqZmpaGFUtwTxk1D3SAQdJcnNF9aY79b9++OlH",
-	"8s5sGkhEKa9enz37U5IhRHrl+YaVxT0WfniEVTM32eR+N1glOZk1rZRRWEZ92VOvo2Dwv0kCT0I5ExDO",
-	"wQr9vMI57F+cXLAQsmCcOkV7j3MT3zJydRWVmiFdRw2uRcXyJFXtlQUrEhcP6IJjRE/E08iaQ84tJE2t",
-	"BpS0ScWFXvjzbTQy/lHoS/9MAhpzkTz+7HmaU24OuSWQKy523AKDzOr83cacPuH9XYIdvCXQYDyif+cf",
-	"CfTojHtA++glWZtWfpkpcv8ZaPEDaA2yjwqiLu0pZwhRSZGDUlAgHVgEOGhZ2nNE0S10JJZqbQ7psYI5",
-	"SSiWNSuL5DYEsnaXJoEWjK8zAjf2IGF4pDJewE1Kc4KUIkGhn1YOGypznNo1Jp++Bq6dAHWOdgkGZjCF",
-	"XJbEQ0yqttQXVMMTzSylu7ePR9csTbgr2PdN1S7X8oudMqQXbAgyfsJTNZWku8XS49ZRen63OLIkRLoG",
-	"8pslZeb82XW43zBNav5mfLWh5y9f9ajPe5swd9LNBnjRHO7OdxZFyeNa3+p5Q+BY5LLRh4GzeKzZj3KW",
-	"NQrDc7/jqTApL/fDOu1d8iApgBYLZOLxCjlSlKlzBG70Iq+lSmmJS4RPgjfKoqJrSCM0TcsULqKabKnO",
-	"N5k1TcvSjqCOI5XWWv34aaJVwAvg+T5FME1TJrT3haCHbMf0hrCkPuDmUIig7xVdXVFjKWghDR1Q76Yw",
-	"r5G5fcp+O1gnx2MHb8/8jJMLZatVwle3CWBwnMcN0XqCFczNVCI6Tpmd5ixOkXJvxLGlb3AkY8xL1EaU",
-	"lGxr7qp1jx5NHnZvDXUJ41oY80h5Rxze3rzF7F9a+8R25JF9cHNokSEL1D1mC35bpOTVmidHl5Wcei74",
-	"ihmublvghahxYlt6w7aGJ59lsy3j+PssjMTr7RIHKiAvqUyZ0pdkZSxRo5c0cLLcI3GlKOoc5AW6N3dM",
-	"AWF8BVJCkbRL4bqZZ9co2gAtQBpGiCxeRfeKKJFihSvGi1jgclorKBZLlA3JgpmazYry14VYWdmpSrrH",
-	"37mo3K8w6ZR0ilorVsAxYfnJ3TaeRy+8zemcT8iq7nWWwPZsSxs+km2p3A8Z+Ug/C1c1VNZ3k5aCaINk",
-	"3ZLonrMQedVtQMQ27vkWRyYl4KYSUr+HX2tACEWLwp6YtHwXCcWKlgqyDidaomTWOWQOXYU6mRKDvNDx",
-	"3jWmqUq5WDgxk9RsxQzbrche1BJdgRYu0TUKzw/WtT+bn5+djUGigzAQcdLYe83yWto6ns2L14lntvTm",
-	"Ld4czzbo7RgsRWO9fHaeJfa8s3Hf0yplH6Bj2bLbf5tDjxQM9bsCed3djUmWT78fJBfbLevxryj41Z8A",
-	"eBvObiVqY9HpcYB0WFstpbgCeaII5WoH0jnWm4iPnThZibIUO5X2ANe8SI/tDE4zel6K/IpQtwC35uzh",
-	"rSS3yQPmg6Q7sjTwzHraOam5ASLm8LNurAFL6d7GQY9nKgbVAWlHJDL0/ZRm4zRoXtNqPDr6aMTTSMSj",
-	"QeWDZdvZpdbzF3twfmcOzRSuzUWROtO/E9I5fTDW4M5fNbfTQlRg4NpGlIUaArzJC4vBCIl9A92CD7L8",
-	"/eN3T75OvcM6Z4/tBMZ3etAyjpAkG9M9cN9Mz8J1SyCFoSUJuZBFV5tNMNLztpd0EHtHt3rfTJs3j3rk",
-	"Yo9Mj7vGKo60u9xFH06UPViVpttqtN5xg+8rGHj3NUjl/CGdOxTQEpJw2DlninUbdq4kqM2cKDCq0+ik",
-	"zPLVHjQJajwFeJSoZQ4Lc1CxPD1bVVHeR0WlnR5JXdG1asFTq5i0xUl0KST+snQWZRJ5NoTvEMKesyfK",
-	"MWWzRZlVwhYSuZjuHqhU5BnRgrx+/fr1ReDkeGcXW2VEEW5oPv50icHEEcAYMXO8rECmsOOepC0eOuSY",
-	"zrZFc4nYPnOymZR9DFONywgwiqKbDVBAlQpV/SCMFajJju4RElAihdCZxZUl3YvYro10Q+FM9kH/jLmn",
-	"8V2O0ImOngsP7A+VnUEr5hopIGcFFM5eGHMcRQNnjhiJKP5tNnvrQDZmMXVPqB7Zsq6gCd6Kv5n7U3oQ",
-	"lQKqk8EkJX+f5W2W0j8fKihLxteKlEJcQUHqalKQZIqXwXIwzqMhxjHnwttg0PTYOw4DCx70QOadWopI",
-	"UXbhes/22HuPSr4bkaVni1vWtSg42Kk4oMm6h25IRhvjGberHM9HKO2drfPrbU/VGaNW52TEHBUZyYWU",
-	"UFpmzwgtGVUZyWmt3H+cdY73oiILOxEwxj2UrSM5kihF9ThcmPD0WLMTzQ2Hznz8Kw4MtvdDAlU9R3mf",
-	"W78nqupGSs37p8YRczhnR1PGCeUWFEReAkrWG6F0syK6hcKmscVrS7DYnbHaMPqxs0m7TftCHDEOeOiz",
-	"GafTK6LdGO0DJNJ5oi/SiSre5b6EUuzMD1FrowtULirIyBJWQsJiDRwUU5n3RipNpSaVKFk+MgcyTGPQ",
-	"QJ1HkPNEEY75WQ8e4bU3p+P0ISYp1iGvbY7e8sN8OKD5xiXEPSXfbiu9Jzv/vLTmluDlnmCGyyh1eJBG",
-	"mQoGlLVKxtY9SHU3kLd/TrEq4uKxJhTwpDFrTBZUXIYiBZSgDY24IFshgexYWZJcbKEnXQrU5hgTOICU",
-	"oWFofngDI0DXcUnHPQnEHHYGNtrjOSNUk61RWi/PDOM36bAX5DR3W3Fqk4g2hgFsRtqo3ezxV2zYerPY",
-	"UQ1yS+XVyK0o6Xr0nUovGptunAorxXphZXpBtRf2PunwnGYkZAlryjGVUTe+NFKwkVs0NVKvYL31Cf2J",
-	"q3YFTit1Zg9UlgyUznzqrZDE5Q1l44/SKdlLXljHh67byrqtNSPZQX44WHDPLjo5iLReRMZGI3hpH5sc",
-	"vIScbi1qxDxJpCR6b8LS5u7fivwXwexz8hWJUszJV5hQX5CvSJxibs7CkvKPfg86EKSk/EQRtaESfGqf",
-	"J/E9PEaNbu1PKelhvQj4jngTItE0d1G5Bv1gjOfe1OI894qsneHlVzBkyUdlM30B/USyEZQ9h4jEqJQL",
-	"QVJNVrQuk9K4YbzXfyhIITxSSDm3JtujjTspEbpmuoQB8/NwirXkc8o5LdXcuhXn/6zPzp7nV4wX9tdx",
-	"0995ZfDFkRNnICPhPd19k7b2PobUpN6EJF9JQ42gWgCv7hdVmiKCcRjoPhEW57S5d2bYY2ZhHewz5ju5",
-	"F3qqHc1wSm4/5MCqRP0YhOl1Zv6jWIpiT6BUQHZSaMDQeaivciHHnQEAhkvIkuZXSYAXuZLSuSoTPet3",
-	"yHV1BAjmVHLYknJ+AJEGcApmXxSj3SC0WFgK3SEX3M8sems8YuyfgojfkLQteg0wx7tYEA6PV4n3GIzH",
-	"eNdJVbDVCmR/tNYm2JHmLgPjyc4dLqniHGDrxDze44Fkz3frZvApMMqXUPkEhBE7MsiVU7XCRN7Buxcb",
-	"qjZp794kbonu7x/yLgDj0OUckEMHLsyyiEljzmwttTPRZhd6GFPI4r6BApuXNFHDuFjseKdlFAJODNfk",
-	"uYwfMnIlJ0acEoIo7eQWUInRB7SXq+ahgXv6gnOB4YYzosMBgp4eZ4icKHIFe+tB9Jmc/Y65Rd+2hht6",
-	"3YH3iHDj8YwDNCxzQO+DWXbm1KZjh/KZZ982EwXqpkM+KDjpJIuHSiPuyzFt55BmmFhqs3IwXczXvPam",
-	"hD9QwOAuML/mdlaLJvXr4CjDJTS4h6orKDCBkBcIoM1So4LNxnkvZPh/SA3MaVmCJFu6JwogZCSyVeMw",
-	"5BOchX/H+aORfKyYp7HuAqnSSrgq6f6vYpkAj75ipZtioOlCQS74gf0bkmI7ya8rxpnaTHFQ9agdc+Ac",
-	"R4NmTe9Kd9Z/ObjPcr9H6iPwbHBxTSGcsRdbqfLRyV1zjpW4hjt4zkr8q0AmXFGGrtac8hzKsidlt64K",
-	"OmFGqcArztHtZpYGwP41/Vz7A1MJm+cXsZxiOHj2PyZPdtj+ubxzfHkPZ5QEOmmjp+XGpmp4Pvzl8sn5",
-	"y1chnR93Y0hlj2LxkHl8nPI+Tfmop/eeqb2DhZLB8Zg4Z3ZUGpGZBDBTHO93t6FPmGfXE9fy14YZ9DPf",
-	"b5jsTctS7BZww5Q2a7cshU689EveoUA750J0wNohCC19vU3XSMNXxThz/IsM0sTgP8atmFZQri4IByhs",
-	"SCdaBNFCTCj0f99JCmM84QQarleU4hq40bKLyBYZXuBlUfgkUqSgTfG07W8kWzNOy06CQ7QWtOkWlYQV",
-	"u0lAH3s5BnF4J/nK0fGCYHHHU3Rnfk0KtmY6VAIx59x8SmpeglK2+wMfk+HvJtbIbJqDR2TnH+i2ePsN",
-	"S0QrnCUkKeXd62413Ezd6tiHfwCmjbCFQMY8JFeYfzmymi3OCOVElIW/IsONzul/orD/hrm62wjVROUw",
-	"WGdx/sC2nNvCpfjPf4Niifc1H6v12grMHHLJ7fjoTsATRV69IBu4cSyOaS6KbCnf+32xDi8bRy7BUPfr",
-	"zNzBhfdblZSTDUXnnNYgzfj/+vnsyWv6ZPXp89fZqxe3fziKlPxMU3r/A9DyPSirLQ5BR9t/eqAlwzXU",
-	"IRsoC6LEFg5atNw50LWjbHSZXyoU5Z7vWXMw+XqaF3lTB3Op6soI/m4DNhUMF/xPY9liHsA/Z2QLlKvW",
-	"+tuk7M9dcDleroLEiytmGbgchkYdJzVFuwPKvWEXJgAsBnDS0Rc2Un7EYZ0ALoFS6Z2zaCaBj13p2IPn",
-	"+0zA3X2Roy29WdwhN2zL+F0e48m+TROL/Ce3QRC70ew1FBcbaCDQ0zrNdtizXhKmfCaBEVm6FNdAXJCf",
-	"hu5oFjDyAooLG/dtZV2hx4k/dgTOsqrbp6a5mqXgAMunTdRlE5tIQAJJd/PeUC22FDO6bgXaasORzqMQ",
-	"Ik4YOcs6v+pJQRhKkYgttlFz8Hoglbv92Nk3bo3RrJPbFjIBDtMdtj2dr8yVExUjZ8OVSQxe+AYJDKZ0",
-	"jQhdFZLdh3bjdUxvJwTMv54YROmvMDrYlqawpOmtEBECF9G/GW9CD9R0ZexyT0KKxIGt6uqAxpaP+Qqi",
-	"sfdjbdFdmn+NLFZqSBHKIUdHyzAXsRcbfiktvUZkn13avBRMjg89ZwJR0hr2t+nKNdHRZOf7od7a3gLH",
-	"vEYBY/V33mqNN+9LA08L/DLdtfMbnypkbPvICTUtme5YonIcCWGhEKI3ZNTfPGYfPd4KxYSGujsh9YYo",
-	"um+ZNwedse4C2BDwTsPoLqe3R4+B3oFLq92w9YaEjGHLm1G27YnCikxSCeVxytg84Tus9GgmJNWwqEC6",
-	"kNDIiJCzV6YaOcM+4sdVVk0l5eLQ8Ol6cDFf95A2TYLvcELfR9ubpBuSK6Z0GLK9cBJqa1rgwJaw9FDc",
-	"ds0ZHckVyex415JlgVVGfYnePSXLfxGV79RtToa4gLnPSp6eHYp1sBPh0T0DFiOKHXtrkKZVQkbFva4J",
-	"EnJZFJ8IFIhHPhJYbgWru3iaFYu9qBdboHywS0fhC0+sYzN0NQAqQelwjiAw4K5Thrk6JcM/qQK6azL3",
-	"Mb7qsQNoXTC0YdFRHpywKyGxgsIX0BvESvmesCIjCgBNPVtaZFsJFcysmVDu6x4l2EZ19hlVstzaxhum",
-	"tJD7p+Rb27vAsr//vgBxnzIgqGDUU/LRaP1wz/Pnz19n5O8f3zR9y60RbXWzypwT89WLJ0um/X9RyLZ0",
-	"T0qg10DO//XyuX0Kiaiehozl+ezSpj/PIhNh9gybFwOnFZvNZ8+fnj197lr8Wn4IdTe2UQjaooZfbFXn",
-	"22I2n30POpRJWZ1Mt4Dt937+PGPmHb/WgD29beeMoMmb7zgccVkb5Nn6ZsT52dnA9yKmfSeiKfHqfigC",
-	"O0I0JWAhDpQeMswx+vhENlMeB87egYvnPQknV9aIE1bNG0AhMgcjzK+Srj0G7q31uAhAJA7k+YyfcLCZ",
-	"2bTrqHo31YD377FY5VF2NEsPFDt4msE65lCinVtk0aWH9t1zmmF9Gka7sNIgBfxHqOExJqDR0O77C77/",
-	"j/0DbqqSMp7MyOibis3Sak0lMNazs7O4c92Z/dOv9ll6tQf9bQwbYQ/ANbiiUdvrLUESzEbr2bdnZ+cv",
-	"fltR9A2KEpJ4iflw95dBw9RZHBPAxgDYidQKSAG0eBK1EO2Vj6Zt6G8tJnEr1i4/uwbINindd0AeaMTZ",
-	"9xLMBwqjp+Jlz16lo2W/s/0Utj/oafuY3D/Y9nu5x+Mja6oGXXqlrcy0wgG2hyF6rFw9f1swsMlhk03z",
-	"jUDP5oNQqt1B8baND913GiZs080TTWX77eGo6fuESRokLOn6AXbnknxD12+1GQ2jLNYCwOLY4MfmRSsP",
-	"yAYeKNFUGsAHFMc8dUnL+14F9tbfMEpzMZ8f1ZC6R3xsmkCUtfDst5Wlg6Y7ie361uIm22cF82OIMQpC",
-	"IYsDSw8la7aPC2EqgnC2jo8wJ1CRmyW5T2jvvg9ejIPNOuwT1kQlU9voitUS7D6YJjoU/Eyfc3d6ybgj",
-	"8y55Li/Puj7dLynpp3fli4NDeFJ2UB9NWy3G+oV45GhNM7L7D+UacCUHen4+gjND/MZTGAsFQsO8Hlo3",
-	"7di60KQVExrX1M5mSPYgrYOzI9VHyfdMMswVNVWybgnb6mdPgOfCYbwR0O2O2/E7XuutAfBVPo+J1XzR",
-	"pYFlzCgeB87MUjPixM6FVCxveIOmMWXc4XL62T56e/o5ALvb088I626H/DrvQ+/PBESwX4HqKOpRIGHQ",
-	"1mmPG3sE+se+m4eg/abQgGTca2wg5NhrOp3o8ORgPKeSOyFfNY6bi9gw/c3OiN6mPJiIKMpC4YmG2UAj",
-	"5hVyc+66Q48vvn1I3qUG3l98bTe/0N+OOv9eFL0dL6KnoVhyWFD/4Uoif5fW36X1y5VWkWvQT5yx+iDG",
-	"ty+4Pj97MfTRT6bw84d/pESL7VJpweFPDyDp4Q0nrpWwnxHKtzUvBx2J7909j6r0Ql1eDxVtGd3DEMPF",
-	"2cyIh6gk63Eb2aoB89QjeY6iqoRRbqPzB6a8LWRMgMU8h8q12bovXKw5obbA4Slx+3mi0PkQaghPbOO8",
-	"zQVx9aaEaaJ3Bka6mxTd2idbvHtqHh1w+b0r6SNvXrsi8b5uv7u8HGuW05KDNP+xqT33tbJkD/pBDAEl",
-	"ymsglCgoAT9oSNeUcaWjrAqsr0P947NxIvetcv2OXe83c6GrpU4/s+KIQeC2edAN9dH61R6gXAcrdRKn",
-	"/xF/5KTank+Pzjw9wu+k9EEcx7+IZWbBZSXFWlrPh+unacgM5rftdO3L1w83/RQry/uF/I29/vv+f5H7",
-	"/0GLilAzmE1qWQvhgv0K6MCefjBXj+zlpf3MD7bPtc1FMa8zNH9NAcod7fMbucK/TuLTY+5BVJGX2IS4",
-	"Qq18kIP4Ul3FkQRJtLCDo/fff1mGcLHze9SkTvZCxA9Nxu+EQPO9zLtDPnANxm3S17+vQ7y9qu/NNFpf",
-	"eQJFtBDzqE/S0PdiU/OUdPclMX9T7dSjggL/PQz4z2uJjf49BsFIJvoujXb68D8/kFoZ9kX2D4U9faDj",
-	"g/fOPx6V8A19BLI9Ue5PnX9g0h26gxg3/C5WmF8Y6m72UaAwbuOMX6OyBGtyUnu1xcemDPSRKNZUePQQ",
-	"zc3y/lTDeK3jHwthd65PftMAfkWYzshG7MjKfq6bF+4PSZawYdydhjacrk4/+8TaQaj70X2EcoQzrcnT",
-	"fagQedZteEALFy7Zl4IWiODdly2jHNXwTZPwsdaUiirYaqWmKanOjH6w2ab+E6LEpiYT/MpPMvRMc60W",
-	"BkZMfu/E2NT5WSs49fJ4cOoxFTCyUZ+Q4MUHkpGNqKK0ERsrtLHEkghZgHTSgxtluAe5wE7NfrHScXgt",
-	"y9l8dkordnr9bHb76fb/AwAA//8=",
+	"7H1dk9s4kuBfQeg2wjvRtKv8eeOquAe3p2fGez1jn+3Ze+jpVUAkJKGLAtgAWCqtw//9ApkACIoARdZH",
+	"X++G31RFEAQyE/mdiS+LUu4aKZgwenHxZaGYbqTQDP74oOSqZjv7s5TCMGHsT9o0NS+p4VKcNTjiu1+0",
+	"FPaZLrdsR+2vf1FsvbhY/I+zbv4zfKrP/Lxfv34tFhXTpeKNnW5xsfi/W2rInglD9kqKDfnXj39+S16/",
+	"ePk//7Cwg90M9gNvylK2uKJGyYYpw3HV8G99ag2fDDWtfotjvxaLDW2WZU212zo3bHdyjrd2PExhZzCH",
+	"hi0uFlQpevAzyvVaM1zMWqodNYuLBRfm1YtFGM+FYRum/BuKig2b+kI0fR+Mn7eM1ExszJbINTFbRmDe",
+	"guy3vNzCP6TZMqXJrtWG6HZHjFwUU77ZtGrDquEnP8q9JsaijxIYQ4yUV4Tu6WHaxK2giNLU7EAXXJOa",
+	"rQ2R10xdEioOZsvFhqxaQ87tQyoIranaTfne12Kh2K8tV/ZrPwVIFp58+hTRw00ftQEi/R38HD4pV7+w",
+	"Eijke0VFuX1rl083DM5SXb9fLy5+GqczT+pfi2NaX8GMx9Ty/FkSwGsldxMJy8ghCn64KetW82s2FZ2G",
+	"1yOzPCHvEYLErotsmWJECkIVI0IawgVQaU0N04Zcc7a/IBT+VAR3jfRltowr0tS0ZLdAu4Ofg41fNOx/",
+	"iMCf08yKakJVueXXrLIbkIL5Bcq1XbLc4LGo+DUDQrGUcDBMp4BDS0NW9iFZS2VPElNaiidEtHVtSdyC",
+	"hu0aY8/UESlQzV69SJ0cJgjCxU6w4oKqQwcZbRQXGyAPB7svCybanYUOcPViYdiNWRSL8KZdy6JY4DJ+",
+	"TszE9RLGXHzxz1ZS1owK+9CLiiHDuqZ1ywjVhBuiDRWVtvyqt3r7MqGisnCAs881KVvjFkVXNVtcGNUy",
+	"Kyr4f7Kp1G43eApw8GmpiB18YVeprTxM7N6oVpQ0ycXetoZQQ56Sv/HvL4G+cc9MVI3kwpANv2aasGum",
+	"kLd18wcIHlGwh7XbcEBjvI4UL3q7tcxsKD2ZuGa1bNhw8W+IVQKUpdA1Z3WFVA1rJVvZEMX2ihvgj0Os",
+	"e94zxHpDFRPmkUZQXAZKp/iPgtCVhTQSv2ApVO/kNauW/hMDhMgmJmpaWVatmH3JsnuEA06SpOaGmu1w",
+	"6f/26f3fyQeLNKZQS3n1+vzpH5IEIdM7L7e8ru6w8WMR1izcYpP47nSV5GI2tNGWYVn2BVJvwGDwv0kA",
+	"z9JyZmg4Rzv06wpy2H84uWEpVcUFdYz2DnITvzJxdw1VhiNcJ01uZMPLJFThyZJXiYdHcME5ojfiZRSd",
+	"kHMbSUOrU0r6oBLSLL18m6wZ/12aN/6dhGosZFL8gTwtqbBCbsXIlZB7AYpBATx/v7XSJ3x/CLCjrwQY",
+	"TNfoP/hXAjwG8x7BPvpI0YeV32YK3H9itPqRGcNUDgqyrUHKWUA0SpZMa1YhHHikcNC6Bjmi6Y4NTiw1",
+	"xgrpqQdz1qFYtbyukmgIYB1uTTFacbEpCLsBQcJRpHJRsZsU52RKyQSE3q+dbqitOIU9Jt++ZsK4AzQQ",
+	"7YpZNYNrpLKkPsSV7p/6ihr22HCA9HD4dO2apwF3xQ65pcJ2gV5gySy9YQuQ6Quey6kU3S9XXm+dxOf3",
+	"yxNbQk3Xqvx2S4WVP/sB9VuiSa3fzq+39NnLVxn2eWcT5la82SpetGS3pzvQotRprg983gI4PnLFZGHg",
+	"LB4w+/GcFR3D8NTvaCosyp/7cZ72ISlIKkarJRLxdIYcMcqUHGE3Zlm2Sqe4xBtUn6TomEVDNyytoRla",
+	"p/QiasiOmnJbgGla1zCDPq2p9Pbq508DrWGiYqI8pABmaMqE9r4Q9JDtudkSnuQHwgqFSPW9ousrai0F",
+	"I5WFA/LdlM5rz9whZb8d7VOg2MHhhV9xcqN8vU746rZBGZzmcUNtPUEKdjBVqB2nzE4ri1OgPNjj2OM3",
+	"OJM15hVyI0pqvrOjWpPho0lh985Cl3BhpDWPtHfE4fDuKxZ/ae4T25En8ODW0ANDEaB7yhb8kzp8bEVC",
+	"S57B7TO8EE5P0tURbFy0I7kmTU2FsBChGph+0bP0dcPolSZ0Q7nQhqhWCHAAGCLkPmlz3kL/Q0gELTCp",
+	"VeIqp5oD6Orur+Ck5qpYKVWlMxxpb4WIk4oTlqBZKUV2MqeSgTMtnq+SLRKRm1C0u5Wfb7Pz4YITbBCl",
+	"jwNYt63CUVY0V7fMjmYi6PWQmSfhD7FKc3ta3lK9TVvJipWMN+aRJnZM0Fc64r0XRavD/hT0ylaVLE1W",
+	"VG3QcB3XJNwU4YW+xjDEGsAnhYUfqpTgBz/HSf6Y3FwpxZpb8dh35QXi3NEbvrPC7Wmx2HGBv88TRFux",
+	"sqYq5ZN7Q9a0NMQqOIYJsjogl1ayakumLjFOsueaES7WTKkYxxGzYdfdOod0s2W0YspKlMh1pulBEy1T",
+	"JHPFRRVL7pK2mlXLFQpZxYO/q1hU9a9LuQY8NTU94O9SNu5XWHRKzMvWaF6xU1zxvRs2XdhdeueV82Kj",
+	"zHOfAwCDkpxhmXxH1WHMW4jwA7vXsAacwGlxGiFItTU7fRSQVh0CIrJx7/coMnkCbhqpzEf2a8vQFqNV",
+	"BQeJ1h+iQ7GmtWbFgBIBKAV4ma32rlG5o8SacBjBG3rlqE75agWxizR8zS3ZrclBtgpjCmB30Q0enh8h",
+	"Rri4eHZ+PsWkHbUn0eCaOtZurycU49W8eF2kVImbdzg4Xm2QmbHVFc318umzIoHzAeL+QpuUowEjVEBu",
+	"/9tqz6TiqChqpq6H2JjlQsk7VEu52/GMo1azX70qicNwdWvZigrtgAlCY5xbrZS8YuqRJlToPVMuQteF",
+	"jmHhZC3rWu51OpTUiio9t/Nc2dnLWpZXhLoNuD0X9+9ucUge8UMouicrq3VAyE6QVli1yGrR4A8fcbnc",
+	"2cuQcXHH1nkw2SMQWfj+nCbjtPW9oc10NfizPZ72RDyYzX20bVhdaj9/BcH5Zys0UwZyKauUTP+zVM57",
+	"jEFLJ3/1BSwLtQJrOWxlXekxyzn5YDkaaoUv0B3z0dp/fP7z4z+mvgFRnlOYwEBxxuzGGZJg4ybjN7DL",
+	"A7sfAKQxRo0q3pCbzdCZy364ZdSIj4Z6J+9MAyl27Wb8vsA40nE3F8Z8pEGwakN3zWS+4yY/NGzk29dM",
+	"aafvD0ZoRmuWVIedl7fa9NXOtWJ6e0E0s6zT8qQC6OrADAlsPKXwoFa/tIKKZwwE3VCRg6I2jo+knphW",
+	"99RTYEwG9CS6kgp/AZxlndQ8O8APAAFy9pF2RNmhqAAmDCqRSw45MKo0eUqMJK9fv359GSg5xuxyp+1R",
+	"ZDe0nC5dYmXihMIYEXO8rQCmgHEP0h4NHVPMAG3RWiKy97ZY8uxjvHtaapFlFMO0ooo1qZj3j1JsmDZk",
+	"Tw+oElCipDQF6JU1PcjYQRbxhsr5/kY9L3ZMFwSZwBMdPJdesT9mdlZbsc9IxUpescrZC1PEUTRx4YCR",
+	"SAf6WizeOSUb0yGHEuq0V2ySPP6bHZ/ig8gUkJ2MZjv6cUDbPMV/PjWsrrnYaFJLecUq0jazoq1z3JVA",
+	"wbiO2N0z7qV8FwyajL3jdGApAh8ovHdcEyXrobqeQQ+MPXny3Yw8vdofqWGC6UTuwY7eLHc67c8Y+C2a",
+	"l+czBr9+PX3wHC/T8c6DR8gtL3y68LtLgQSpeGhkCQbYcbo3H+ohIdF3StSx29ako4UMcOiBlSmm4uxz",
+	"YMMFsdKzIKVUitVw/gtCa051QUraavcf57DAscjbA3EGtesO8sdRIYIoBfU4FSPh/AJLPLjgrWLhcwvi",
+	"pIs+PhSjOqPd5EKmmYwVN1Nq3Wh7f6BcDY/QXI/qiI/UidtZOT5Zv6p/NGe6Wb7Y/mqPP5cH40ef7Dfq",
+	"juoDOZ2y906MGLcJF+zk1Kjxd2fb2aemc2R6wuuUIdsYJZ2lngR/52E9PnmOM3BBqABtP3L/UbLZSm26",
+	"c0l3rIJE9/iEJhjlrY2wcbMGVpMOrOaSIGIF/76VblxOVva+B236P5NVCigeXKGCYqS2J0jZv4XLJccz",
+	"RQy9YtrzQGrIipVyx3wYdzdMtio9aXurSF/xBrIVuU5nloYMo0FEgu2j70ySY2HPuMOUTIMo9vBzoE6j",
+	"HwB9YKAzSdHJqVbYDypIQZvmX/wdhLBwt4XHSxzHQriPUo6D4p3CiA+YN5pLQuySPMcsxGGW4z2Uonim",
+	"tEzLDZ+0smK13NsfsjWW6HQpG1aQFVtLxZYbqzNzXfgwnDZUGdLImpcTq4jCMkYlxkXka3mkicAKh3vP",
+	"kYTB6UzXkNUnN6Ey5AI5zXFFCaPl1pWUPCE/7BpzIHv/vgI/oxT1gWCO+CRmcVSIlEqnqVudzE713hk3",
+	"gLz7U4qVo0No6kFhIunF/bxlTj21EKlYzYyFkZBkJxUje17XxPLkTMEB09tTROA8AwV6RO0P71kLPptp",
+	"ZXuZEjzB9ky72ExBqCE7K9RfnlvC7wrKLslZ6VBxBmn4W0sAUNMxCZsZR/2Wb7bLPTVM7ai6moiKmm4m",
+	"j9Rm2Tkzp4n4Wm6WcKaX1PjDnjsdntLsCVmxDRVYDGS6IBKp+EQUzTYYRnJcwO+kzNJxpcHqGVU1Z9oU",
+	"vnhNKtIp7FMNpjn5//6wTk/+7DPrPteMzg7Sw9GGM1h05yDier30Hs8R/GmfWl63YiXdgW8AK40Qkqiu",
+	"hK1duH9r8r8I1m+S70hUpEm+w5LUinxH4iJNKwtrKj57HAxU9JqKR5rordUUXXFMsAFuHyrpeGs+VyhD",
+	"eg+vWN2O8Dr9q6O8oQWrE+lESQWlKzzPpcQmlGlWV7msLUjHcLk31JA1bevkadxykQ2cSVJJrymkojqz",
+	"HbFdHCVhoHJTsxG/6/ESWyUuqBC01hcQT7v4Z3t+/ry84qKCX6d93i4cgR+OohcjOb0f6f77tE/vc0ju",
+	"z6b0+1p0ag8qGLj6bukUc45gnP9wl9QCF624c8rfQ9YxHOEZKwbcB7ucvhM1Akn0YzJkooY0LG+w8r/L",
+	"lawOhNWakb2ShmHOWOhQ4CzzkOJKVrS8Sip4UQwlne09M6R8i2xhB4D7TReu2nLycEgCHmY/KLnrqUlS",
+	"lAx05qnGO62WAPdb+C/jbF/qPFS4pXjiOOrDImJGvJ3M9h0APiG7u1Tdmoth6Kfi6zVT+Rwo8BGQbpS1",
+	"EcjeSa5U7TzjG5H3N1nlAXx8PrFU+w4HPq1vAmJGSX4uy5lJmDh66VOjkxUjM6h2On1F4/Nff/Ak6AFZ",
+	"x7TcA85gvR3eMqTsHE13CdhDfvBMhudyoqZHyqJUrMR0Xb7p9CmjkG5ixjmpADUsbskaOVlf8Cexe2lk",
+	"TC5JJtDdeIljkGfoeHJ20SNNrtgBHP6+NCvvR1/m0BoGZL33d8g0Q20BJ+hI5gjeR6scrKkPxwHkC0++",
+	"fSIK0E2nXuDBSSc73lddYK5orF8UVmClGGTHYtq2b2KTrfG8pyj1bayOVsCqll0K9pHwwy10ahjVV6zC",
+	"RH5RoT5vtxp1YOkixlKF/4cU/ZLWNVNkRw9EMxYqA/i681+KGb7Lf+D60WY/VZ3fGZsBVGkm3NT08G9y",
+	"ldBlfQn6MNXP0GVUWzUh5WLNBdfbOf6yDNupo+SScQXV7iukooCWULJpb32wI53kn/hG7TSRh1Z55ykP",
+	"wUiZoMoH794cJFlTuVdnGykLWKUIykSrQxGcKHmN/66Q8teUo7u5pKJkdZ2p12mbis5YWirrChfr0Brr",
+	"NZGe7j/jyCV/YuIkpz4X+avck11bbl3HLgivVq0PKaJALIjm1jKxTGIv1ZUd51p6kV/kirTNE/IRJY5l",
+	"OyHJlFTUUMtLIECK4UrIumY3URnBcXT26jSbjA8KzrOE/j7XtJ6eV6VdfdS0Dx0roVjFi6tNLmIEGVwn",
+	"bPFf5GqOQev54CnGCtPm1/LBsZkZ6SagKC0bphxTTbb9uGIHXWB/JA3iyGkk2ExL13KP5U4rabZEUat6",
+	"+Rz/RPHgWMHgjt4s95SbZbZ89v2aSMU3XNAaglIbCpVo9iUnL2spNuAdnfttmcwY0WQNHU80aaTWHDLB",
+	"g41CVofuj0sriFcH18xJllfQMtE1MPCWNQSkKEAJUk40mqPugJZYYuBZ2hrbQChkHn7fmd4BMMMRKmeC",
+	"QDeMVSdg7jBj8b3l2kh1sDa13TM+uSRPrZaBLSNbMxcPRxQPSBmheCcm7xAWUIzOkjvzyvNS/Ug+/fXN",
+	"42cvX4XWBCgThmWicT7NvGyUE9XtkwR4qKU8zbp84eXJEN4dixVHe0iFiFJi73uqrEIwy1RPiXFPLB18",
+	"wjpP1NmHFeRp+TcsX6V1LfdLdsO1sXsHCsXoTPojH1BLcV7jyFSBKQitfSuSoYMMPxVb7NM/ZIUL5u5i",
+	"QgI3mtXrSyIYqyBWH23CKjGZEnGfY6eT3N01xWJVF+h2NTB7aDdJa1ZdEiqwASg0osR+gX4UN1vIqukb",
+	"U3MLaXsFKZnEBtdu7NbfSOcIfRxU/PBUtunoYbUawmhjVXDkugq+aAdhdjtoMb/8ONuKeZBiDamc3vI1",
+	"9IoJLKZBa5jWUrBL8B740+Mq5acx3ijdd8Ki+4mS7jyANbLIReN9EqSal0l5ETsMnNVR2HEHfNkJaeQe",
+	"W+befaTJjt482TGt6YY9QWca1wRyKquefgJLPply2Y/yDJQLzDEAhI3jYGb68gk8NEpeM2FNv2XklR1n",
+	"UG+qoP0iDqDoFDp7Ow1pUF8QFwdiedkDHW+on0ozuS7+4XsrgBV3QTjUlkHNBBOKl9sdFFkYRYVGaMOz",
+	"itXcIsn+otVj7LFVEGx+cUmcd8s7lUjUwOHWu3FJ9o1ia36TAJij8s71hyPJd05mXLrVPcGY/B9JxTfc",
+	"hIZQ3EXon5BW1ExraAIspvRncAvr9JO0tJ7QW+FILYxFnRV/0Q4XCa0hFaIe8nJ2M5eXx4koR8zIpyjD",
+	"kIuQQW//5cBqj0NhpaWsK/9EhYEuc+WRsxzt0/1W6i5mihln4B0eQcszOPjxn/8FWl18bMVUDe+47OY2",
+	"zsMkAj87c+ORJq9ekC27cYeicKbojoqDxySEYsFarZnFxx8LO0JIH1GtqSBbimFjyw3s/P/x0/nj1/Tx",
+	"+ucvfyxevfj6LyedY36lKa34E6P1R6aBF2dLkRLsLsSnHYfesroiWu7YUW/vW+d3oa9hWn+4VAaWez+z",
+	"5xBayHS99y51LJJoG8sqrOZaEC1xw/9cWBkK6a//XJAdo0L39n9ccJRL2XUFbN6X4Q44Jte61N1O2CV5",
+	"S7919nhEZlJPNauML0esyJMf7PjCiYyKhFkXIJXGHNh6CWeEaxV072nuM5wcuYSpHb1Z3qJkaMfFbV4T",
+	"yYb/M7vDzm7rJveTyWssHWyk82zmzg24mgWicVz7BFp7ZOlKXjPicltpuFYDzGlRWWMTXOpxsQFGNsVD",
+	"J54BqTo8dbdyAARHSD7tAV/lWlCCEqHo/iKboYh3UVhet2YGuOFEMyxkRiZcQKu2vMpk3o5lBsf+rElr",
+	"8HwgVav/0Ennbo/RqpNoCwmwx1m+u8yVCfbJIx3r2pYqkxZO5Tvrcjan3XBox5tsW7+fzmOyLXSxuHxm",
+	"sk6+o8wRWrpGIl1T3ggQuIk8Mt6Gy7PSndBWBxIyg488ea7vy9R2Qb5jzNTx2EvmNrdGTGxO04EitL+a",
+	"nJWFJTh3LVN/8LsgJhRdvIE4Fla9hmblAShpDvvbXOcw0w0P6/3U7qCX5CmfetCx8lc29Oa7yFU/pg/8",
+	"Kn3dU6i85UaTyEU/r4bkVH1enHHDQ5eHbGpSvuv4IXq9l/ITbmLbS2W2RNNDz7w5Kni+jcKGCu88Hd2V",
+	"smX4GDN75pzsW77ZklAoB7QZZU8/0tiBizRSh5r/ieVxt9jpyQIgatjJ0GoiKQHslblGzngE7WGZVdc5",
+	"a3ls+AzjW1imdgybrq5tvI7ls3KOjaPUr2pOa3roffw1H+qYhn7obJCBOHRJnpwxKJNFoa4F7xKbT+Tq",
+	"GzMt6v4qm8jfz+OGdTkreX5RVOSYniMb7hTOndDcKtuaYl7nq6iZm2t6jVQWRW8DBOKZTyQw9pIih/o0",
+	"r5YH2S53jIrRrqyVr7cGV2joYsmoYtoEOYKKgXCdUe3TOYWtSRYw3JMdx8U6YwfQtuJow6JrPbht11Jh",
+	"4bBvmGg1VioOhFcFpIyBqQcV9dA6uuJ2zxBUxaZOisENJ/COrnnJovSSJ+QH6FUJ5O8vpiWuST1BBqOf",
+	"kM+W64cxz58/f12Qf3x+2114CUY08GZdOCfmqxePV9z4/+Ih29EDqRm9ZuTZf7x8Dm8hEPWTUKh3sXgD",
+	"VX+LyERYPMVb75igDV9cLJ4/OX/y3N0NB/QQys2hMSzaopZeIMTyrlpcLP7CTOgOADyZ7hje2/LTlwW3",
+	"3/i1ZXgZJHRKDZy8uwD4VGedn4v+ZcPPzs9HLhqed8Fw19lgeMMwdgDtOh+EKFt6yrDG6NbiYqG9Hrj4",
+	"wFy2w+MguYruOGGXRKtQyMKpEfZXTTf9zjKJEufLoIjEaQ4+szwINruafvuALFKt8v4XrNF+EIwW6Yl6",
+	"/avCZLMCqLmpfbfkblofD+73E7GaAv4jlK5bE9ByaHdxr+/3DH+wm6amXCSTcHNL8e1muqUEwnp6fh7f",
+	"VHAOf/rdPk3vNlPR19ANc71SoLd/AiRY9ZDB29PzZy9+26PoG1InTuIbrLu4+xm0RF3EMQFsBIltfuCA",
+	"RLHi8fPR3Tf1Wx+T+A6vIT27a1qgXNJfnTdyg1PuI5gCHmZPxcuevkpHy76R/RyyP7oM7SGpf/S+yJXL",
+	"ZokzhbGMBxqSwOFgcGcFeqxcm7f+wcBLLbpcw+8lejbvBVL9GzO+9vVDd8HvDDTdPDZU9b/epXZl7r5O",
+	"KwkrurkH7Lwh39PNO2NnwygLWADYEyb4sUXVy5KEwAMlhiqr8DGKc5654rhDloG98wMmcS7us0c7UGeO",
+	"DyQWRHkOT3/bs3TUZDmBLrhMDJvIYkYNsUZBKLF2ytJ9nTVoUkt43BwQ2lcQ7g5U5GZJ4gnt3Y9dF90+",
+	"svINN1NodD0aEuQ+Whk0FvxMy7lbfWSayLxNZszL86FP9/eUJpTd+fJICM/KJ8rBtNdSPn+IJ87WNZ+/",
+	"+1Su4XpyoufPJlBmV/flIIwFqeGChAysu/b7Q9WkFxOadokB5I9nNK0j2ZFqEu0bQlviijpGg1sCOsAe",
+	"CBOldDreBNXtluj4pq9l6z99NflD6mq+HYhVy7hlPE45s1stiDt2LqQCtOENms6UccLl7Au8+vXsS1Ds",
+	"vp59QbXu65hf52O46yWhIjQUbk87YtSTlIRRW6c/b/92wdzct/MQ9L8U+u5N+8zJztFDmn/jJQcXJVXC",
+	"HfJ157i5jA3T30xGZHtRYiKirCss93PZQBPWFXJzbouhhz++OU1ehZbIdzy+70XcvJ86/14UvZ1+RM9C",
+	"U47xg/rvrvXGt9P67bT+fk+rLA0zj52xei/Gt2/s8+z8RToEBOcHAlBtXZN/pcTI3UobKdgf7uGkhy88",
+	"cldH+RXh+QbzctSR+NGNeVCmF8r+M1CEKv37AYaLs9kZj7WSIuM2gjoD+9YDeY6iOoZJbqNn9wx56JOQ",
+	"UBbLkjWuu+xd1cVWEAoFDk+Iw+cjjc6HULDt7qK+jG9EN3urRrpBmu7gzR7tntlXR1x+H2r6wMjr12vf",
+	"1e13m49jv5r0yUGY/z0qWXTtUciBmXsxBLSsrxmhRLOaleiXdVfbd1kVWH2M/Mdn40TuW+3ut3Itj+2D",
+	"IZc6+8KrEwaBQ/OoG+oz+NXuoVwHK3US0v+EP3JWbc/PD048mcPvTum9OI5/kasClMtGyY0Cz4drI2/B",
+	"zOxvuNnMty46RvoZNhPKH/K38Pwb/n+X+P9kZEMoNEJaS0U2UlYJFFfq8Fi1Io/jP6lDLIe/4Xha+A6g",
+	"lkJwqH6DPqD3IQhohXkfKGpQ3GNAoQDV3wr0WDTAcwqXfWtXmutCEU5G+Ur7BLlEXQqS4uBvtEFSee9N",
+	"sf9GBJM0tFxbj17XAe+VWx0wusOdz3nMBrwXw3skc+YeLe+hSRzuVOganeS86v7hvZrkve+H/rtJWPuH",
+	"t/3+Q3KN6MrCnFoJz+4hDAm1eP37JIk2VFQQ9Ow4Q+ingedsTw9EweXxQ97gq7szBgEt2X9bKfJQ5g2W",
+	"wf//sG0eXD15u6Viw8hW7l1XOtBUnATScLlDDdVDqhU6SW2tHiW3VrNvWsvvXTOFylxXFqSYbnesuuwu",
+	"McOqI9117kzQAb6VJ4SP8PwbJfwuKeFHZuAaplazCuhhI4kUXeWgNrJpPNo1oyO26Cf79AR+3wgN/T1F",
+	"fcAWaUh44a62lMKwp7l4t2txMijYeEi8RJ1ExmwLt6N7cCLoqzgDShEjYXKn1/rYgpB7j6Ou5Cvr2v7U",
+	"VSrOSJC9k3Z8TAfuvlwoVvmvm8jT39Vf7DLwRpA9cU0LiJHyIrpHIHubUmadiu5/T8TfdWnIsKVAf/cT",
+	"tChbhbeve98pZmCidbeWinz6Pz+SVlvyRfIPDQlyztJPPqvo4aCEX8gBCNp33x06/47FQhjG5sLSu1xj",
+	"XVToF3CIEhzj64SwozIArKuly3KLz137mgeCWFeZngGaW+XdofZD1x7Qud6DfyDc17om3BSRXiwq94ci",
+	"K7bl3vSCNGB99sUXBI666D+79oMTkgC6+sL7Su0thq3daOXSvA61pBVGHiwYqWJRbR0ACPzXUGyaYVEV",
+	"X6/1PCY1WNGPUCXHxZopxSoCJZWu5XMyZZaWRi+tGjH7uzNz6p6d95LqXp5OqntIBoxklDskyvVsu5cz",
+	"spVNlO4OOY6QA1kTqSqm3OlBRFnqQSqApWmmrj2Ft6peXCzOaMPPrp8uvv789f8FAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -183,6 +183,40 @@ type ClientInterface interface {
 	// Corresponds with POST /replays/{id}/cancel (the `CancelReplay` operationId).
 	CancelReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
+	//
+	// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
+	DryRunReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MapReplayOffset Where a source record stands in its target, or the other way round
+	//
+	// Corresponds with GET /replays/{id}/offsets (the `MapReplayOffset` operationId).
+	MapReplayOffset(ctx context.Context, id string, params *MapReplayOffsetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PaceReplayWithBody Change how fast a job produces, while it runs
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+	PaceReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PaceReplay Change how fast a job produces, while it runs
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+	PaceReplay(ctx context.Context, id string, body PaceReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseReplay Stop a job until it is resumed; what was sent is committed
+	//
+	// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
+	PauseReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeReplay Let a paused job go on where it stopped
+	//
+	// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
+	ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Seal Ask the archiver to seal what it holds now
 	//
 	// Corresponds with POST /seal (the `Seal` operationId).
@@ -451,6 +485,100 @@ func (c *requests) GetReplay(ctx context.Context, id string, reqEditors ...Reque
 // Corresponds with POST /replays/{id}/cancel (the `CancelReplay` operationId).
 func (c *requests) CancelReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
+//
+// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
+func (c *requests) DryRunReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDryRunReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MapReplayOffset Where a source record stands in its target, or the other way round
+//
+// Corresponds with GET /replays/{id}/offsets (the `MapReplayOffset` operationId).
+func (c *requests) MapReplayOffset(ctx context.Context, id string, params *MapReplayOffsetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMapReplayOffsetRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PaceReplayWithBody Change how fast a job produces, while it runs
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+func (c *requests) PaceReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPaceReplayRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PaceReplay Change how fast a job produces, while it runs
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+func (c *requests) PaceReplay(ctx context.Context, id string, body PaceReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPaceReplayRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseReplay Stop a job until it is resumed; what was sent is committed
+//
+// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
+func (c *requests) PauseReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeReplay Let a paused job go on where it stopped
+//
+// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
+func (c *requests) ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeReplayRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -1407,6 +1535,244 @@ func NewCancelReplayRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewDryRunReplayRequest constructs an http.Request for the DryRunReplay method
+func NewDryRunReplayRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/dry-run", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewMapReplayOffsetRequest constructs an http.Request for the MapReplayOffset method
+func NewMapReplayOffsetRequest(server string, id string, params *MapReplayOffsetParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/offsets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "partition", params.Partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPaceReplayRequest calls the generic PaceReplay builder with application/json body
+func NewPaceReplayRequest(server string, id string, body PaceReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPaceReplayRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewPaceReplayRequestWithBody constructs an http.Request for the PaceReplay method, with any body, and a specified content type
+func NewPaceReplayRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/pace", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewPauseReplayRequest constructs an http.Request for the PauseReplay method
+func NewPauseReplayRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeReplayRequest constructs an http.Request for the ResumeReplay method
+func NewResumeReplayRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSealRequest constructs an http.Request for the Seal method
 func NewSealRequest(server string, params *SealParams) (*http.Request, error) {
 	var err error
@@ -1829,6 +2195,48 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /replays/{id}/cancel (the `CancelReplay` operationId).
 	CancelReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelReplayResponse, error)
+
+	// DryRunReplayWithResponse Read everything a plan names, hold it against the plan and its targets, and produce nothing
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
+	DryRunReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DryRunReplayResponse, error)
+
+	// MapReplayOffsetWithResponse Where a source record stands in its target, or the other way round
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/offsets (the `MapReplayOffset` operationId).
+	MapReplayOffsetWithResponse(ctx context.Context, id string, params *MapReplayOffsetParams, reqEditors ...RequestEditorFn) (*MapReplayOffsetResponse, error)
+
+	// PaceReplayWithBodyWithResponse Change how fast a job produces, while it runs
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+	PaceReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PaceReplayResponse, error)
+
+	// PaceReplayWithResponse Change how fast a job produces, while it runs
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+	PaceReplayWithResponse(ctx context.Context, id string, body PaceReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*PaceReplayResponse, error)
+
+	// PauseReplayWithResponse Stop a job until it is resumed; what was sent is committed
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
+	PauseReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*PauseReplayResponse, error)
+
+	// ResumeReplayWithResponse Let a paused job go on where it stopped
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
+	ResumeReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ResumeReplayResponse, error)
 
 	// SealWithResponse Ask the archiver to seal what it holds now
 	//
@@ -2476,6 +2884,246 @@ func (r CancelReplayResponse) ContentType() string {
 	return ""
 }
 
+type DryRunReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DryRun
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DryRunReplayResponse) GetJSON200() *DryRun {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DryRunReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DryRunReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DryRunReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DryRunReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DryRunReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MapReplayOffsetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OffsetPair
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MapReplayOffsetResponse) GetJSON200() *OffsetPair {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MapReplayOffsetResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MapReplayOffsetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MapReplayOffsetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MapReplayOffsetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MapReplayOffsetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PaceReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PaceReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PaceReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PaceReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PaceReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PaceReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PaceReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PauseReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PauseReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ResumeReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SealResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2922,6 +3570,84 @@ func (c *ClientWithResponses) CancelReplayWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseCancelReplayResponse(rsp)
+}
+
+// DryRunReplayWithResponse Read everything a plan names, hold it against the plan and its targets, and produce nothing
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
+func (c *ClientWithResponses) DryRunReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DryRunReplayResponse, error) {
+	rsp, err := c.DryRunReplay(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDryRunReplayResponse(rsp)
+}
+
+// MapReplayOffsetWithResponse Where a source record stands in its target, or the other way round
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/offsets (the `MapReplayOffset` operationId).
+func (c *ClientWithResponses) MapReplayOffsetWithResponse(ctx context.Context, id string, params *MapReplayOffsetParams, reqEditors ...RequestEditorFn) (*MapReplayOffsetResponse, error) {
+	rsp, err := c.MapReplayOffset(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMapReplayOffsetResponse(rsp)
+}
+
+// PaceReplayWithBodyWithResponse Change how fast a job produces, while it runs
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+func (c *ClientWithResponses) PaceReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PaceReplayResponse, error) {
+	rsp, err := c.PaceReplayWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePaceReplayResponse(rsp)
+}
+
+// PaceReplayWithResponse Change how fast a job produces, while it runs
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/pace (the `PaceReplay` operationId).
+func (c *ClientWithResponses) PaceReplayWithResponse(ctx context.Context, id string, body PaceReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*PaceReplayResponse, error) {
+	rsp, err := c.PaceReplay(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePaceReplayResponse(rsp)
+}
+
+// PauseReplayWithResponse Stop a job until it is resumed; what was sent is committed
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
+func (c *ClientWithResponses) PauseReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*PauseReplayResponse, error) {
+	rsp, err := c.PauseReplay(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseReplayResponse(rsp)
+}
+
+// ResumeReplayWithResponse Let a paused job go on where it stopped
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
+func (c *ClientWithResponses) ResumeReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ResumeReplayResponse, error) {
+	rsp, err := c.ResumeReplay(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeReplayResponse(rsp)
 }
 
 // SealWithResponse Ask the archiver to seal what it holds now
@@ -3383,6 +4109,171 @@ func ParseCancelReplayResponse(rsp *http.Response) (*CancelReplayResponse, error
 	}
 
 	response := &CancelReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDryRunReplayResponse parses an HTTP response from a DryRunReplayWithResponse call
+func ParseDryRunReplayResponse(rsp *http.Response) (*DryRunReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DryRunReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DryRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMapReplayOffsetResponse parses an HTTP response from a MapReplayOffsetWithResponse call
+func ParseMapReplayOffsetResponse(rsp *http.Response) (*MapReplayOffsetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MapReplayOffsetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OffsetPair
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePaceReplayResponse parses an HTTP response from a PaceReplayWithResponse call
+func ParsePaceReplayResponse(rsp *http.Response) (*PaceReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PaceReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseReplayResponse parses an HTTP response from a PauseReplayWithResponse call
+func ParsePauseReplayResponse(rsp *http.Response) (*PauseReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeReplayResponse parses an HTTP response from a ResumeReplayWithResponse call
+func ParseResumeReplayResponse(rsp *http.Response) (*ResumeReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeReplayResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

@@ -170,9 +170,9 @@ func (c *Client) PlanReplay(ctx context.Context, request api.ReplayRequest) (*ap
 	return answer[api.ReplayPlan](c, r, err)
 }
 
-// RunReplay runs a plan.
-func (c *Client) RunReplay(ctx context.Context, planID string) (*api.ReplayJob, error) {
-	r, err := c.raw.RunReplay(ctx, api.RunRequest{PlanId: planID})
+// RunReplay runs a plan, at a pace if one is given.
+func (c *Client) RunReplay(ctx context.Context, planID string, pace *api.ReplayPace) (*api.ReplayJob, error) {
+	r, err := c.raw.RunReplay(ctx, api.RunRequest{PlanId: planID, Pace: pace})
 	return answer[api.ReplayJob](c, r, err)
 }
 
@@ -185,6 +185,36 @@ func (c *Client) Replay(ctx context.Context, id string) (*api.ReplayJob, error) 
 // Replays asks for all jobs.
 func (c *Client) Replays(ctx context.Context) (*api.ReplayList, error) {
 	return decode[api.ReplayList](c, c.raw.ListReplays)(ctx)
+}
+
+// PauseReplay stops a job until it is resumed.
+func (c *Client) PauseReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
+	r, err := c.raw.PauseReplay(ctx, id)
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// ResumeReplay lets a paused job go on.
+func (c *Client) ResumeReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
+	r, err := c.raw.ResumeReplay(ctx, id)
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// PaceReplay changes how fast a job produces.
+func (c *Client) PaceReplay(ctx context.Context, id string, pace api.ReplayPace) (*api.ReplayJob, error) {
+	r, err := c.raw.PaceReplay(ctx, id, pace)
+	return answer[api.ReplayJob](c, r, err)
+}
+
+// DryRunReplay has everything that a plan names read, and nothing produced.
+func (c *Client) DryRunReplay(ctx context.Context, id string) (*api.DryRun, error) {
+	r, err := c.streams.DryRunReplay(ctx, id)
+	return answer[api.DryRun](c, r, err)
+}
+
+// MapReplayOffset pairs an offset of a source with one of its target.
+func (c *Client) MapReplayOffset(ctx context.Context, id string, q api.MapReplayOffsetParams) (*api.OffsetPair, error) {
+	r, err := c.raw.MapReplayOffset(ctx, id, &q)
+	return answer[api.OffsetPair](c, r, err)
 }
 
 // CancelReplay stops a job for good.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/web/api"
+)
+
+// pacing are the flags of how fast a replay produces. Without any it is as fast
+// as possible.
+type pacing struct {
+	Rate      float64       `placeholder:"N" help:"Produce at most so many records a second, all partitions by one clock."`
+	BytesRate float64       `placeholder:"N" help:"Produce at most so many bytes of keys, values and headers a second; with --rate the slower holds."`
+	Speed     float64       `placeholder:"X" help:"Produce at the original pace times X, all topics and partitions by one clock; 1 is as it was."`
+	MaxWait   time.Duration `placeholder:"DURATION" help:"With --speed: wait for no gap longer than this."`
+}
+
+// pace is nil if none of the flags is given.
+func (p pacing) pace() (*api.ReplayPace, error) {
+	rated := p.Rate != 0 || p.BytesRate != 0
+	switch {
+	case rated && p.Speed != 0:
+		return nil, schema.InvalidField("speed", "--speed and a rate exclude each other")
+	case p.MaxWait != 0 && p.Speed == 0:
+		return nil, schema.InvalidField("max-wait", "--max-wait needs --speed")
+	case rated:
+		return &api.ReplayPace{Mode: "rate", RecordsPerSecond: pointer(p.Rate), BytesPerSecond: pointer(p.BytesRate)}, nil
+	case p.Speed != 0:
+		return &api.ReplayPace{Mode: "original", Speed: &p.Speed, MaxWaitSeconds: pointer(p.MaxWait.Seconds())}, nil
+	}
+	return nil, nil //nolint:nilnil // nothing was asked for
+}
+
+// replayPaceCommand is annals replay pace.
+type replayPaceCommand struct {
+	asking
+	pacing
+	ID string `arg:"" help:"The job's id, which is the plan's, or its first 8 digits."`
+}
+
+// Run implements kong's command.
+func (c *replayPaceCommand) Run(ctx context.Context, in *invocation) error {
+	pace, err := c.pace()
+	if err != nil {
+		return err
+	}
+	if pace == nil {
+		pace = &api.ReplayPace{Mode: "fast"}
+	}
+	id, err := planID(c.ID)
+	if err != nil {
+		return err
+	}
+	server, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	job, err := server.PaceReplay(ctx, id, *pace)
+	if err != nil {
+		return err
+	}
+	return c.print(in.out, job, func(w io.Writer) { showJob(w, job) })
+}
+
+// describePace says in words how fast a job produces.
+func describePace(p *api.ReplayPace) string {
+	switch p.Mode {
+	case "rate":
+		out := "by one clock"
+		if p.RecordsPerSecond != nil {
+			out += fmt.Sprintf(", %g records/s", *p.RecordsPerSecond)
+		}
+		if p.BytesPerSecond != nil {
+			out += fmt.Sprintf(", %g bytes/s", *p.BytesPerSecond)
+		}
+		return out
+	case "original":
+		out := "by one clock, at the original pace"
+		if p.Speed != nil {
+			out += fmt.Sprintf(" × %g", *p.Speed)
+		}
+		return out
+	}
+	return "as fast as possible"
+}
+
+// showLateness prints how well a pace was kept.
+func showLateness(w io.Writer, l *api.ReplayLateness) {
+	for _, line := range []struct {
+		when string
+		of   api.Lateness
+	}{{"sent", l.Sent}, {"acknowledged", l.Acked}} {
+		fmt.Fprintf(w, "%s later than due: p50 %.1f ms, p99 %.1f ms, at most %.1f ms, of %d records\n", line.when, line.of.P50Ms, line.of.P99Ms, line.of.MaxMs, line.of.Records)
+	}
+	fmt.Fprintf(w, "readers of committed data get them with the next commit, every %g ms\n", l.CommitIntervalMs)
+}

@@ -1,0 +1,228 @@
+package replay
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Bounds of what a merge holds in memory.
+const (
+	mostAhead   = 1 << 20 // of records of one lane
+	leastAhead  = 64 << 10
+	chunkBytes  = 256 << 10
+	chunkCount  = 1000
+	mostOffsets = 1 << 16 // that are asked for at once
+)
+
+// pager reads a lane's planned records a window at a time: of a row group only
+// the pages that hold the window. Segments are held against their hash before
+// the first record of each is handed out. It belongs to one goroutine.
+type pager struct {
+	service *Service
+	lane    *lane
+	budget  int64
+	outgo   func(*schema.Record) *schema.Record
+	index   int
+
+	segment int         // of the lane
+	at      segmentPlan // the object that holds it
+	reader  *segment.Reader
+	from    int64 // the next offset
+	whole   bool  // the segment is read from its beginning
+	n       int64 // of its records
+	step    int64 // offsets a window
+}
+
+// fill gives the next records, by offset, at least one; nil at the lane's end.
+func (p *pager) fill(ctx context.Context) ([]placed, error) {
+	for p.segment < len(p.lane.stream.Segments) {
+		plan := &p.lane.stream.Segments[p.segment]
+		if plan.Next <= p.from {
+			if err := p.leave(plan); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if p.reader == nil {
+			if err := p.open(ctx, plan); err != nil {
+				return nil, err
+			}
+		}
+		list, err := p.window(ctx)
+		if err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+	return nil, nil
+}
+
+// leave goes on to the next segment. One that was read as a whole must have had
+// what was planned.
+func (p *pager) leave(plan *segmentPlan) error {
+	if p.whole && p.n != plan.Records {
+		return schema.Errorf(schema.Corrupt, "segment %s has %d records of the selection, the plan says %d", plan.Key, p.n, plan.Records)
+	}
+	p.segment, p.reader, p.whole, p.n = p.segment+1, nil, false, 0
+	return nil
+}
+
+func (p *pager) open(ctx context.Context, plan *segmentPlan) error {
+	p.whole, p.n = p.from <= plan.From, 0
+	p.from, p.step = max(p.from, plan.From), 256
+	for p.at = *plan; ; {
+		err := p.service.verify(ctx, &p.at)
+		if err == nil {
+			p.reader, err = p.service.openSegment(ctx, &p.at)
+		}
+		if !errors.Is(err, errMissing) {
+			return err
+		}
+		moved, findErr := p.service.joined(ctx, p.lane, &p.at)
+		switch {
+		case findErr != nil:
+			return findErr
+		case moved == nil:
+			return err
+		}
+		p.at = *moved
+	}
+}
+
+// window reads some offsets on. It may find nothing there.
+func (p *pager) window(ctx context.Context) ([]placed, error) {
+	from, to := p.from, min(p.from+p.step, p.at.Next)
+	if p.at.Offsets != nil {
+		first, _ := slices.BinarySearch(p.at.Offsets, from)
+		if last := first + 256; last < len(p.at.Offsets) {
+			to = p.at.Offsets[last]
+		} else {
+			to = p.at.Next
+		}
+	}
+	var list []placed
+	var bytes int64
+	chosen := p.lane.chosen
+	for row, err := range p.service.rowsOf(ctx, p.reader, &p.at, from, to, segment.Payload|chosen.columns()) {
+		if err != nil {
+			return nil, segmentError(&p.at, err)
+		}
+		if row.Status != schema.Committed || !chosen.wants(row) {
+			continue
+		}
+		size := row.Bytes() + recordOverhead
+		list = append(list, placed{lane: p.lane, index: p.index, offset: row.Offset, size: size, record: p.outgo(&row.Clone().Record)})
+		p.n, bytes = p.n+1, bytes+size
+		if bytes >= p.budget {
+			to = row.Offset + 1
+			break
+		}
+	}
+	p.from = to
+	// What the next window may hold by the measure of this one.
+	grown := 4 * p.step
+	if bytes > 0 {
+		grown = min(grown, int64(float64(to-from)*float64(p.budget)/float64(bytes)))
+	}
+	p.step = min(max(grown, 16), mostOffsets)
+	return list, nil
+}
+
+// feed is a lane in a merge.
+type feed struct {
+	pager
+	list  []placed
+	clock int64 // the running maximum of its timestamps
+}
+
+// next brings the feed's first record into place; false at its end.
+func (f *feed) next(ctx context.Context) (bool, error) {
+	if len(f.list) == 0 {
+		var err error
+		if f.list, err = f.fill(ctx); err != nil || len(f.list) == 0 {
+			return false, err
+		}
+	}
+	f.clock = max(f.clock, f.list[0].record.Timestamp)
+	return true, nil
+}
+
+// feeds is a heap by clock, then lane: the same records always come in the same
+// order.
+type feeds []*feed
+
+func (h feeds) Len() int { return len(h) }
+func (h feeds) Less(i, j int) bool {
+	return h[i].clock < h[j].clock || h[i].clock == h[j].clock && h[i].index < h[j].index
+}
+func (h feeds) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *feeds) Push(x any)   { *h = append(*h, x.(*feed)) }
+func (h *feeds) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// merge reads all lanes by one clock, from where each stands. A record's time
+// is the running maximum of its lane, so that no partition's order is changed;
+// after a new beginning the maximum begins anew, and what lies before the clock
+// is due at once.
+func (a *attempt) merge(ctx context.Context, at *progress, out chan<- *batch) error {
+	var heads feeds
+	budget := min(max(a.options.Ahead/int64(len(a.lanes)), leastAhead), mostAhead)
+	for i := range a.lanes {
+		f := &feed{pager: pager{service: a.Service, lane: &a.lanes[i], index: i, from: at.next[i], budget: budget, outgo: a.outgoing}, clock: minClock}
+		more, err := f.next(ctx)
+		if err != nil {
+			return err
+		}
+		if more {
+			heads = append(heads, f)
+		}
+	}
+	heap.Init(&heads)
+	current := &batch{}
+	for len(heads) > 0 {
+		f := heads[0]
+		record := f.list[0]
+		record.clock = f.clock
+		current.records, current.bytes, f.list = append(current.records, record), current.bytes+record.size, f.list[1:]
+		if current.bytes >= chunkBytes || len(current.records) == chunkCount {
+			if err := send(ctx, out, current); err != nil {
+				return err
+			}
+			current = &batch{}
+		}
+		more, err := f.next(ctx)
+		if err != nil {
+			return err
+		}
+		if more {
+			heap.Fix(&heads, 0)
+		} else {
+			heap.Pop(&heads)
+		}
+	}
+	return send(ctx, out, current)
+}
+
+const minClock = -1 << 63
+
+// outgoing is the record as this job produces it.
+func (a *attempt) outgoing(r *schema.Record) *schema.Record { return a.doc.outgoing(a.claim.id, r) }
+
+func send(ctx context.Context, out chan<- *batch, b *batch) error {
+	if len(b.records) == 0 {
+		return nil
+	}
+	select {
+	case out <- b:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
