@@ -116,6 +116,10 @@ lint: need-go $(TOOLS)/staticcheck $(TOOLS)/gofumpt ## go vet, staticcheck, gofu
 bench-skeleton: need-go engines build ## Speed and memory beside their limits
 	go run ./bench/skeleton
 
+.PHONY: bench-replay
+bench-replay: need-go engines build ## Replays beside the bare client and their limits
+	@mkdir -p .stamps && go build -o .stamps/bench-replay ./bench/replay && .stamps/bench-replay $(BENCH_FLAGS)
+
 .PHONY: bench-archive
 bench-archive: need-go engines build ## The archiver beside its parts, others and its limits
 	@mkdir -p .stamps && go build -o .stamps/bench-archive ./bench/archive && .stamps/bench-archive $(BENCH_FLAGS)
