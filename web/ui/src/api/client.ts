@@ -135,6 +135,8 @@ export interface Resources {
 
 export const planReplay = (r: ReplayRequest): Promise<ReplayPlan> => post("/replays/plans", r);
 export const runReplay = (plan: string): Promise<ReplayJob> => post("/replays", { plan_id: plan });
+export const pauseReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/pause`);
+export const resumeReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/resume`);
 export const cancelReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/cancel`);
 export const seal = (): Promise<SealResult> => post("/seal?wait=true");
 

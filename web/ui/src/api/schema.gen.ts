@@ -277,6 +277,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/replays/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop a job until it is resumed; what was sent is committed */
+        post: operations["pauseReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a paused job go on where it stopped */
+        post: operations["resumeReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/pace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change how fast a job produces, while it runs */
+        post: operations["paceReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/dry-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read everything a plan names, hold it against the plan and its targets, and produce nothing */
+        post: operations["dryRunReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/offsets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a source record stands in its target, or the other way round */
+        get: operations["mapReplayOffset"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/exports": {
         parameters: {
             query?: never;
@@ -868,6 +953,150 @@ export interface components {
              * @default false
              */
             provenance_headers: boolean;
+            /** @description Of every topic; not with a trace */
+            partitions?: number[];
+            /** @description A topic that is named here is taken from there alone; not with a trace */
+            offsets?: components["schemas"]["OffsetRange"][];
+            /** @description Exact bytes, in base64 */
+            keys?: string[];
+            /** @description As extracted when the record was sealed; an empty text is a record without one */
+            event_types?: string[];
+            /** @description The same */
+            event_versions?: string[];
+            /** @description The same */
+            services?: string[];
+            /** @description As producers declared them: ingestion, enrichment, transformation, delivery, dead-letter, replay; unknown is none declared */
+            stages?: string[];
+            /**
+             * @description What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
+             * @default fail
+             * @enum {string}
+             */
+            oversized: "fail" | "skip" | "raise";
+        };
+        OffsetRange: {
+            topic: string;
+            /** Format: int32 */
+            partition: number;
+            /**
+             * Format: int64
+             * @description Inclusive
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
+        };
+        /** @description Records that are larger than their target takes, and what becomes of them */
+        Oversized: {
+            source: string;
+            target: string;
+            /**
+             * Format: int64
+             * @description Bytes of a batch with one record, uncompressed
+             */
+            limit: number;
+            /** @enum {string} */
+            action: "skip" | "raise";
+            /** Format: int64 */
+            records: number;
+            /** @description A few of them */
+            first: components["schemas"]["OversizedRecord"][];
+        };
+        OversizedRecord: {
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            offset: number;
+            /** Format: int64 */
+            bytes: number;
+        };
+        ReplayPace: {
+            /**
+             * @description As fast as possible, partition by partition; or by one clock over all partitions, at a rate or as the records came
+             * @enum {string}
+             */
+            mode: "fast" | "rate" | "original";
+            /** Format: double */
+            records_per_second?: number;
+            /**
+             * Format: double
+             * @description Of keys, values and headers; the slower of both rates holds
+             */
+            bytes_per_second?: number;
+            /**
+             * Format: double
+             * @description Of original: seconds of history in one second; 1 if left out
+             */
+            speed?: number;
+            /**
+             * Format: double
+             * @description Of original: no gap is waited for longer
+             */
+            max_wait_seconds?: number;
+        };
+        Lateness: {
+            /** Format: int64 */
+            records: number;
+            /** Format: double */
+            p50_ms: number;
+            /** Format: double */
+            p99_ms: number;
+            /** Format: double */
+            max_ms: number;
+        };
+        /** @description How much later than due records were, since the worker took the job up. Readers of committed data see them with the next commit */
+        ReplayLateness: {
+            sent: components["schemas"]["Lateness"];
+            acked: components["schemas"]["Lateness"];
+            /** Format: double */
+            commit_interval_ms: number;
+        };
+        DryRun: {
+            id: string;
+            /** Format: int64 */
+            planned: number;
+            /**
+             * Format: int64
+             * @description That were read
+             */
+            records: number;
+            /** Format: int64 */
+            bytes: number;
+            segments: number;
+            /**
+             * Format: double
+             * @description That reading took
+             */
+            seconds: number;
+            /** @description Everything that is planned was read, and nothing speaks against running it now */
+            matches: boolean;
+            problems: string[];
+            partitions: components["schemas"]["DryRunPartition"][];
+        };
+        DryRunPartition: {
+            source: string;
+            target: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            records: number;
+            /** Format: int64 */
+            bytes: number;
+            /** @description The receipt's hash of what is planned */
+            hash: string;
+        };
+        OffsetPair: {
+            source: string;
+            target: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            source_offset: number;
+            /** Format: int64 */
+            target_offset: number;
         };
         ReplayPlan: {
             /** @description SHA-256 of the plan */
@@ -885,6 +1114,7 @@ export interface components {
             /** Format: date-time */
             to?: string;
             warnings: string[];
+            oversized?: components["schemas"]["Oversized"][];
             topics: components["schemas"]["PlanTopic"][];
         };
         /** @description A plan's share of one topic */
@@ -902,11 +1132,14 @@ export interface components {
         RunRequest: {
             /** @description The plan's 64 hex digits, or as many of the first, at least 8, as no other plan has */
             plan_id: string;
+            pace?: components["schemas"]["ReplayPace"];
         };
         ReplayJob: {
             id: string;
             /** @enum {string} */
-            state: "planned" | "running" | "reconciling" | "done" | "failed" | "cancelled";
+            state: "planned" | "running" | "paused" | "reconciling" | "done" | "failed" | "cancelled";
+            pace: components["schemas"]["ReplayPace"];
+            lateness?: components["schemas"]["ReplayLateness"];
             plan: components["schemas"]["ReplayPlan"];
             /** Format: int64 */
             planned: number;
@@ -931,6 +1164,11 @@ export interface components {
         Receipt: {
             /** Format: int64 */
             planned: number;
+            /**
+             * Format: int64
+             * @description From the archive once more
+             */
+            read: number;
             /** Format: int64 */
             produced: number;
             /** Format: int64 */
@@ -949,6 +1187,8 @@ export interface components {
             partition: number;
             /** Format: int64 */
             planned: number;
+            /** Format: int64 */
+            read: number;
             /** Format: int64 */
             read_back: number;
             planned_hash: string;
@@ -1436,6 +1676,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    pauseReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    resumeReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    paceReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayPace"];
+            };
+        };
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    dryRunReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was read */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    mapReplayOffset: {
+        parameters: {
+            query: {
+                /** @description The source or the target topic, by what is asked */
+                topic: string;
+                partition: number;
+                /** @description An offset of the source */
+                source?: number;
+                /** @description An offset of the target */
+                target?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The pair */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OffsetPair"];
                 };
             };
             default: components["responses"]["Problem"];

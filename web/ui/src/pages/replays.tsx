@@ -1,7 +1,7 @@
 // The replay jobs, and one job: its plan, its progress, its receipt.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { asProblem, cancelReplay, paths, type Problem } from "../api/client";
+import { asProblem, cancelReplay, pauseReplay, paths, type Problem, resumeReplay } from "../api/client";
 import type { Receipt, ReplayJob, ReplayList, ReplayPlan } from "../api/types";
 import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
@@ -73,9 +73,9 @@ export function describe(plan: ReplayPlan): string {
 
 function JobState(props: { job: ReplayJob }): JSX.Element {
   const { state, receipt } = props.job;
-  const words: Record<ReplayJob["state"], string> = { planned: "Waiting", running: "Running", reconciling: "Reading back", done: receipt?.matches === false ? "Does not match" : "Done", failed: "Failed", cancelled: "Cancelled" };
+  const words: Record<ReplayJob["state"], string> = { planned: "Waiting", running: "Running", paused: "Paused", reconciling: "Reading back", done: receipt?.matches === false ? "Does not match" : "Done", failed: "Failed", cancelled: "Cancelled" };
   const look = state === "done" && receipt?.matches === false ? "failed" : state;
-  return <span class={`state s-${look}`}><span class="statemark" aria-hidden="true">{{ planned: "○", running: "◐", reconciling: "◑", done: "✓", failed: "✕", cancelled: "–" }[look]}</span>{words[state]}</span>;
+  return <span class={`state s-${look}`}><span class="statemark" aria-hidden="true">{{ planned: "○", running: "◐", paused: "❚❚", reconciling: "◑", done: "✓", failed: "✕", cancelled: "–" }[look]}</span>{words[state]}</span>;
 }
 
 export function ReplayPage(props: { id: string }): JSX.Element {
@@ -87,10 +87,11 @@ export function ReplayPage(props: { id: string }): JSX.Element {
   const j = job.data;
   useEffect(() => setRunning(!j || !ended.has(j.state)), [j?.state]);
   useKeys({ Escape: () => (asking ? ask(false) : go(pages.replays())) });
-  const cancel = async (): Promise<void> => {
+  const tell = async (what: (id: string) => Promise<ReplayJob>): Promise<void> => {
     ask(false);
+    setProblem(undefined);
     try {
-      await cancelReplay(props.id);
+      await what(props.id);
       job.reload();
     } catch (thrown) {
       setProblem(asProblem(thrown));
@@ -108,8 +109,13 @@ export function ReplayPage(props: { id: string }): JSX.Element {
             <JobState job={j} />
             <span class="spacer" />
             {!ended.has(j.state) && (asking
-              ? <span class="confirm">Stop for good? What was produced stays. <button type="button" class="button danger" onClick={cancel}>Cancel the replay</button> <button type="button" class="button" onClick={() => ask(false)}>Go on</button></span>
-              : <button type="button" class="button" onClick={() => ask(true)}>Cancel…</button>)}
+              ? <span class="confirm">Stop for good? What was produced stays. <button type="button" class="button danger" onClick={() => tell(cancelReplay)}>Cancel the replay</button> <button type="button" class="button" onClick={() => ask(false)}>Go on</button></span>
+              : <>
+                  {j.state === "paused"
+                    ? <button type="button" class="button primary" onClick={() => tell(resumeReplay)}>Resume</button>
+                    : <button type="button" class="button" onClick={() => tell(pauseReplay)}>Pause</button>}
+                  <button type="button" class="button" onClick={() => ask(true)}>Cancel…</button>
+                </>)}
           </div>
           {problem && <ProblemBox problem={problem} compact />}
           <Progress job={j} />
@@ -136,11 +142,15 @@ function Progress(props: { job: ReplayJob }): JSX.Element {
         {j.state === "running" && j.eta_seconds !== undefined && <span class="faint">{eta(j.eta_seconds)} to go</span>}
         {j.state === "reconciling" && <span class="faint">reading everything back and comparing</span>}
         {j.state === "planned" && <span class="faint">waiting for a worker</span>}
+        {j.state === "paused" && <span class="faint">stopped until it is resumed</span>}
         {took !== undefined && <span class="faint">took {duration(took)}</span>}
       </div>
+      {j.lateness && <p class="faint">Later than due when the broker had acknowledged it: half of the records at most {millis(j.lateness.acked.p50_ms)}, 99 of 100 at most {millis(j.lateness.acked.p99_ms)}, all at most {millis(j.lateness.acked.max_ms)}. Readers of committed data see them with the next commit, every {millis(j.lateness.commit_interval_ms)}.</p>}
     </section>
   );
 }
+
+const millis = (ms: number): string => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
 function ReceiptView(props: { receipt: Receipt }): JSX.Element {
   const r = props.receipt;
@@ -149,8 +159,8 @@ function ReceiptView(props: { receipt: Receipt }): JSX.Element {
       <h2>Receipt</h2>
       <p class="verdict">
         {r.matches
-          ? <><b>Everything matches.</b> {plural(r.planned, "record")} planned, {count(r.produced)} produced, {count(r.read_back)} read back: same keys, values, headers and timestamps, in the same order.</>
-          : <><b>Planned and read back differ.</b> {count(r.planned)} planned, {count(r.produced)} produced, {count(r.read_back)} read back. The partitions marked below do not hold what was planned.</>}
+          ? <><b>Everything matches.</b> {plural(r.planned, "record")} planned, {count(r.read)} read, {count(r.produced)} produced, {count(r.read_back)} read back: same keys, values, headers and timestamps, in the same order.</>
+          : <><b>Planned and read back differ.</b> {count(r.planned)} planned, {count(r.read)} read, {count(r.produced)} produced, {count(r.read_back)} read back. The partitions marked below do not hold what was planned.</>}
       </p>
       {!r.exclusive && <p class="note">Others wrote into the ranges that were read back.</p>}
       {r.notes.map((note) => <p class="note" key={note}>{note}</p>)}
@@ -183,6 +193,11 @@ export function PlanView(props: { plan: ReplayPlan }): JSX.Element {
         <div><dt>Topics</dt><dd>{count(p.topics.length)}<small>{plural(p.topics.reduce((n, t) => n + t.partitions, 0), "partition")}</small></dd></div>
       </dl>
       {p.warnings.length > 0 && <ul class="warnings" aria-label="Warnings">{p.warnings.map((w) => <li key={w}>{w}</li>)}</ul>}
+      {p.oversized && p.oversized.length > 0 && (
+        <ul class="warnings" aria-label="Records larger than their target takes">
+          {p.oversized.map((o) => <li key={o.source}>{plural(o.records, "record")} of {o.source} {o.records === 1 ? "is" : "are"} larger than the {count(o.limit)} bytes that {o.target} takes, such as partition {o.first[0]?.partition} offset {o.first[0]?.offset}: {o.action === "skip" ? "left out" : "the limit is raised"}.</li>)}
+        </ul>
+      )}
       <div class="tablewrap">
         <table aria-label="Sources and targets">
           <thead><tr><th scope="col">Source</th><th scope="col">Target</th><th scope="col" class="num">Partitions</th><th scope="col" class="num">Records</th><th scope="col" class="num">Bytes</th></tr></thead>
