@@ -137,6 +137,7 @@ type Options struct {
 	// constant of that name if zero.
 	StillAfter time.Duration
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
+	Spool      Spool  // where they go that this does not hold
 	Writer     string // names this process in commits
 	Build      string
 	Logger     *slog.Logger
@@ -185,6 +186,8 @@ type Archiver struct {
 	left       map[streamKey]leftover
 	past       map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
 	backlog    []*job           // cuts that no sealer has taken yet
+	more       bool             // buffers are due that did not find room in it
+	spool      spooling
 	pulse      pulse
 }
 
@@ -234,6 +237,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	for range encoders {
 		a.encoders <- new(encoder)
 	}
+	a.spool.work, a.spool.pauses = make(chan []*spill, 1), retry.Between(time.Second, time.Minute)
 	a.boundsWait = retry.Between(askEvery, 15*time.Second)
 	a.changed = sync.NewCond(&a.mu)
 	a.letters = newLetters(a.log)
@@ -246,7 +250,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup = newCatchup(store, book, x, rules, a.letters, a.log)
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
-	a.feed.tracer, a.feed.kept = options.Tracer, newParsedRoom(options.Memory)
+	a.feed.tracer, a.feed.kept, a.feed.unreadable = options.Tracer, newParsedRoom(options.Memory), a.frameLost
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	a.gone = newGone(a)
@@ -264,6 +268,12 @@ func (a *Archiver) Run(ctx context.Context) error {
 	if err := a.topics.connect(ctx); err != nil {
 		return err
 	}
+	if a.options.Spool.Bytes > 0 {
+		if err := a.openSpool(); err != nil {
+			return err
+		}
+		defer a.closeSpool()
+	}
 	consumer, err := kafka.NewConsumer(a.options.Kafka, a.options.Tail, assignments{a})
 	if err != nil {
 		return err
@@ -276,6 +286,9 @@ func (a *Archiver) Run(ctx context.Context) error {
 	work.Go(func() error { a.dispatch(working); return nil })
 	for range sealers {
 		work.Go(func() error { a.sealer(working); return nil })
+	}
+	if a.options.Spool.Bytes > 0 {
+		work.Go(func() error { a.spiller(working); return nil })
 	}
 	work.Go(func() error { return a.feed.run(working) })
 	work.Go(func() error { return a.catchup.run(working) })

@@ -48,8 +48,8 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 	defer a.mu.Unlock()
 	for i, key := range list {
 		if old := a.partitions[key]; old != nil {
-			a.held -= old.bytes
 			a.leave(old)
+			a.held -= old.abandon()
 			opened[i].tally = old.tally
 		}
 		a.takeUp(opened[i])
@@ -187,8 +187,8 @@ func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) 
 	defer a.mu.Unlock()
 	now := time.Now()
 	for _, key := range list {
-		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable(p.decided) && p.decidedBytes >= a.cutAt.MinBytes {
-			a.enqueue(p.cut(cutRevoked, p.decided, now))
+		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable(p.decided) && p.decidedSize() >= a.cutAt.MinBytes {
+			a.enqueue(p.cut(cutRevoked, p.most(p.decided, a.cutAt.Bytes), now))
 		}
 	}
 	for bounded.Err() == nil && a.anySealing(list) {
@@ -218,8 +218,8 @@ func (as assignments) Lost(_ context.Context, list []kafka.TopicPartition) {
 func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 	for _, key := range list {
 		if p := a.partitions[key]; p != nil {
-			a.held -= p.bytes
 			a.leave(p)
+			a.held -= p.abandon()
 			a.clear(causeOfSealing(p))
 			a.clear(causeOfReading(key))
 			a.clear(causeOfGuard(key))

@@ -131,18 +131,18 @@ const guardPatience = 5 * time.Second
 func (a *Archiver) makeRoom(now time.Time) {
 	var largest *partition
 	for _, p := range a.partitions {
-		if p.guard == passed || p.sealing || p.bytes == 0 {
+		if p.guard == passed || p.sealing || p.memory() == 0 {
 			continue
 		}
 		if p.wait == 0 && now.Sub(p.doubtedAt) < guardPatience {
 			return // room is on its way
 		}
-		if largest == nil || p.bytes > largest.bytes {
+		if largest == nil || p.memory() > largest.memory() {
 			largest = p
 		}
 	}
 	if largest == nil {
-		a.setAside()
+		a.setAside(now)
 		return
 	}
 	a.held -= largest.discard(largest.head)
@@ -153,22 +153,25 @@ func (a *Archiver) makeRoom(now time.Time) {
 // setAside makes room when nothing more can be cut: of the buffer with the most
 // undecided bytes, everything from the first undecided record on is dropped,
 // and read again when the last stable offset has passed it.
-func (a *Archiver) setAside() {
+func (a *Archiver) setAside(now time.Time) {
+	if a.spool.onTheWay(now) > 0 {
+		return // room is on its way
+	}
 	var largest *partition
 	for _, p := range a.partitions {
 		if p.sealing || p.decided > p.fed && a.feed.trouble() == nil {
 			return // room is on its way
 		}
-		if undecided := p.bytes - p.decidedBytes; undecided > 0 && (largest == nil || undecided > largest.bytes-largest.decidedBytes) {
+		if undecided := p.undecidedSize(); undecided > 0 && (largest == nil || undecided > largest.undecidedSize()) {
 			largest = p
 		}
 	}
 	if largest == nil {
 		return
 	}
+	offset, producer := largest.firstUndecided()
 	a.log.Warn("an open transaction fills the buffers; its partition is set aside until it ends",
-		"topic", largest.stream.Topic, "partition", largest.stream.Partition, "offset", largest.rows[largest.decided].Offset,
-		"producer_id", largest.rows[largest.decided].ProducerID)
+		"topic", largest.stream.Topic, "partition", largest.stream.Partition, "offset", offset, "producer_id", producer)
 	a.held -= largest.truncate()
 	largest.aside, largest.pause = true, true
 }

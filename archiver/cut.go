@@ -50,18 +50,18 @@ const (
 
 // due tells why the first n rows of the partition should be cut now, or "".
 func (c Cut) due(p *partition, n int, now time.Time) string {
-	if p.sealing || !p.cuttable(n) {
+	if p.sealing || !p.cuttable(p.whole(n)) {
 		return ""
 	}
 	age := now.Sub(p.since)
 	switch {
-	case p.decidedBytes >= c.Bytes:
+	case p.decidedSize() >= c.Bytes:
 		return cutBytes
 	case p.sealTo > p.head.Next:
 		return cutAsked
 	case age >= c.MaxAge:
 		return cutMaxAge
-	case age >= c.Age && p.decidedBytes >= c.MinBytes:
+	case age >= c.Age && p.decidedSize() >= c.MinBytes:
 		return cutAge
 	default:
 		return ""
@@ -69,10 +69,12 @@ func (c Cut) due(p *partition, n int, now time.Time) string {
 }
 
 // job is a cut: the first rows of a buffer, decided, and the gaps among them.
-// The rows are not changed any more.
+// The rows are not changed any more. Those in frames come before the others.
 type job struct {
 	p      *partition
 	reason string
+	branch int32
+	frames []*frame
 	rows   []schema.Record
 	first  int64     // running number of rows[0]
 	parsed []*parsed // what was kept of what the rules read from rows, ascending
@@ -85,19 +87,38 @@ type job struct {
 	contractErrors int64     // rows with errors of extraction; counted by encode
 	since, cutAt   time.Time // when its first row or gap arrived, and when it was cut
 	trace          telemetry.Place
+	body           int64 // what it counts among the segments that are made of spooled rows
 }
 
 // rowsEnd is the offset behind the last row.
 func (j *job) rowsEnd() int64 {
-	if len(j.rows) == 0 {
+	switch {
+	case len(j.rows) > 0:
+		return j.rows[len(j.rows)-1].Offset + 1
+	case len(j.frames) > 0:
+		return j.frames[len(j.frames)-1].Last + 1
+	default:
 		return j.base
 	}
-	return j.rows[len(j.rows)-1].Offset + 1
 }
 
-// cut takes the first n rows of a buffer, all decided, for sealing.
+// cut takes the first n rows of a buffer, all decided, for sealing; of spooled
+// ones whole frames.
 func (p *partition) cut(reason string, n int, now time.Time) *job {
-	j := &job{p: p, reason: reason, rows: p.rows[:n:n], base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch, since: p.since, cutAt: now}
+	n = p.whole(n)
+	j := &job{p: p, reason: reason, branch: p.branch(), base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch, since: p.since, cutAt: now}
+	for _, f := range p.frames {
+		if f.end() > p.first+int64(n) {
+			break
+		}
+		f.Hold()
+		j.frames = append(j.frames, f)
+	}
+	p.file = nil // what comes later is not needed as long as, or longer than, what is there
+	if n > p.inFrames {
+		j.rows = p.rows[: n-p.inFrames : n-p.inFrames]
+		p.spilling = nil // some of it is cut now
+	}
 	for _, g := range p.gaps {
 		if g.To <= j.next {
 			j.gaps = append(j.gaps, g)
@@ -111,23 +132,37 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 		}
 	}
 	p.sealing, p.cutAt = true, now
+	if len(j.frames) > 0 && n < p.fed { // a part of what could be cut
+		p.cutAt = p.spilled
+	}
 	return j
 }
 
-// cutDue queues every buffer that is due, and the largest while the process
-// holds more than its share of the budget.
+// cutDue queues every buffer that is due, moves buffers into the spool while
+// the process holds much, and queues the largest while it holds more than its
+// share of either budget.
 func (a *Archiver) cutDue(now time.Time) {
 	away := a.feed.trouble() != nil
+	a.more = false
 	for _, p := range a.partitions {
-		if reason := a.cutAt.due(p, p.ready(away), now); reason != "" {
-			a.enqueue(p.cut(reason, p.ready(away), now))
+		reason := a.cutAt.due(p, p.ready(away), now)
+		if a.more = reason != "" && a.spool.disk != nil && len(a.backlog) >= mostBacklog; a.more {
+			break // what waits to be cut can be spooled, a cut cannot
 		}
+		if reason != "" {
+			a.cut(p, reason, away, now)
+		}
+	}
+	a.spillDue(now, away)
+	a.cutSpool(now, away)
+	if a.spool.onTheWay(now) > 0 {
+		return
 	}
 	limit := int64(budgetShare * float64(a.options.Memory))
 	for a.held-a.sealingBytes() > limit {
 		var largest *partition
 		for _, p := range a.partitions {
-			if !p.sealing && p.ready(away) > 0 && (largest == nil || p.decidedBytes > largest.decidedBytes) {
+			if !p.sealing && p.ready(away) > p.inFrames && (largest == nil || p.decidedBytes > largest.decidedBytes) {
 				largest = p
 			}
 		}
@@ -137,8 +172,16 @@ func (a *Archiver) cutDue(now time.Time) {
 			}
 			return
 		}
-		a.enqueue(largest.cut(cutBudget, largest.ready(away), now))
+		a.cut(largest, cutBudget, away, now)
 	}
+}
+
+// mostBacklog is how many cuts may wait for a sealer while there is a spool.
+const mostBacklog = 4 * sealers
+
+// cut queues what of a buffer may be cut, and is not too much for a segment.
+func (a *Archiver) cut(p *partition, reason string, away bool, now time.Time) {
+	a.enqueue(p.cut(reason, p.most(p.ready(away), a.cutAt.Bytes), now))
 }
 
 // ready is how many rows may be cut: those that the index was given, so that

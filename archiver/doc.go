@@ -25,7 +25,9 @@
 //	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
 //	silence.go    when the log goes on and nothing comes
 //	skim.go       a transaction larger than the budget: the markers first
-//	cut.go        when a buffer becomes a segment, and the byte budget
+//	frames.go     … and of what is in the spool
+//	cut.go        when a buffer becomes a segment, and the byte budgets
+//	spool.go      when a buffer goes to the spool, and what becomes of its disk's faults
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	parsed.go     what the rules read for the index, kept for the segment
@@ -57,7 +59,8 @@
 // is applied under mu by settle, if the partition is still ours. The feed and
 // the catch-up have a mutex each, taken after Archiver.mu, never before it;
 // topics.mu is never held together with it. Nothing waits for a store, a
-// broker or the index while it holds a mutex.
+// broker, the index or the spool's disk while it holds a mutex. One goroutine,
+// spiller, writes to the spool; whoever needs what is there holds its frames.
 //
 // An Archiver is made by New and lives in Run; Seal, CatchUp, Indexed, Health
 // and Topics may be called from anywhere while it runs.

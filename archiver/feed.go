@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/internal/spool"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -46,6 +47,8 @@ type feed struct {
 	metrics *metrics
 	log     *slog.Logger
 	tracer  *telemetry.Tracer
+	// unreadable is told of frames that could not be read.
+	unreadable func(held heldFrame, err error)
 
 	queue chan item
 	slots chan struct{}
@@ -106,8 +109,19 @@ const keptTexts = 256
 type item struct {
 	into    *extractions
 	records []*schema.Record
+	frames  []heldFrame // rows that are in the spool
 	spans   []streamSpan
+	lost    map[streamKey]bool // streams of which a frame could not be read
 	commits []sealedRow
+}
+
+// fresh tells that it is a batch of rows.
+func (i *item) fresh() bool { return i.commits == nil }
+
+// heldFrame is a frame that is held until its rows were read.
+type heldFrame struct {
+	*frame
+	stream schema.Stream
 }
 
 // sealedRow is a commit's row.
@@ -120,7 +134,7 @@ type sealedRow struct {
 type streamSpan struct {
 	stream schema.Stream
 	span
-	parsed *parsed // of the span's rows; filled when they are read
+	parsed *parsed // of those of the span's rows that are in memory; filled when they are read; nil: none are
 }
 
 func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metrics, log *slog.Logger) *feed {
@@ -151,7 +165,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 		if p.guard == passed && p.decided > p.fed {
 			w.rows += p.decided - p.fed
 			w.fresh = w.fresh || p.expected >= p.highWatermark
-			w.pressing = w.pressing || a.cutAt.due(p, p.decided, now) != "" // a cut takes what was handed over
+			w.pressing = w.pressing || !a.more && a.cutAt.due(p, p.decided, now) != "" // a cut takes what was handed over
 		}
 	}
 	w.pressing = w.pressing || a.held > int64(feedShare*float64(a.options.Memory))
@@ -159,35 +173,66 @@ func (a *Archiver) feedFresh(now time.Time) {
 		return
 	}
 	skip := f.away(now)
-	var next item
+	batch := feeding{room: feedBatch * f.pace.Rows, bytes: feedSpooled}
 	for _, p := range a.partitions {
 		if p.fed == p.decided || p.guard != passed {
 			continue
 		}
-		room := feedBatch*f.pace.Rows - len(next.records)
 		if skip {
-			room = p.decided
+			p.fed = p.decided
+			p.shown = max(p.shown, p.fedTo())
+			continue
 		}
-		if room <= 0 {
+		if batch.room <= 0 {
 			break
 		}
-		from, to := p.fedTo(), min(p.decided, p.fed+room)
-		read := &parsed{from: p.first + int64(p.fed), to: p.first + int64(to)}
-		for i := p.fed; i < to; i++ {
-			next.records = append(next.records, &p.rows[i])
-		}
-		p.fed = to
-		p.shown = max(p.shown, p.fedTo())
-		if !skip {
-			p.parsed = append(p.parsed, read)
-		}
-		next.spans = append(next.spans, streamSpan{p.stream, span{from, p.fedTo()}, read})
+		batch.take(p)
 	}
 	if skip {
 		f.skipped()
 		return
 	}
-	f.submit(next)
+	if len(batch.next.spans) > 0 {
+		f.submit(batch.next)
+	}
+}
+
+// feedSpooled is how much a batch may hold of rows that are read from the spool.
+const feedSpooled = 8 << 20
+
+// feeding is a batch in the making.
+type feeding struct {
+	next  item
+	room  int   // rows
+	bytes int64 // of spooled ones
+}
+
+// take hands decided rows of a buffer over, frames whole.
+func (b *feeding) take(p *partition) {
+	from, was := p.fedTo(), p.fed
+	var read *parsed
+	for p.fed < min(p.inFrames, p.decided) && b.room > 0 && b.bytes > 0 {
+		f := p.frames[p.frameAt(p.fed)]
+		f.Hold()
+		b.next.frames = append(b.next.frames, heldFrame{f, p.stream})
+		p.fed += f.Rows
+		b.room -= f.Rows
+		b.bytes -= f.cost
+	}
+	if p.fed >= p.inFrames && p.fed < p.decided && b.room > 0 {
+		to := min(p.decided, p.fed+b.room)
+		b.room -= to - p.fed
+		read = &parsed{from: p.first + int64(p.fed), to: p.first + int64(to)}
+		for ; p.fed < to; p.fed++ {
+			b.next.records = append(b.next.records, p.row(p.fed))
+		}
+		p.parsed = append(p.parsed, read)
+	}
+	if p.fed == was {
+		return
+	}
+	p.shown = max(p.shown, p.fedTo())
+	b.next.spans = append(b.next.spans, streamSpan{p.stream, span{from, p.fedTo()}, read})
 }
 
 // fedTo is the offset up to which the index was given what there is.
@@ -195,7 +240,7 @@ func (p *partition) fedTo() int64 {
 	if p.fed == 0 {
 		return p.head.Next
 	}
-	return p.rows[p.fed-1].Offset + 1
+	return p.offsetBehind(p.fed)
 }
 
 // waiting is what was not handed over yet.
@@ -282,7 +327,7 @@ func (f *feed) idle() bool {
 
 // submit queues an item. A fresh batch takes a slot, which ready has seen free.
 func (f *feed) submit(next item) {
-	if len(next.records) > 0 {
+	if next.fresh() {
 		f.slots <- struct{}{}
 	}
 	f.mu.Lock()
@@ -291,8 +336,11 @@ func (f *feed) submit(next item) {
 	select {
 	case f.queue <- next:
 	default: // full of segment rows: what was not inserted is found by comparing
-		if len(next.records) > 0 {
+		if next.fresh() {
 			<-f.slots
+		}
+		for _, held := range next.frames {
+			held.Drop()
 		}
 		f.done(1)
 		for _, s := range next.spans {
@@ -404,17 +452,41 @@ func (f *feed) next(ctx context.Context, behind **item) (next item, ok bool) {
 }
 
 func (f *feed) extract(next *item) {
+	f.load(next)
 	next.into.grow(len(next.records))
 	for i, record := range next.records {
 		x := &next.into.list[i]
 		f.rules.Extract(record, x)
 		next.into.rows = append(next.into.rows, index.Row{Record: record, Extraction: x})
 	}
-	from := int64(0)
+	from := int64(0) // those in memory come first, as their spans do
 	for _, s := range next.spans {
+		if s.parsed == nil {
+			continue
+		}
 		to := from + s.parsed.to - s.parsed.from
 		f.kept.fill(s.parsed, next.into.list[from:to])
 		from = to
+	}
+}
+
+// load reads the rows that are in the spool. What cannot be read is left out.
+func (f *feed) load(next *item) {
+	for _, held := range next.frames {
+		var reader spool.Reader // its memory is the rows', until they are inserted
+		rows, err := held.read(&reader)
+		if err != nil {
+			if next.lost == nil {
+				next.lost = map[streamKey]bool{}
+			}
+			next.lost[keyOf(held.stream)] = true
+			f.unreadable(held, err)
+		}
+		f.metrics.spoolRead.WithLabelValues("index").Add(float64(held.Bytes()))
+		for i := range rows {
+			next.records = append(next.records, &rows[i])
+		}
+		held.Drop()
 	}
 }
 
@@ -431,7 +503,7 @@ func (f *feed) insertFresh(ctx context.Context, next item) {
 		key := keyOf(s.stream)
 		have := f.progress[key]
 		switch {
-		case err != nil:
+		case err != nil || next.lost[key]:
 			f.progress[key] = span{s.to, s.to}
 		case have.to == s.from && have.to > have.from:
 			f.progress[key] = span{have.from, s.to}

@@ -54,26 +54,26 @@ const (
 type doubts struct {
 	guard       guardState
 	why         string
-	doubtedAt   time.Time      // the first time
-	askAt       time.Time      // not before
-	wait        time.Duration  // doubled with each failure
-	reload      bool           // the head may have moved
-	epoch       int32          // the leader epoch whose log was passed; -1: not known
-	atLeast     int32          // the leader epoch that was seen in a record, or in a listing
-	hand        *entry         // the record that came and was left unread; nil: none
-	skimmed     *endings       // what a skim over several leader epochs found; nil: nothing
-	approved    *entry         // the one that was found in the log that was passed; nil: none
-	shown       int64          // up to here, exclusive, the index was given rows of a branch
-	shownBranch int32          // that branch
-	shownLast   *schema.Record // the last of them, of when the partition was dropped; nil: see rows
-	unknown     string         // why the last guard could not compare; empty: it could
+	doubtedAt   time.Time     // the first time
+	askAt       time.Time     // not before
+	wait        time.Duration // doubled with each failure
+	reload      bool          // the head may have moved
+	epoch       int32         // the leader epoch whose log was passed; -1: not known
+	atLeast     int32         // the leader epoch that was seen in a record, or in a listing
+	hand        *entry        // the record that came and was left unread; nil: none
+	skimmed     *endings      // what a skim over several leader epochs found; nil: nothing
+	approved    *entry        // the one that was found in the log that was passed; nil: none
+	shown       int64         // up to here, exclusive, the index was given rows of a branch
+	shownBranch int32         // that branch
+	shownLast   *witness      // the last of them, of when the partition was dropped; nil: see rows
+	unknown     string        // why the last guard could not compare; empty: it could
 }
 
 // leftover is what a dropped partition had given to the index above its head.
 type leftover struct {
 	branch int32
 	shown  int64
-	last   *schema.Record // the last row of its buffer; nil: too large to be kept
+	last   *witness // the last row of its buffer; nil: too large to be kept
 }
 
 // mostLeftover bounds what is kept of a record of a dropped partition.
@@ -82,11 +82,10 @@ const mostLeftover = 64 << 10
 // leave remembers, of a partition that is dropped, what it had given to the
 // index and not sealed: if it comes back, that is held against the log too.
 func (a *Archiver) leave(p *partition) {
-	if n := len(p.rows); n > 0 && p.shown > p.head.Next {
-		last := p.rows[n-1]
+	if last := p.last(); last != nil && p.shown > p.head.Next {
 		left := leftover{branch: p.branch(), shown: p.shown}
 		if last.Bytes() <= mostLeftover {
-			left.last = &last
+			left.last = last
 		}
 		a.left[keyOf(p.stream)] = left
 	}
@@ -129,7 +128,7 @@ type guard struct {
 	stream   schema.Stream
 	head     ledger.Head
 	reload   bool
-	buffered *schema.Record  // the last one taken in and not archived; nil: none
+	buffered *witness        // the last one taken in and not archived; nil: none
 	hand     *entry          // the record that came behind it; nil: none
 	expected int64           // the offset that should come next
 	decider  *schema.Decider // the marker behind that which decided what is held; nil: none
@@ -184,10 +183,7 @@ func (a *Archiver) askGuards(ctx context.Context, now time.Time) {
 			archived: archived{store: a.store},
 			log:      a.log.With("topic", p.stream.Topic, "partition", p.stream.Partition),
 		}
-		if n := len(p.rows); n > 0 {
-			last := p.rows[n-1]
-			g.buffered = &last
-		} else {
+		if g.buffered = p.last(); g.buffered == nil {
 			g.buffered = p.shownLast
 		}
 		a.asking++
@@ -227,7 +223,7 @@ func (a *Archiver) guarded(g *guard, found finding, err error) {
 	moved := g.head.Next != p.head.Next || g.head.Commit.Branch != p.head.Commit.Branch
 	if moved || found.lose {
 		a.log.Warn("buffered records are dropped and read again", "topic", key.Topic, "partition", key.Partition,
-			"offset", g.head.Next, "records", len(p.rows), "why", p.why)
+			"offset", g.head.Next, "records", p.count(), "why", p.why)
 		a.feed.restart(p.stream, g.head.Next)
 		a.held -= p.discard(g.head)
 	}
@@ -312,7 +308,7 @@ func (g *guard) run(ctx context.Context) (finding, error) {
 func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 	lose := false
 	if g.buffered != nil {
-		h, err := g.holds(ctx, g.buffered, difference)
+		h, err := g.holds(ctx, &g.buffered.Record, g.buffered.difference)
 		if err != nil {
 			return finding{}, err
 		}

@@ -18,6 +18,7 @@ const (
 	onKafka dependency = "kafka"
 	onStore dependency = "store"
 	onIndex dependency = "index"
+	onSpool dependency = "spool"
 )
 
 // cause is one thing that can go wrong, and pass.
@@ -90,7 +91,7 @@ func (a *Archiver) lettersHeldUp(err error) {
 const mostSaid = 50
 
 // Health returns what stands in the way now, by dependency (kafka, store,
-// index); empty when nothing does. What can pass is retried until it does. A
+// index, spool); empty when nothing does. What can pass is retried until it does. A
 // partition that was given up is here until it could be opened again.
 func (a *Archiver) Health() map[string]string {
 	found := map[dependency][]string{}
@@ -140,7 +141,7 @@ func (a *Archiver) giveUp(p *partition, by dependency, err error) {
 
 // inTheWay counts what Health tells, by dependency.
 func (a *Archiver) inTheWay() map[dependency]int {
-	found := map[dependency]int{onKafka: 0, onStore: 0, onIndex: 0}
+	found := map[dependency]int{onKafka: 0, onStore: 0, onIndex: 0, onSpool: 0}
 	a.mu.Lock()
 	for c := range a.troubles {
 		found[c.from]++

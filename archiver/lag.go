@@ -98,15 +98,16 @@ func (p *partition) oldest() (appended, stamped time.Time) {
 	if until.IsZero() {
 		return time.Time{}, time.Time{}
 	}
-	if len(p.rows) == 0 { // not read yet
+	stamp, of, read := p.oldestRow()
+	if !read {
 		if since.IsZero() {
 			since = until
 		}
 		return since, since
 	}
-	stamped = time.UnixMilli(p.rows[0].Timestamp)
+	stamped = time.UnixMilli(stamp)
 	switch {
-	case p.rows[0].TimestampType == schema.LogAppendTime:
+	case of == schema.LogAppendTime:
 		return stamped, stamped
 	case since.IsZero() || stamped.After(until):
 		return until, stamped

@@ -139,7 +139,7 @@ func TestLostWhileSetAsideIsReadAgain(t *testing.T) {
 	a.arrive(schema.Committed, 0, 1)
 	a.arrive(schema.Undecided, 1, 8)
 	p.fed = 1
-	a.setAside()
+	a.setAside(time.Now())
 	p.pause = false // the loop has paused it
 	a.cutDue(time.Now().Add(time.Hour))
 	winner := ledger.Head{Commit: &schema.Commit{Seq: 1}, Next: 1}
@@ -160,7 +160,7 @@ func TestSetAsideIsSaid(t *testing.T) {
 	a, p := looping(0)
 	a.arrive(schema.Undecided, 1, 8)
 	p.blockedSince = time.Now().Add(-time.Hour)
-	a.setAside()
+	a.setAside(time.Now())
 	if open := a.readings()[0].openFor; open < 3599*time.Second {
 		t.Errorf("the transaction is open for %s, the metric says", open)
 	}

@@ -383,6 +383,7 @@ func TestSameHistorySameArchive(t *testing.T) {
 			o.Feed = archiver.Feed{Rows: 10, Every: 2 * time.Millisecond} // a cut waits for the index
 		}
 	}
+	spool := t.TempDir()
 	archives := []*copied{
 		{name: "at-rest"},
 		{name: "small-fetches-and-cuts", change: fetch(1200)},
@@ -391,6 +392,10 @@ func TestSameHistorySameArchive(t *testing.T) {
 			o.Cut = archiver.Cut{MinBytes: 1, Age: 20 * time.Millisecond, MaxAge: 50 * time.Millisecond}
 		}},
 		{name: "restarts", stops: 1, change: fetch(3000)},
+		{name: "spool", stops: 1, change: func(o *archiver.Options) {
+			o.Memory, o.Tail.FetchBytes, o.Feed.Every = 48<<10, 3000, 5*time.Millisecond
+			o.Spool = archiver.Spool{Dir: spool, Bytes: 64 << 20}
+		}},
 	}
 	if os.Getenv("ANNALS_TEST_LONG") != "" {
 		archives = append(archives,

@@ -26,6 +26,12 @@ type metrics struct {
 	freed       *prometheus.CounterVec
 	guards      *prometheus.CounterVec
 	unreadable  prometheus.Counter
+
+	spoolWritten  prometheus.Counter
+	spoolFull     prometheus.Counter
+	spoolFailures prometheus.Counter
+	spoolDamaged  prometheus.Counter
+	spoolRead     *prometheus.CounterVec
 }
 
 func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
@@ -76,7 +82,12 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 	m.unreadable = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "annals_archiver_unreadable_offsets_total", Help: "Offsets that could not be read or archived; their raw bytes are kept.",
 	})
+	m.ofSpool()
 	if registerer != nil {
+		registerer.MustRegister(m.spoolWritten, m.spoolFull, m.spoolFailures, m.spoolDamaged, m.spoolRead,
+			a.gauge("annals_archiver_spool_bytes", "Bytes of the spool's files.", a.spoolUsed),
+			a.gauge("annals_archiver_spool_budget_bytes", "The budget of the spool's files; 0: there is no spool.", func() float64 { return float64(a.options.Spool.Bytes) }),
+		)
 		registerer.MustRegister(m.unreadable, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
@@ -92,6 +103,32 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		)
 	}
 	return m
+}
+
+// ofSpool makes the collectors of the spool.
+func (m *metrics) ofSpool() {
+	m.spoolWritten = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "annals_archiver_spool_written_bytes_total", Help: "Bytes written to the spool, compressed.",
+	})
+	m.spoolFull = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "annals_archiver_spool_full_total", Help: "Times that the spool's budget left no room, and buffers stayed in memory.",
+	})
+	m.spoolFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "annals_archiver_spool_failures_total", Help: "Times that the spool's disk refused; buffers stayed in memory.",
+	})
+	m.spoolDamaged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "annals_archiver_spool_damaged_total", Help: "Times that spooled records could not be read back, and were read from Kafka again.",
+	})
+	m.spoolRead = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "annals_archiver_spool_read_bytes_total", Help: "Bytes read back from the spool, compressed, by what for: segment, index.",
+	}, []string{"for"})
+}
+
+func (a *Archiver) spoolUsed() float64 {
+	if a.spool.disk == nil {
+		return 0
+	}
+	return float64(a.spool.disk.Used())
 }
 
 // gauge reads a value under the archiver's mutex.
@@ -140,7 +177,7 @@ func (a *Archiver) count(is func(*partition) bool) float64 {
 func (a *Archiver) unsealed() float64 {
 	n := 0
 	for _, p := range a.partitions {
-		n += len(p.rows)
+		n += p.count()
 	}
 	return float64(n)
 }

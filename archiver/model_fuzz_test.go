@@ -199,7 +199,7 @@ func (x *both) check() {
 	}
 	open := 0
 	for _, numbers := range p.open {
-		open += len(numbers)
+		open += len(numbers.rows)
 	}
 	switch {
 	case p.head.Next != m.base || p.expected != m.expected:

@@ -25,8 +25,11 @@ func cost(r *schema.Record) int64 {
 // partition is the buffer of one partition between what the ledger says is
 // archived and what Kafka has served. It is guarded by the Archiver's mutex.
 //
-//	head.Next ≤ rows[0] … rows[decided-1] | rows[decided] … < expected
-//	            decided: may be cut         waits for a marker
+//	head.Next ≤ row 0 … row decided-1 | row decided … < expected
+//	            decided: may be cut     waits for a marker
+//
+// The first rows may be in the spool (frames.go), the others are rows. Of those
+// in the spool decided and fed are where a frame ends.
 type partition struct {
 	stream schema.Stream
 	head   ledger.Head
@@ -37,15 +40,16 @@ type partition struct {
 	config        *schema.Digest // of the topic's configuration
 	begun         bool           // its genesis was written at open: the index misses nothing but what it is fed
 
-	rows     []schema.Record
-	first    int64             // running number of rows[0], to find rows by number after a cut
-	open     map[int64][]int64 // producer ID → running numbers of its undecided rows
-	verdicts []schema.Decider  // which markers decided which rows, of those not archived to the marker
-	decided  int               // rows[:decided] have their verdict
-	fed      int               // rows[:fed] were handed to the index
-	parsed   []*parsed         // of rows[:fed], ascending; those of a cut go with it
-	gaps     []schema.Gap      // within [head.Next, expected), ascending
-	expected int64             // the offset that should come next
+	spooled
+	rows     []schema.Record     // in memory
+	first    int64               // running number of row 0, to find rows by number after a cut
+	open     map[int64]*openRows // producer ID → its undecided rows
+	verdicts []schema.Decider    // which markers decided which rows, of those not archived to the marker
+	decided  int                 // so many rows have their verdict
+	fed      int                 // so many were handed to the index
+	parsed   []*parsed           // of rows that are in memory and were handed over, ascending; those of a cut go with it
+	gaps     []schema.Gap        // within [head.Next, expected), ascending
+	expected int64               // the offset that should come next
 
 	bytes        int64 // of rows, overhead included
 	decidedBytes int64
@@ -81,6 +85,13 @@ type partition struct {
 	watched
 }
 
+// openRows are a producer's undecided rows.
+type openRows struct {
+	from   int64    // offset of the first
+	rows   []int64  // running numbers of those in memory
+	frames []*frame // that hold others
+}
+
 // watched is what the metrics are made of besides; discard keeps it.
 type watched struct {
 	marks     marks
@@ -90,7 +101,7 @@ type watched struct {
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {
 	p := &partition{
-		stream: stream, head: head, expected: head.Next, open: map[int64][]int64{},
+		stream: stream, head: head, expected: head.Next, open: map[int64]*openRows{},
 		highWatermark: -1, lastStable: -1, logStart: -1, quietAt: -1,
 		archivedEpoch: epochUnknown, doubts: doubts{epoch: -1, atLeast: -1}, watched: watched{tally: new(tally)},
 	}
@@ -139,7 +150,7 @@ func (p *partition) grow(n int) {
 func (p *partition) add(record *schema.Record, now time.Time) {
 	p.touch(now)
 	record.Branch = p.branch()
-	number := p.first + int64(len(p.rows))
+	number := p.first + int64(p.count())
 	switch record.Status {
 	case schema.Undecided:
 		p.judge(record, number)
@@ -170,51 +181,79 @@ func (p *partition) judge(record *schema.Record, number int64) {
 			return
 		}
 	}
-	p.open[record.ProducerID] = append(p.open[record.ProducerID], number)
+	w := p.open[record.ProducerID]
+	if w == nil {
+		w = &openRows{from: record.Offset}
+		p.open[record.ProducerID] = w
+	}
+	w.rows = append(w.rows, number)
 }
 
 // decide gives the producer's open rows their verdict.
 func (p *partition) decide(marker *schema.Record) {
 	verdict, ok := verdictOf(kafka.MarkerOf(marker.Key))
-	waiting := p.open[marker.ProducerID]
-	if !ok || len(waiting) == 0 {
+	w := p.open[marker.ProducerID]
+	if !ok || w == nil {
 		return
 	}
-	for _, number := range waiting {
-		p.rows[number-p.first].Status = verdict
+	for _, number := range w.rows {
+		p.row(int(number - p.first)).Status = verdict
+	}
+	for _, f := range w.frames {
+		f.decide(marker.ProducerID, verdict)
 	}
 	p.note(schema.Decider{
 		Offset: marker.Offset, LeaderEpoch: marker.LeaderEpoch, ProducerID: marker.ProducerID, Verdict: verdict.String(),
-		From: p.rows[waiting[0]-p.first].Offset,
+		From: w.from,
 	})
 	delete(p.open, marker.ProducerID)
 }
 
 // settle moves the frontier over every row that has its verdict now.
 func (p *partition) settle(now time.Time) {
-	for p.decided < len(p.rows) && p.rows[p.decided].Status != schema.Undecided {
-		p.decidedBytes += cost(&p.rows[p.decided])
+	for p.decided < p.inFrames {
+		f := p.frames[p.frameAt(p.decided)]
+		if len(f.waits) > 0 {
+			break
+		}
+		p.decided += f.Rows
+		p.decidedCost += f.cost
+	}
+	for p.decided >= p.inFrames && p.decided < p.count() && p.row(p.decided).Status != schema.Undecided {
+		p.decidedBytes += cost(p.row(p.decided))
 		p.decided++
 	}
-	switch {
-	case p.decided == len(p.rows):
+	if p.decided == p.count() {
 		p.blockedSince = time.Time{}
-	case p.blockedSince.IsZero() || p.blocked != p.rows[p.decided].Offset:
-		p.blocked, p.blockedSince = p.rows[p.decided].Offset, now
+		return
+	}
+	blocked := p.offsetAt(p.decided)
+	if p.decided < p.inFrames { // in the middle of a frame
+		blocked, _ = p.firstUndecided()
+	}
+	if p.blockedSince.IsZero() || p.blocked != blocked {
+		p.blocked, p.blockedSince = blocked, now
 	}
 }
 
-// truncate drops everything from the first undecided row on, and returns the
-// bytes that were held by it.
+// truncate drops everything from the first undecided row on, or from the
+// beginning of the frame that it is in, and returns the bytes that were held by
+// it.
 func (p *partition) truncate() int64 {
-	freed := p.bytes - p.decidedBytes
-	p.expected = p.rows[p.decided].Offset
-	p.rows = slices.Clone(p.rows[:p.decided])
+	held := p.memory()
+	p.expected = p.offsetAt(p.decided)
+	if p.decided < p.inFrames {
+		p.forgetFrames(p.frameAt(p.decided))
+		p.rows = nil
+	} else {
+		p.rows = slices.Clone(p.rows[:p.decided-p.inFrames])
+	}
+	p.spilling, p.file = nil, nil
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
-	p.open = map[int64][]int64{}
+	p.open = map[int64]*openRows{}
 	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.From >= p.expected })
 	p.bytes, p.approved, p.suspect = p.decidedBytes, nil, nil
-	return freed
+	return held - p.memory()
 }
 
 // jump records that the offsets up to the one that came were not served, and
@@ -248,7 +287,7 @@ func (p *partition) gap(to int64, class schema.GapClass, evidence string, now ti
 }
 
 func (p *partition) touch(now time.Time) {
-	if len(p.rows) == 0 && len(p.gaps) == 0 {
+	if p.count() == 0 && len(p.gaps) == 0 {
 		p.since = now
 	}
 }
@@ -256,8 +295,8 @@ func (p *partition) touch(now time.Time) {
 // cutEnd is the first offset that a cut of the first n rows does not cover:
 // with all rows, gaps behind the last one are covered too.
 func (p *partition) cutEnd(n int) int64 {
-	if n < len(p.rows) {
-		return p.rows[n].Offset
+	if n < p.count() {
+		return p.offsetAt(n)
 	}
 	return p.expected
 }
@@ -269,7 +308,7 @@ func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next && p
 // doubted, and what was asked to be sealed, stays so. It returns the bytes it
 // held.
 func (p *partition) discard(head ledger.Head) int64 {
-	held := p.bytes
+	held := p.abandon()
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
@@ -279,27 +318,50 @@ func (p *partition) discard(head ledger.Head) int64 {
 	return held
 }
 
+// abandon lets go of what is in the spool, and returns the bytes that the
+// buffer held; it is for a buffer that nobody needs any more.
+func (p *partition) abandon() int64 {
+	held := p.memory()
+	p.forgetFrames(0)
+	p.spilling = nil
+	return held
+}
+
 // release drops the first n rows and the gaps below the new head, and returns
 // the bytes they held.
 func (p *partition) release(n int, head ledger.Head) int64 {
-	var freed int64
-	for i := range p.rows[:n] {
-		freed += cost(&p.rows[i])
+	held := p.memory()
+	p.since = p.cutAt
+	gone, left := 0, n
+	for _, f := range p.frames {
+		if f.Rows > left {
+			break
+		}
+		p.decidedCost -= f.cost
+		p.archivedEpoch = f.Epoch
+		p.let(f)
+		gone, left = gone+1, left-f.Rows
+	}
+	p.frames = slices.Delete(p.frames, 0, gone)
+	for i := range p.rows[:left] {
+		size := cost(&p.rows[i])
+		p.bytes -= size
+		p.decidedBytes -= size
 		p.archivedEpoch = p.rows[i].LeaderEpoch
 	}
-	p.rows = slices.Clone(p.rows[n:])
+	if p.rows = slices.Clone(p.rows[left:]); len(p.frames) > 0 {
+		p.since = time.Unix(0, p.frames[0].since)
+	}
 	p.first += int64(n)
 	p.decided -= n
 	p.fed = max(p.fed-n, 0)
 	p.parsed = slices.DeleteFunc(p.parsed, func(r *parsed) bool { return r.to <= p.first })
-	p.bytes -= freed
-	p.decidedBytes -= freed
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.To <= head.Next })
 	for i := range p.gaps { // one may have grown while its beginning was sealed
 		p.gaps[i].From = max(p.gaps[i].From, head.Next)
 	}
 	p.verdicts = slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return d.Offset < head.Next })
-	p.head, p.sealing, p.since = head, false, p.cutAt
+	p.head, p.sealing = head, false
 	p.marks.forget(head.Next)
-	return freed
+	return held - p.memory()
 }

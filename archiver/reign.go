@@ -24,10 +24,14 @@ const (
 
 // lastEpoch is the leader epoch of the newest record that is held or archived.
 func (p *partition) lastEpoch() int32 {
-	if n := len(p.rows); n > 0 {
-		return p.rows[n-1].LeaderEpoch
+	switch {
+	case len(p.rows) > 0:
+		return p.rows[len(p.rows)-1].LeaderEpoch
+	case len(p.frames) > 0:
+		return p.frames[len(p.frames)-1].Epoch
+	default:
+		return p.archivedEpoch
 	}
-	return p.archivedEpoch
 }
 
 // trusted is how many of the records follow, beyond doubt, what is held: each

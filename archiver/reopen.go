@@ -67,8 +67,8 @@ func (a *Archiver) tryOpen(ctx context.Context, key kafka.TopicPartition, p *par
 // revive puts an opened partition in the place of the one that was given up. If
 // it is given up again, the next attempt comes after a longer pause. Needs mu.
 func (a *Archiver) revive(key kafka.TopicPartition, p, fresh *partition) {
-	a.held -= p.bytes
 	a.leave(p)
+	a.held -= p.abandon()
 	fresh.tally, fresh.revival = p.tally, p.revival
 	fresh.revival.opened = nil
 	fresh.revival.at = time.Now().Add(fresh.revival.pauses.Next())

@@ -15,6 +15,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/spool"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -80,7 +81,7 @@ func (a *Archiver) traceJob(ctx context.Context, j *job, now time.Time) (context
 	s := j.p.stream
 	ctx, span := t.StartAt(ctx, j.since, "archive segment",
 		slog.String("topic", s.Topic), slog.Int("partition", int(s.Partition)), slog.String("topic_id", s.TopicID.String()),
-		slog.Int64("base", j.base), slog.Int64("next", j.next), slog.Int("records", len(j.rows)), slog.String("reason", j.reason))
+		slog.Int64("base", j.base), slog.Int64("next", j.next), slog.Int("records", j.count()), slog.String("reason", j.reason))
 	t.Past(ctx, "fetch", j.since, j.cutAt)
 	t.Past(ctx, "wait for a sealer", j.cutAt, now)
 	j.trace = telemetry.PlaceOf(ctx)
@@ -106,7 +107,7 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 		return head, index.SegmentRow{}, err
 	}
 	var summary *index.Summary
-	if len(j.rows) > 0 {
+	if j.count() > 0 {
 		summary = index.NewSummary()
 		var (
 			body    *bytes.Buffer
@@ -120,6 +121,7 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 			return head, index.SegmentRow{}, err
 		}
 		defer a.giveBack(body)
+		defer a.shipped(j)
 		c.Kind, c.Records, c.LeaderEpochs = schema.KindSegment, written.Counts, written.LeaderEpochs
 		c.Segment = &schema.SegmentRef{
 			ObjectRef: schema.ObjectRef{
@@ -231,6 +233,7 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 // for every one, its buffers were a quarter of the archiver's garbage.
 type encoder struct {
 	writer     *segment.Writer // nil before the first segment
+	reader     spool.Reader
 	extraction schema.Extraction
 }
 
@@ -259,18 +262,28 @@ func (a *Archiver) giveBack(body *bytes.Buffer) {
 	}
 }
 
-// encode makes the segment, when one of the encoders is free.
+// encode makes the segment, when one of the encoders is free, and there is room
+// for what is made of spooled rows.
 func (a *Archiver) encode(ctx context.Context, j *job, summary *index.Summary) (*bytes.Buffer, segment.Summary, error) {
+	if err := a.roomFor(ctx, j); err != nil {
+		return nil, segment.Summary{}, err
+	}
 	var e *encoder
 	select {
 	case e = <-a.encoders:
 		defer func() { a.encoders <- e }()
 	case <-ctx.Done():
+		a.shipped(j)
 		return nil, segment.Summary{}, ctx.Err()
 	}
 	body := a.takeBody()
 	written, err := e.encode(body, j, a.rules, a.letters, summary)
+	a.made(j, int64(body.Len()))
+	for _, f := range j.frames {
+		a.metrics.spoolRead.WithLabelValues("segment").Add(float64(f.Bytes()))
+	}
 	if err != nil {
+		a.shipped(j)
 		a.giveBack(body)
 		return nil, written, fmt.Errorf("encode segment of %s at %d: %w", j.p.stream, j.base, err)
 	}
@@ -278,7 +291,7 @@ func (a *Archiver) encode(ctx context.Context, j *job, summary *index.Summary) (
 }
 
 func (e *encoder) encode(body *bytes.Buffer, j *job, rules Rules, to *letters, summary *index.Summary) (written segment.Summary, err error) {
-	o := segment.Options{Stream: j.p.stream, Branch: j.rows[0].Branch, Rows: len(j.rows)}
+	o := segment.Options{Stream: j.p.stream, Branch: j.branch, Rows: j.count()}
 	if e.writer == nil {
 		e.writer, err = segment.NewWriter(body, o)
 	} else {
@@ -287,26 +300,29 @@ func (e *encoder) encode(body *bytes.Buffer, j *job, rules Rules, to *letters, s
 	if err != nil {
 		return written, err
 	}
-	for i := range j.rows {
+	number := j.first
+	err = j.each(&e.reader, func(r *schema.Record) error {
 		e.extraction.Reset()
-		if !find(j.parsed, j.first+int64(i), &e.extraction) {
-			rules.Extract(&j.rows[i], &e.extraction)
+		if !find(j.parsed, number, &e.extraction) {
+			rules.Extract(r, &e.extraction)
 		}
+		number++
 		if len(e.extraction.Errors) > 0 {
 			j.contractErrors++
 		}
-		summary.Add(&j.rows[i], &e.extraction)
-		err := e.writer.Append(&j.rows[i], &e.extraction)
-		if schema.KindOf(err) == schema.Exhausted && segment.Holds(&j.rows[i]) == nil && len(j.rows) < segment.MaxRows {
+		summary.Add(r, &e.extraction)
+		err := e.writer.Append(r, &e.extraction)
+		if schema.KindOf(err) == schema.Exhausted && segment.Holds(r) == nil && o.Rows < segment.MaxRows {
 			// What was extracted is too large; the record is not, and is what counts.
-			to.add(to.of(schema.LetterExtraction, &j.rows[i], 1, err))
+			to.add(to.of(schema.LetterExtraction, r, 1, err))
 			e.extraction.Reset()
 			e.extraction.Errors = append(e.extraction.Errors, "extraction too large")
-			err = e.writer.Append(&j.rows[i], &e.extraction)
+			err = e.writer.Append(r, &e.extraction)
 		}
-		if err != nil {
-			return written, err
-		}
+		return err
+	})
+	if err != nil {
+		return written, err
 	}
 	return e.writer.Close()
 }
@@ -316,6 +332,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.changed.Broadcast()
+	defer j.letGo()
 	p := j.p
 	ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
 	if err == nil {
@@ -327,10 +344,11 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	if !ours {
 		return
 	}
+	rows := j.count()
 	var lost *ledger.LostError
 	switch {
 	case err == nil:
-		a.held -= p.release(len(j.rows), head)
+		a.held -= p.release(rows, head)
 	case errors.As(err, &lost):
 		a.log.Warn("another archiver committed first; starting again from its commit", "topic", p.stream.Topic,
 			"partition", p.stream.Partition, "offset", j.base, "writer", lost.Winner.Commit.Writer)
@@ -338,8 +356,13 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 		a.catchup.compare(p.stream) // the winner may have died before it told the index
 		a.held -= p.discard(head)
 		a.doubt(p, "another archiver committed first")
+	case errors.Is(err, spool.ErrUnreadable):
+		a.readAgain(p, err)
 	default:
 		a.giveUp(p, onStore, err)
+	}
+	if a.more && len(a.backlog) < sealers {
+		a.cutDue(time.Now())
 	}
 }
 

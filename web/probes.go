@@ -28,22 +28,27 @@ func (s *Server) probes(e *echo.Echo) {
 }
 
 // ready answers 200 when all dependencies are well, else 503 and what is not.
-// Being behind is not being unready, since taking the process away would not
-// help: it is said beside it, with how far.
+// Being behind is not being unready, nor is being without what is not needed,
+// since taking the process away would not help: both are said beside it.
 func (s *Server) ready(c *echo.Context) error {
 	answer := struct {
 		Ready    bool              `json:"ready"`
 		NotReady map[string]string `json:"not_ready,omitempty"`
+		Degraded map[string]string `json:"degraded,omitempty"`
 		Behind   *bool             `json:"behind,omitempty"`
 		Lag      *Lag              `json:"lag,omitempty"`
-	}{Ready: true, NotReady: map[string]string{}}
+	}{Ready: true, NotReady: map[string]string{}, Degraded: map[string]string{}}
 	if s.services.Lag != nil {
 		lag := s.services.Lag()
 		answer.Behind, answer.Lag = &lag.Behind, &lag
 	}
 	for name, trouble := range s.services.Health() {
-		if trouble != "" {
+		switch {
+		case trouble == "":
+		case needed(name):
 			answer.Ready, answer.NotReady[name] = false, trouble
+		default:
+			answer.Degraded[name] = trouble
 		}
 	}
 	h := c.Response().Header()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/fx-risk-ai/annals/internal/forecast"
 )
@@ -65,8 +66,12 @@ func (a *archived) puts() float64 {
 	return a.requests["put"] + a.requests["put_if_absent"] + a.requests["put_if_match"]
 }
 
-// costMemory is what one process of the forecast is given for its buffers.
-const costMemory = 8 << 30
+// costMemory and costSpool are what one process of the forecast is given for its
+// buffers, in memory and on a local disk.
+const (
+	costMemory = 2 << 30
+	costSpool  = 16 << 30
+)
 
 // requestsADay does the arithmetic of annals plan for ten thousand partitions,
 // with what a segment was seen to cost: the forecast's own two PUTs and one GET
@@ -74,7 +79,7 @@ const costMemory = 8 << 30
 func (b *bench) requestsADay(u *unit, got archived) error {
 	perSegment := (got.puts() - float64(u.partitions)) / float64(got.segments) // each chain began with one
 	size := float64(u.payload) / float64(u.records)
-	cut := forecast.Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: 60e9, MaxAge: 900e9, Memory: costMemory}
+	cut := forecast.Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: 60e9, MaxAge: 900e9, Memory: costMemory, Spool: costSpool}
 	loads := make([]forecast.Load, costPartitions)
 	for i := range loads {
 		loads[i] = forecast.Load{Topic: "t", Partition: int32(i), RecordsPerSecond: costRate, BytesPerRecord: size, Compression: float64(got.bytes) / float64(u.payload)}
@@ -97,8 +102,10 @@ func (b *bench) requestsADay(u *unit, got archived) error {
 	f := b.figures
 	f.Add("requests_put_a_segment_seen", perSegment, "PUT")
 	f.Add("requests_processes", float64(processes), "processes")
+	f.Add("requests_processes_for_the_pace", math.Ceil(costPartitions*costRate*got.wall.Seconds()/float64(got.records)), "processes")
 	f.Add("requests_buffers_a_process", costMemory/(1<<30), "GiB")
-	f.Add("requests_spool", 0, "GiB")
+	f.Add("requests_spool_a_process", costSpool/(1<<30), "GiB")
+	f.Add("requests_spool_needed_a_process", cast.Spool/(1<<30), "GiB")
 	f.Add("requests_mean_segment_raw", cast.Total.MeanSegment/1e6, "MB")
 	f.Add("requests_mean_segment", cast.Total.MeanSegment*float64(got.bytes)/float64(u.payload)/1e6, "MB")
 	f.AtMost("requests_put_a_day", cast.Total.Puts*max(1, perSegment/2), "PUT", costRequests)

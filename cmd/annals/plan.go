@@ -22,6 +22,7 @@ type planCommand struct {
 	CutBytes         config.Bytes    `placeholder:"SIZE" help:"What if archive.cut.bytes were this."`
 	CutAge           config.Duration `placeholder:"DURATION" help:"What if archive.cut.max_age were this; archive.cut.age is lowered to it, if it is above."`
 	Memory           config.Bytes    `placeholder:"SIZE" help:"What if archive.memory.bytes were this."`
+	Spool            *config.Bytes   `placeholder:"SIZE" help:"What if archive.spool.bytes were this; 0B: no spool."`
 	Archivers        int             `default:"1" placeholder:"N" help:"Processes that archive (1)."`
 	Servers          int             `default:"1" placeholder:"N" help:"Processes that serve (1)."`
 	Keep             config.Duration `default:"365d" placeholder:"DURATION" help:"How long segments are kept (365d); 0s: for ever, counted as ten years."`
@@ -107,9 +108,13 @@ func (c *planCommand) suppose(seen *forecast.Surveyed, cfg config.Config) foreca
 	if c.Memory > 0 {
 		memory = c.Memory
 	}
+	spool := cfg.Archive.Spool.Bytes
+	if c.Spool != nil {
+		spool = *c.Spool
+	}
 	return forecast.Settings{
 		Cut: forecast.Cut{
-			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(), Memory: int64(memory),
+			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(), Memory: int64(memory), Spool: int64(spool),
 		},
 		Archivers: c.Archivers, Servers: c.Servers, IndexRows: seen.IndexRows, IndexBytes: seen.IndexBytes,
 		Keep: c.Keep.Std(), IndexKeep: cfg.Index.Retention.Std(),
@@ -138,9 +143,16 @@ func (c *planCommand) print(in *invocation, answer planned, s forecast.Settings)
 		fmt.Fprintln(in.out, note)
 	}
 	fmt.Fprintf(in.out, "Cut: at %s, at %s from %s on, at %s at the latest. ", config.Bytes(s.Cut.Bytes), config.Duration(s.Cut.Age), config.Bytes(s.Cut.MinBytes), config.Duration(s.Cut.MaxAge))
-	if answer.Ceiling > 0 {
-		fmt.Fprintf(in.out, "But memory (%s) cuts the largest buffers at %s already: raise archive.memory.bytes, or add archivers, for fewer requests.\n", config.Bytes(s.Cut.Memory), size(int64(answer.Ceiling)))
-	} else {
+	switch {
+	case answer.Ceiling > 0 && s.Cut.Spool == 0:
+		fmt.Fprintf(in.out, "But memory (%s) cuts the largest buffers at %s already: set archive.spool.bytes (%s would do), raise archive.memory.bytes, or add archivers, for fewer requests.\n",
+			config.Bytes(s.Cut.Memory), size(int64(answer.Ceiling)), size(int64(answer.Spool)))
+	case answer.Ceiling > 0:
+		fmt.Fprintf(in.out, "But memory and spool (%s, %s) cut the largest buffers at %s already: raise archive.spool.bytes (%s would do), or add archivers, for fewer requests.\n",
+			config.Bytes(s.Cut.Memory), config.Bytes(s.Cut.Spool), size(int64(answer.Ceiling)), size(int64(answer.Spool)))
+	case s.Cut.Spool > 0:
+		fmt.Fprintln(in.out, "Memory and spool suffice for that.")
+	default:
 		fmt.Fprintln(in.out, "Memory suffices for that.")
 	}
 	fmt.Fprintf(in.out, "Money: list prices as of %s unless set by flags; in the end: segments kept %s, the index %s (0s: ten years). Not in it: searches, replays, exports, traffic between regions, machines.\n",

@@ -21,6 +21,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // parts are the clients that every role is made of.
@@ -36,6 +37,7 @@ type parts struct {
 	tracer   *telemetry.Tracer // nil: nothing is traced
 	writer   string            // names this process in commits and leases
 	tempDir  string            // of exports; "": the system's
+	spoolDir string            // of the spool, where none is configured; "": there is none
 	closers  []func()
 }
 
@@ -130,6 +132,13 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 	}
 	cut := p.cfg.Archive.Cut
 	compact := p.cfg.Archive.Compact
+	spool := archiver.Spool{Dir: p.cfg.Archive.Spool.Dir, Bytes: int64(p.cfg.Archive.Spool.Bytes)}
+	if spool.Dir == "" {
+		spool.Dir = p.spoolDir
+	}
+	if spool.Bytes > 0 && spool.Dir == "" {
+		return nil, schema.InvalidField("archive.spool.dir", "archive.spool.dir: name a folder on a local disk for the spool of %v", p.cfg.Archive.Spool.Bytes)
+	}
 	return archiver.New(archiver.Options{
 		Kafka: p.kafka, Tail: kafka.ConsumerOptions{Group: p.cfg.Archive.Group, InstanceID: instance},
 		Topics: topics, Named: p.cfg.Kafka.Topics.Named(), StartLatest: p.cfg.Archive.Start == "latest", Discovery: p.cfg.Kafka.MetadataMaxAge.Std(),
@@ -141,7 +150,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 		},
 		Collect:     archiver.Collect{Off: !p.cfg.Archive.Collect.Enabled, After: p.cfg.Archive.Collect.After.Std()},
 		LetterTopic: p.cfg.Archive.DeadLetters.Topic,
-		Recheck:     recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
+		Recheck:     recheck, Memory: int64(p.cfg.Archive.Memory.Bytes), Spool: spool, Feed: archiver.Feed{Rows: p.cfg.Index.Batch.Rows, Every: p.cfg.Index.Batch.Interval.Std()},
 		Writer: p.writer, Build: telemetry.Version().String(),
 		Logger: p.log, Registerer: p.registry, Series: p.cfg.Metrics.Partitions.Max, Tracer: p.tracer,
 	}, p.store, p.book, p.index, p.rules)

@@ -45,6 +45,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	defer both(&err, p.close)
+	p.spoolDir = filepath.Join(cfg.Embedded.DataDir, "spool")
 	a, err := p.archiver("up", engines.lock.Unclean())
 	if err != nil {
 		return err

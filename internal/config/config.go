@@ -107,6 +107,7 @@ type Archive struct {
 	Start       string      `yaml:"start" enum:"earliest,latest" doc:"Where a topic begins that is archived for the first time. earliest: at the oldest record Kafka still has. latest: at the end, with everything before it recorded as out of scope. Partitions added later always begin at their oldest record." change:"To latest when history must not be taken over. It is recorded in the archive and cannot be changed afterwards."`
 	Cut         Cut         `yaml:"cut" doc:"When a partition's buffer is sealed as a segment. Smaller and sooner: less at stake in Kafka, more objects and requests."`
 	Memory      Memory      `yaml:"memory" doc:"The memory that buffers may take, all partitions together."`
+	Spool       Spool       `yaml:"spool" doc:"Where buffers go that memory does not hold: a folder on a local disk. Nothing in it is needed after a restart; what stands in Kafka is read again."`
 	Compact     Compact     `yaml:"compact" doc:"How the small segments of past days are joined into large ones."`
 	DeadLetters DeadLetters `yaml:"dead_letters" doc:"What becomes of what cannot be processed. It is always archived as it is, and an object in the bucket says why (annals dead-letters)."`
 	Collect     Collect     `yaml:"collect" doc:"When objects that nothing needs any more are deleted: segments that were joined into others, and what writers that died left behind."`
@@ -142,6 +143,12 @@ type Cut struct {
 // Memory bounds what an archiver holds.
 type Memory struct {
 	Bytes Bytes `yaml:"bytes" min:"16MiB" max:"64GiB" doc:"Most bytes of records that are buffered, all partitions of the process together. At 70 % the largest buffers are sealed early; at the limit fetching pauses." change:"Raise it with many busy partitions: below partitions × cut.bytes, segments get smaller. The process needs about twice this, and 320 MiB."`
+}
+
+// Spool bounds what an archiver keeps on a local disk.
+type Spool struct {
+	Bytes Bytes  `yaml:"bytes" min:"0B" max:"16TiB" doc:"Most bytes of compressed records in the spool's files. From half of archive.memory.bytes on the largest buffers go there; at 70 % of this the largest are sealed early. 0: no spool. When the disk is full or broken, buffers are sealed from memory as if there were none." change:"Set it where annals plan says that memory cuts segments before their time: with thousands of partitions, or segments of minutes. A record of 300 bytes takes about 100. Records stand on the disk in the clear, readable by the process' user alone."`
+	Dir   string `yaml:"dir" doc:"Folder in which annals-spool is made (mode 0700), for one archiver alone: a second one refuses to start. It is emptied at start. Empty: spool in the data folder of annals up; annals archive needs it." change:"Required with annals archive, when there is a spool. A local disk, not the memory of a tmpfs."`
 }
 
 // Extract is how ids and contract fields are read.

@@ -251,6 +251,12 @@ func (c *checker) archive() {
 	if a.Memory.Bytes < a.Cut.Bytes {
 		c.fail("archive.memory.bytes", "%v is less than archive.cut.bytes (%v): no segment could grow to its size", a.Memory.Bytes, a.Cut.Bytes)
 	}
+	if s := a.Spool.Bytes; s > 0 && s < a.Cut.Bytes {
+		c.fail("archive.spool.bytes", "%v is less than archive.cut.bytes (%v): it would hold no segment; 0 means no spool", s, a.Cut.Bytes)
+	}
+	if a.Spool.Dir != "" && a.Spool.Bytes == 0 {
+		c.fail("archive.spool.bytes", "is 0, so that nothing is kept in archive.spool.dir (%s)", quote(a.Spool.Dir))
+	}
 	if a.Group == "" {
 		c.fail("archive.group", "must not be empty")
 	}

@@ -13,10 +13,17 @@ type Cut struct {
 	Age      time.Duration // of the oldest record in the buffer
 	MaxAge   time.Duration // at this age, whatever there is
 	Memory   int64         // bytes of all buffers of one process
+	Spool    int64         // bytes of its spool's files; 0: there is none
 }
 
-// BudgetShare is from which share of Memory on the largest buffers are cut.
+// BudgetShare is from which share of Memory, or of Spool, on the largest buffers
+// are cut.
 const BudgetShare = 0.7
+
+// SpoolRatio is how many bytes of a spool one byte of records is taken to need.
+// It is an estimate, not a measurement: what was compressed before, or is
+// random, needs more.
+const SpoolRatio = 0.5
 
 // The classes of partitions, by what cuts them.
 const (
@@ -46,10 +53,9 @@ func (c Cut) fill(rate float64) (seconds float64, class string) {
 
 // ceiling is the size at which the budget cuts the largest buffer. Buffers are
 // cut at different moments, so that on average each is half full; the ceiling
-// is where those halves fill the budget of all processes. +Inf: memory
-// suffices.
+// is where those halves fill the budget of all processes. +Inf: it suffices.
 func (c Cut) ceiling(sizes []float64, processes int) float64 {
-	budget := BudgetShare * float64(c.Memory) * float64(max(1, processes))
+	budget := BudgetShare * (float64(c.Memory) + float64(c.Spool)/SpoolRatio) * float64(max(1, processes))
 	halves := func(most float64) float64 {
 		sum := 0.0
 		for _, size := range sizes {
@@ -73,4 +79,15 @@ func (c Cut) ceiling(sizes []float64, processes int) float64 {
 		}
 	}
 	return low
+}
+
+// spool is how large the spool of each process must be to hold what memory does
+// not, with buffers half full on average; 0: memory holds it.
+func (c Cut) spool(sizes []float64, processes int) float64 {
+	sum := 0.0
+	for _, size := range sizes {
+		sum += size / 2
+	}
+	beyond := sum/BudgetShare/float64(max(1, processes)) - float64(c.Memory)
+	return max(0, beyond*SpoolRatio)
 }

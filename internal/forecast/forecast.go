@@ -85,6 +85,9 @@ type Forecast struct {
 	// Ceiling is the raw size at which the memory budget cuts a segment before
 	// its time; 0: memory suffices.
 	Ceiling float64 `json:"memory_cuts_at_bytes"`
+	// Spool is how large the spool of each process must be for no segment to be
+	// cut before its time; 0: memory suffices.
+	Spool float64 `json:"spool_needed_bytes"`
 }
 
 // Processes is the class of what is asked of the store without any traffic.
@@ -108,9 +111,10 @@ func Estimate(loads []Load, s Settings) Forecast {
 		}
 	}
 	ceiling := s.Cut.ceiling(sizes, s.Archivers)
+	needed := s.Cut.spool(sizes, s.Archivers)
 	lines := map[string]*Line{}
 	topics := map[string]map[string]bool{}
-	f := Forecast{Active: len(sizes)}
+	f := Forecast{Active: len(sizes), Spool: needed}
 	for _, p := range shares {
 		l := lines[p.class]
 		if l == nil {

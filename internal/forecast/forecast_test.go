@@ -34,6 +34,8 @@ func near(got, want, within float64) bool { return math.Abs(got-want) <= within*
 func TestByHand(t *testing.T) {
 	roomy := settings()
 	roomy.Cut.Memory = 1 << 40
+	spooled := settings()
+	spooled.Cut.Spool = 100 << 20
 	for name, c := range map[string]struct {
 		loads    []forecast.Load
 		settings forecast.Settings
@@ -51,6 +53,8 @@ func TestByHand(t *testing.T) {
 		"sparse": {loads(4, 1.0/3600), roomy, forecast.Quiet, 4 * 86400 / (900.0 + 3600), 0},
 		// 70 % of 80 MiB over 100 buffers of 18 MB, each half full on average.
 		"memory": {loads(100, 1000), settings(), forecast.Steady, 100 * 86400 / (0.7*80*1048576*2/100/3e5 + 0.001), 0.7 * 80 * 1048576 * 2 / 100},
+		// 200 MiB more in a spool of 100.
+		"spool":  {loads(100, 1000), spooled, forecast.Steady, 100 * 86400 / (0.7*280*1048576*2/100/3e5 + 0.001), 0.7 * 280 * 1048576 * 2 / 100},
 		"idle":   {loads(8, 0), settings(), forecast.Idle, 0, 0},
 	} {
 		f := forecast.Estimate(c.loads, c.settings)
@@ -60,6 +64,23 @@ func TestByHand(t *testing.T) {
 		}
 		if !near(f.Total.Puts, 2.001*c.segments, 1e-6) || f.Total.Topics != (len(c.loads)+3)/4 {
 			t.Errorf("%s: %+v", name, f.Total)
+		}
+	}
+}
+
+// TestSpoolThatWouldDo: with the spool that it names, nothing is cut before its
+// time, and with a little less something is.
+func TestSpoolThatWouldDo(t *testing.T) {
+	for _, list := range [][]forecast.Load{loads(100, 1000), loads(10_000, 10), loads(3, 1)} {
+		s := settings()
+		needed := forecast.Estimate(list, s).Spool
+		s.Cut.Spool = int64(needed) + 1
+		if f := forecast.Estimate(list, s); f.Ceiling != 0 || f.Spool != needed {
+			t.Errorf("with %.0f bytes of spool buffers are cut at %.0f", needed, f.Ceiling)
+		}
+		s.Cut.Spool = int64(needed * 0.9)
+		if f := forecast.Estimate(list, s); (f.Ceiling == 0) != (needed == 0) {
+			t.Errorf("with a tenth less than %.0f bytes of spool: cut at %f", needed, f.Ceiling)
 		}
 	}
 }

@@ -88,9 +88,10 @@ func open(dir string, limit int64) (*Spool, error) {
 	}
 	// One frame at a time, by the fastest of the encoder's levels: the frames
 	// are read back once.
-	s.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
+	s.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 	if err == nil {
-		s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(4), zstd.WithDecoderMaxMemory(mostRaw))
+		s.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(mostRaw))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.lock.Close(), s.root.Close())
@@ -168,7 +169,8 @@ func (s *Spool) Close() error {
 }
 
 // File takes the frames of one buffer. It begins with the first append, and is
-// deleted when the last of its frames is dropped; after that it takes no more.
+// deleted when the last of its frames is dropped; the next append begins another
+// one.
 type File struct {
 	spool  *Spool
 	stream schema.Stream
@@ -176,14 +178,15 @@ type File struct {
 	name string // empty: nothing was appended yet
 	size int64
 	refs int  // frames that are held, and a writer
-	over bool // deleted, or not to be appended to
+	over bool // not to be appended to: what stands at its end is not known
 }
 
 // NewFile is for the records of one stream. Nothing is on the disk until the
 // first append.
 func (s *Spool) NewFile(stream schema.Stream) *File { return &File{spool: s, stream: stream} }
 
-// Over tells that the file takes no more frames.
+// Over tells that the file takes no more frames: a write failed, and could not
+// be undone.
 func (f *File) Over() bool {
 	f.spool.mu.Lock()
 	defer f.spool.mu.Unlock()
@@ -198,8 +201,9 @@ func (f *File) begin() error {
 	if f.over {
 		return schema.Errorf(schema.Invalid, "a spool file takes no more frames")
 	}
-	if f.name == "" {
+	if f.refs == 0 {
 		s.serial++
+		f.size = 0
 		f.name = strconv.FormatInt(s.serial, 10) + fileSuffix
 	}
 	f.refs++
@@ -236,7 +240,6 @@ func (f *File) giveBack(n int64, cut bool) {
 // let drops one reference. Needs mu.
 func (f *File) let() {
 	if f.refs--; f.refs == 0 {
-		f.over = true
 		f.spool.used -= f.size
 		f.spool.condemned = append(f.spool.condemned, f.name)
 	}

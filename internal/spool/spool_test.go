@@ -182,11 +182,15 @@ func TestFileGoesWithItsLastFrame(t *testing.T) {
 		t.Error(err)
 	}
 	frames[0].Drop()
-	if err := s.Sweep(); err != nil || len(files(t, s)) != 0 || s.Used() != 0 || !f.Over() {
+	if err := s.Sweep(); err != nil || len(files(t, s)) != 0 || s.Used() != 0 {
 		t.Errorf("%v: files %v, %d bytes are used", err, files(t, s), s.Used())
 	}
-	if _, err := f.Append(list, statuses); err == nil {
-		t.Error("a file that is gone takes frames")
+	frames, err = f.Append(list, statuses)
+	if err != nil || len(files(t, s)) != 1 {
+		t.Fatalf("%v: the next append begins another file; there is %v", err, files(t, s))
+	}
+	if got, err := reader.Read(frames[0]); err != nil || !reflect.DeepEqual(got, list) {
+		t.Errorf("in another file: %v", err)
 	}
 }
 
@@ -257,6 +261,36 @@ func TestFolder(t *testing.T) {
 	}
 	if _, err := spool.Open(wide, 1<<20); schema.KindOf(err) != schema.Invalid {
 		t.Errorf("a folder that others can read: %v", err)
+	}
+}
+
+const killedEnv = "ANNALS_TEST_SPOOL_KILLED"
+
+// A process that is killed lets go of its folder, and what it left is deleted by
+// the next one.
+func TestKilled(t *testing.T) {
+	if dir := os.Getenv(killedEnv); dir != "" {
+		s := open(t, dir, 1<<20)
+		list, statuses := rows(100, 300)
+		if _, err := s.NewFile(stream).Append(list, statuses); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		select {}
+	}
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilled$")
+	cmd.Env = append(os.Environ(), killedEnv+"="+dir)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s := open(t, dir, 1<<20)
+	if left := s.Leftover(); left.Files != 1 || left.Bytes == 0 || len(files(t, s)) != 0 || s.Used() != 0 {
+		t.Errorf("of the killed one %+v was deleted, %v is left", left, files(t, s))
 	}
 }
 

@@ -420,7 +420,7 @@ export interface components {
         };
         Dependency: {
             /** @enum {string} */
-            name: "kafka" | "store" | "index";
+            name: "kafka" | "store" | "index" | "spool";
             ready: boolean;
             /** @description What is wrong with it */
             detail: string;

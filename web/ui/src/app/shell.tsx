@@ -138,7 +138,7 @@ function Health(props: { status: Status | undefined; lost: boolean }): JSX.Eleme
       <div class="pop">
         {lost && <p>The server does not answer. What is shown may be old; it is asked again every five seconds.</p>}
         {status?.dependencies.map((d) => (
-          <Line key={d.name} name={{ kafka: "Kafka", store: "Object store", index: "Index" }[d.name]} ready={d.ready}>{d.detail}</Line>
+          <Line key={d.name} name={{ kafka: "Kafka", store: "Object store", index: "Index", spool: "Spool" }[d.name]} ready={d.ready}>{d.detail}</Line>
         ))}
         {status && <p class="faint">{status.version.replace(/^annals/, "Annals")}{status.roles?.length ? ` · ${status.roles.join(", ")}` : ""}</p>}
       </div>
