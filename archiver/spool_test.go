@@ -174,7 +174,7 @@ func TestManyPartitionsWithinTheBudget(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	most := int64(0)
-	for i := range 6000 {
+	for i := range 3000 {
 		key := c.keys[c.random.IntN(len(c.keys))]
 		if i%2 == 0 {
 			key = c.keys[c.random.IntN(10)]
@@ -286,8 +286,8 @@ func TestDiskGoneIsNoLossAndNoStop(t *testing.T) {
 	if c.spoolUsed() == 0 {
 		t.Fatal("nothing was spooled")
 	}
-	if err := os.RemoveAll(c.spool.disk.Dir()); err != nil {
-		t.Fatal(err)
+	for os.RemoveAll(c.spool.disk.Dir()) != nil { // a file may come meanwhile
+		time.Sleep(time.Millisecond)
 	}
 	bring(600)
 	if said := c.Health()["spool"]; !strings.Contains(said, "no such file") || testutil.ToFloat64(c.metrics.spoolFailures) == 0 {

@@ -54,8 +54,8 @@ func TestByHand(t *testing.T) {
 		// 70 % of 80 MiB over 100 buffers of 18 MB, each half full on average.
 		"memory": {loads(100, 1000), settings(), forecast.Steady, 100 * 86400 / (0.7*80*1048576*2/100/3e5 + 0.001), 0.7 * 80 * 1048576 * 2 / 100},
 		// 200 MiB more in a spool of 100.
-		"spool":  {loads(100, 1000), spooled, forecast.Steady, 100 * 86400 / (0.7*280*1048576*2/100/3e5 + 0.001), 0.7 * 280 * 1048576 * 2 / 100},
-		"idle":   {loads(8, 0), settings(), forecast.Idle, 0, 0},
+		"spool": {loads(100, 1000), spooled, forecast.Steady, 100 * 86400 / (0.7*280*1048576*2/100/3e5 + 0.001), 0.7 * 280 * 1048576 * 2 / 100},
+		"idle":  {loads(8, 0), settings(), forecast.Idle, 0, 0},
 	} {
 		f := forecast.Estimate(c.loads, c.settings)
 		l := f.Lines[0]
