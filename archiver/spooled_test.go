@@ -17,12 +17,12 @@ import (
 	"github.com/fx-risk-ai/annals/test/verify"
 )
 
-// spooling has an archiver keep a megabyte in memory, and cut nothing by itself.
+// spooling has an archiver keep half a megabyte in memory, and cut nothing by itself.
 func spooling(dir string, registry *prometheus.Registry) func(o *archiver.Options) {
 	return func(o *archiver.Options) {
-		o.Memory, o.Spool = 1<<20, archiver.Spool{Dir: dir, Bytes: 256 << 20}
+		o.Memory, o.Spool = 512<<10, archiver.Spool{Dir: dir, Bytes: 256 << 20}
 		o.Cut = archiver.Cut{Bytes: 64 << 20, Age: time.Hour, MaxAge: time.Hour}
-		o.Feed = archiver.Feed{Rows: 500, Every: 10 * time.Millisecond}
+		o.Feed = archiver.Feed{Rows: 1000, Every: 10 * time.Millisecond}
 		o.Registerer = registry
 	}
 }
@@ -75,19 +75,19 @@ func TestSpoolKeepsWhatMemoryDoesNot(t *testing.T) {
 	id := r.topic(t, "spooled", 3)
 	var sent [3][]*kgo.Record
 	for partition := range sent {
-		sent[partition] = many(t, r.client, "spooled", int32(partition), 4000)
+		sent[partition] = many(t, r.client, "spooled", int32(partition), 1500)
 	}
 	dir, registry := t.TempDir(), prometheus.NewRegistry()
 	a, stop := r.archive(t, spooling(dir, registry))
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, 60*time.Second, func() error {
 		found := r.sql(t, "SELECT uniqExact(partition, offset) FROM DB.records WHERE topic_id != ''")
-		if found != "12000" {
+		if found != "4500" {
 			return fmt.Errorf("the index has %s records, health %v", found, a.Health())
 		}
 		return nil
 	})
 	eventually(t, 10*time.Second, func() error {
-		if held := measured(t, registry, "annals_archiver_buffered_bytes"); held > 700<<10 {
+		if held := measured(t, registry, "annals_archiver_buffered_bytes"); held > 300<<10 {
 			return fmt.Errorf("%.0f bytes are in memory", held)
 		}
 		return nil
@@ -105,7 +105,7 @@ func TestSpoolKeepsWhatMemoryDoesNot(t *testing.T) {
 	must(t, os.WriteFile(files[0], body, 0o600))
 	for partition := range sent {
 		s := r.stream("spooled", id, int32(partition))
-		r.sealed(t, a, s, 4000)
+		r.sealed(t, a, s, 1500)
 		r.verified(t, s, sent[partition])
 	}
 	if damaged := measured(t, registry, "annals_archiver_spool_damaged_total"); damaged != 1 {
@@ -128,9 +128,9 @@ func TestSpooledTransactionIsSearchableWhenItEnds(t *testing.T) {
 	a, _ := r.archive(t, spooling(dir, registry))
 	tx := embeddedtest.KafkaClient(t, r.broker, kgo.TransactionalID("large"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	must(t, tx.BeginTransaction())
-	sent := many(t, tx, "undecided", 0, 5000)
-	eventually(t, 20*time.Second, func() error {
-		if unsealed := measured(t, registry, "annals_archiver_unsealed_records"); unsealed < 5000 || measured(t, registry, "annals_archiver_spool_bytes") == 0 {
+	sent := many(t, tx, "undecided", 0, 2500)
+	eventually(t, 60*time.Second, func() error {
+		if unsealed := measured(t, registry, "annals_archiver_unsealed_records"); unsealed < 2500 || measured(t, registry, "annals_archiver_spool_bytes") == 0 {
 			return fmt.Errorf("%.0f records were taken in, health %v", unsealed, a.Health())
 		}
 		return nil
@@ -139,8 +139,8 @@ func TestSpooledTransactionIsSearchableWhenItEnds(t *testing.T) {
 		t.Errorf("%s records are in the index, of an open transaction", found)
 	}
 	must(t, tx.EndTransaction(t.Context(), kgo.TryCommit))
-	eventually(t, 20*time.Second, func() error {
-		if found := r.sql(t, "SELECT uniqExact(offset) FROM DB.records WHERE status = 'committed'"); found != "5000" {
+	eventually(t, 60*time.Second, func() error {
+		if found := r.sql(t, "SELECT uniqExact(offset) FROM DB.records WHERE status = 'committed'"); found != "2500" {
 			return fmt.Errorf("%s records are in the index", found)
 		}
 		return nil
@@ -149,10 +149,10 @@ func TestSpooledTransactionIsSearchableWhenItEnds(t *testing.T) {
 		t.Errorf("%.0f commits: nothing was due", commits)
 	}
 	s := r.stream("undecided", id, 0)
-	r.sealed(t, a, s, 5001)
+	r.sealed(t, a, s, 2501)
 	held, err := verify.Read(t.Context(), t, r.store, s)
 	must(t, err)
-	same(t, held.Rows[:5000], sent)
+	same(t, held.Rows[:2500], sent)
 	if reads := measured(t, registry, "annals_archiver_spool_read_bytes_total"); reads == 0 {
 		t.Error("nothing was read back")
 	}
