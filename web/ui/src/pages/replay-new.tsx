@@ -37,7 +37,7 @@ export function readForm(p: URLSearchParams): Form {
 
 /** The API's request from the form, or what is wrong with which field. */
 export function requestOf(f: Form): { request: ReplayRequest } | { field: string; message: string } {
-  const request: ReplayRequest = { allow_existing: f.existing, allow_source: f.source, provenance_headers: f.provenance };
+  const request: ReplayRequest = { allow_existing: f.existing, allow_source: f.source, provenance_headers: f.provenance, oversized: "fail" };
   if (f.prefix) request.target_prefix = f.prefix;
   if (f.by === "trace") {
     if (!f.trace.trim()) return { field: "trace", message: "Enter the trace's id." };
