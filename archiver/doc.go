@@ -14,7 +14,7 @@
 //
 //	topics.go     discovery: which topics, under which ID
 //	config.go     the topics' configurations, and what they explain
-//	archiver.go   Options, Run, and the loop: poll, take in, feed, cut; Seal
+//	archiver.go   Options, Run, and the loop: poll, take in, feed, cut
 //	preflight.go  what a store must pass before anything is archived in it
 //	assign.go     what the group gives and takes; head, genesis, start
 //	guard.go      is the archive a prefix of the log? when that is asked
@@ -28,6 +28,7 @@
 //	frames.go     … and of what is in the spool
 //	cut.go        when a buffer becomes a segment, and the byte budgets
 //	spool.go      when a buffer goes to the spool, and what becomes of its disk's faults
+//	await.go      Seal, CatchUp and Indexed: what others wait for
 //	seal.go       segment, commit, and what follows a commit
 //	feed.go       the index: fresh rows first, a segment's row after its commit
 //	parsed.go     what the rules read for the index, kept for the segment
