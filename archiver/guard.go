@@ -82,7 +82,11 @@ const mostLeftover = 64 << 10
 // leave remembers, of a partition that is dropped, what it had given to the
 // index and not sealed: if it comes back, that is held against the log too.
 func (a *Archiver) leave(p *partition) {
-	if last := p.last(); last != nil && p.shown > p.head.Next {
+	last := p.last()
+	if last == nil {
+		last = p.shownLast
+	}
+	if last != nil && p.shown > p.head.Next {
 		left := leftover{branch: p.branch(), shown: p.shown}
 		if last.Bytes() <= mostLeftover {
 			left.last = last

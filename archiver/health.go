@@ -131,6 +131,9 @@ func (a *Archiver) Health() map[string]string {
 // giveUp stops reading and sealing a partition, until it is opened again, and
 // gives its memory back: what it held is still in Kafka. Needs mu.
 func (a *Archiver) giveUp(p *partition, by dependency, err error) {
+	if last := p.last(); last != nil {
+		p.shownLast = last // what it gave to the index is held against the log when it is opened again
+	}
 	a.held -= p.discard(p.head)
 	p.seek, p.stopped, p.stoppedBy = false, err.Error(), by
 	p.pause, p.resume = true, false

@@ -107,7 +107,11 @@ func Open(options Options) (*Index, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if x.writes, err = x.connect(options.Database, openWrites, writeTimeout, nil); err != nil {
+	if x.writes, err = x.connect(options.Database, openWrites, writeTimeout, clickhouse.Settings{
+		// Servers that replicate drop a block that they have taken before, though
+		// its rows were deleted since: a reindex that is run again sends the same.
+		"insert_deduplicate": 0,
+	}); err != nil {
 		return nil, err
 	}
 	return x, nil

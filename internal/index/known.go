@@ -9,7 +9,8 @@ import (
 )
 
 // FirstMissing returns the lowest seq of a stream's chain whose commit the
-// index does not have, or has under other extraction rules than extractVersion.
+// index does not have, or has under earlier extraction rules than extractVersion;
+// what a newer program read counts.
 // Everything below it is complete; what follows may be there in part. The
 // ledger's length is not known here: an index that has everything answers the
 // seq that the next commit will take.
@@ -17,7 +18,7 @@ func (x *Index) FirstMissing(ctx context.Context, s schema.Stream, extractVersio
 	rows, err := x.reads.Query(ctx, `
 		SELECT DISTINCT seq FROM segments
 		WHERE topic_id = {id:String} AND partition = {partition:Int32} AND cluster = {cluster:String}
-		  AND (kind != 'segment' OR bitShiftRight(extract_version, 8) = {version:Int32})
+		  AND (kind != 'segment' OR bitShiftRight(extract_version, 8) >= {version:Int32})
 		ORDER BY seq`,
 		clickhouse.Named("id", string(s.TopicID[:])), clickhouse.Named("partition", s.Partition),
 		clickhouse.Named("cluster", s.Cluster), clickhouse.Named("version", extractVersion))

@@ -80,7 +80,7 @@ var bugs = []bug{
 	},
 	{
 		model:  "markers matched by producer epoch",
-		edits:  []edit{{"archiver/partition.go", "\tif !ok || len(waiting) == 0 {\n", "\tif ok && len(waiting) > 0 && $BUG && p.rows[waiting[0]-p.first].ProducerEpoch != marker.ProducerEpoch {\n\t\treturn\n\t}\n\tif !ok || len(waiting) == 0 {\n"}},
+		edits:  []edit{{"archiver/partition.go", "\tif !ok || w == nil {\n", "\tif ok && w != nil && len(w.rows) > 0 && $BUG && p.row(int(w.rows[0]-p.first)).ProducerEpoch != marker.ProducerEpoch {\n\t\treturn\n\t}\n\tif !ok || w == nil {\n"}},
 		breaks: `stuck`,
 	},
 	{

@@ -23,6 +23,6 @@ CREATE TABLE IF NOT EXISTS segments (
     sealed_at       Int64 COMMENT 'the writer''s clock, milliseconds since the Unix epoch',
     topic_id_text   String ALIAS base64URLEncode(topic_id)
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(extract_version)
 ORDER BY (topic_id, partition, branch, base, seq)
 SETTINGS index_granularity = 1024{{settings}}
