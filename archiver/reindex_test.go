@@ -197,7 +197,10 @@ func TestRowsOfEarlierRulesGo(t *testing.T) {
 	r.sql(t, "INSERT INTO DB.rollups SELECT * REPLACE ('old' AS event_type) FROM DB.rollups")
 	r.sql(t, fmt.Sprintf("DELETE FROM DB.records WHERE extract_version = %d", index.Fresh))
 	r.sql(t, fmt.Sprintf("DELETE FROM DB.records_by_trace WHERE extract_version = %d", index.Fresh))
-	r.sql(t, "ALTER TABLE DB.segments UPDATE extract_version = 1 WHERE 1 SETTINGS mutations_sync = 2")
+	r.sql(t, "CREATE TABLE DB.named AS DB.segments")
+	r.sql(t, "INSERT INTO DB.named SELECT * REPLACE (1 AS extract_version) FROM DB.segments")
+	r.sql(t, "TRUNCATE TABLE DB.segments")
+	r.sql(t, "INSERT INTO DB.segments SELECT * FROM DB.named")
 
 	a, _ = r.archive(t, nil)
 	eventually(t, 20*time.Second, func() error {
