@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,8 +35,14 @@ type ownEngines struct {
 	clickhouse             *embedded.ClickHouse
 }
 
+// oneS3 is held by the test that has own engines: a process runs one embedded
+// S3 at a time.
+var oneS3 sync.Mutex
+
 func newOwnEngines(t *testing.T) *ownEngines {
 	t.Helper()
+	oneS3.Lock()
+	t.Cleanup(oneS3.Unlock)
 	e := &ownEngines{dir: t.TempDir(), kafkaAt: freePort(t), s3At: freePort(t), clickAt: freePort(t)}
 	t.Cleanup(func() {
 		if err := errors.Join(e.stopKafka(), e.stopS3(), e.stopClickHouse()); err != nil {
@@ -60,12 +67,18 @@ func freePort(t testing.TB) string {
 
 // env points annals at the engines.
 func (e *ownEngines) env() []string {
+	return append(e.s3Env(),
+		"ANNALS_KAFKA_BROKERS="+e.kafkaAt, "ANNALS_KAFKA_SASL_MECHANISM=SCRAM-SHA-256", "ANNALS_KAFKA_METADATA_MAX_AGE=1s",
+		"ANNALS_KAFKA_SASL_USERNAME=annals", "ANNALS_KAFKA_SASL_PASSWORD="+secret,
+		"ANNALS_CLICKHOUSE_URL=http://"+e.clickAt, "ANNALS_CLICKHOUSE_USER=annals", "ANNALS_CLICKHOUSE_PASSWORD="+secret,
+	)
+}
+
+// s3Env points annals at the object store.
+func (e *ownEngines) s3Env() []string {
 	return []string{
-		"ANNALS_KAFKA_BROKERS=" + e.kafkaAt, "ANNALS_KAFKA_SASL_MECHANISM=SCRAM-SHA-256", "ANNALS_KAFKA_METADATA_MAX_AGE=1s",
-		"ANNALS_KAFKA_SASL_USERNAME=annals", "ANNALS_KAFKA_SASL_PASSWORD=" + secret,
 		"ANNALS_S3_ENDPOINT=http://" + e.s3At, "ANNALS_S3_BUCKET=annals", "ANNALS_S3_REGION=us-east-1",
 		"ANNALS_S3_ACCESS_KEY=annals", "ANNALS_S3_SECRET_KEY=" + secret,
-		"ANNALS_CLICKHOUSE_URL=http://" + e.clickAt, "ANNALS_CLICKHOUSE_USER=annals", "ANNALS_CLICKHOUSE_PASSWORD=" + secret,
 	}
 }
 

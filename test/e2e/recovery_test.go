@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/test/instance"
@@ -23,8 +22,9 @@ import (
 )
 
 const (
-	movedTopic = "moved.orders"
-	movedTrace = "70ead70ead70ead70ead70ead70ead70"
+	movedTopic  = "moved.orders"
+	movedPrefix = "first"
+	movedTrace  = "70ead70ead70ead70ead70ead70ead70"
 )
 
 // TestAnotherMachineTakesOverACopyOfTheBucket archives on one machine, copies
@@ -36,24 +36,22 @@ const (
 func TestAnotherMachineTakesOverACopyOfTheBucket(t *testing.T) {
 	needsClickHouse(t)
 	t.Parallel()
-	s3 := embeddedtest.S3(t)
-	first := programs.Start(t, instance.Options{Env: []string{
-		"ANNALS_S3_ENDPOINT=http://" + s3.Endpoint, "ANNALS_S3_REGION=" + s3.Region, "ANNALS_S3_BUCKET=" + s3.Bucket, "ANNALS_S3_PREFIX=" + s3.Prefix,
-		"ANNALS_S3_CREDENTIALS=static", "ANNALS_S3_ACCESS_KEY=" + s3.AccessKey, "ANNALS_S3_SECRET_KEY=" + s3.SecretKey,
-	}})
+	engines := newOwnEngines(t)
+	engines.startS3(t)
+	first := programs.Start(t, instance.Options{Env: append(engines.s3Env(), "ANNALS_S3_CREDENTIALS=static", "ANNALS_S3_PREFIX="+movedPrefix)})
 	records := produceMoved(t, first, "first")
 	settled(t, first)
 	produceMoved(t, first, "more") // a second segment of each partition
 	settled(t, first)
 	first.Stop(t)
 	from, err := objstore.Open(objstore.Options{
-		Endpoint: s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: true, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
+		Endpoint: engines.s3At, Region: "us-east-1", Bucket: "annals", Prefix: movedPrefix, PathStyle: true, AccessKey: "annals", SecretKey: secret,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(from.Close)
-	original := verified(t, programs.Annals(t, "verify", "--archive", "--json", "--config", bucketConfig(t, s3)), 0)
+	original := verified(t, programs.Annals(t, "verify", "--archive", "--json", "--config", bucketConfig(t, engines.s3At)), 0)
 
 	second := programs.Start(t, instance.Options{})
 	if said := second.Annals(t, "verify", "--archive"); said.Code != 3 || !strings.Contains(string(said.Out), "no archive") {
@@ -96,16 +94,16 @@ func produceMoved(t testing.TB, i *instance.Instance, word string) []*kgo.Record
 }
 
 // bucketConfig is a configuration that names a bucket and nothing else.
-func bucketConfig(t testing.TB, s3 embeddedtest.Store) string {
+func bucketConfig(t testing.TB, endpoint string) string {
 	t.Helper()
 	dir := t.TempDir()
-	secret := filepath.Join(dir, "secret")
-	if err := os.WriteFile(secret, []byte(s3.SecretKey), 0o600); err != nil {
+	file := filepath.Join(dir, "secret")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "annals.yaml")
-	text := fmt.Sprintf("s3:\n  endpoint: http://%s\n  region: %s\n  bucket: %s\n  prefix: %s\n  credentials: static\n  access_key: %s\n  secret_key_file: %s\n",
-		s3.Endpoint, s3.Region, s3.Bucket, s3.Prefix, s3.AccessKey, secret)
+	text := fmt.Sprintf("s3:\n  endpoint: http://%s\n  region: us-east-1\n  bucket: annals\n  prefix: %s\n  credentials: static\n  access_key: annals\n  secret_key_file: %s\n",
+		endpoint, movedPrefix, file)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
