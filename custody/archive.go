@@ -3,6 +3,7 @@ package custody
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -239,9 +240,15 @@ func VerifySegment(ctx context.Context, store Ranges, s schema.Stream, of ledger
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", ref.Key, err)
 	}
+	unreadable := func(err error) (int64, error) {
+		if sum, failed := hashOf(source, ref.Bytes); failed == nil && sum != ref.SHA256 {
+			err = schema.Errorf(schema.Corrupt, "the hash is %s; commit %d says otherwise: %w", sum, of.Seq, err)
+		}
+		return ref.Bytes, fmt.Errorf("%s: %w", ref.Key, err)
+	}
 	r, err := segment.Open(ctx, source, ref.Bytes)
 	if err != nil {
-		return ref.Bytes, fmt.Errorf("%s: %w", ref.Key, err)
+		return unreadable(err)
 	}
 	next := of.Base
 	skip := func() {
@@ -257,7 +264,7 @@ func VerifySegment(ctx context.Context, store Ranges, s schema.Stream, of ledger
 		return nil
 	})
 	if err != nil {
-		return ref.Bytes, fmt.Errorf("%s: %w", ref.Key, err)
+		return unreadable(err)
 	}
 	skip()
 	what := ""
@@ -279,6 +286,15 @@ func VerifySegment(ctx context.Context, store Ranges, s schema.Stream, of ledger
 		return ref.Bytes, nil
 	}
 	return ref.Bytes, schema.Errorf(schema.Corrupt, "%s: %s; commit %d says otherwise", ref.Key, what, of.Seq)
+}
+
+// hashOf says whether what cannot be read as a segment is what was committed.
+func hashOf(source io.ReaderAt, size int64) (sum schema.Digest, err error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(source, 0, size)); err != nil {
+		return sum, err
+	}
+	return schema.Digest(h.Sum(nil)), nil
 }
 
 // maxHeld is the largest segment that is read into memory: somewhat more than

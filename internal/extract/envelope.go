@@ -61,10 +61,10 @@ func (r *reading) readText(body []byte, o *override) {
 }
 
 // looksLikeObject tells an opening brace that a name or the end follows: text
-// of other kinds and binary data seldom begin so. No more than the first 4 KiB
-// are looked at, lest 100 MB of white space be.
+// of other kinds and binary data seldom begin so. No more is looked at than would
+// be read, lest 100 MB of white space be.
 func looksLikeObject(body []byte) bool {
-	s := scanner{data: body[:min(len(body), 4<<10)]}
+	s := scanner{data: body[:min(len(body), MaxPayloadBytes)]}
 	if !s.next('{') {
 		return false
 	}

@@ -38,7 +38,7 @@ func TestVerificationFindsDamage(t *testing.T) {
 		do, undo      func()
 	}{
 		{
-			"a byte of a segment is flipped", "does not verify",
+			"a byte of a segment is flipped", "hash",
 			func() { flip(t, segment) }, func() { flip(t, segment) },
 		},
 		{"the newest commit is gone", "the log ends at", func() { move(t, commit, away) }, func() { move(t, away, commit) }},
