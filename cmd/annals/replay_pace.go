@@ -8,6 +8,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
+	"github.com/fx-risk-ai/annals/web/client"
 )
 
 // pacing are the flags of how fast a replay produces. Without any it is as fast
@@ -37,9 +38,8 @@ func (p pacing) pace() (*api.ReplayPace, error) {
 
 // replayPaceCommand is annals replay pace.
 type replayPaceCommand struct {
-	asking
+	replayControl
 	pacing
-	ID string `arg:"" help:"The job's id, which is the plan's, or its first 8 digits."`
 }
 
 // Run implements kong's command.
@@ -51,20 +51,9 @@ func (c *replayPaceCommand) Run(ctx context.Context, in *invocation) error {
 	if pace == nil {
 		pace = &api.ReplayPace{Mode: "fast"}
 	}
-	id, err := planID(c.ID)
-	if err != nil {
-		return err
-	}
-	server, err := c.dial()
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	job, err := server.PaceReplay(ctx, id, *pace)
-	if err != nil {
-		return err
-	}
-	return c.print(in.out, job, func(w io.Writer) { showJob(w, job) })
+	return c.act(in, func(server *client.Client, id string) (*api.ReplayJob, error) {
+		return server.PaceReplay(ctx, id, *pace)
+	})
 }
 
 // describePace says in words how fast a job produces.
