@@ -36,7 +36,7 @@ type parts struct {
 	rules    *extract.Rules
 	tracer   *telemetry.Tracer // nil: nothing is traced
 	writer   string            // names this process in commits and leases
-	tempDir  string            // of exports; "": the system's
+	tempDir  string            // of exports and compactions; "": the system's
 	spoolDir string            // of the spool, where none is configured; "": there is none
 	closers  []func()
 }

@@ -46,15 +46,15 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	}
 	defer both(&err, p.close)
 	p.spoolDir = filepath.Join(cfg.Embedded.DataDir, "spool")
+	p.tempDir = filepath.Join(cfg.Embedded.DataDir, "tmp")
+	if err := os.MkdirAll(p.tempDir, 0o700); err != nil {
+		return fmt.Errorf("make a folder for temporary files: %w", err)
+	}
 	a, err := p.archiver("up", engines.lock.Unclean())
 	if err != nil {
 		return err
 	}
 	roles := []string{"archive", "serve"}
-	p.tempDir = filepath.Join(cfg.Embedded.DataDir, "tmp")
-	if err := os.MkdirAll(p.tempDir, 0o700); err != nil {
-		return fmt.Errorf("make a folder for temporary files: %w", err)
-	}
 	server, err := p.server(roles, a, c.Demo)
 	if err != nil {
 		return err
