@@ -25,12 +25,13 @@ type passage struct {
 	rows []index.SegmentRow // read again, their rows inserted, not yet named
 }
 
-// leaves tells that a commit need not be looked at: the index has it, and
-// whoever asked for it to be read again did not mean records so old.
+// leaves tells that a commit need not be looked at: the index has it, from a
+// newer program, or whoever asked for it to be read again did not mean records
+// so old.
 func (p *passage) leaves(c *schema.Commit) bool {
 	was, ok := p.named[c.Seq]
 	if ok && was.Version.Rules() > schema.ExtractVersion {
-		return true // of a newer program, beside which this one still runs
+		return true
 	}
 	if !p.again || c.Segment == nil || c.Segment.MaxTimestamp >= p.since {
 		return false

@@ -130,15 +130,17 @@ func (s *Service) SetPace(ctx context.Context, who policy.Principal, id string, 
 	if err != nil {
 		return nil, err
 	}
-	if _, d, err := s.loadPlan(ctx, id); err != nil {
-		return nil, err
-	} else if err := s.mayMerge(d, &checked); err != nil {
+	_, d, err := s.loadPlan(ctx, id)
+	if err != nil {
 		return nil, err
 	}
 	at := func(*state) bool { return true }
 	return s.ask(ctx, who, id, "paced anew", at, func(st *state) (bool, error) {
 		if st.isEnded() {
 			return false, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", st.ID, st.State)
+		}
+		if err := s.mayMerge(d, &checked); err != nil { // not before: it says how large the plan is
+			return false, err
 		}
 		changed := st.Pace != checked
 		st.Pace = checked

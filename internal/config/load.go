@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/fx-risk-ai/annals/schema"
@@ -97,17 +95,4 @@ func optionAt(root *node, path string) *node {
 		}
 	}
 	return at
-}
-
-// EnvNames lists every ANNALS_ variable that is understood, sorted: for shell
-// completion and for handing an environment on to a child process.
-func EnvNames() []string {
-	names := slices.Collect(maps.Keys(foreignEnv))
-	for _, option := range tree().options() {
-		if option.row == nil {
-			names = append(names, option.env())
-		}
-	}
-	slices.Sort(names)
-	return names
 }
