@@ -126,7 +126,7 @@ func same(r *kgo.Record, topicID [16]byte, verdict string, row segment.Row) erro
 // for, each in one class, up to the end.
 func TestCoverageAddsUp(t *testing.T) {
 	i := year(t)
-	places := coverage(t, i)
+	places := i.Coverage(t)
 	for place, s := range i.Stored(t, demoTopics(t, i)...) {
 		got := places[place]
 		counted := map[string]int64{}

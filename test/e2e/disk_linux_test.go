@@ -19,7 +19,7 @@ import (
 // sealing, says so, is not ready, and goes on by itself when there is room.
 // Kafka keeps what is not sealed yet, so nothing is lost.
 func TestDiskFullOfTheArchive(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount a small disk")
 	}
@@ -44,7 +44,7 @@ func TestDiskFullOfTheArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	produce(t, client, topic, batch)
-	settled(t, i)
+	i.Settled(t)
 
 	ballast := filepath.Join(disk, "ballast")
 	fill(t, ballast)
@@ -67,7 +67,7 @@ func TestDiskFullOfTheArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	becomes(t, i)
-	settled(t, i)
+	i.Settled(t)
 	if compared := compareArchive(t, i, topic); compared["committed"] != 2*batch {
 		t.Errorf("compared %v, produced %d", compared, 2*batch)
 	}

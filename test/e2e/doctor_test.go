@@ -108,7 +108,7 @@ func TestNoOtherArchiveIsAsked(t *testing.T) {
 
 // TestDoctorOfAnEmptyCluster has nothing to look at, and says so.
 func TestDoctorOfAnEmptyCluster(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	i := programs.Start(t, instance.Options{})
 	said := i.Annals(t, "doctor", "--rounds", "3")
 	if said.Code != 2 || !strings.Contains(string(said.Out), "indeterminate  kafka/read") || strings.Contains(string(said.Out), "failed  ") {

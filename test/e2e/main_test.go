@@ -8,12 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/test/instance"
-	"github.com/fx-risk-ai/annals/web/api"
 )
 
 // programs are built once for the whole run.
@@ -48,93 +45,25 @@ func run(m *testing.M) int {
 	return code
 }
 
-// demoYear are the flags for one year of rates and nothing live.
-func demoYear() []string { return []string{"--demo", "--demo-years", "1", "--demo-no-live"} }
-
-// needsClickHouse skips a test where the embedded ClickHouse is not installed.
-func needsClickHouse(t testing.TB) {
-	t.Helper()
-	if _, err := embedded.FindClickHouseLibrary(); err != nil {
-		t.Skip(err)
-	}
-}
-
 // year gives the shared instance, with everything sealed and indexed.
 func year(t *testing.T) *instance.Instance {
 	t.Helper()
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	shared.once.Do(func() {
 		if shared.dir, shared.err = os.MkdirTemp("", "annals-e2e-"); shared.err != nil {
 			return
 		}
 		shared.up, shared.err = programs.Launch(instance.Options{
-			DataDir: filepath.Join(shared.dir, "data"), Args: demoYear(),
+			DataDir: filepath.Join(shared.dir, "data"), Args: instance.DemoYear(),
 		})
 		if shared.err == nil {
-			loaded(t, shared.up)
+			shared.up.Loaded(t)
 		}
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
 	return shared.up
-}
-
-// loaded waits until the demo's year is through and archived.
-func loaded(t testing.TB, i *instance.Instance) {
-	t.Helper()
-	i.Says(t, "history loaded, indexed and sealed", 2*time.Minute)
-	settled(t, i)
-}
-
-// settled waits until everything that Kafka holds is sealed and indexed.
-func settled(t testing.TB, i *instance.Instance) {
-	t.Helper()
-	instance.Eventually(t, time.Minute, func() error {
-		i.Seal(t)
-		places := coverage(t, i)
-		var records int64
-		for place, end := range i.Ends(t) {
-			got, ok := places[place]
-			if !ok || got.ArchivedTo != end {
-				return fmt.Errorf("%v is sealed to %d of %d", place, got.ArchivedTo, end)
-			}
-			records += got.Counts.Committed
-		}
-		return indexed(t, i, records)
-	})
-}
-
-// indexed tells whether the index counts so many committed records, all sealed.
-func indexed(t testing.TB, i *instance.Instance, records int64) error {
-	t.Helper()
-	var fresh, sealed int64
-	var list api.TopicList
-	i.Ask(t, "/topics", &list)
-	for _, topic := range list.Topics {
-		fresh += topic.FreshRecords
-		sealed += topic.SealedRecords
-	}
-	if fresh != 0 || sealed != records {
-		return fmt.Errorf("the index has %d sealed records and %d fresh ones, the ledger %d", sealed, fresh, records)
-	}
-	return nil
-}
-
-// coverage asks what is archived of every partition.
-func coverage(t testing.TB, i *instance.Instance) map[instance.Place]api.PartitionCoverage {
-	t.Helper()
-	var answer api.Coverage
-	i.JSON(t, &answer, "coverage")
-	places := map[instance.Place]api.PartitionCoverage{}
-	for _, p := range answer.Partitions {
-		place := instance.Place{Topic: p.Topic, Partition: p.Partition}
-		if _, twice := places[place]; twice {
-			t.Fatalf("%v has two branches or incarnations, and nothing here made them", place)
-		}
-		places[place] = p
-	}
-	return places
 }
 
 // store opens the archive's bucket.

@@ -51,7 +51,7 @@ func TestOddRecordsAreArchivedExactlyAndFound(t *testing.T) {
 	const topic = "odd.Records_1"
 	records := produceOdd(t, i, topic)
 	checkOdd(t, i, records, "fresh")
-	settled(t, i)
+	i.Settled(t)
 	checkOdd(t, i, records, "sealed")
 	if compared := compareArchive(t, i, topic); compared["committed"] != len(records) {
 		t.Errorf("compared %v, produced %d", compared, len(records))

@@ -200,7 +200,7 @@ func produce(t testing.TB, client *kgo.Client, topic string, count int) {
 // each away for a while. It says which, becomes ready by itself, and loses
 // nothing.
 func TestOwnEnginesComeAndGo(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	t.Parallel()
 	const topic, batch = "orders", 500
 	engines := newOwnEngines(t)
@@ -221,7 +221,7 @@ func TestOwnEnginesComeAndGo(t *testing.T) {
 	engines.startS3(t)
 	engines.startClickHouse(t)
 	becomes(t, i)
-	settled(t, i)
+	i.Settled(t)
 	t.Log("all three came: sealed and indexed")
 
 	fails(t, engines.stopS3())
@@ -229,7 +229,7 @@ func TestOwnEnginesComeAndGo(t *testing.T) {
 	becomes(t, i, "store")
 	engines.startS3(t)
 	becomes(t, i)
-	settled(t, i)
+	i.Settled(t)
 	t.Log("the object store was away: sealed and indexed")
 
 	fails(t, engines.stopClickHouse())
@@ -238,7 +238,7 @@ func TestOwnEnginesComeAndGo(t *testing.T) {
 	sealedWithoutIndex(t, i, topic, 3*batch)
 	engines.startClickHouse(t)
 	becomes(t, i)
-	settled(t, i)
+	i.Settled(t)
 	t.Log("ClickHouse was away: archiving went on, search caught up")
 
 	fails(t, engines.stopKafka())
@@ -246,7 +246,7 @@ func TestOwnEnginesComeAndGo(t *testing.T) {
 	engines.startKafka(t)
 	produce(t, client, topic, batch)
 	becomes(t, i)
-	settled(t, i)
+	i.Settled(t)
 	if compared := compareArchive(t, i, topic); compared["committed"] != 4*batch {
 		t.Errorf("compared %v, produced %d", compared, 4*batch)
 	}
@@ -271,7 +271,7 @@ func sealedWithoutIndex(t testing.TB, i *instance.Instance, topic string, record
 	instance.Eventually(t, 30*time.Second, func() error {
 		i.Seal(t)
 		var sealed int64
-		for place, p := range coverage(t, i) {
+		for place, p := range i.Coverage(t) {
 			if place.Topic == topic {
 				sealed += p.Counts.Committed
 			}
@@ -286,16 +286,16 @@ func sealedWithoutIndex(t testing.TB, i *instance.Instance, topic string, record
 // TestClickHouseKilledUnderLoad kills the embedded ClickHouse again and again
 // while the year is loaded: archiving goes on, search catches up.
 func TestClickHouseKilledUnderLoad(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	t.Parallel()
-	i := programs.Start(t, instance.Options{Args: demoYear()})
+	i := programs.Start(t, instance.Options{Args: instance.DemoYear()})
 	for range 3 {
 		if err := syscall.Kill(i.Child(t, "annals-chdb"), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 	}
-	loaded(t, i)
+	i.Loaded(t)
 	compareArchive(t, i, demoTopics(t, i)...)
 	if got, want := committed(t, i), yearOf(t); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("committed records by topic %v, a year in peace has %v", got, want)

@@ -34,15 +34,15 @@ const (
 // new machine's Kafka is another cluster and gets a topic of the same name: the
 // two are told apart.
 func TestAnotherMachineTakesOverACopyOfTheBucket(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	t.Parallel()
 	engines := newOwnEngines(t)
 	engines.startS3(t)
 	first := programs.Start(t, instance.Options{Env: append(engines.s3Env(), "ANNALS_S3_CREDENTIALS=static", "ANNALS_S3_PREFIX="+movedPrefix)})
 	records := produceMoved(t, first, "first")
-	settled(t, first)
+	first.Settled(t)
 	produceMoved(t, first, "more") // a second segment of each partition
-	settled(t, first)
+	first.Settled(t)
 	first.Stop(t)
 	from, err := objstore.Open(objstore.Options{
 		Endpoint: engines.s3At, Region: "us-east-1", Bucket: "annals", Prefix: movedPrefix, PathStyle: true, AccessKey: "annals", SecretKey: secret,

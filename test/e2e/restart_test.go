@@ -17,20 +17,20 @@ import (
 // folder: the archive is the same, object for object, and nothing is loaded or
 // archived twice.
 func TestCleanRestartFindsItsData(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	t.Parallel()
-	i := programs.Start(t, instance.Options{Args: demoYear()})
-	loaded(t, i)
-	before, objects := coverage(t, i), segmentKeys(t, i)
+	i := programs.Start(t, instance.Options{Args: instance.DemoYear()})
+	i.Loaded(t)
+	before, objects := i.Coverage(t), segmentKeys(t, i)
 	i.Stop(t)
 	says(t, i, "stopping: ", "stopped; run the same command to go on")
 	i.Again(t)
-	loaded(t, i)
+	i.Loaded(t)
 	says(t, i, "history found: ")
 	if strings.Contains(i.Log(), "not stopped cleanly") {
 		t.Errorf("a clean stop is told for another:\n%s", i.Tail(40))
 	}
-	after := coverage(t, i)
+	after := i.Coverage(t)
 	for place, was := range before {
 		if got := after[place]; got.Counts.Committed != was.Counts.Committed || got.ArchivedFrom != was.ArchivedFrom {
 			t.Errorf("%v: %d committed records from %d after the restart, %d from %d before", place, got.Counts.Committed, got.ArchivedFrom, was.Counts.Committed, was.ArchivedFrom)
@@ -80,14 +80,14 @@ func segmentKeys(t testing.TB, i *instance.Instance) map[string]bool {
 // every day in its place, and the archive holds what Kafka serves: nothing is
 // lost, nothing is there twice.
 func TestKillOfEverythingInMidLoad(t *testing.T) {
-	needsClickHouse(t)
+	instance.NeedsClickHouse(t)
 	t.Parallel()
 	kills := 1
 	if os.Getenv("ANNALS_TEST_LONG") != "" {
 		kills = 20
 	}
 	i := programs.Start(t, instance.Options{
-		DataDir: filepath.Join(t.TempDir(), "data"), Args: demoYear(), Env: []string{"ANNALS_ARCHIVE_CUT_BYTES=256KiB", "ANNALS_ARCHIVE_CUT_MIN_BYTES=1KiB", "ANNALS_ARCHIVE_CUT_AGE=1s"},
+		DataDir: filepath.Join(t.TempDir(), "data"), Args: instance.DemoYear(), Env: []string{"ANNALS_ARCHIVE_CUT_BYTES=256KiB", "ANNALS_ARCHIVE_CUT_MIN_BYTES=1KiB", "ANNALS_ARCHIVE_CUT_AGE=1s"},
 	})
 	var moments []string
 	for range kills {
@@ -102,10 +102,10 @@ func TestKillOfEverythingInMidLoad(t *testing.T) {
 		i.Again(t)
 	}
 	t.Logf("killed %v", moments)
-	loaded(t, i)
+	i.Loaded(t)
 	i.Kill(t)
 	i.Again(t)
-	loaded(t, i)
+	i.Loaded(t)
 	says(t, i, "was not stopped cleanly", "history found: ")
 	compared := compareArchive(t, i, demoTopics(t, i)...)
 	t.Logf("compared byte for byte: %v", compared)
@@ -119,7 +119,7 @@ func TestKillOfEverythingInMidLoad(t *testing.T) {
 func committed(t testing.TB, i *instance.Instance) map[string]int64 {
 	t.Helper()
 	counts := map[string]int64{}
-	for place, p := range coverage(t, i) {
+	for place, p := range i.Coverage(t) {
 		if strings.HasPrefix(place.Topic, "fx.") {
 			counts[place.Topic] += p.Counts.Committed
 		}

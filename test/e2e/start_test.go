@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fx-risk-ai/annals/test/instance"
 )
 
 // TestOccupiedPortNamesTheFlag starts on a port that is taken, for each port.
@@ -17,7 +19,7 @@ func TestOccupiedPortNamesTheFlag(t *testing.T) {
 	defer taken.Close()
 	for _, flag := range []string{"--kafka-listen", "--s3-listen", "--clickhouse-listen", "--web-listen"} {
 		if flag == "--clickhouse-listen" || flag == "--web-listen" {
-			needsClickHouse(t)
+			instance.NeedsClickHouse(t)
 		}
 		args := []string{"up", "--data-dir", filepath.Join(t.TempDir(), "data")}
 		for _, other := range []string{"--kafka-listen", "--s3-listen", "--clickhouse-listen", "--web-listen"} {

@@ -11,5 +11,6 @@
 //	build.go   the programs, compiled into a folder of the run
 //	start.go   starting, waiting, stopping, killing
 //	ask.go     the command line and the API
+//	settle.go  waiting until everything is sealed and indexed
 //	kafka.go   an independent look into Kafka
 package instance

@@ -10,29 +10,18 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/test/browser"
+	"github.com/fx-risk-ai/annals/test/instance"
 )
 
 // The walk against the explorer's fixtures, which have states that the demo's
-// archive does not. The walk over a real archive is test/e2e's and runs always;
-// this one is a long case. ANNALS_BROWSER_OUT keeps the pictures.
+// archive does not. The walk over a real archive runs always; this one is a
+// long case.
 func TestExplorerOnFixtures(t *testing.T) {
-	if os.Getenv("ANNALS_TEST_LONG") == "" {
-		t.Skip("a long case: make test-long")
-	}
-	if missing := browser.Missing(); missing != "" {
-		t.Skip(missing)
-	}
-	const built = "../../web/ui/dist"
-	if _, err := os.Stat(built + "/index.html"); err != nil {
-		t.Skip("the explorer is not built: make ui")
-	}
+	instance.Long(t)
+	needsBrowser(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	out := os.Getenv("ANNALS_BROWSER_OUT")
-	if out == "" {
-		out = t.TempDir()
-	}
-	said, err := browser.Walk(ctx, fixtures(t, built), out)
+	said, err := browser.Walk(ctx, fixtures(t, built), pictures(t))
 	if err != nil {
 		t.Fatal(err)
 	}
