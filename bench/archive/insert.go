@@ -152,73 +152,112 @@ func (b *block) insert(ctx context.Context, conn driver.Conn) error {
 }
 
 // blocks reads a table in the order in which its rows come, cut into inserts.
+// Each partition is asked for by itself: sorting them all at once takes more
+// memory than ClickHouse gives a question.
 func (p *apart) blocks(ctx context.Context, t indexTable, columns []clickhouse.ColumnNameAndType) ([]block, error) {
-	table := t.name
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.Name
 	}
-	query := fmt.Sprintf("SELECT intDiv(dense_rank() OVER (ORDER BY %[1]s) - 1, %[2]d), %[3]s FROM %[4]s.%[5]s ORDER BY %[1]s FORMAT RowBinary",
-		t.of, t.each, strings.Join(names, ", "), p.database, table)
+	partitions, err := measure.SQL(ctx, p.up.ClickHouse, fmt.Sprintf(
+		"SELECT hex(topic_id), partition FROM %s.%s GROUP BY topic_id, partition ORDER BY topic_id, partition", p.database, t.name))
+	if err != nil {
+		return nil, err
+	}
+	cut := cutter{table: t, columns: columns}
+	for _, of := range partitions {
+		query := fmt.Sprintf("SELECT cityHash64(%[1]s), %[2]s FROM %[3]s.%[4]s WHERE hex(topic_id) = '%[5]s' AND partition = %[6]s ORDER BY %[1]s FORMAT RowBinary",
+			t.of, strings.Join(names, ", "), p.database, t.name, of[0], of[1])
+		if err := p.ask(ctx, query, cut.read); err != nil {
+			return nil, fmt.Errorf("read %s: %w", t.name, err)
+		}
+	}
+	cut.end()
+	return cut.blocks, nil
+}
+
+// ask has an answer of ClickHouse read as it comes.
+func (p *apart) ask(ctx context.Context, query string, read func(*bufio.Reader) error) error {
 	address := p.up.ClickHouse.URL + "/?" + url.Values{"database": {p.database}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(query))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", table, err)
+		return err
 	}
 	request.Header.Set("X-ClickHouse-User", p.up.ClickHouse.User)
 	request.Header.Set("X-ClickHouse-Key", p.up.ClickHouse.Password)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", table, err)
+		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // read to its end, or given up
 	if answer.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(answer.Body, 500)) // beside the status
-		return nil, fmt.Errorf("read %s: %s: %s", table, answer.Status, said)
+		return fmt.Errorf("%s: %s", answer.Status, said)
 	}
-	return readBlocks(bufio.NewReaderSize(answer.Body, 1<<20), table, columns)
+	return read(bufio.NewReaderSize(answer.Body, 1<<20))
 }
 
-func readBlocks(r *bufio.Reader, table string, columns []clickhouse.ColumnNameAndType) (blocks []block, err error) {
-	last := uint64(1<<64 - 1)
-	var readers []columnReader
-	end := func() {
-		if len(readers) == 0 {
-			return
-		}
-		b := block{table: table, columns: columns}
-		for _, c := range readers {
-			b.values = append(b.values, c.values())
-			b.rows = c.len()
-		}
-		blocks = append(blocks, b)
-	}
+// cutter makes blocks of rows that come with a hash of what they are of.
+type cutter struct {
+	table   indexTable
+	columns []clickhouse.ColumnNameAndType
+	blocks  []block
+
+	readers []columnReader // of the block under way
+	of      int            // how many are in it, of what its rows are of
+	last    uint64         // hash of the last one
+}
+
+// read takes rows until there are no more.
+func (c *cutter) read(r *bufio.Reader) error {
 	for {
 		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
-			end()
-			return blocks, nil
+			return nil
 		}
 		var number [8]byte
 		if _, err := io.ReadFull(r, number[:]); err != nil {
-			return nil, fmt.Errorf("read %s: %w", table, err)
+			return err
 		}
-		if n := binary.LittleEndian.Uint64(number[:]); n != last {
-			end()
-			last, readers = n, nil
-			for _, c := range columns {
-				reader, err := readerOf(c.Type)
-				if err != nil {
-					return nil, fmt.Errorf("column %s of %s: %w", c.Name, table, err)
+		if of := binary.LittleEndian.Uint64(number[:]); of != c.last || c.of == 0 {
+			if c.of == 0 || c.of == c.table.each {
+				if err := c.begin(); err != nil {
+					return err
 				}
-				readers = append(readers, reader)
 			}
+			c.last = of
+			c.of++
 		}
-		for _, c := range readers {
-			if err := c.read(r); err != nil {
-				return nil, fmt.Errorf("read %s: %w", table, err)
+		for _, column := range c.readers {
+			if err := column.read(r); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// begin ends the block under way and begins another.
+func (c *cutter) begin() error {
+	c.end()
+	for _, column := range c.columns {
+		reader, err := readerOf(column.Type)
+		if err != nil {
+			return fmt.Errorf("column %s: %w", column.Name, err)
+		}
+		c.readers = append(c.readers, reader)
+	}
+	return nil
+}
+
+// end adds the block under way to the others.
+func (c *cutter) end() {
+	if c.of > 0 {
+		b := block{table: c.table.name, columns: c.columns, rows: c.readers[0].len()}
+		for _, column := range c.readers {
+			b.values = append(b.values, column.values())
+		}
+		c.blocks = append(c.blocks, b)
+	}
+	c.readers, c.of = nil, 0
 }
 
 // columnReader collects one column of a RowBinary answer.

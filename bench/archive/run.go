@@ -142,6 +142,10 @@ func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r r
 	if r.partitions >= manyPartitions {
 		every = askManyEvery
 	}
+	seal := "/seal" // waiting would wait for an index that answers nobody
+	if r.index {
+		seal += "?wait=true"
+	}
 	waits := []struct {
 		what string
 		done func() (bool, error)
@@ -158,8 +162,8 @@ func (b *bench) sealed(ctx context.Context, p *measure.Program, base string, r r
 			return int64(taken) >= records, err
 		}},
 		{"sealed", func() (bool, error) {
-			var asked struct{ Waited bool }
-			if err := measure.API(ctx, base, http.MethodPost, "/seal?wait=true", &asked); err != nil {
+			var asked struct{ Partitions int }
+			if err := measure.API(ctx, base, http.MethodPost, seal, &asked); err != nil {
 				return false, err
 			}
 			left, err := measure.Metric(ctx, base, "annals_archiver_unsealed_records")
