@@ -329,17 +329,22 @@ func TestRollupsAndTopologyOfASegment(t *testing.T) {
 	child.Extraction.Causes = []schema.Cause{{Kind: schema.CauseEvent, ID: parent.Extraction.EventID}}
 	second.Extraction.Causes = []schema.Cause{{Kind: schema.CauseRecord, ID: "a/0/1"}}
 	second.Record.Value, second.Extraction.TraceID = nil, ""
-	insert(t, x, parent, child, second)
+	old, third := row("a", 0, 0), row("b", 0, 4)
+	old.Record.Timestamp -= (40 * 24 * time.Hour).Milliseconds() // further back than is looked
+	third.Extraction.EventType = "Corrected"
+	third.Extraction.Causes = []schema.Cause{{Kind: schema.CauseRecord, ID: "a/0/0"}}
+	insert(t, x, old, parent, child, second)
 	for range 2 { // a second time changes nothing
 		segment := commit(child, 1, 2, 4)
 		segment.Summary = index.NewSummary()
 		segment.Summary.Add(child.Record, child.Extraction)
 		segment.Summary.Add(second.Record, second.Extraction)
+		segment.Summary.Add(third.Record, third.Extraction)
 		if err := x.InsertSegments(t.Context(), []index.SegmentRow{segment}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got := x.ask("SELECT hour, topic, event_type, records, tombstones, without_trace FROM db.rollups FINAL")
+	got := x.ask("SELECT hour, topic, event_type, records, tombstones, without_trace FROM db.rollups FINAL WHERE event_type = 'Enriched'")
 	if got != "2024-05-17 14:00:00\tb\tEnriched\t2\t1\t1" {
 		t.Errorf("rollups: %s", got)
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"math"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -48,8 +49,8 @@ func (x *Index) Topology(ctx context.Context) ([]Feed, error) {
 const maxLookedUp = 2000
 
 // insertTopology looks up the sampled causes of some segments and keeps which
-// topics and types they were of. A cause that is not indexed, or not yet,
-// teaches nothing.
+// topics and types they were of. A cause that is not indexed, or not yet, or
+// far older than the segment, teaches nothing.
 func (x *Index) insertTopology(ctx context.Context, rows []SegmentRow) error {
 	var ids []ID
 	from := 0
@@ -81,9 +82,33 @@ func (s *Summary) causeIDs() (ids []ID) {
 	return ids
 }
 
+// learnBefore and learnBehind are how much earlier or later than the records
+// of its segment a sampled cause may be. Without them each look-up opens every
+// partition there is: of a long history that was a tenth of what the index
+// costs.
+const (
+	learnBefore = 32 * 24 * hourMillis
+	learnBehind = 24 * hourMillis // clocks differ
+)
+
+// learnWithin is where the causes of some segments' records are looked for.
+func learnWithin(rows []SegmentRow) Window {
+	w := Window{From: math.MaxInt64, To: math.MinInt64}
+	for i := range rows {
+		if rows[i].Summary != nil { // others have no times
+			w.From, w.To = min(w.From, rows[i].MinTimestamp), max(w.To, rows[i].MaxTimestamp)
+		}
+	}
+	// Record times are what producers make them: the ends do not overflow.
+	w.From = max(w.From, math.MinInt64+learnBefore) - learnBefore
+	w.To = min(w.To, math.MaxInt64-learnBehind) + learnBehind
+	return w
+}
+
 // learn inserts what the causes of some segments, which have these ids, were of.
 func (x *Index) learn(ctx context.Context, rows []SegmentRow, ids []ID) error {
-	found, _, err := x.Lookup(ctx, ids, nil, everything)
+	within := learnWithin(rows)
+	found, _, err := x.Lookup(ctx, ids, &within, everything)
 	if err != nil || len(found) == 0 {
 		return err
 	}
