@@ -78,7 +78,7 @@ func placeClaim(ctx context.Context, store Store, c *claim) (etag string, err er
 
 // changeClaim replaces a claim if it is as it was. Conflict, or any other
 // error: it is not ours any more, or that is not known.
-func changeClaim(ctx context.Context, store Store, c *claim, etag string) (string, error) {
+func changeClaim(ctx context.Context, store Collectable, c *claim, etag string) (string, error) {
 	raw, err := c.encode()
 	if err != nil {
 		return "", err
@@ -91,7 +91,7 @@ func changeClaim(ctx context.Context, store Store, c *claim, etag string) (strin
 }
 
 // readClaim reads a claim and its ETag.
-func readClaim(ctx context.Context, store Store, key string) (*claim, string, error) {
+func readClaim(ctx context.Context, store Collectable, key string) (*claim, string, error) {
 	raw, object, err := store.Get(ctx, key, maxClaimBytes)
 	if err != nil {
 		return nil, "", err

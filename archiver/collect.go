@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +27,31 @@ type Collected struct {
 	Key   string
 	Bytes int64
 	Why   string
+	Since time.Time // since when it is of no use, by the clocks that its age is reckoned by
+}
+
+// Collectable is what a collection needs of the store.
+type Collectable interface {
+	Segments
+	PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error)
+	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
+	List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error]
+	Folders(ctx context.Context, prefix, after string) iter.Seq2[string, error]
+	Delete(ctx context.Context, key string) error
+}
+
+// collecting is what the collections of all streams have in common, whoever asks
+// for them.
+type collecting struct {
+	store Collectable
+	book  Chains
+	log   *slog.Logger
+	clock func() time.Time
+	age   time.Duration
+	dry   bool
+	may   func(schema.Stream) error                // asked before each object goes
+	pace  func(ctx context.Context, n int64) error // before n bytes are read
+	gone  func(Collected)                          // told after it went
 }
 
 // Collect deletes what nothing needs any more of all partitions that are this
@@ -81,6 +108,14 @@ func (e *evidence) verdict(o objstore.Object, base int64) (why string, ok bool) 
 	return whyOrphan, true
 }
 
+// since tells from when on an object's age counts.
+func (e *evidence) since(o objstore.Object) time.Time {
+	if at, ok := e.replaced[o.Key]; ok {
+		return at
+	}
+	return o.Modified
+}
+
 // over tells whether a claim's commit can be ruled out, or has been made: its
 // seq is taken.
 func (e *evidence) over(c *claim) bool { return c.Seq <= e.head.Commit.Seq }
@@ -88,24 +123,40 @@ func (e *evidence) over(c *claim) bool { return c.Seq <= e.head.Commit.Seq }
 func (e *evidence) old(at time.Time) bool { return e.now.Sub(at) > e.after }
 
 func (a *Archiver) collectStream(ctx context.Context, s schema.Stream, dryRun bool) ([]Collected, error) {
-	g := garbage{a: a, stream: s, dry: dryRun}
-	if err := g.run(ctx); err != nil {
-		return g.done, fmt.Errorf("collect of %s: %w", s, err)
-	}
-	return g.done, nil
+	g := garbage{stream: s, collecting: collecting{
+		store: a.store, book: a.ledger, log: a.log, clock: a.upkeep.compact.Now, age: a.upkeep.collect.After, dry: dryRun, pace: a.paced,
+		may: func(s schema.Stream) error {
+			if !a.owns(s) {
+				return schema.Errorf(schema.Conflict, "the partition went to another archiver")
+			}
+			return nil
+		},
+		gone: func(c Collected) {
+			a.metrics.collected.WithLabelValues(c.Why).Inc()
+			a.metrics.freed.WithLabelValues(c.Why).Add(float64(c.Bytes))
+		},
+	}}
+	err := g.run(ctx)
+	return g.done, err
 }
 
 // garbage is one collection of one stream.
 type garbage struct {
+	collecting
 	evidence
-	a       *Archiver
 	stream  schema.Stream
-	dry     bool
 	objects []objstore.Object
 	jobs    []listedClaim
 	joined  map[string]bool // outputs that were read again and are whole
 	view    *ledger.View
 	done    []Collected
+	waiting []young // what is of no use, and too young
+}
+
+// young is an object that goes when it is old enough.
+type young struct {
+	Collected
+	until time.Time
 }
 
 // listedClaim is a claim as it was listed.
@@ -116,6 +167,13 @@ type listedClaim struct {
 }
 
 func (g *garbage) run(ctx context.Context) error {
+	if err := g.collect(ctx); err != nil {
+		return fmt.Errorf("collect of %s: %w", g.stream, err)
+	}
+	return nil
+}
+
+func (g *garbage) collect(ctx context.Context) error {
 	if err := g.alone(ctx); err != nil {
 		return err
 	}
@@ -135,6 +193,7 @@ func (g *garbage) run(ctx context.Context) error {
 		}
 		why, ok := g.verdict(o, base)
 		if !ok {
+			g.wait(o, base)
 			continue
 		}
 		if why == whyReplaced {
@@ -152,7 +211,7 @@ func (g *garbage) run(ctx context.Context) error {
 // alone refuses to collect where another cluster's chain has the same topic ID
 // and partition: the folder in data/ is that one's too.
 func (g *garbage) alone(ctx context.Context) error {
-	for folder, err := range g.a.store.Folders(ctx, schema.LedgerPrefix, "") {
+	for folder, err := range g.store.Folders(ctx, schema.LedgerPrefix, "") {
 		if err != nil {
 			return err
 		}
@@ -161,7 +220,7 @@ func (g *garbage) alone(ctx context.Context) error {
 		if other.Cluster == g.stream.Cluster {
 			continue
 		}
-		for _, err := range g.a.store.List(ctx, schema.LedgerStreamPrefix(other), "") {
+		for _, err := range g.store.List(ctx, schema.LedgerStreamPrefix(other), "") {
 			if err != nil {
 				return err
 			}
@@ -172,11 +231,11 @@ func (g *garbage) alone(ctx context.Context) error {
 }
 
 func (g *garbage) list(ctx context.Context) error {
-	for o, err := range g.a.store.List(ctx, schema.CompactionJobPrefix(g.stream), "") {
+	for o, err := range g.store.List(ctx, schema.CompactionJobPrefix(g.stream), "") {
 		if err != nil {
 			return err
 		}
-		c, etag, err := readClaim(ctx, g.a.store, o.Key)
+		c, etag, err := readClaim(ctx, g.store, o.Key)
 		if schema.KindOf(err) == schema.NotFound {
 			continue // another owner collected it
 		}
@@ -186,7 +245,7 @@ func (g *garbage) list(ctx context.Context) error {
 		g.jobs = append(g.jobs, listedClaim{c, etag, o})
 		g.claims = append(g.claims, c)
 	}
-	for o, err := range g.a.store.List(ctx, schema.DataStreamPrefix(g.stream), "") {
+	for o, err := range g.store.List(ctx, schema.DataStreamPrefix(g.stream), "") {
 		if err != nil {
 			return err
 		}
@@ -197,11 +256,11 @@ func (g *garbage) list(ctx context.Context) error {
 
 // read goes through the chain for everything that it names.
 func (g *garbage) read(ctx context.Context) error {
-	g.now, g.after = g.a.upkeep.compact.Now(), g.a.upkeep.collect.After
+	g.now, g.after = g.clock(), g.age
 	g.named, g.current, g.replaced = map[string]bool{}, map[string]bool{}, map[string]time.Time{}
 	g.into = map[string]string{}
 	var err error
-	if g.view, err = g.a.ledger.View(ctx, g.stream, nil); err != nil {
+	if g.view, err = g.book.View(ctx, g.stream, nil); err != nil {
 		return err
 	}
 	g.head = g.view.Head
@@ -209,11 +268,11 @@ func (g *garbage) read(ctx context.Context) error {
 	for _, o := range g.objects {
 		modified[o.Key] = o.Modified
 	}
-	for entry, err := range g.a.ledger.Commits(ctx, g.stream, 0) {
+	for entry, err := range g.book.Commits(ctx, g.stream, 0) {
 		if err != nil {
 			return err
 		}
-		gaps, err := g.a.ledger.Gaps(ctx, entry.Commit)
+		gaps, err := g.book.Gaps(ctx, entry.Commit)
 		if err != nil {
 			return err
 		}
@@ -251,18 +310,31 @@ func (g *garbage) note(c *schema.Commit, gaps []schema.Gap, modified map[string]
 	}
 }
 
+// wait notes an object that nothing but its age keeps.
+func (g *garbage) wait(o objstore.Object, base int64) {
+	later := g.evidence
+	later.now = g.since(o).Add(g.evidence.after + time.Nanosecond)
+	if why, ok := later.verdict(o, base); ok {
+		g.waiting = append(g.waiting, young{Collected{Key: o.Key, Bytes: o.Size, Why: why, Since: g.since(o)}, later.now})
+	}
+}
+
 // endClaims ends the claims whose commit was not made and cannot be made
 // without changing them. Whoever would is refused then.
 func (g *garbage) endClaims(ctx context.Context) error {
 	for i := range g.jobs {
 		j := &g.jobs[i]
-		if j.claim.State != claimOpen || g.named[j.claim.Output] || !g.over(j.claim) || !g.old(j.object.Modified) || g.dry {
+		if j.claim.State != claimOpen || g.named[j.claim.Output] || !g.over(j.claim) || !g.old(j.object.Modified) {
 			continue
 		}
 		ended := *j.claim
 		ended.State = claimEnded
-		if _, err := changeClaim(ctx, g.a.store, &ended, j.etag); err != nil {
-			g.a.log.Debug("a compaction's job was changed meanwhile", "key", j.object.Key, "err", err)
+		if g.dry { // what would follow is to be seen
+			j.claim.State = claimEnded
+			continue
+		}
+		if _, err := changeClaim(ctx, g.store, &ended, j.etag); err != nil {
+			g.log.Debug("a compaction's job was changed meanwhile", "key", j.object.Key, "err", err)
 			continue // alive, or another collector's
 		}
 		j.claim.State = claimEnded
@@ -295,10 +367,10 @@ func (g *garbage) heldElsewhere(ctx context.Context, key string) error {
 		return nil // its rows were taken away since; or read before
 	}
 	now := all[at]
-	if err := g.a.paced(ctx, now.Ref.Bytes); err != nil {
+	if err := g.pace(ctx, now.Ref.Bytes); err != nil {
 		return err
 	}
-	if err := g.a.fetch(ctx, now.Ref.ObjectRef, io.Discard); err != nil {
+	if err := fetch(ctx, g.store, now.Ref.ObjectRef, io.Discard); err != nil {
 		return fmt.Errorf("the joined segment %s is not whole, what it replaced is kept: %w", now.Ref.Key, err)
 	}
 	if g.joined == nil {
@@ -312,18 +384,18 @@ func (g *garbage) delete(ctx context.Context, o objstore.Object, why string) err
 	if !strings.HasPrefix(o.Key, schema.DataPrefix) && !strings.HasPrefix(o.Key, schema.CompactionPrefix) {
 		return schema.Errorf(schema.Internal, "%s is not the collector's to delete", o.Key)
 	}
-	if !g.a.owns(g.stream) {
-		return schema.Errorf(schema.Conflict, "the partition went to another archiver")
+	if err := g.may(g.stream); err != nil {
+		return err
 	}
+	c := Collected{Key: o.Key, Bytes: o.Size, Why: why, Since: g.since(o)}
 	if !g.dry {
-		if err := g.a.store.Delete(ctx, o.Key); err != nil {
+		if err := g.store.Delete(ctx, o.Key); err != nil {
 			return err
 		}
-		g.a.metrics.collected.WithLabelValues(why).Inc()
-		g.a.metrics.freed.WithLabelValues(why).Add(float64(o.Size))
+		g.gone(c)
 	}
-	g.done = append(g.done, Collected{Key: o.Key, Bytes: o.Size, Why: why})
-	g.a.log.Info("collected", "topic", g.stream.Topic, "partition", g.stream.Partition, "offset", g.view.Head.Next, "key", o.Key, "why", why,
+	g.done = append(g.done, c)
+	g.log.Info("collected", "topic", g.stream.Topic, "partition", g.stream.Partition, "offset", g.view.Head.Next, "key", o.Key, "why", why,
 		"bytes", o.Size, "dry_run", g.dry)
 	return nil
 }

@@ -42,6 +42,7 @@
 //	rewrite.go    join some: read, check, write, commit
 //	claim.go      the job that names what a compaction will put
 //	collect.go    objects that nothing needs any more
+//	collect_all.go … of a whole bucket, without an archiver
 //	backlog.go    what is left to do
 //	health.go     what stands in the way now
 //	metrics.go    what is measured of the process

@@ -186,7 +186,7 @@ func (a *Archiver) copyRows(ctx context.Context, s schema.Stream, old ledger.Seg
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := a.fetch(ctx, old.Ref.ObjectRef, in); err != nil {
+	if err := fetch(ctx, a.store, old.Ref.ObjectRef, in); err != nil {
 		return err
 	}
 	reader, err := segment.Open(ctx, in, old.Ref.Bytes)
@@ -222,9 +222,9 @@ const fetchBytes = 4 << 20
 
 // fetch copies an object and holds it against its hash. into may be
 // io.Discard, to see whether it is whole.
-func (a *Archiver) fetch(ctx context.Context, ref schema.ObjectRef, into io.Writer) error {
+func fetch(ctx context.Context, store Segments, ref schema.ObjectRef, into io.Writer) error {
 	hash := sha256.New()
-	source := io.NewSectionReader(a.store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes)
+	source := io.NewSectionReader(store.ReaderAt(ctx, ref.Key, ref.Bytes), 0, ref.Bytes)
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(hash, into)}, struct{ io.Reader }{source}, make([]byte, min(fetchBytes, max(ref.Bytes, 1))))
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ type commands struct {
 	Doctor  doctorCommand  `cmd:"" group:"care" help:"Check S3, Kafka, the index and the clocks, and say what to do."`
 	Plan    planCommand    `cmd:"" group:"care" help:"Requests, objects and bytes a day, and what they cost, for the cluster at hand."`
 	Reindex reindexCommand `cmd:"" group:"care" help:"Rebuild the index from S3 alone."`
+	Collect collectCommand `cmd:"" group:"care" help:"Say which objects of the bucket nothing needs any more, and with --delete delete them."`
 	Config  configCommands `cmd:"" group:"care" help:"Check a configuration, or print the reference of all settings."`
 	Version versionCommand `cmd:"" group:"care" help:"Which build this is."`
 }

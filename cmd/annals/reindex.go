@@ -86,24 +86,33 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 
 // options reads what the flags choose.
 func (c *reindexCommand) options() (o archiver.ReindexOptions, err error) {
-	for _, pattern := range c.Topic {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return o, schema.InvalidField("topic", "topic %q: want a name or a pattern", pattern)
-		}
-	}
-	if len(c.Topic) > 0 {
-		o.Topics = func(name string) bool {
-			return slices.ContainsFunc(c.Topic, func(pattern string) bool {
-				match, err := path.Match(pattern, name)
-				return err == nil && match
-			})
-		}
+	if o.Topics, err = matching(c.Topic); err != nil {
+		return o, err
 	}
 	from, err := parseTime("--from", c.From)
 	if from != nil {
 		o.From = *from
 	}
 	return o, err
+}
+
+// matching tells whether a topic has one of some names or patterns; nil where
+// there are none: all have.
+func matching(patterns []string) (func(topic string) bool, error) {
+	for _, pattern := range patterns {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return nil, schema.InvalidField("topic", "topic %q: want a name or a pattern", pattern)
+		}
+	}
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool {
+			match, err := path.Match(pattern, name)
+			return err == nil && match
+		})
+	}, nil
 }
 
 // settle waits a while until the rows of earlier rules are gone. They count

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 
 	"github.com/fx-risk-ai/annals/custody"
@@ -48,7 +49,7 @@ func (c *verifyCommand) verifyArchive(ctx context.Context, in *invocation) error
 	if c.Sample < 0 || c.Sample > 100 || c.Sample == 0 && c.Seed != 0 {
 		return schema.InvalidField("--sample", "--sample takes a percentage above 0 and up to 100, and --seed goes with it")
 	}
-	store, err := c.bucket(in)
+	store, _, _, err := c.bucket(in, c.DataDir)
 	if err != nil {
 		return indeterminate(err)
 	}
@@ -79,36 +80,44 @@ func (c *verifyCommand) verifyArchive(ctx context.Context, in *invocation) error
 	return nil
 }
 
-// bucket opens the archive's store, and needs no other engine.
-func (c *archiveFlags) bucket(in *invocation) (*objstore.Store, error) {
-	cfg, log, err := c.load(in, func(cfg *config.Config) {
-		if c.DataDir != "" {
-			cfg.Embedded.DataDir = c.DataDir
+// bucket opens the archive's store, and needs no other engine. A folder that is
+// named is that of the annals up whose bucket it is.
+func (s settings) bucket(in *invocation, dataDir string) (*objstore.Store, config.Config, *slog.Logger, error) {
+	cfg, log, err := s.load(in, func(cfg *config.Config) {
+		if dataDir != "" {
+			cfg.Embedded.DataDir = dataDir
 		}
 	})
+	if err == nil && s.LogLevel == "" { // what the client has to say is in the report
+		log, err = telemetry.NewLogger(in.err, "error", cfg.Log.Format)
+	}
 	if err != nil {
-		return nil, err
+		return nil, cfg, nil, err
 	}
-	if c.LogLevel == "" { // what the client has to say is in the report
-		if log, err = telemetry.NewLogger(in.err, "error", cfg.Log.Format); err != nil {
-			return nil, err
-		}
+	if err := namedBucket(&cfg); err != nil {
+		return nil, cfg, nil, err
 	}
+	store, err := openStore(cfg.S3, log)
+	return store, cfg, log, err
+}
+
+// namedBucket takes the bucket of a running annals up where none is configured.
+func namedBucket(cfg *config.Config) error {
 	if !cfg.S3.Configured() {
 		up, err := embedded.ReadUpFile(cfg.Embedded.DataDir)
 		switch {
 		case errors.Is(err, embedded.ErrNotUp), errors.Is(err, embedded.ErrStaleUpFile):
-			return nil, schema.WithHint(schema.Errorf(schema.Invalid, "no bucket is named, and %w", err), "name it with s3 in a --config, or start annals up on its data folder")
+			return schema.WithHint(schema.Errorf(schema.Invalid, "no bucket is named, and %w", err), "name it with s3 in a --config, or start annals up on its data folder")
 		case err != nil:
-			return nil, err
+			return err
 		case !up.S3.Embedded:
-			return nil, schema.WithHint(schema.Errorf(schema.Invalid, "annals up on %s uses your own object store, whose credentials up.json does not hold", cfg.Embedded.DataDir),
+			return schema.WithHint(schema.Errorf(schema.Invalid, "annals up on %s uses your own object store, whose credentials up.json does not hold", cfg.Embedded.DataDir),
 				"give the configuration that annals up got, with --config")
 		}
 		cfg.S3.Endpoint, cfg.S3.Region, cfg.S3.Bucket, cfg.S3.Prefix = up.S3.Endpoint, up.S3.Region, up.S3.Bucket, up.S3.Prefix
 		cfg.S3.Credentials, cfg.S3.AccessKey, cfg.S3.SecretKey = "static", up.S3.AccessKey, config.NewSecret(up.S3.SecretKey)
 	}
-	return openStore(cfg.S3, log)
+	return nil
 }
 
 // unsure is an error after which nothing is known of an archive: it must not end

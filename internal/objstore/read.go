@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -182,4 +183,24 @@ func readUpTo(stream io.Reader, announced, limit int64) ([]byte, error) {
 func drain(stream io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, stream, 4<<10)
 	_ = stream.Close()
+}
+
+// Clock is the store's time, as the answer to a read of an object shows it: up
+// to two seconds behind. Unavailable where the answer shows none.
+func (s *Store) Clock(ctx context.Context, key string) (time.Time, error) {
+	full, err := s.full(key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var shown time.Time
+	err = s.do(ctx, request{op: "get", key: key, attempts: MaxAttempts}, func(ctx context.Context) error {
+		stream, _, header, err := s.client.GetObject(ctx, s.bucket, full, minio.GetObjectOptions{})
+		if err != nil {
+			return err
+		}
+		drain(stream)
+		shown, err = http.ParseTime(header.Get("Date"))
+		return err
+	})
+	return shown, err
 }

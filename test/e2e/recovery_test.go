@@ -16,6 +16,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/instance"
 	"github.com/fx-risk-ai/annals/test/verify"
 	"github.com/fx-risk-ai/annals/web/api"
@@ -64,9 +65,49 @@ func TestAnotherMachineTakesOverACopyOfTheBucket(t *testing.T) {
 	}
 	reindexed(t, second, 0, "reindexed 400 records of ")
 	moved(t, second, records)
+	nothingToCollect(t, second)
 	damagedCopy(t, second)
 	sameNameInAnotherCluster(t, first, second, records)
 	fullyVerified(t, second)
+}
+
+// nothingToCollect asks what could be deleted of an archive that is an hour old
+// at most, one orphan included: nothing, and nobody can have it sooner.
+func nothingToCollect(t *testing.T, i *instance.Instance) {
+	t.Helper()
+	var base string
+	for o, err := range store(t, i).List(t.Context(), schema.DataPrefix, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		base = o.Key
+	}
+	orphan := base[:strings.LastIndex(base, "/")+1] + "00000000000000000000-00000000000000000007-0123456789abcdef.parquet"
+	if _, err := store(t, i).Put(t.Context(), orphan, []byte("left behind")); err != nil {
+		t.Fatal(err)
+	}
+	said := i.Annals(t, "collect", "--delete")
+	if said.Code != 0 || !strings.Contains(string(said.Out), "Nothing of 2 streams") || !strings.Contains(string(said.Out), "1 objects that no commit names") {
+		t.Errorf("collect: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
+	said = i.Annals(t, "collect", "--json")
+	var sum struct {
+		Young map[string]struct {
+			Objects int64 `json:"objects,string"`
+		} `json:"too_young"`
+	}
+	if err := json.Unmarshal(said.Out, &sum); err != nil || sum.Young["orphan"].Objects != 1 {
+		t.Errorf("collect --json: %v, %s", err, said.Out)
+	}
+	if said := i.Annals(t, "collect", "--delete", "--after", "1h"); said.Code != 4 {
+		t.Errorf("an age of an hour: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
+	if _, _, err := store(t, i).Get(t.Context(), orphan, 100); err != nil {
+		t.Error(err)
+	}
+	if err := store(t, i).Delete(t.Context(), orphan); err != nil {
+		t.Error(err)
+	}
 }
 
 // produceMoved produces 200 records over two partitions.
