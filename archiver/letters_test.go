@@ -110,7 +110,7 @@ func checkLetters(t *testing.T, engine *query.Engine, registry *prometheus.Regis
 	} {
 		page, err := engine.DeadLetters(t.Context(), policy.Everything(), request)
 		must(t, err)
-		if page.Total != 1 || page.Letters[0].Component != schema.LetterIndex {
+		if page.Total != 1 || page.Letters[0].Component != schema.LetterIndex || len(page.Counts) != 2 || page.Counts[1] != (answer.DeadLetterCount{Topic: "poison", Component: schema.LetterIndex, Letters: 1}) {
 			t.Errorf("by %s: %+v", name, page)
 		}
 	}
@@ -118,7 +118,7 @@ func checkLetters(t *testing.T, engine *query.Engine, registry *prometheus.Regis
 	must(t, err)
 	hidden, err := engine.DeadLetters(t.Context(), policy.Principal{Name: "x", Topics: topics}, answer.DeadLetterRequest{})
 	must(t, err)
-	if hidden.Total != 0 || len(hidden.Letters) != 0 {
+	if hidden.Total != 0 || len(hidden.Letters) != 0 || len(hidden.Counts) != 0 {
 		t.Errorf("who may not see the topic sees %+v", hidden)
 	}
 	families, err := registry.Gather()

@@ -1,8 +1,10 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -39,15 +41,18 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 		return nil, err
 	}
 	page := &answer.DeadLetterPage{}
+	counts := map[answer.DeadLetterCount]int{}
 	var keys []string
 	for o, err := range e.options.Store.List(ctx, schema.DeadLettersPrefix, "") {
 		if err != nil {
 			return nil, err
 		}
 		topic, component, ok := schema.ParseDeadLetterKey(o.Key)
-		switch {
-		case !ok || !who.Topics.Allows(topic):
+		if !ok || !who.Topics.Allows(topic) {
 			continue
+		}
+		counts[answer.DeadLetterCount{Topic: topic, Component: component}]++
+		switch {
 		case request.Topic != "" && topic != request.Topic, request.Component != "" && component != request.Component:
 			continue
 		case request.ID != "" && !strings.HasSuffix(o.Key, "-"+request.ID+".json"):
@@ -62,6 +67,7 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 			page.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(keys[len(keys)-1]))
 		}
 	}
+	page.Counts = largest(counts)
 	page.Letters = make([]schema.DeadLetter, len(keys))
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(lettersRead)
@@ -79,6 +85,19 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 		})
 	}
 	return page, group.Wait()
+}
+
+// largest orders counts, and leaves out what is beyond their bound.
+func largest(counts map[answer.DeadLetterCount]int) []answer.DeadLetterCount {
+	list := make([]answer.DeadLetterCount, 0, len(counts))
+	for c, n := range counts {
+		c.Letters = n
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(x, y answer.DeadLetterCount) int {
+		return cmp.Or(cmp.Compare(y.Letters, x.Letters), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Component, y.Component))
+	})
+	return list[:min(len(list), answer.MaxDeadLetterCounts)]
 }
 
 func decodeKeyCursor(text string) (string, error) {

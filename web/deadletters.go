@@ -20,6 +20,9 @@ func (o *operations) ListDeadLetters(ctx context.Context, r api.ListDeadLettersR
 	}
 	return api.ListDeadLetters200JSONResponse{
 		DeadLetters: each(page.Letters, deadLetterOf), Total: page.Total, NextCursor: optional(page.NextCursor),
+		Counts: each(page.Counts, func(c *answer.DeadLetterCount) api.DeadLetterCount {
+			return api.DeadLetterCount{Topic: c.Topic, Component: string(c.Component), DeadLetters: c.Letters}
+		}),
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	defer server.Close()
 	const most = 1000
-	all := &api.DeadLetterPage{DeadLetters: []api.DeadLetter{}}
+	all := &api.DeadLetterPage{DeadLetters: []api.DeadLetter{}, Counts: []api.DeadLetterCount{}}
 	params := api.ListDeadLettersParams{Topic: pointer(c.Topic), Component: pointer(api.ListDeadLettersParamsComponent(c.Component))}
 	for {
 		limit := most
@@ -43,7 +43,7 @@ func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
 			return err
 		}
 		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
-		all.Total, all.NextCursor, params.Cursor = page.Total, page.NextCursor, page.NextCursor
+		all.Total, all.Counts, all.NextCursor, params.Cursor = page.Total, page.Counts, page.NextCursor, page.NextCursor
 		if page.NextCursor == nil || c.Limit > 0 && len(all.DeadLetters) >= c.Limit {
 			break
 		}

@@ -15,6 +15,19 @@ type DeadLetterRequest struct {
 // DeadLetterPage is some dead letters.
 type DeadLetterPage struct {
 	Letters    []schema.DeadLetter
-	Total      int    // that match, on all pages
+	Total      int // that match, on all pages
+	Counts     []DeadLetterCount
 	NextCursor string // empty on the last page
+}
+
+// MaxDeadLetterCounts bounds DeadLetterPage.Counts.
+const MaxDeadLetterCounts = 1000
+
+// DeadLetterCount is how many letters of a topic come from a component. A page
+// has those of all, whatever it filters; the largest first, and no more than
+// MaxDeadLetterCounts.
+type DeadLetterCount struct {
+	Topic     string
+	Component schema.DeadLetterComponent
+	Letters   int
 }

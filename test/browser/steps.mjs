@@ -119,6 +119,50 @@ export const steps = {
     check((await page.getByRole("textbox", { name: /Search/ }).inputValue()) === `topic:${archived.topic}`, "the search box does not say what is searched");
   },
 
+  /** What could not be processed: counted by topic and reason, each with its context; and nothing of it. */
+  async deadletters({ page, base, api, check, look }) {
+    const { dead_letters: letters, total, counts } = await api("/dead-letters");
+    check(total > 0 && counts.length > 0, "the archive has no dead letters, so this step sees none");
+    await page.goto(base);
+    await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Dead letters" }).click();
+    const grid = page.getByRole("treegrid", { name: "Dead letters" });
+    await grid.waitFor();
+    check(await grid.locator("tbody > tr").count() === letters.length, "not every dead letter has a row");
+    const by = page.getByRole("table", { name: "Dead letters by topic and reason" });
+    for (const c of counts) {
+      const row = by.getByRole("row").filter({ has: page.getByText(c.topic, { exact: true }) });
+      check((await row.allInnerTexts()).some((text) => text.trim().endsWith(String(c.dead_letters))), `${c.topic} is not counted as ${c.dead_letters}`);
+    }
+    check(await grid.getByText(letters[0].error, { exact: true }).first().isVisible(), "a row does not say what went wrong");
+    await look("dead-letters");
+    await page.goto(`${base}/dead-letters`); // Enter is a focused link's own
+    await grid.waitFor();
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await at(page, /open=/);
+    const context = grid.locator(".letter");
+    await context.waitFor();
+    const said = await context.innerText();
+    for (const part of [letters[0].topic_id, letters[0].key, letters[0].writer]) check(said.includes(part), `the context of a letter lacks ${part}`);
+    await look("dead-letter");
+    await page.keyboard.press("Escape");
+    await context.waitFor({ state: "detached" });
+    const one = counts.at(-1);
+    await by.getByRole("row").filter({ has: page.getByText(one.topic, { exact: true }) }).last().getByRole("button").click();
+    await at(page, /component=/);
+    const { total: some } = await api(`/dead-letters?${new URL(page.url()).searchParams}`);
+    await page.waitForFunction((n) => document.querySelectorAll("table.letters > tbody > tr").length === n && !document.querySelector(".dim"), some);
+    await page.keyboard.press("Escape");
+    await page.waitForFunction((n) => document.querySelectorAll("table.letters > tbody > tr").length === n, letters.length);
+    await page.goto(`${base}/dead-letters?topic=of.no.such.name`);
+    await page.getByText("No dead letter matches").waitFor();
+    await page.route("**/api/v1/dead-letters*", (route) => route.fulfill({ json: { dead_letters: [], total: 0, counts: [] } }));
+    await page.goto(`${base}/dead-letters`);
+    await page.getByText("There are no dead letters").waitFor();
+    await look("dead-letters-none");
+    await page.unroute("**/api/v1/dead-letters*");
+  },
+
   /** Filters, older pages, live tail, and into a trace. */
   async search({ page, base, check, look, state, api }) {
     await page.goto(base);

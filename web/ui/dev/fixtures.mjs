@@ -185,6 +185,17 @@ const coverage = (topic) => summary().filter((t) => t.archived && (!topic || t.t
   return { topic: t.topic, topic_id: t.topic_id, partition, branch: 0, archived_from: 0, archived_to: to, fresh_to: to + t.fresh_records, high_watermark: to + t.fresh_records + t.lag, lag: t.lag, start_policy: "earliest", log_start_at_genesis: 0, offsets: to, counts: { committed: to - 24 - aborted - gap_offsets, aborted, control: 24 }, gaps, gap_ranges: gaps.length, gap_classes: gaps.map((g) => ({ class: g.class, ranges: 1, offsets: 40 })), gap_offsets, purged: 0, unaccounted: 0, branches: [], segments: 2, commits: 14, last_sealed: iso(Date.now() - 42_000), ended: false };
 }));
 
+const letter = (at, component, error, more = {}) => {
+  const { topic, topic_id, partition, branch, offset } = records[at].hit.coordinates;
+  const id = (0xabc0 + at).toString(16).padStart(16, "0");
+  return { id, component, topic, topic_id, partition, branch, from: offset, to: offset + 1, error, attempts: 1 + at, first: iso(Date.now() - 7_200_000), last: iso(Date.now() - 60_000 * at), writer: "host/4711", build: "annals v0.1.0-dev", key: `jobs/dead-letters/cluster/${topic}/${topic_id}/0000${partition}/${String(offset).padStart(20, "0")}-${component}-${id}.json`, ...more };
+};
+const letters = [
+  letter(0, "extraction", "the rules failed: index out of range [3] with length 3", { trace_id: records[0].hit.trace_id, event_id: records[0].hit.event_id }),
+  letter(1, "index", "insert records: code 117: the row is refused"),
+  letter(2, "reading", "the batch cannot be decoded: corrupt lz4 frame", { raw_key: "data/fx/0/00000000000000000002.batch", raw_bytes: 4711, raw_sha256: "ab".repeat(32) }),
+];
+
 // ---- replays: a job runs for a few seconds of the real clock ------------------
 
 const plans = new Map();
@@ -289,6 +300,15 @@ export async function handle(request, response) {
       const at = Number(q.get("cursor") ?? 0);
       const limit = Number(q.get("limit") ?? 100);
       return send({ records: list.slice(at, at + limit).map((r) => r.hit), ...(at + limit < list.length ? { next_cursor: String(at + limit) } : {}), searched: searched() });
+    }
+    case "dead-letters": {
+      const found = letters.filter((l) => (!q.get("topic") || l.topic === q.get("topic")) && (!q.get("component") || l.component === q.get("component")) && !empty);
+      const counts = new Map();
+      for (const { topic, component } of empty ? [] : letters) {
+        const name = `${topic} ${component}`;
+        counts.set(name, { topic, component, dead_letters: (counts.get(name)?.dead_letters ?? 0) + 1 });
+      }
+      return send({ dead_letters: found.slice(0, Number(q.get("limit") ?? 100)), total: found.length, counts: [...counts.values()] });
     }
     case "topics": return send({ topics: empty ? [] : summary(), notes: [] });
     case "coverage": return send({ partitions: coverage(q.get("topic")), not_archived: [{ topic: "__consumer_offsets", reason: "internal to Kafka" }], notes: [] });

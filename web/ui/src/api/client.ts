@@ -1,7 +1,7 @@
 // The one place that talks to the API.
 import { parseExact } from "../lib/exact";
 import type {
-  ArchivedRecord, Coverage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
+  ArchivedRecord, Coverage, DeadLetterPage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
   ReplayList, ReplayPlan, ReplayRequest, SealResult, Searched, Status, TopicList, Trace,
 } from "./types";
 
@@ -111,6 +111,7 @@ export const paths = {
   replay: (id: string) => `/replays/${id}`,
   identify: (id: string) => `/identify${queryString({ id })}`,
   coverage: (topic?: string) => `/coverage${queryString({ topic })}`,
+  deadLetters: (fields: Record<string, string | number>) => `/dead-letters${queryString(fields)}`,
   record: (p: Position) => recordPath(p),
   records: (fields: Record<string, string | number | string[] | undefined>) => `/records${queryString(fields)}`,
   trace: (id: string, options: { diffs?: boolean; facts_only?: boolean }) =>
@@ -128,6 +129,7 @@ export interface Resources {
   replay: ReplayJob;
   identify: Identification;
   coverage: Coverage;
+  deadLetters: DeadLetterPage;
   record: ArchivedRecord;
   records: RecordPage;
   trace: Trace;

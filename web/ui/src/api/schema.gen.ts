@@ -834,10 +834,18 @@ export interface components {
             writer: string;
             build: string;
         };
+        DeadLetterCount: {
+            topic: string;
+            /** @description reading, extraction or index */
+            component: string;
+            dead_letters: number;
+        };
         DeadLetterPage: {
             dead_letters: components["schemas"]["DeadLetter"][];
             /** @description That match, on all pages */
             total: number;
+            /** @description Of all topics and components, whatever is filtered; the largest first, and of more than 1,000 no others */
+            counts: components["schemas"]["DeadLetterCount"][];
             /** @description Absent on the last page */
             next_cursor?: string;
         };

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { paths } from "../api/client";
 import type { Status } from "../api/types";
 import { zoneName } from "../lib/format";
+import { DeadLettersPage } from "../pages/dead-letters";
 import { RecordPage } from "../pages/record";
 import { ReplayPage, ReplaysPage } from "../pages/replays";
 import { NewReplayPage } from "../pages/replay-new";
@@ -49,6 +50,7 @@ function Page(props: { path: string; status: Status | undefined }): JSX.Element 
   const { path, status } = props;
   if (path === "/") return <SearchPage demo={status?.demo === true} />;
   if (path === "/topics") return <TopicsPage />;
+  if (path === "/dead-letters") return <DeadLettersPage />;
   if (path === "/replays") return <ReplaysPage />;
   if (path === "/replays/new") return <NewReplayPage />;
   const replay = match("/replays/:id", path);
@@ -84,6 +86,7 @@ function TopBar(props: { path: string; status: Status | undefined; lost: boolean
         <a href="/" {...at("/", "/trace")}>Search</a>
         <a href="/topics" {...at("/topics")}>Topics</a>
         <a href="/replays" {...at("/replays")}>Replays</a>
+        <a href="/dead-letters" {...at("/dead-letters")}>Dead letters</a>
       </nav>
       <SearchBox path={props.path} />
       <div class="tools">
