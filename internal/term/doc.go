@@ -1,0 +1,29 @@
+// Package term reads the language in which a search is typed, such as
+//
+//	service:risk-engine type:FxRate* after:2024-01-01
+//
+// # The language
+//
+// Terms are parted by spaces and narrow one another. A term is field:value, or
+// a bare word, which is an id of any role (one a search). The fields, in any
+// case: topic (several are any of them; so are names with commas), type,
+// version, service, partition, stage, status, id, after (inclusive) and before
+// (exclusive). A * at the end of the value of topic, type or service stands for
+// any rest. Times are a year, a month, a day, a moment (UTC unless it says
+// otherwise), now, or an age such as 15m, 2h, 7d, 4w, 1y. Double quotes hold
+// spaces, colons and stars together; inside, \" is a quote and \\ a backslash.
+//
+// # What it promises
+//
+// A text of any bytes is a [Search] or an [Error] that points at a character.
+// Values come out as they were typed, at most MaxValueBytes long and without
+// control characters; they are data, to be bound as parameters. The same text
+// and moment give the same search.
+//
+// # What it does not
+//
+// It knows no topics, types or services, and nothing of what is indexed.
+//
+// It keeps no state. Files: parse.go (what the fields take), scan.go (words and
+// quotes), moment.go (times).
+package term

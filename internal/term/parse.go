@@ -1,0 +1,183 @@
+package term
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/nearest"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// Fields are the names that a term may begin with.
+var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "id", "after", "before"}
+
+// Statuses are the values of status.
+var Statuses = []string{"committed", "aborted", "control", "all"}
+
+// Match is a text, or how one begins. The zero Match is none.
+type Match struct {
+	Text   string
+	Prefix bool
+}
+
+// Search is what a text asks for. What it does not name is zero.
+type Search struct {
+	Topics    []Match // any of them
+	Type      Match
+	Service   Match
+	Version   string
+	Partition *int32
+	Stage     string // one that schema.ParseStage knows
+	Status    string // one of Statuses
+	ID        string
+	From, To  time.Time // To is exclusive
+}
+
+// reader is a text half read.
+type reader struct {
+	Search
+	now  time.Time
+	seen map[string]int // fields that were given, and where
+}
+
+// Parse reads a text; ages count back from now. An error is an [*Error].
+func Parse(text string, now time.Time) (Search, error) {
+	words, err := scan(text)
+	if err != nil {
+		return Search{}, err
+	}
+	r := reader{now: now, seen: map[string]int{}}
+	for _, w := range words {
+		if err := r.word(w); err != nil {
+			return Search{}, err
+		}
+	}
+	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
+		return Search{}, fault(max(r.seen["after"], r.seen["before"]), "after is not before before: nothing can lie between them")
+	}
+	return r.Search, nil
+}
+
+// word reads one term.
+func (r *reader) word(w word) *Error {
+	colon := slices.IndexFunc(w.chars, func(c char) bool { return !c.quoted && !inName(c.r) })
+	written := textOf(w.chars)
+	if len(w.chars) > 0 && !w.chars[0].quoted && strings.HasPrefix(strings.ToLower(written), "header.") {
+		return fault(w.at, "headers are not searched yet; an id that begins with header. goes in quotes")
+	}
+	if colon < 1 || w.chars[colon].r != ':' || slices.ContainsFunc(w.chars[:colon], func(c char) bool { return c.quoted }) {
+		return r.field("id", w.at, w.at, w.chars)
+	}
+	name := strings.ToLower(textOf(w.chars[:colon]))
+	if !slices.Contains(Fields, name) {
+		meant := ""
+		if near := nearest.Name(name, Fields); near != "" {
+			meant = " (did you mean " + near + "?)"
+		}
+		return fault(w.at, "there is no field %.64q%s; the fields are %s, and an id with a colon goes in quotes", name, meant, strings.Join(Fields, ", "))
+	}
+	valueAt := w.chars[colon].at + 1
+	return r.field(name, w.at, valueAt, w.chars[colon+1:])
+}
+
+// inName tells whether a character may be part of a field's name.
+func inName(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == '.' || r == '-'
+}
+
+// field takes one value; at is where its term begins.
+func (r *reader) field(name string, at, valueAt int, value []char) *Error {
+	if first, twice := r.seen[name]; twice && name != "topic" {
+		return fault(at, "%s was given already, at character %d", name, first)
+	}
+	r.seen[name] = at
+	if name == "topic" {
+		return r.topics(valueAt, value)
+	}
+	m, err := match(name, valueAt, value)
+	if err != nil {
+		return err
+	}
+	switch name {
+	case "type":
+		r.Type = m
+	case "service":
+		r.Service = m
+	case "version":
+		r.Version = m.Text
+	case "id":
+		r.ID = m.Text
+	case "partition":
+		n, err := strconv.ParseUint(m.Text, 10, 31)
+		if err != nil {
+			return fault(valueAt, "partition takes a number from 0 to 2147483647")
+		}
+		partition := int32(n)
+		r.Partition = &partition
+	case "stage":
+		r.Stage = strings.ToLower(m.Text)
+		if _, ok := schema.ParseStage(r.Stage); !ok {
+			return fault(valueAt, "stage is ingestion, enrichment, transformation, delivery, dead-letter, replay or unknown")
+		}
+	case "status":
+		if r.Status = strings.ToLower(m.Text); !slices.Contains(Statuses, r.Status) {
+			return fault(valueAt, "status is %s", strings.Join(Statuses, ", "))
+		}
+	case "after", "before":
+		t, ok := moment(m.Text, r.now)
+		if !ok {
+			return fault(valueAt, "%s takes a day (2008-10-24), a moment (2008-10-24T14:15Z) or an age (15m, 2h, 7d)", name)
+		}
+		if name == "after" {
+			r.From = t
+		} else {
+			r.To = t
+		}
+	}
+	return nil
+}
+
+// topics takes names that commas part.
+func (r *reader) topics(at int, value []char) *Error {
+	for {
+		comma := slices.IndexFunc(value, func(c char) bool { return !c.quoted && c.r == ',' })
+		name := value
+		if comma >= 0 {
+			name = value[:comma]
+		}
+		m, err := match("topic", at, name)
+		if err != nil {
+			return err
+		}
+		r.Topics = append(r.Topics, m)
+		if comma < 0 {
+			return nil
+		}
+		at, value = value[comma].at+1, value[comma+1:]
+	}
+}
+
+// match reads a value; only some fields take a star.
+func match(name string, at int, value []char) (m Match, err *Error) {
+	if star := slices.IndexFunc(value, func(c char) bool { return !c.quoted && c.r == '*' }); star >= 0 {
+		switch {
+		case name != "topic" && name != "type" && name != "service":
+			return m, fault(value[star].at, "%s takes no *; one that is meant goes in quotes", name)
+		case star < len(value)-1:
+			return m, fault(value[star].at, "a * stands at the end; one that is meant goes in quotes")
+		case star == 0:
+			return m, fault(value[star].at, "something stands before a *; leave %s out to have any", name)
+		}
+		m.Prefix, value = true, value[:star]
+	}
+	m.Text = textOf(value)
+	switch {
+	case m.Text == "":
+		return m, fault(at, "%s needs a value", name)
+	case len(m.Text) > MaxValueBytes:
+		return m, fault(at, "%s takes at most %d bytes", name, MaxValueBytes)
+	}
+	return m, nil
+}
