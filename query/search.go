@@ -31,18 +31,25 @@ const (
 // DefaultPage. An unknown topic has no records, and the page names it. Stages
 // are shown as they are filtered by: both go by what was known of topics and
 // types at one moment. A filter so wide that the index gives up is Exhausted.
+// The query is written in the language of package term; what it names must not
+// be given beside it.
 func (e *Engine) Search(ctx context.Context, who policy.Principal, request answer.SearchRequest) (*answer.Page, error) {
 	if request.Limit == 0 {
 		request.Limit = DefaultPage
-	}
-	filter, err := filterOf(&request)
-	if err != nil {
-		return nil, err
 	}
 	digest, err := digestOf(&request)
 	if err != nil {
 		return nil, err
 	}
+	typed, err := typedOf(&request, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	filter, err := filterOf(&request)
+	if err != nil {
+		return nil, err
+	}
+	typed.into(&filter)
 	if filter.After, err = decodeCursor(request.Cursor, digest); err != nil {
 		return nil, err
 	}
@@ -58,8 +65,11 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 		}
 		page.Unknown = append(page.Unknown, c.unknown(who, topic))
 	}
+	if err := typed.topics(c, who, &filter, page); err != nil {
+		return nil, err
+	}
 	unknown := unknownNote(page.Unknown)
-	if len(request.Topics) > 0 && len(filter.Topics) == 0 {
+	if len(request.Topics)+len(typed.beginnings) > 0 && len(filter.Topics) == 0 {
 		page.Note = unknown
 		return page, nil
 	}
@@ -273,6 +283,8 @@ func passes(h *index.Hit, f *index.Filter, s stages) bool {
 	switch {
 	case f.From != nil && h.Timestamp < *f.From, f.To != nil && h.Timestamp >= *f.To,
 		f.EventType != "" && h.EventType != f.EventType, f.Service != "" && h.Service != f.Service,
+		!strings.HasPrefix(h.EventType, f.TypePrefix), !strings.HasPrefix(h.Service, f.ServicePrefix),
+		f.Version != "" && h.EventVersion != f.Version, f.Partition != nil && h.Partition != *f.Partition,
 		f.After != nil && newestFirst(h.Mark(), *f.After) <= 0:
 		return false
 	}

@@ -61,7 +61,7 @@ func TestSearchArrives(t *testing.T) {
 	topics, text, limit, status := []string{"a", "b,c"}, "x", 7, api.SearchRecordsParamsStatusAll
 	stage := "enrichment"
 	if _, err := c.Search(t.Context(), api.SearchRecordsParams{
-		From: &from, To: &to, Topic: &topics, EventType: &text, Service: &text, Stage: &stage, Status: &status, Id: &text, Limit: &limit,
+		From: &from, To: &to, Topic: &topics, EventType: &text, Service: &text, Stage: &stage, Status: &status, Id: &text, Limit: &limit, Q: &text,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestSearchArrives(t *testing.T) {
 	}
 	got.From, got.To = time.Time{}, time.Time{}
 	want := answer.SearchRequest{
-		Topics: topics, EventType: "x", Service: "x", Stage: "enrichment", ID: "x", Limit: 7,
+		Topics: topics, EventType: "x", Service: "x", Stage: "enrichment", ID: "x", Limit: 7, Query: "x",
 		Statuses: []schema.Status{schema.Committed, schema.Aborted, schema.Control},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -92,6 +92,7 @@ func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsReque
 		From:    value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
 		EventType: value(r.Params.EventType), Service: value(r.Params.Service), Stage: value(r.Params.Stage),
 		ID: strings.TrimSpace(value(r.Params.Id)), Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
+		Query: value(r.Params.Q),
 	}
 	if err := timeRange(request.From, request.To); err != nil {
 		return nil, err

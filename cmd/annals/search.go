@@ -15,7 +15,7 @@ import (
 type searchCommand struct {
 	asking
 	between
-	ID      string   `arg:"" optional:"" help:"Any id: trace, event, span, causation or correlation id."`
+	Query   []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, id, after, before."`
 	Topic   []string `placeholder:"TOPIC" help:"Only these topics."`
 	TopicID string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Type    string   `placeholder:"TYPE" help:"Only this event type."`
@@ -39,7 +39,7 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 	defer server.Close()
 	params := api.SearchRecordsParams{
 		From: from, To: to, EventType: pointer(c.Type), Service: pointer(c.Service), Stage: pointer(c.Stage),
-		Id: pointer(c.ID), Limit: &c.Limit, Cursor: pointer(c.Cursor), Status: pointer(api.SearchRecordsParamsStatus(c.Status)),
+		Q: pointer(strings.Join(c.Query, " ")), Limit: &c.Limit, Cursor: pointer(c.Cursor), Status: pointer(api.SearchRecordsParamsStatus(c.Status)),
 	}
 	params.TopicId = pointer(c.TopicID)
 	if len(c.Topic) > 0 {
@@ -53,7 +53,7 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 	if page.UnknownTopics != nil {
 		unknown = *page.UnknownTopics
 	}
-	if c.JSON || len(unknown) < len(c.Topic) || len(unknown) == 0 {
+	if c.JSON || len(page.Records) > 0 || len(unknown) < len(c.Topic) || len(unknown) == 0 {
 		if err := c.print(in.out, page, func(w io.Writer) { showPage(w, page) }); err != nil {
 			return err
 		}

@@ -221,6 +221,7 @@ func TestSearchFilters(t *testing.T) {
 	recreated := topic(a)
 	recreated[0].TopicID[0] ^= 1
 	anyStatus := []schema.Status{schema.Committed, schema.Aborted, schema.Control}
+	elsewhere := int32(7)
 	for name, test := range map[string]struct {
 		f    index.Filter
 		want string
@@ -230,6 +231,13 @@ func TestSearchFilters(t *testing.T) {
 		"older incarnation": {index.Filter{Topics: recreated}, ""},
 		"type":              {index.Filter{EventType: "Enriched'"}, "b/0/2"},
 		"service":           {index.Filter{Service: "rate-enricher"}, "b/0/2"},
+		"type's beginning":  {index.Filter{TypePrefix: "Enriched'"}, "b/0/2"},
+		"beginnings":        {index.Filter{TypePrefix: "Fx", ServicePrefix: "ecb-"}, "a/0/1"},
+		"a % is a %":        {index.Filter{TypePrefix: "%"}, ""},
+		"version":           {index.Filter{Version: "2", ServicePrefix: "rate"}, "b/0/2"},
+		"other version":     {index.Filter{Version: "3'"}, ""},
+		"partition":         {index.Filter{Partition: new(int32)}, "b/0/2 a/0/1"},
+		"other partition":   {index.Filter{Partition: &elsewhere}, ""},
 		"any status":        {index.Filter{Statuses: anyStatus}, "b/0/3 b/0/2 a/0/1"},
 		"aborted":           {index.Filter{Statuses: []schema.Status{schema.Aborted}}, "b/0/3"},
 		"declared stage":    {index.Filter{Stage: &index.StageFilter{Stage: schema.StageIngestion}}, "a/0/1"},

@@ -21,9 +21,13 @@ type Filter struct {
 	Topics    []Incarnation
 	EventType string
 	Service   string
+	Version   string // of the event's type
+	Partition *int32
 	Statuses  []schema.Status // empty: committed
 	Stage     *StageFilter
 	After     *Mark // the last hit of the page before
+
+	TypePrefix, ServicePrefix string // what the event type and the service begin with
 }
 
 // Incarnation is a topic's name with one of the IDs it had.
@@ -173,6 +177,18 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 	}
 	if f.Service != "" {
 		with("source_service = {service:String}", clickhouse.Named("service", f.Service))
+	}
+	if f.TypePrefix != "" {
+		with("startsWith(event_type, {type_prefix:String})", clickhouse.Named("type_prefix", f.TypePrefix))
+	}
+	if f.ServicePrefix != "" {
+		with("startsWith(source_service, {service_prefix:String})", clickhouse.Named("service_prefix", f.ServicePrefix))
+	}
+	if f.Version != "" {
+		with("event_version = {event_version:String}", clickhouse.Named("event_version", f.Version))
+	}
+	if f.Partition != nil {
+		with("partition = {partition:Int32}", clickhouse.Named("partition", *f.Partition))
 	}
 	statuses := f.Statuses
 	if len(statuses) == 0 {

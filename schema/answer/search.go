@@ -18,6 +18,7 @@ type SearchRequest struct {
 	Stage     string
 	Statuses  []schema.Status // empty: committed
 	ID        string          // of any role, in any encoding
+	Query     string          // more of the same, as it is typed; see Search of the query package
 	Limit     int             // 1 to 1,000; 0: as many as whoever answers sees fit
 	Cursor    string          // NextCursor of the page before
 }

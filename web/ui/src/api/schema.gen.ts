@@ -1330,6 +1330,8 @@ export interface operations {
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
                 id?: string;
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, id, after, before. What it names is not given beside it; an error says which character is at fault */
+                q?: string;
                 limit?: number;
                 /** @description From the page before */
                 cursor?: string;

@@ -1,0 +1,125 @@
+package query
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/term"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// typed is what a request's query asks for beyond what a request has fields
+// for.
+type typed struct {
+	term.Search
+	beginnings []string // of topics' names
+}
+
+// typedOf reads a request's query and puts what it names into the request,
+// which must not name it too: neither would be what was meant.
+func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
+	if t.Search, err = term.Parse(r.Query, now); err != nil {
+		return t, schema.InvalidField("q", "%w", err)
+	}
+	for _, topic := range t.Topics {
+		if topic.Prefix {
+			t.beginnings = append(t.beginnings, topic.Text)
+		}
+	}
+	for _, twice := range []struct {
+		name  string
+		given bool
+	}{
+		{"topic", len(t.Topics) > 0 && len(r.Topics) > 0},
+		{"type", t.Type != term.Match{} && r.EventType != ""},
+		{"service", t.Service != term.Match{} && r.Service != ""},
+		{"stage", t.Stage != "" && r.Stage != ""},
+		{"id", t.ID != "" && r.ID != ""},
+		{"after", !t.From.IsZero() && !r.From.IsZero()},
+		{"before", !t.To.IsZero() && !r.To.IsZero()},
+		{"status", t.Status != "" && len(r.Statuses) > 0 && !slices.Equal(r.Statuses, []schema.Status{schema.Committed})},
+		{"topic_id", r.TopicID != nil && len(t.beginnings) > 0},
+	} {
+		if twice.given {
+			return t, schema.InvalidField("q", "%s is given by the query and beside it: leave one out", twice.name)
+		}
+	}
+	t.ask(r)
+	return t, nil
+}
+
+// ask puts into a request what it has fields for.
+func (t *typed) ask(r *answer.SearchRequest) {
+	for _, topic := range t.Topics {
+		if !topic.Prefix {
+			r.Topics = append(r.Topics, topic.Text)
+		}
+	}
+	if !t.Type.Prefix && t.Type.Text != "" {
+		r.EventType = t.Type.Text
+	}
+	if !t.Service.Prefix && t.Service.Text != "" {
+		r.Service = t.Service.Text
+	}
+	if t.Stage != "" {
+		r.Stage = t.Stage
+	}
+	if t.ID != "" {
+		r.ID = t.ID
+	}
+	if !t.From.IsZero() {
+		r.From = t.From
+	}
+	if !t.To.IsZero() {
+		r.To = t.To
+	}
+	switch t.Status {
+	case "":
+	case "all":
+		r.Statuses = []schema.Status{schema.Committed, schema.Aborted, schema.Control}
+	default:
+		status, _ := schema.ParseStatus(t.Status) // term knows the same words
+		r.Statuses = []schema.Status{status}
+	}
+}
+
+// into puts the rest into a filter, but for topics.
+func (t *typed) into(f *index.Filter) {
+	f.Version, f.Partition = t.Version, t.Partition
+	if t.Type.Prefix {
+		f.TypePrefix = t.Type.Text
+	}
+	if t.Service.Prefix {
+		f.ServicePrefix = t.Service.Text
+	}
+}
+
+// topics adds those that the principal may see and whose names begin so.
+func (t *typed) topics(c *catalog, who policy.Principal, f *index.Filter, page *answer.Page) error {
+	for _, beginning := range t.beginnings {
+		found := false
+		for name := range c.newest {
+			if !strings.HasPrefix(name, beginning) {
+				continue
+			}
+			at, ok := c.incarnation(who, name, nil)
+			if !ok {
+				continue
+			}
+			if found = true; !slices.Contains(f.Topics, at) {
+				f.Topics = append(f.Topics, at)
+			}
+		}
+		if !found {
+			page.Unknown = append(page.Unknown, answer.UnknownTopic{Topic: beginning + "*"})
+		}
+	}
+	if len(f.Topics) > maxTopics {
+		return schema.InvalidField("q", "topic: these are %d topics, and a search takes at most %d", len(f.Topics), maxTopics)
+	}
+	return nil
+}
