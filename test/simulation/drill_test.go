@@ -34,6 +34,7 @@ var drills = []drill{
 	{name: "an archiver dies at a compaction's commit", what: (*world).drillDeadCompactor},
 	{name: "the log loses what is being compacted", what: (*world).drillLostCompaction},
 	{name: "two compact the same", what: (*world).drillTwoCompactors},
+	{name: "a topic goes whose index nobody completed", what: (*world).drillGone},
 }
 
 // muster has one archiver own everything, and the group at rest.
@@ -338,4 +339,35 @@ func (w *world) drillTwoCompactors(ctx context.Context) error {
 		})(ctx)
 	}
 	return w.night(ctx)
+}
+
+// drillGone has an archiver die between a commit and its index rows, and the
+// topic go before anybody else opens it: it has no next owner that would notice.
+func (w *world) drillGone(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err != nil {
+		return err
+	}
+	w.note("the index is away")
+	w.setIndexAway(true)
+	if err := w.archive(ctx, s, w.script.within(1, 5)); err != nil {
+		return err
+	}
+	for _, p := range slices.Clone(w.running) {
+		w.note("archiver %s is killed", p.name)
+		w.forget(p)
+		p.crash()
+	}
+	w.note("topic %s is deleted", s)
+	if err := w.kafka.remove(ctx, s.topic); err != nil {
+		return err
+	}
+	w.note("the index is back")
+	w.setIndexAway(false)
+	if w.script.chance(0.5) {
+		time.Sleep(w.script.time(0, 15*time.Second))
+		w.note("and the topic is created again")
+		return w.kafka.create(s.topic, int32(w.settings.partitions))
+	}
+	return nil
 }

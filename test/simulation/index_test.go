@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,8 +12,13 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// set is an index in memory: which rows and which commits it was given. Errors
-// leave what the network draws.
+// Errors of the index: it took nothing, or every other row.
+var (
+	errIndexAway = errors.New("the index is away")
+	errIndexHalf = errors.New("the index broke off")
+)
+
+// set is an index in memory: which rows and which commits it was given.
 type set struct {
 	fail func() error
 
@@ -30,8 +36,8 @@ func (x *set) InsertRecords(_ context.Context, rows []index.Row, _ time.Time) er
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i, row := range rows {
-		if err != nil && i%2 == 1 {
-			continue // some of them are in
+		if err != nil && (i%2 == 1 || errors.Is(err, errIndexAway)) {
+			continue
 		}
 		x.rows[row.Record.Position()] = true
 	}
@@ -43,8 +49,8 @@ func (x *set) InsertSegments(_ context.Context, rows []index.SegmentRow) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range rows {
-		if err != nil && i%2 == 1 {
-			continue // some of them are in
+		if err != nil && (i%2 == 1 || errors.Is(err, errIndexAway)) {
+			continue
 		}
 		x.insert(&rows[i])
 	}

@@ -22,6 +22,7 @@ type process struct {
 	wire   *wire
 	faults *objstoretest.Faults
 	store  *objstore.Store
+	disk   *disk // of its spool; nil: it has none
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // of Run
@@ -49,6 +50,10 @@ func (w *world) launchIn(group string) (*process, error) {
 	o := w.settings.options
 	o.Kafka = kafka.Options{Brokers: w.kafka.addrs(), ClientID: p.name, Dial: p.conns.Dial, MetadataMaxAge: 10 * time.Second, Logger: log}
 	o.Tail.Group = group
+	if p.disk, err = w.newDisk(); err != nil {
+		return nil, err
+	}
+	p.disk.use(&o)
 	o.Writer, o.Build, o.Logger = p.name, "simulation", log
 	p.a, err = archiver.New(o, p.store, ledger.New(p.store, log), w.index, w.rules)
 	if err != nil {
@@ -68,6 +73,7 @@ func (w *world) launchIn(group string) (*process, error) {
 // crash ends a process as SIGKILL does: of what it had sent something may
 // still arrive, and nothing more leaves it.
 func (p *process) crash() {
+	p.disk.leave()
 	p.gate.unlock(true)
 	p.conns.cut()
 	p.cancel()

@@ -46,6 +46,7 @@ var deeds = []deed{
 	{5, (*world).askSeal},
 	{4, (*world).read},
 	{3, (*world).hold},
+	{8, (*world).breakDisk},
 }
 
 // act does one thing, and lets some time pass.

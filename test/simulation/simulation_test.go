@@ -51,6 +51,7 @@ func TestSeeds(t *testing.T) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(roomy))
 	dir := t.TempDir()
+	defer saw.check(t, n)
 	synctest.Test(t, func(t *testing.T) {
 		seeds := make(chan uint64)
 		var group sync.WaitGroup

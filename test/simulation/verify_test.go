@@ -97,6 +97,11 @@ func (w *world) missing(ctx context.Context) (string, error) {
 			return fmt.Sprintf("%s is indexed to commit %d of %d", s, seq, head.Commit.Seq), nil
 		}
 	}
+	for _, p := range w.running {
+		if n := p.disk.measured("annals_archiver_spool_bytes"); n > 0 {
+			return fmt.Sprintf("the spool of archiver %s holds %.0f bytes, which nothing needs,", p.name, n), nil
+		}
+	}
 	return w.unindexed(ctx)
 }
 

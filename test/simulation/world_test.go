@@ -4,7 +4,6 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -98,31 +97,39 @@ type world struct {
 	logger    *slog.Logger
 	began     time.Time
 
+	dir      string
 	launched int
 	running  []*process
 	all      []*process
+	leftover string // the spool's folder of a process that was killed, for the next one
 
 	mu     sync.Mutex
 	calm   bool // no faults
 	slowly bool // some answers take very long
+	away   bool // the index answers nothing
 	trace  []string
 	copied bool
 	dawn   func(context.Context) error // what happens in the morning; nil: nothing
 }
 
 func newWorld(seed uint64, dir string, logger *slog.Logger) (*world, error) {
-	w := &world{script: newDice(seed, 1), net: newDice(seed, 2), bucket: newS3(), index: newSet(), logger: logger, began: time.Now()}
+	w := &world{script: newDice(seed, 1), net: newDice(seed, 2), bucket: newS3(), index: newSet(), logger: logger, began: time.Now(), dir: dir}
 	w.settings = drawSettings(w.script)
+	w.settings.spooled(w.script)
 	w.settings.options.Compact.TempDir = dir
 	w.kafka = newCluster(w.settings.brokers, dir)
 	w.producers = &producers{kafka: w.kafka, draw: w.script, big: w.settings.big}
 	w.index.fail = func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if !w.calm && w.net.chance(w.settings.indexFaults) {
-			return errors.New("the index is away")
+		switch {
+		case w.away:
+			return errIndexAway
+		case w.calm || !w.net.chance(w.settings.indexFaults):
+			return nil
+		default:
+			return oneOf(w.net, []error{errIndexAway, errIndexHalf})
 		}
-		return nil
 	}
 	var err error
 	if w.rules, err = extract.New(extract.Options{}); err != nil {
@@ -221,6 +228,9 @@ func (w *world) live(ctx context.Context) (err error) {
 			if err == nil && p.err != nil {
 				err = fmt.Errorf("archiver %s gave up: %w", p.name, p.err)
 			}
+			if diskErr := p.disk.close(); err == nil && diskErr != nil {
+				err = fmt.Errorf("archiver %s: %w", p.name, diskErr)
+			}
 		}
 		w.producers.close()
 		w.kafka.up.Store(false)
@@ -262,6 +272,12 @@ func (w *world) live(ctx context.Context) (err error) {
 		return err
 	}
 	return w.verify(ctx)
+}
+
+func (w *world) setIndexAway(away bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.away = away
 }
 
 func (w *world) setCalm(calm bool) {
