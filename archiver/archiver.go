@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/internal/index"
@@ -18,7 +17,6 @@ import (
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
-	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -97,55 +95,6 @@ type Rules interface {
 	// malformed is among its errors. It keeps nothing of record, and may be
 	// called from many goroutines.
 	Extract(record *schema.Record, into *schema.Extraction)
-}
-
-// Options of an archiver. Kafka, Group and Writer are required.
-type Options struct {
-	Kafka kafka.Options
-	Tail  kafka.ConsumerOptions
-	// Topics tells which topics are archived; nil: all but internal ones.
-	Topics func(name string) bool
-	// Named are topics that the configuration names outright: one of them that
-	// the brokers do not list is asked for by name, and reported.
-	Named []string
-	// StartLatest begins at the high watermark of the topics that exist when
-	// a cluster is archived for the first time, instead of at log start.
-	StartLatest bool
-	Discovery   time.Duration // how often topics are listed; 10 s if zero
-	Cut         Cut
-	Feed        Feed
-	// Recheck tells that the engines were not stopped cleanly: of each stream,
-	// the segments of the ten minutes before its newest commit are hashed and
-	// indexed again, since an index that does not sync may have lost rows.
-	Recheck bool
-	Compact Compact
-	Collect Collect
-	// LetterTopic is produced each dead letter, beside its object; empty: none is.
-	LetterTopic string
-	// StaleLeader is how long a leader is asked again before it is believed
-	// whose epoch is below that of a record that was seen: it may not know yet
-	// that it was deposed. 30 s if zero.
-	StaleLeader time.Duration
-	// Silence is how long a partition may bring nothing until its log is asked
-	// for its end; twice as long, with records there, is trouble. So old may also
-	// be what the metrics know of a log that is not read. 30 s if zero.
-	Silence time.Duration
-	// Poll is how long a poll waits for records at most, and so how often ages
-	// are looked at; 200 ms if zero.
-	Poll time.Duration
-	// StillAfter is how long the loop may stand still until Alive says so; the
-	// constant of that name if zero.
-	StillAfter time.Duration
-	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
-	Spool      Spool  // where they go that this does not hold
-	Writer     string // names this process in commits
-	Build      string
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-	// Series is how many topic-partitions have metrics of their own; beyond
-	// that, those of a topic are taken together. DefaultSeries if zero.
-	Series int
-	Tracer *telemetry.Tracer // of a segment's way, from the fetch to the index; nil: nothing is traced
 }
 
 // Archiver tails topics into the archive. See the package comment.
@@ -274,6 +223,14 @@ func (a *Archiver) Run(ctx context.Context) error {
 		}
 		defer a.closeSpool()
 	}
+	if a.options.LetterTopic != "" {
+		sender, err := kafka.NewSender(a.options.Kafka, a.options.LetterTopic)
+		if err != nil {
+			return err
+		}
+		defer sender.Close()
+		a.letters.topic, a.letters.send = a.options.LetterTopic, sender.Send
+	}
 	consumer, err := kafka.NewConsumer(a.options.Kafka, a.options.Tail, assignments{a})
 	if err != nil {
 		return err
@@ -292,14 +249,6 @@ func (a *Archiver) Run(ctx context.Context) error {
 	}
 	work.Go(func() error { return a.feed.run(working) })
 	work.Go(func() error { return a.catchup.run(working) })
-	if a.options.LetterTopic != "" {
-		sender, err := kafka.NewSender(a.options.Kafka, a.options.LetterTopic)
-		if err != nil {
-			return err
-		}
-		defer sender.Close()
-		a.letters.topic, a.letters.send = a.options.LetterTopic, sender.Send
-	}
 	work.Go(func() error { a.letters.run(working); return nil })
 	group, tailing := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.topics.watch(tailing) })

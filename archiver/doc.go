@@ -12,42 +12,55 @@
 //
 // The data's way through the files:
 //
-//	topics.go     discovery: which topics, under which ID
-//	config.go     the topics' configurations, and what they explain
-//	archiver.go   Options, Run, and the loop: poll, take in, feed, cut
-//	preflight.go  what a store must pass before anything is archived in it
-//	assign.go     what the group gives and takes; head, genesis, start
-//	guard.go      is the archive a prefix of the log? when that is asked
-//	hold.go       one archived record against Kafka's answers
-//	history.go    archived rows and pages of the log, compared
-//	diverge.go    the branch point, and the commit that begins a branch
-//	partition.go  one partition's buffer: gaps, verdicts, bytes
-//	bounds.go     when Kafka's log does not hold what is wanted, or fills the budget
-//	silence.go    when the log goes on and nothing comes
-//	skim.go       a transaction larger than the budget: the markers first
-//	frames.go     … and of what is in the spool
-//	cut.go        when a buffer becomes a segment, and the byte budgets
-//	spool.go      when a buffer goes to the spool, and what becomes of its disk's faults
-//	await.go      Seal, CatchUp and Indexed: what others wait for
-//	seal.go       segment, commit, and what follows a commit
-//	feed.go       the index: fresh rows first, a segment's row after its commit
-//	parsed.go     what the rules read for the index, kept for the segment
-//	catchup.go    the index again, from S3: after an outage
-//	reindex.go    … or all of it
-//	reopen.go     what was given up is opened again
-//	alive.go      whether the loop moves
-//	gone.go       … and of topics that nobody opens any more
-//	upkeep.go     settings, pace and order of what follows
-//	compact.go    which segments of a closed day are joined
-//	rewrite.go    join some: read, check, write, commit
-//	claim.go      the job that names what a compaction will put
-//	collect.go    objects that nothing needs any more
-//	collect_all.go … of a whole bucket, without an archiver
-//	backlog.go    what is left to do
-//	health.go     what stands in the way now
-//	metrics.go    what is measured of the process
-//	series.go     … and of each partition, within a bound
-//	lag.go        how far behind a partition is, in time and beside Kafka's retention
+//	options.go       what an archiver is told
+//	archiver.go      New, Run, and the loop: poll, take in, feed, cut
+//	preflight.go     what a store must pass before anything is archived in it
+//
+//	topics.go        discovery: which topics, under which ID
+//	hidden.go        topics that the brokers do not list, and why
+//	topic_config.go  the topics' configurations, and what they explain
+//	assign.go        what the group gives and takes; head, genesis, start
+//	reopen.go        what was given up is opened again
+//
+//	guard.go         is the archive a prefix of the log? when that is asked
+//	compare.go       one archived record against Kafka's answers
+//	history.go       archived rows and pages of the log, compared
+//	leader_epoch.go  by whose word a record came: leader epochs (KIP-101)
+//	verdicts.go      whether the markers that decided rows are still in the log
+//	diverge.go       the branch point, and the commit that begins a branch
+//
+//	partition.go     one partition's buffer: gaps, verdicts, bytes
+//	bounds.go        when Kafka's log does not hold what is wanted, or fills the budget
+//	silence.go       when the log goes on and nothing comes
+//	skim.go          a transaction larger than the budget: the markers first
+//	unreadable.go    batches that cannot be decoded, and records that are too large
+//	deadletters.go   what could not be processed, written with its context
+//	spool.go         when a buffer goes to the spool, and what becomes of its disk's faults
+//	frames.go        one partition's rows that are in the spool
+//
+//	cut.go           when a buffer becomes a segment, and the byte budgets
+//	seal.go          Seal; segment, commit, and what follows a commit
+//	wait.go          CatchUp and Indexed: what others wait for
+//	feed.go          the index: fresh rows first, a segment's row after its commit
+//	parsed.go        what the rules read for the index, kept for the segment
+//	catchup.go       the index again, from S3: after an outage
+//	passage.go       under which version each commit is read, and what goes after it
+//	gone.go          the same for topics that nobody opens any more
+//	reindex.go       the whole index again, from S3
+//
+//	upkeep.go        settings, pace and order of what follows
+//	compact.go       which segments of a closed day are joined
+//	rewrite.go       join some: read, check, write, commit
+//	claim.go         the job that names what a compaction will put
+//	collect.go       objects that nothing needs any more
+//	collect_all.go   those of a whole bucket, without an archiver
+//	backlog.go       what is left to do
+//
+//	alive.go         whether the loop moves
+//	health.go        what stands in the way now
+//	metrics.go       what is measured of the process
+//	series.go        what is measured of each partition, within a bound
+//	lag.go           how far behind a partition is, in time and beside Kafka's retention
 //
 // # Concurrency
 //

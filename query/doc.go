@@ -24,20 +24,25 @@
 //
 // Where to look:
 //
-//	engine.go    options, the interfaces it needs, New
-//	catalog.go   which streams there are, how far; scope of a principal
-//	trace.go     Trace: from rows to an answer
-//	declared.go  edges that producers declared, in and across traces
-//	inferred.go  edges by rule, where nothing was declared
-//	order.go     causal order and depth
-//	stage.go     what a step did, by which rule
-//	compare.go   field-level diffs along edges
-//	payload.go   bytes of records: grouped reads of segments, and of Kafka
-//	segments.go  opened segments, bounded
-//	record.go    one record
-//	search.go    search
-//	identify.go  what an id is, and what names it
-//	topics.go    topics, archived or not
-//	coverage.go  coverage by the ledger, current segments
-//	cursor.go    a place in a search
+//	engine.go       options, the interfaces it needs, New
+//	catalog.go      which streams there are, how far; scope of a principal
+//	trace.go        Trace: from rows to an answer
+//	declared.go     edges that producers declared, in and across traces
+//	inferred.go     edges by rule, where nothing was declared
+//	order.go        causal order and depth
+//	stage.go        what a step did, by which rule
+//	compare.go      field-level diffs along edges
+//	payload.go      bytes of records: grouped reads of segments, and of Kafka
+//	segments.go     opened segments, bounded
+//	record.go       one record
+//	search.go       search
+//	typed.go        a search as it is typed
+//	identify.go     what an id is, and what names it
+//	topics.go       topics, archived or not
+//	unarchived.go   topics that are known not to be archived
+//	coverage.go     what is archived of every partition
+//	account.go      the account of every offset, by status and class
+//	gaps.go         gaps, one by one
+//	deadletters.go  dead letters, and how many there are of which reason
+//	cursor.go       a place in a search
 package query

@@ -22,7 +22,7 @@ const MaxFound = 20_000
 // Unix epoch, both inclusive, so that few partitions are opened.
 type Window struct{ From, To int64 }
 
-// AnyTime is the window that leaves nothing out.
+// anyTime is the window that leaves nothing out.
 var anyTime = Window{From: -1 << 63, To: 1<<63 - 1}
 
 // Found is a record that has an id in some role.

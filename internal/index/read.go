@@ -19,7 +19,7 @@ type Scope struct {
 	Topics []schema.TopicID
 }
 
-// Everything is the scope that hides no topic.
+// everything is the scope that hides no topic.
 var everything = Scope{All: true}
 
 // empty tells that nothing can be seen, so that nothing need be asked.
@@ -76,17 +76,6 @@ type Hit struct {
 // Coordinates names the hit by topic name.
 func (h *Hit) Coordinates() schema.Coordinates {
 	return schema.Coordinates{Topic: h.Topic, Partition: h.Partition, Offset: h.Offset}
-}
-
-func compareInts(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
 }
 
 // traceColumns are what hits read from records_by_trace are made of, in the

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -61,9 +62,9 @@ func (b Branch) compare(o Branch) int {
 	case b.Stream.TopicID != o.Stream.TopicID:
 		return strings.Compare(string(b.Stream.TopicID[:]), string(o.Stream.TopicID[:]))
 	case b.Stream.Partition != o.Stream.Partition:
-		return compareInts(int64(b.Stream.Partition), int64(o.Stream.Partition))
+		return cmp.Compare(int64(b.Stream.Partition), int64(o.Stream.Partition))
 	default:
-		return compareInts(int64(b.Branch), int64(o.Branch))
+		return cmp.Compare(int64(b.Branch), int64(o.Branch))
 	}
 }
 

@@ -67,7 +67,7 @@ func keepDeadLetters(t *testing.T, up *instance.Instance) {
 		}
 		now := time.Now().UTC().Format(time.RFC3339Nano)
 		l := schema.DeadLetter{
-			Format: schema.DeadLetterFormat,
+			Format:    schema.DeadLetterFormat,
 			Component: schema.LetterIndex, Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, From: 3, To: 4,
 			Error: "insert records: code 117: the row is refused", Attempts: 3, First: now, Last: now, Writer: "another/1", Build: "annals of another day",
 		}

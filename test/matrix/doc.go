@@ -9,8 +9,9 @@
 // life: HTTP ones in a reverse proxy, Kafka's in kfake's fault hooks and on the
 // connections, process ones as signals to a process of its own, a loss of power
 // in the folder under the store. The run prints point × fault; a cell that no
-// case has hit fails it, and a cell that makes no sense says why. There is no
-// spool and no transparency log yet: their points come with them.
+// case has hit fails it, and a cell that makes no sense says why. The spool
+// has its faults in test/simulation and in the archiver's own tests, and there
+// is no transparency log yet.
 //
 // It holds tests alone. One case of every other cell runs by default, all
 // variants of all cells with ANNALS_TEST_LONG=1.

@@ -65,7 +65,7 @@
 // A test holds this list against the model and the functions against the code.
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
-//	guard          archiver/guard.go guard.run, archiver/hold.go guard.holds, archiver/reign.go partition.trusted, archiver/reign.go guard.approve, archiver/reign.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker
+//	guard          archiver/guard.go guard.run, archiver/compare.go guard.holds, archiver/leader_epoch.go partition.trusted, archiver/leader_epoch.go guard.approve, archiver/leader_epoch.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker
 //	diverge        archiver/diverge.go guard.diverge, archiver/verdicts.go guard.lower
 //	take           archiver/partition.go partition.take, archiver/partition.go partition.gap
 //	decide         archiver/partition.go partition.decide

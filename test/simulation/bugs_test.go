@@ -91,7 +91,7 @@ var bugs = []bug{
 	{
 		model: "guard by end offset alone",
 		edits: []edit{{
-			"archiver/hold.go", "\tif len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {\n",
+			"archiver/compare.go", "\tif len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {\n",
 			"\tif $BUG && page.HighWatermark > ours.Offset {\n\t\th.outcome = outcomeSame\n\t\treturn h, nil\n\t}\n\tif len(page.Records) > 0 && page.Records[0].Offset == ours.Offset {\n",
 		}},
 		breaks: `rows: |chain: `,
@@ -99,14 +99,14 @@ var bugs = []bug{
 	{
 		model: "no guard where the epoch changes",
 		edits: []edit{
-			{"archiver/reign.go", "func (p *partition) trusted(records []schema.Record) int {\n", "func (p *partition) trusted(records []schema.Record) int {\n\tif $BUG {\n\t\treturn len(records)\n\t}\n"},
-			{"archiver/reign.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"},
+			{"archiver/leader_epoch.go", "func (p *partition) trusted(records []schema.Record) int {\n", "func (p *partition) trusted(records []schema.Record) int {\n\tif $BUG {\n\t\treturn len(records)\n\t}\n"},
+			{"archiver/leader_epoch.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"},
 		},
 		breaks: `rows: |chain: |stuck`,
 	},
 	{
 		model:  "guard where the epoch rises, not where it falls",
-		edits:  []edit{{"archiver/reign.go", "last != nothingHeld && came.epoch != last", "last != nothingHeld && (came.epoch > last || !$BUG && came.epoch != last)"}},
+		edits:  []edit{{"archiver/leader_epoch.go", "last != nothingHeld && came.epoch != last", "last != nothingHeld && (came.epoch > last || !$BUG && came.epoch != last)"}},
 		breaks: `rows: |chain: `,
 	},
 	{
@@ -116,12 +116,12 @@ var bugs = []bug{
 	},
 	{
 		model:  "guard does not ask about the record that came",
-		edits:  []edit{{"archiver/reign.go", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n\tif $BUG {\n\t\tfound.approved = true\n\t\treturn nil\n\t}\n"}},
+		edits:  []edit{{"archiver/leader_epoch.go", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n", "\tif g.hand == nil || found.lose || found.commit != nil {\n\t\treturn nil\n\t}\n\tif $BUG {\n\t\tfound.approved = true\n\t\treturn nil\n\t}\n"}},
 		breaks: `rows: |chain: |stuck`,
 	},
 	{
 		model:  "guard only when a record comes",
-		edits:  []edit{{"archiver/reign.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"}, {"archiver/bounds.go", "\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n", "\t\tcase bounds.HighWatermark < p.expected && $BUG:\n\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n"}},
+		edits:  []edit{{"archiver/leader_epoch.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"}, {"archiver/bounds.go", "\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n", "\t\tcase bounds.HighWatermark < p.expected && $BUG:\n\t\tcase bounds.HighWatermark < p.expected:\n\t\t\tp.ask, p.aside = false, false\n"}},
 		breaks: `stuck|rows: `,
 	},
 	{

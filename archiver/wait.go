@@ -8,43 +8,6 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// Sealed says what a Seal did.
-type Sealed struct {
-	Partitions int
-	Records    int64
-}
-
-// Seal asks for a cut of everything that is held and decided now. With wait it
-// returns when all of it is in the ledger, or when ctx ends.
-func (a *Archiver) Seal(ctx context.Context, wait bool) (Sealed, error) {
-	stop := a.wakeAt(ctx)
-	defer stop()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var asked Sealed
-	targets := map[*partition]target{}
-	for _, p := range a.partitions {
-		if p.cutEnd(p.decided) > p.head.Next { // also what is doubted now
-			p.sealTo = p.cutEnd(p.decided)
-			targets[p] = target{p.sealTo, p.branch()}
-			asked.Partitions++
-			asked.Records += int64(p.decided)
-		}
-	}
-	a.cutDue(time.Now())
-	for wait && ctx.Err() == nil {
-		done, err := a.reached(targets)
-		if done || err != nil {
-			return asked, err
-		}
-		a.changed.Wait()
-	}
-	if wait && ctx.Err() != nil {
-		return asked, schema.Errorf(schema.Unavailable, "wait for the seal: %w", ctx.Err())
-	}
-	return asked, nil
-}
-
 // CatchUp returns when everything that Kafka held at the call, of the
 // archived topics, has been taken in by this process: it is for the only
 // archiver of a group.
