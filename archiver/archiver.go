@@ -138,6 +138,7 @@ type Archiver struct {
 	more       bool             // buffers are due that did not find room in it
 	spool      spooling
 	pulse      pulse
+	steps      steps
 }
 
 // How many segments are encoded at once, which takes CPU and memory, and how
@@ -187,6 +188,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 		a.encoders <- new(encoder)
 	}
 	a.spool.work, a.spool.pauses = make(chan []*spill, 1), retry.Between(time.Second, time.Minute)
+	a.spool.distrust = retry.Between(distrustFirst, distrustMost)
 	a.boundsWait = retry.Between(askEvery, 15*time.Second)
 	a.changed = sync.NewCond(&a.mu)
 	a.letters = newLetters(a.log)
@@ -200,6 +202,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
 	a.feed.tracer, a.feed.kept, a.feed.unreadable = options.Tracer, newParsedRoom(options.Memory), a.frameLost
+	a.feed.local, a.feed.remote, a.feed.readable = a.local, a.remote, a.framesRead
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	a.gone = newGone(a)

@@ -49,6 +49,10 @@ type feed struct {
 	tracer  *telemetry.Tracer
 	// unreadable is told of frames that could not be read.
 	unreadable func(held heldFrame, err error)
+	// readable is told when all frames of a batch were; nil: nobody is.
+	readable func()
+	// local and remote note a step that may never return; nil: nobody looks.
+	local, remote func(from dependency, what string) (end func())
 
 	queue chan item
 	slots chan struct{}
@@ -451,8 +455,17 @@ func (f *feed) next(ctx context.Context, behind **item) (next item, ok bool) {
 	return next, true
 }
 
+// at notes a step that may never return.
+func (f *feed) at(kind func(dependency, string) func(), from dependency, what string) (end func()) {
+	if kind == nil {
+		return func() {}
+	}
+	return kind(from, what)
+}
+
 func (f *feed) extract(next *item) {
 	f.load(next)
+	defer f.at(f.local, "", "reading contract fields for the index")()
 	next.into.grow(len(next.records))
 	for i, record := range next.records {
 		x := &next.into.list[i]
@@ -472,6 +485,10 @@ func (f *feed) extract(next *item) {
 
 // load reads the rows that are in the spool. What cannot be read is left out.
 func (f *feed) load(next *item) {
+	if len(next.frames) == 0 {
+		return
+	}
+	defer f.at(f.local, onSpool, "reading from the spool's disk for the index")()
 	for _, held := range next.frames {
 		var reader spool.Reader // its memory is the rows', until they are inserted
 		rows, err := held.read(&reader)
@@ -488,10 +505,14 @@ func (f *feed) load(next *item) {
 		}
 		held.Drop()
 	}
+	if len(next.lost) == 0 && f.readable != nil {
+		f.readable()
+	}
 }
 
 func (f *feed) insertFresh(ctx context.Context, next item) {
 	started := time.Now()
+	defer f.at(f.remote, onIndex, "inserting fresh records into the index")()
 	err := f.tracer.Do(ctx, "index fresh records", func(ctx context.Context) error {
 		return f.letters.insert(ctx, f.index, next.into.rows, started)
 	})
@@ -533,6 +554,7 @@ func (f *feed) insertSegments(ctx context.Context, commits []sealedRow) {
 		return
 	}
 	began := time.Now()
+	defer f.at(f.remote, onIndex, "inserting commits into the index")()
 	err := f.index.InsertSegments(ctx, rows)
 	f.traced(ctx, places, began, err)
 	f.outcome(ctx, err)

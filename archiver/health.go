@@ -111,6 +111,11 @@ func (a *Archiver) Health() map[string]string {
 		}
 	}
 	a.mu.Unlock()
+	a.steps.late(saidAfter, func(s *step, took time.Duration) {
+		if s.from != "" { // else only /healthz can say it: nothing else is ill
+			found[s.from] = append(found[s.from], fmt.Sprintf("%s has not come to an end for %s", s.what, took.Round(time.Second)))
+		}
+	})
 	if err := a.feed.trouble(); err != nil {
 		found[onIndex] = append(found[onIndex], err.Error())
 	}
@@ -158,6 +163,11 @@ func (a *Archiver) inTheWay() map[dependency]int {
 		}
 	}
 	a.mu.Unlock()
+	a.steps.late(saidAfter, func(s *step, _ time.Duration) {
+		if s.from != "" {
+			found[s.from]++
+		}
+	})
 	if a.feed.trouble() != nil {
 		found[onIndex]++
 	}

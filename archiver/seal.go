@@ -246,7 +246,9 @@ func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) 
 func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
 	what := causeOfSealing(j.p)
 	for pauses := retry.Between(250*time.Millisecond, 15*time.Second); ; pause(ctx, pauses.Next()) {
+		end := a.remote(onStore, "sealing "+j.p.stream.String())
 		err := do()
+		end()
 		kind := schema.KindOf(err)
 		passing := err != nil && (kind == schema.Unavailable || kind == schema.Exhausted || kind == schema.Permission)
 		if passing && ctx.Err() == nil {
@@ -314,7 +316,16 @@ func (a *Archiver) encode(ctx context.Context, j *job, summary *index.Summary) (
 		return nil, segment.Summary{}, ctx.Err()
 	}
 	body := a.takeBody()
+	from := dependency("")
+	if len(j.frames) > 0 {
+		from = onSpool
+	}
+	end := a.local(from, "making a segment of "+j.p.stream.String())
 	written, err := e.encode(body, j, a.rules, a.letters, summary)
+	end()
+	if err == nil && len(j.frames) > 0 {
+		a.framesRead()
+	}
 	a.made(j, int64(body.Len()))
 	for _, f := range j.frames {
 		a.metrics.spoolRead.WithLabelValues("segment").Add(float64(f.Bytes()))

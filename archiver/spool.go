@@ -33,6 +33,13 @@ const (
 // of milliseconds costs less than a small segment.
 const spoolPatience = 2 * time.Second
 
+// How long a disk that did not give back what was written to it is left alone:
+// after the first time, and at most.
+const (
+	distrustFirst = 5 * time.Minute
+	distrustMost  = time.Hour
+)
+
 // spooling is what the archiver knows of its spool, guarded by its mutex. The
 // disk can be full, slow or broken: then buffers are cut as if there were none.
 type spooling struct {
@@ -43,6 +50,10 @@ type spooling struct {
 	retryAt  time.Time // after a failure
 	full     int64     // there was no room when so much was used; 0: there was
 	pauses   retry.Pauses
+
+	damaged  int       // buffers that could not be read back since the last that could
+	suspect  time.Time // after a damage: until then nothing is written
+	distrust retry.Pauses
 	bodies   int64 // bytes of segments that were made of spooled rows and are not stored yet
 }
 
@@ -55,8 +66,9 @@ func (s *spooling) onTheWay(now time.Time) int64 {
 }
 
 var (
-	causeOfSpool = cause{from: onSpool, what: "spooling"}
-	causeOfSweep = cause{from: onSpool, what: "deleting what was spooled"}
+	causeOfSpool       = cause{from: onSpool, what: "spooling"}
+	causeOfReadingBack = cause{from: onSpool, what: "reading back what was spooled"}
+	causeOfSweep       = cause{from: onSpool, what: "deleting what was spooled"}
 )
 
 // openSpool opens the folder. Only what somebody has to change is an error: that
@@ -126,7 +138,9 @@ func (a *Archiver) sweepSpool() {
 	if disk == nil {
 		return
 	}
+	end := a.local(onSpool, "deleting from the spool's disk")
 	err := disk.Sweep()
+	end()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err == nil {
@@ -156,7 +170,9 @@ func (a *Archiver) spillAll(batch []*spill) {
 	var failed error
 	for _, s := range batch {
 		if failed == nil {
+			end := a.local(onSpool, "writing to the spool's disk")
 			failed = s.write()
+			end()
 		}
 		a.mu.Lock()
 		a.spool.underWay -= s.bytes
@@ -192,7 +208,7 @@ type candidate struct {
 // that is not enough, what waits for a marker too. Needs mu.
 func (a *Archiver) spillDue(now time.Time, away bool) {
 	s := &a.spool
-	if s.disk == nil || s.underWay > 0 || now.Before(s.retryAt) {
+	if s.disk == nil || s.underWay > 0 || now.Before(s.retryAt) || now.Before(s.suspect) {
 		return
 	}
 	share := func(of float64) int64 { return int64(of * float64(a.options.Memory)) }
@@ -289,6 +305,7 @@ func (a *Archiver) cutSpool(now time.Time, away bool) {
 // it. Needs mu.
 func (a *Archiver) readAgain(p *partition, err error) {
 	a.metrics.spoolDamaged.Inc()
+	a.distrustSpool(time.Now(), err)
 	a.log.Error("what was spooled cannot be read back; it is read from Kafka again", "topic", p.stream.Topic, "partition", p.stream.Partition,
 		"offset", p.head.Next, "records", p.count(), "err", err)
 	last := p.last()
@@ -298,6 +315,30 @@ func (a *Archiver) readAgain(p *partition, err error) {
 		p.shownLast = last
 	}
 	a.doubt(p, "what was read of it is lost, and may have been given to the index")
+}
+
+// distrustSpool keeps a disk from being used for a while that does not give back
+// what was written to it: read from Kafka again and spooled again, the same
+// records could go round for ever. Needs mu.
+func (a *Archiver) distrustSpool(now time.Time, err error) {
+	s := &a.spool
+	s.damaged++
+	if now.After(s.suspect) {
+		s.suspect = now.Add(s.distrust.Next())
+	}
+	a.trouble(causeOfReadingBack, fmt.Errorf("%d buffers could not be read back and are read from Kafka again, nothing is spooled until %s: %w",
+		s.damaged, s.suspect.UTC().Format(time.RFC3339), err))
+}
+
+// framesRead notes that what was spooled was read back, whole.
+func (a *Archiver) framesRead() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := &a.spool; s.damaged > 0 && time.Now().After(s.suspect) {
+		s.damaged = 0
+		s.distrust.Reset()
+		a.clear(causeOfReadingBack)
+	}
 }
 
 // frameLost is for the feed: it found a frame that cannot be read.

@@ -112,9 +112,25 @@ func TestSpoolKeepsWhatMemoryDoesNot(t *testing.T) {
 		t.Errorf("%.0f buffers were read again, one was damaged", damaged)
 	}
 	must(t, a.Indexed(t.Context()))
+	damagedDiskIsLeftAlone(t, r, a, registry, r.stream("spooled", id, 0))
 	stop()
 	if left, err := filepath.Glob(filepath.Join(dir, "annals-spool", "*.frames")); err != nil || len(left) > 0 {
 		t.Errorf("left in the spool: %v %v", left, err)
+	}
+}
+
+// damagedDiskIsLeftAlone: Health says what happened, and more than memory holds is
+// cut, not spooled to be lost again.
+func damagedDiskIsLeftAlone(t *testing.T, r *rig, a *archiver.Archiver, registry *prometheus.Registry, s schema.Stream) {
+	t.Helper()
+	if said := a.Health()["spool"]; !strings.Contains(said, "1 buffers could not be read back") {
+		t.Errorf("Health says of the spool: %q", said)
+	}
+	written := measured(t, registry, "annals_archiver_spool_written_bytes_total")
+	many(t, r.client, s.Topic, s.Partition, 1500)
+	r.sealed(t, a, s, 3000)
+	if more := measured(t, registry, "annals_archiver_spool_written_bytes_total"); more != written {
+		t.Errorf("%.0f bytes were spooled on a disk that had not given back others", more-written)
 	}
 }
 
