@@ -1,6 +1,7 @@
 package archiver_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -179,15 +180,19 @@ func TestSpoolIsOneArchivers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	dir := t.TempDir()
+	r.topic(t, "read", 1)
+	r.produce(t, "read", 0, 1)
 	first, _ := r.archive(t, spooling(dir, prometheus.NewRegistry()))
-	must(t, first.CatchUp(t.Context()))
+	must(t, first.CatchUp(t.Context())) // something was taken in, so the spool is open
 	options := archiver.Options{
 		Kafka: r.kafka(), Writer: "second", Build: "test", Logger: r.log, Spool: archiver.Spool{Dir: dir, Bytes: 1 << 20},
 	}
 	options.Tail.Group = "second"
 	second, err := archiver.New(options, r.store, r.book, r.index, r.rules)
 	must(t, err)
-	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "in use by process") {
+	bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := second.Run(bounded); err == nil || !strings.Contains(err.Error(), "in use by process") {
 		t.Errorf("a second archiver with the same spool: %v", err)
 	}
 }
