@@ -17,7 +17,7 @@ import (
 
 // A browser walks the explorer over a real archive: search, trace, graph,
 // record, topics, a replay from plan to receipt; light and dark.
-// ANNALS_BROWSER_OUT keeps the pictures.
+// BROWSER_OUT keeps the pictures.
 func TestExplorerOverAnArchive(t *testing.T) {
 	instance.NeedsClickHouse(t)
 	needsBrowser(t)
@@ -97,7 +97,7 @@ const built = "../../web/ui/dist"
 // pictures gives the folder for what the browser saw.
 func pictures(t *testing.T) string {
 	t.Helper()
-	if out := os.Getenv("ANNALS_BROWSER_OUT"); out != "" {
+	if out := os.Getenv("BROWSER_OUT"); out != "" {
 		return out
 	}
 	return t.TempDir()
