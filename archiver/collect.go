@@ -17,9 +17,9 @@ import (
 
 // Why an object is collected, as the metric names it.
 const (
-	whyReplaced = "replaced" // a compaction put it out of use
-	whyOrphan   = "orphan"   // no commit names it, and none can any more
-	whyJob      = "job"      // a compaction's job that is over
+	WhyReplaced = "replaced" // a compaction put it out of use
+	WhyOrphan   = "orphan"   // no commit names it, and none can any more
+	WhyJob      = "job"      // a compaction's job that is over
 )
 
 // Collected is one object that was deleted, or would be.
@@ -30,7 +30,8 @@ type Collected struct {
 	Since time.Time // since when it is of no use, by the clocks that its age is reckoned by
 }
 
-// Collectable is what a collection needs of the store.
+// Collectable is what a collection needs of the store. Delete is for it alone:
+// nothing else in Annals takes objects away.
 type Collectable interface {
 	Segments
 	PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error)
@@ -95,7 +96,7 @@ func (e *evidence) verdict(o objstore.Object, base int64) (why string, ok bool) 
 	if at, ok := e.replaced[o.Key]; ok {
 		// Whoever looked the object up before the compaction may still read.
 		// A hold, once there are any, is one more reason to keep it.
-		return whyReplaced, e.old(at)
+		return WhyReplaced, e.old(at)
 	}
 	if e.named[o.Key] || !e.old(o.Modified) || base >= e.head.Next {
 		return "", false
@@ -105,7 +106,7 @@ func (e *evidence) verdict(o objstore.Object, base int64) (why string, ok bool) 
 			return "", false
 		}
 	}
-	return whyOrphan, true
+	return WhyOrphan, true
 }
 
 // since tells from when on an object's age counts.
@@ -196,7 +197,7 @@ func (g *garbage) collect(ctx context.Context) error {
 			g.wait(o, base)
 			continue
 		}
-		if why == whyReplaced {
+		if why == WhyReplaced {
 			if err := g.heldElsewhere(ctx, o.Key); err != nil {
 				return err
 			}
@@ -347,7 +348,7 @@ func (g *garbage) endClaims(ctx context.Context) error {
 func (g *garbage) deleteJobs(ctx context.Context) error {
 	for _, j := range g.jobs {
 		if g.old(j.object.Modified) && (g.named[j.claim.Output] || j.claim.State == claimEnded) {
-			if err := g.delete(ctx, j.object, whyJob); err != nil {
+			if err := g.delete(ctx, j.object, WhyJob); err != nil {
 				return err
 			}
 		}

@@ -370,7 +370,7 @@ func TestCollectionTakesWhatIsOver(t *testing.T) {
 		}
 		return ok
 	}, nil)
-	if taken[whyReplaced] == 0 || taken[whyOrphan] == 0 {
+	if taken[WhyReplaced] == 0 || taken[WhyOrphan] == 0 {
 		t.Errorf("taken %v, kept %v", taken, kept)
 	}
 }

@@ -44,8 +44,8 @@ type Options struct {
 	// Poll is how long a poll waits for records at most, and so how often ages
 	// are looked at; 200 ms if zero.
 	Poll time.Duration
-	// StillAfter is how long the loop may stand still until Alive says so; the
-	// constant of that name if zero.
+	// StillAfter is how long the loop, or a step of its workers, may stand still
+	// until Alive says so; the constant of that name if zero.
 	StillAfter time.Duration
 	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
 	Spool      Spool  // where they go that this does not hold

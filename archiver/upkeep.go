@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"io"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -62,15 +61,10 @@ func (c Collect) orDefault() Collect {
 }
 
 // Rewrites is what compaction and collection need of the store, beside what
-// sealing does. Delete is for the collector alone: nothing else in Annals
-// takes objects away.
+// sealing does.
 type Rewrites interface {
+	Collectable
 	PutFile(ctx context.Context, key string, f io.ReadSeeker, size int64, sha schema.Digest) (objstore.Object, error)
-	PutIfMatch(ctx context.Context, key, etag string, body []byte) (objstore.Object, error)
-	Get(ctx context.Context, key string, limit int64) ([]byte, objstore.Object, error)
-	List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error]
-	Folders(ctx context.Context, prefix, after string) iter.Seq2[string, error]
-	Delete(ctx context.Context, key string) error
 }
 
 // upkeep is what is done besides archiving, one partition at a time.

@@ -73,9 +73,9 @@ func nameOf(s schema.Stream) string {
 
 // reasons say why an object goes, in words.
 var reasons = map[string]string{
-	"replaced": "segments that a compaction joined into others",
-	"orphan":   "objects that no commit names, and that none can name any more",
-	"job":      "jobs of compactions that are over",
+	archiver.WhyReplaced: "segments that a compaction joined into others",
+	archiver.WhyOrphan:   "objects that no commit names, and that none can name any more",
+	archiver.WhyJob:      "jobs of compactions that are over",
 }
 
 // collected says what goes.

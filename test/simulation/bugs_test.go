@@ -141,7 +141,7 @@ var bugs = []bug{
 	},
 	{
 		model:  "compaction deletes what it replaced at once",
-		edits:  []edit{{"archiver/collect.go", "return whyReplaced, e.old(at)", "return whyReplaced, e.old(at) || $BUG"}},
+		edits:  []edit{{"archiver/collect.go", "return WhyReplaced, e.old(at)", "return WhyReplaced, e.old(at) || $BUG"}},
 		breaks: `reader:`,
 	},
 	{model: "compaction names its outputs in no job", none: noSleep},
