@@ -2,12 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -168,33 +168,16 @@ func (p *apart) blocks(ctx context.Context, t indexTable, columns []clickhouse.C
 	for _, of := range partitions {
 		query := fmt.Sprintf("SELECT cityHash64(%[1]s), %[2]s FROM %[3]s.%[4]s WHERE hex(topic_id) = '%[5]s' AND partition = %[6]s ORDER BY %[1]s FORMAT RowBinary",
 			t.of, strings.Join(names, ", "), p.database, t.name, of[0], of[1])
-		if err := p.ask(ctx, query, cut.read); err != nil {
+		rows, err := measure.Query(ctx, p.up.ClickHouse, query)
+		if err == nil {
+			err = cut.read(bufio.NewReader(bytes.NewReader(rows)))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", t.name, err)
 		}
 	}
 	cut.end()
 	return cut.blocks, nil
-}
-
-// ask has an answer of ClickHouse read as it comes.
-func (p *apart) ask(ctx context.Context, query string, read func(*bufio.Reader) error) error {
-	address := p.up.ClickHouse.URL + "/?" + url.Values{"database": {p.database}}.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(query))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("X-ClickHouse-User", p.up.ClickHouse.User)
-	request.Header.Set("X-ClickHouse-Key", p.up.ClickHouse.Password)
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close() //nolint:errcheck // read to its end, or given up
-	if answer.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(answer.Body, 500)) // beside the status
-		return fmt.Errorf("%s: %s", answer.Status, said)
-	}
-	return read(bufio.NewReaderSize(answer.Body, 1<<20))
 }
 
 // cutter makes blocks of rows that come with a hash of what they are of.

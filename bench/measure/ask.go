@@ -59,7 +59,10 @@ func Call(ctx context.Context, method, address string, body []byte, header map[s
 	if err != nil {
 		return nil, nil, err
 	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, mostBody))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, mostBody+1))
+	if err == nil && len(answer) > mostBody {
+		err = fmt.Errorf("more than %d bytes", mostBody)
+	}
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		return nil, nil, fmt.Errorf("read %s: %w", address, err)
 	}
@@ -116,12 +119,18 @@ func samples(ctx context.Context, base, name, label string) (sum float64, found 
 	return sum, found, nil
 }
 
-// SQL asks ClickHouse and returns the rows' columns.
-func SQL(ctx context.Context, c *embedded.UpClickHouse, query string) ([][]string, error) {
+// Query asks ClickHouse and returns the answer as it came.
+func Query(ctx context.Context, c *embedded.UpClickHouse, query string) ([]byte, error) {
 	address := c.URL + "/?" + url.Values{"database": {c.Database}}.Encode()
-	body, _, err := Call(ctx, http.MethodPost, address, []byte(query+" FORMAT TabSeparated"), map[string]string{
+	body, _, err := Call(ctx, http.MethodPost, address, []byte(query), map[string]string{
 		"X-ClickHouse-User": c.User, "X-ClickHouse-Key": c.Password,
 	})
+	return body, err
+}
+
+// SQL asks ClickHouse and returns the rows' columns.
+func SQL(ctx context.Context, c *embedded.UpClickHouse, query string) ([][]string, error) {
+	body, err := Query(ctx, c, query+" FORMAT TabSeparated")
 	if err != nil {
 		return nil, err
 	}
