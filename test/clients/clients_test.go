@@ -102,9 +102,7 @@ func loaded(t *testing.T) *instance.Instance {
 	if err := packages(); err != nil {
 		t.Skipf("the clients cannot be installed: %v", err)
 	}
-	if _, err := embedded.FindClickHouseLibrary(); err != nil {
-		t.Skip(err)
-	}
+	instance.NeedsClickHouse(t)
 	shared.once.Do(func() {
 		if shared.dir, shared.err = os.MkdirTemp("", "annals-clients-"); shared.err != nil {
 			return

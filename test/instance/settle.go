@@ -5,20 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/web/api"
 )
-
-// NeedsClickHouse skips a test where the embedded ClickHouse is not installed.
-func NeedsClickHouse(t testing.TB) {
-	t.Helper()
-	if _, err := embedded.FindClickHouseLibrary(); err != nil {
-		t.Skip(err)
-	}
-}
-
-// DemoYear gives the flags for one year of rates and nothing live.
-func DemoYear() []string { return []string{"--demo", "--demo-years", "1", "--demo-no-live"} }
 
 // Loaded waits until the demo's history is through, sealed and indexed.
 func (i *Instance) Loaded(t testing.TB) {

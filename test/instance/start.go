@@ -311,3 +311,14 @@ func Eventually(t testing.TB, within time.Duration, ask func() error) {
 		}
 	}
 }
+
+// NeedsClickHouse skips a test where the embedded ClickHouse is not installed.
+func NeedsClickHouse(t testing.TB) {
+	t.Helper()
+	if _, err := embedded.FindClickHouseLibrary(); err != nil {
+		t.Skip(err)
+	}
+}
+
+// DemoYear gives the flags for one year of rates and nothing live.
+func DemoYear() []string { return []string{"--demo", "--demo-years", "1", "--demo-no-live"} }

@@ -21,7 +21,6 @@ import (
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/custody"
-	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
@@ -94,9 +93,7 @@ func TestArchivesOfEarlierVersionsAreRead(t *testing.T) {
 // found makes an index of the archive, and asks it for the trace.
 func found(t *testing.T, store *objstore.Store, book *ledger.Ledger, want kept) {
 	t.Helper()
-	if _, err := embedded.FindClickHouseLibrary(); err != nil {
-		t.Skip(err)
-	}
+	instance.NeedsClickHouse(t)
 	var options index.Options
 	options.Addr, options.User, options.Password = embeddedtest.ClickHouse(t)
 	options.Database = embeddedtest.Database(t)
