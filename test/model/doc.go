@@ -63,6 +63,8 @@
 // # Transitions, and what does them
 //
 // A test holds this list against the model and the functions against the code.
+// The code does one thing more: a job that its compaction has given up is ended
+// by the collection (garbage.endClaims); here a compaction always goes on.
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
 //	guard          archiver/guard.go guard.run, archiver/compare.go guard.holds, archiver/leader_epoch.go partition.trusted, archiver/leader_epoch.go guard.approve, archiver/leader_epoch.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker
@@ -80,16 +82,16 @@
 //	keepBuffer     archiver/seal.go Archiver.append
 //	lookAgain      not yet built
 //	hold           outside: whoever places a hold; nothing of ours does yet
-//	compactPlan    not yet built
-//	compactPut     not yet built
-//	compactCommit  not yet built
-//	compactRetry   not yet built
+//	compactPlan    archiver/compact.go Compact.plan, archiver/claim.go placeClaim
+//	compactPut     archiver/rewrite.go Archiver.rewrite
+//	compactCommit  archiver/rewrite.go Archiver.place
+//	compactRetry   archiver/rewrite.go Archiver.stillCurrent, archiver/claim.go changeClaim
 //	purgeRead      not yet built
 //	purgeCommit    not yet built
 //	purgeDelete    not yet built
-//	collectRead    not yet built
-//	collectDelete  not yet built
-//	collectEnd     not yet built
+//	collectRead    archiver/collect.go garbage.list, archiver/collect.go garbage.read
+//	collectDelete  archiver/collect.go evidence.verdict, archiver/collect.go garbage.delete
+//	collectEnd     archiver/collect.go garbage.collect
 //	readView       internal/ledger/view.go Ledger.View
 //	readEnd        internal/ledger/view.go View.Current
 //	produce        outside: a producer, or the coordinator's marker
