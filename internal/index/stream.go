@@ -62,9 +62,9 @@ func (b Branch) compare(o Branch) int {
 	case b.Stream.TopicID != o.Stream.TopicID:
 		return strings.Compare(string(b.Stream.TopicID[:]), string(o.Stream.TopicID[:]))
 	case b.Stream.Partition != o.Stream.Partition:
-		return cmp.Compare(int64(b.Stream.Partition), int64(o.Stream.Partition))
+		return cmp.Compare(b.Stream.Partition, o.Stream.Partition)
 	default:
-		return cmp.Compare(int64(b.Branch), int64(o.Branch))
+		return cmp.Compare(b.Branch, o.Branch)
 	}
 }
 

@@ -83,9 +83,8 @@ func (s *Summary) causeIDs() (ids []ID) {
 }
 
 // learnBefore and learnBehind are how much earlier or later than the records
-// of its segment a sampled cause may be. Without them each look-up opens every
-// partition there is: of a long history that was a tenth of what the index
-// costs.
+// of its segment a sampled cause may be. Without them each look-up would open
+// every partition there is.
 const (
 	learnBefore = 32 * 24 * hourMillis
 	learnBehind = 24 * hourMillis // clocks differ
