@@ -67,7 +67,7 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 			page.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(keys[len(keys)-1]))
 		}
 	}
-	page.Counts = largest(counts)
+	page.Counts, page.LeftOut = largest(counts)
 	page.Letters = make([]schema.DeadLetter, len(keys))
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(lettersRead)
@@ -87,9 +87,9 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 	return page, group.Wait()
 }
 
-// largest orders counts, and leaves out what is beyond their bound.
-func largest(counts map[answer.DeadLetterCount]int) []answer.DeadLetterCount {
-	list := make([]answer.DeadLetterCount, 0, len(counts))
+// largest orders counts, and tells how many are beyond their bound.
+func largest(counts map[answer.DeadLetterCount]int) (list []answer.DeadLetterCount, leftOut int) {
+	list = make([]answer.DeadLetterCount, 0, len(counts))
 	for c, n := range counts {
 		c.Letters = n
 		list = append(list, c)
@@ -97,7 +97,8 @@ func largest(counts map[answer.DeadLetterCount]int) []answer.DeadLetterCount {
 	slices.SortFunc(list, func(x, y answer.DeadLetterCount) int {
 		return cmp.Or(cmp.Compare(y.Letters, x.Letters), cmp.Compare(x.Topic, y.Topic), cmp.Compare(x.Component, y.Component))
 	})
-	return list[:min(len(list), answer.MaxDeadLetterCounts)]
+	kept := min(len(list), answer.MaxDeadLetterCounts)
+	return list[:kept], len(list) - kept
 }
 
 func decodeKeyCursor(text string) (string, error) {

@@ -23,6 +23,7 @@ func (o *operations) ListDeadLetters(ctx context.Context, r api.ListDeadLettersR
 		Counts: each(page.Counts, func(c *answer.DeadLetterCount) api.DeadLetterCount {
 			return api.DeadLetterCount{Topic: c.Topic, Component: string(c.Component), DeadLetters: c.Letters}
 		}),
+		CountsLeftOut: page.LeftOut,
 	}, nil
 }
 

@@ -43,7 +43,8 @@ func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
 			return err
 		}
 		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
-		all.Total, all.Counts, all.NextCursor, params.Cursor = page.Total, page.Counts, page.NextCursor, page.NextCursor
+		all.Total, all.Counts, all.CountsLeftOut = page.Total, page.Counts, page.CountsLeftOut
+		all.NextCursor, params.Cursor = page.NextCursor, page.NextCursor
 		if page.NextCursor == nil || c.Limit > 0 && len(all.DeadLetters) >= c.Limit {
 			break
 		}

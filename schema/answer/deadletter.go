@@ -17,6 +17,7 @@ type DeadLetterPage struct {
 	Letters    []schema.DeadLetter
 	Total      int // that match, on all pages
 	Counts     []DeadLetterCount
+	LeftOut    int    // counts beyond MaxDeadLetterCounts
 	NextCursor string // empty on the last page
 }
 

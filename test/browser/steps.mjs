@@ -156,7 +156,7 @@ export const steps = {
     await page.waitForFunction((n) => document.querySelectorAll("table.letters > tbody > tr").length === n, letters.length);
     await page.goto(`${base}/dead-letters?topic=of.no.such.name`);
     await page.getByText("No dead letter matches").waitFor();
-    await page.route("**/api/v1/dead-letters*", (route) => route.fulfill({ json: { dead_letters: [], total: 0, counts: [] } }));
+    await page.route("**/api/v1/dead-letters*", (route) => route.fulfill({ json: { dead_letters: [], total: 0, counts: [], counts_left_out: 0 } }));
     await page.goto(`${base}/dead-letters`);
     await page.getByText("There are no dead letters").waitFor();
     await look("dead-letters-none");

@@ -308,7 +308,7 @@ export async function handle(request, response) {
         const name = `${topic} ${component}`;
         counts.set(name, { topic, component, dead_letters: (counts.get(name)?.dead_letters ?? 0) + 1 });
       }
-      return send({ dead_letters: found.slice(0, Number(q.get("limit") ?? 100)), total: found.length, counts: [...counts.values()] });
+      return send({ dead_letters: found.slice(0, Number(q.get("limit") ?? 100)), total: found.length, counts: [...counts.values()], counts_left_out: 0 });
     }
     case "topics": return send({ topics: empty ? [] : summary(), notes: [] });
     case "coverage": return send({ partitions: coverage(q.get("topic")), not_archived: [{ topic: "__consumer_offsets", reason: "internal to Kafka" }], notes: [] });

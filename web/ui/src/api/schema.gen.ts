@@ -844,8 +844,10 @@ export interface components {
             dead_letters: components["schemas"]["DeadLetter"][];
             /** @description That match, on all pages */
             total: number;
-            /** @description Of all topics and components, whatever is filtered; the largest first, and of more than 1,000 no others */
+            /** @description Of all topics and components, whatever is filtered; the largest first */
             counts: components["schemas"]["DeadLetterCount"][];
+            /** @description How many more there are than the 1,000 that counts holds at most */
+            counts_left_out: number;
             /** @description Absent on the last page */
             next_cursor?: string;
         };

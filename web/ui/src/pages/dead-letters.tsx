@@ -29,6 +29,7 @@ export function DeadLettersPage(): JSX.Element {
   const list = page.data?.dead_letters ?? [];
   const counts = page.data?.counts ?? [];
   const all = counts.reduce((n, c) => n + c.dead_letters, 0);
+  const leftOut = page.data?.counts_left_out ?? 0;
   const filtered = topic !== "" || component !== "";
   const toggle = (id: string): void => setParams({ open: open === id ? undefined : id });
   const older = (): void => { choose(-1); setParams({ cursor: page.data?.next_cursor, open: undefined }, {}); };
@@ -43,7 +44,7 @@ export function DeadLettersPage(): JSX.Element {
     <div class="page">
       <div class="bar">
         <h1>Dead letters</h1>
-        {page.data && all > 0 && <span class="count">{filtered ? `${count(page.data.total)} of ${count(all)}` : count(page.data.total)}</span>}
+        {page.data && all > 0 && <span class="count">{filtered ? `${count(page.data.total)} of ${leftOut > 0 ? "more than " : ""}${count(all)}` : count(page.data.total)}</span>}
         <span class="spacer" />
         {filtered && <button type="button" class="button" onClick={() => setParams({ topic: undefined, component: undefined, cursor: undefined, open: undefined })}>Show all</button>}
       </div>
@@ -54,7 +55,7 @@ export function DeadLettersPage(): JSX.Element {
           <p>Everything that was read could be processed. What cannot be read, makes the rules fail, or is refused by the index is listed here, with its reason and where its bytes are. It is archived all the same.</p>
         </Empty>
       )}
-      {counts.length > 0 && <Counts counts={counts} topic={topic} component={component} total={all} />}
+      {counts.length > 0 && <Counts counts={counts} topic={topic} component={component} leftOut={leftOut} />}
       {page.data && list.length === 0 && (all > 0 || filtered) && <Empty title="No dead letter matches"><p>None is of {topic || "any topic"}{component && ` that ${reason(component)}`}.</p></Empty>}
       {list.length > 0 && (
         <div class={page.stale ? "tablewrap dim" : "tablewrap"}>
@@ -81,7 +82,7 @@ export function DeadLettersPage(): JSX.Element {
   );
 }
 
-function Counts(props: { counts: DeadLetterCount[]; topic: string; component: string; total: number }): JSX.Element {
+function Counts(props: { counts: DeadLetterCount[]; topic: string; component: string; leftOut: number }): JSX.Element {
   return (
     <div class="tablewrap lettercounts">
       <table aria-label="Dead letters by topic and reason">
@@ -99,7 +100,7 @@ function Counts(props: { counts: DeadLetterCount[]; topic: string; component: st
           })}
         </tbody>
       </table>
-      {props.counts.length > 50 && <p class="faint">The 50 with the most, of {plural(props.counts.length, "topic and reason", "topics and reasons")}; <code>annals dead-letters list --topic</code> lists those of any.</p>}
+      {props.counts.length > 50 && <p class="faint">The 50 with the most, of {plural(props.counts.length + props.leftOut, "topic and reason", "topics and reasons")}; <code>annals dead-letters list --topic</code> lists those of any.</p>}
     </div>
   );
 }
