@@ -41,7 +41,8 @@
 //	cut.go           when a buffer becomes a segment, and the byte budgets
 //	seal.go          Seal; segment, commit, and what follows a commit
 //	wait.go          CatchUp and Indexed: what others wait for
-//	feed.go          the index: fresh rows first, a segment's row after its commit
+//	feed.go          the index: fresh rows first, then that their segment is committed
+//	gather.go        the rows of commits, many in one insert
 //	parsed.go        what the rules read for the index, kept for the segment
 //	catchup.go       the index again, from S3: after an outage
 //	passage.go       under which version each commit is read, and what goes after it

@@ -29,14 +29,16 @@ const (
 	feedBatch  = 2   // × Rows: the largest batch
 	feedBehind = 20  // × Rows: so much waiting, and reading pauses
 	feedLate   = 6   // × Every: what is not fresh waits no longer
+	feedSealed = 3   // × Every: a commit's row waits no longer for others
+	feedHurry  = 4   // Every ÷: nor, when somebody waits for it, longer than that
 	feedShare  = 0.5 // of the budget, from where on nothing waits: only what was handed over is cut
 )
 
 // feed brings decided records into the index while they are still buffered,
-// and a segment's row once its commit is in the ledger. It is a queue in
-// order: a segment's row is sent after the records that were handed over
-// before it. What could not be inserted is left to the catch-up, so an index
-// that is away holds nobody up.
+// and a segment's row once its commit is in the ledger: always after the
+// records that were handed over before it, and later than these may be, since
+// commits' rows wait for one another. What could not be inserted is left to the
+// catch-up, so an index that is away holds nobody up.
 type feed struct {
 	pace    Feed
 	kept    parsedRoom
@@ -56,6 +58,7 @@ type feed struct {
 
 	queue chan item
 	slots chan struct{}
+	hurry chan struct{} // somebody waits for the commits' rows
 
 	mu       sync.Mutex
 	progress map[streamKey]span // what of each stream was inserted without a hole
@@ -82,8 +85,9 @@ type span struct{ from, to int64 }
 // extractions are a batch's rows. There are as many of these as batches under
 // way, and they are used again: their slices were most of the feed's garbage.
 type extractions struct {
-	rows []index.Row
-	list []schema.Extraction
+	rows   []index.Row
+	list   []schema.Extraction
+	packed []byte // of what is kept, before its size is known
 }
 
 func (e *extractions) grow(n int) {
@@ -150,7 +154,7 @@ func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metric
 	}
 	return &feed{
 		pace: pace, kept: newParsedRoom(0), index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
-		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), progress: map[streamKey]span{},
+		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), hurry: make(chan struct{}, 1), progress: map[streamKey]span{},
 		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
 }
@@ -323,10 +327,19 @@ func (f *feed) trouble() error {
 	return f.failed
 }
 
+// idle tells whether nothing is left to be inserted. Who asks waits for that,
+// so commits' rows do not wait for others any more.
 func (f *feed) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.pending == 0
+	if f.pending == 0 {
+		return true
+	}
+	select {
+	case f.hurry <- struct{}{}:
+	default: // somebody else does, too
+	}
+	return false
 }
 
 // submit queues an item. A fresh batch takes a slot, which ready has seen free.
@@ -389,13 +402,13 @@ func (f *feed) run(ctx context.Context) error {
 	}
 	go func() {
 		defer close(extracted)
-		var behind *item
+		var gathered gathering
 		for {
-			next, ok := f.next(ctx, &behind)
+			next, ok := f.next(ctx, &gathered)
 			if !ok {
 				return
 			}
-			if next.commits == nil {
+			if next.fresh() {
 				select {
 				case next.into = <-free:
 				case <-ctx.Done():
@@ -411,7 +424,7 @@ func (f *feed) run(ctx context.Context) error {
 		}
 	}()
 	for next := range extracted {
-		if next.commits != nil {
+		if !next.fresh() {
 			f.insertSegments(ctx, next.commits)
 		} else {
 			f.insertFresh(ctx, next)
@@ -422,37 +435,6 @@ func (f *feed) run(ctx context.Context) error {
 		f.done(max(1, len(next.commits)))
 	}
 	return nil
-}
-
-// mostCommits is how many commits' rows go into one insert.
-const mostCommits = 256
-
-// next takes the next item from the queue. Commits' rows that wait one behind
-// the other become one item: with many partitions they come faster than single
-// inserts can go. What was taken too far is left in behind.
-func (f *feed) next(ctx context.Context, behind **item) (next item, ok bool) {
-	if *behind != nil {
-		next, *behind = **behind, nil
-	} else {
-		select {
-		case <-ctx.Done():
-			return next, false
-		case next = <-f.queue:
-		}
-	}
-	for next.commits != nil && len(next.commits) < mostCommits {
-		select {
-		case more := <-f.queue:
-			if more.commits == nil {
-				*behind = &more
-				return next, true
-			}
-			next.commits = append(next.commits, more.commits...)
-		default:
-			return next, true
-		}
-	}
-	return next, true
 }
 
 // at notes a step that may never return.
@@ -478,7 +460,7 @@ func (f *feed) extract(next *item) {
 			continue
 		}
 		to := from + s.parsed.to - s.parsed.from
-		f.kept.fill(s.parsed, next.into.list[from:to])
+		next.into.packed = f.kept.fill(s.parsed, next.into.list[from:to], next.into.packed)
 		from = to
 	}
 }
@@ -531,48 +513,6 @@ func (f *feed) insertFresh(ctx context.Context, next item) {
 		default:
 			f.progress[key] = s.span
 		}
-	}
-}
-
-// insertSegments makes commits' records sealed in the index, of those that were
-// all inserted fresh; the others the catch-up reads from S3.
-func (f *feed) insertSegments(ctx context.Context, commits []sealedRow) {
-	rows := make([]index.SegmentRow, 0, len(commits))
-	var places []telemetry.Place
-	for i := range commits {
-		row := &commits[i].row
-		f.mu.Lock()
-		have := f.progress[keyOf(row.Stream)]
-		f.mu.Unlock()
-		if row.Records.Rows() > 0 && (have.from > row.Base || have.to < commits[i].rowsEnd) {
-			f.catchup.compare(row.Stream)
-			continue
-		}
-		rows, places = append(rows, *row), append(places, commits[i].trace)
-	}
-	if len(rows) == 0 {
-		return
-	}
-	began := time.Now()
-	defer f.at(f.remote, onIndex, "inserting commits into the index")()
-	err := f.index.InsertSegments(ctx, rows)
-	f.traced(ctx, places, began, err)
-	f.outcome(ctx, err)
-	if err != nil {
-		for i := range rows {
-			f.catchup.compare(rows[i].Stream)
-		}
-	}
-}
-
-// traced makes a span of an insert for each commit that was in it.
-func (f *feed) traced(ctx context.Context, places []telemetry.Place, began time.Time, err error) {
-	if f.tracer == nil {
-		return
-	}
-	for _, place := range places {
-		_, span := f.tracer.StartAt(place.In(ctx), began, "index")
-		span.End(err)
 	}
 }
 

@@ -29,24 +29,25 @@ type parsedRoom struct {
 }
 
 // parsedShare is how much of the buffers' budget parsed ones may take besides.
-const parsedShare = 5
+const parsedShare = 3
 
 func newParsedRoom(budget int64) parsedRoom {
 	return parsedRoom{budget / parsedShare, new(atomic.Int64)}
 }
 
-// fill packs the extractions of its rows, unless too much is kept.
-func (k parsedRoom) fill(r *parsed, list []schema.Extraction) {
+// fill packs the extractions of its rows, unless too much is kept. It packs
+// them in scratch, which it gives back, grown.
+func (k parsedRoom) fill(r *parsed, list []schema.Extraction, scratch []byte) []byte {
 	room := k.most - k.kept.Load()
 	if room <= 0 {
-		return
+		return scratch
 	}
-	var text []byte
+	text := scratch[:0]
 	ends := make([]uint32, 0, len(list))
 	for i := range list {
 		text = pack(text, &list[i])
 		if int64(len(text)) > room {
-			return
+			return text
 		}
 		ends = append(ends, uint32(len(text)))
 	}
@@ -55,6 +56,7 @@ func (k parsedRoom) fill(r *parsed, list []schema.Extraction) {
 	k.kept.Add(size)
 	runtime.AddCleanup(r, func(size int64) { k.kept.Add(-size) }, size) // what is garbage takes memory too
 	r.filled.Store(true)
+	return text
 }
 
 // find gives the row of a running number, from the parsed ones that a cut took

@@ -33,7 +33,8 @@ func TestParsedKeepWhatWasRead(t *testing.T) {
 	k := newParsedRoom(80 << 20)
 	r := &parsed{from: 100, to: 100 + int64(len(list))}
 	other := &parsed{from: 200, to: 300}
-	k.fill(r, list)
+	scratch := k.fill(r, list, nil)
+	clear(scratch) // it is the next one's
 	var into schema.Extraction
 	for i, want := range list {
 		into.Reset()
@@ -66,9 +67,10 @@ func TestParsedAreBounded(t *testing.T) {
 	list := extractionsOfAllKinds()
 	k := newParsedRoom(parsedShare * 200_000) // two of them
 	filled := 0
+	var scratch []byte
 	for range 10 {
 		r := &parsed{to: int64(len(list))}
-		if k.fill(r, list); r.filled.Load() {
+		if scratch = k.fill(r, list, scratch); r.filled.Load() {
 			filled++
 		}
 		if k.kept.Load() > 200_000+100_000 {

@@ -23,7 +23,7 @@ type Row struct {
 const (
 	maxBlockPartitions = 50
 	maxBlockRecords    = 50_000
-	maxBlockIDs        = 150_000
+	maxBlockIDs        = 300_000
 )
 
 // keptBlocks is how many blocks keep their memory between inserts: the feed's
