@@ -159,22 +159,39 @@ func (a *Archiver) cutDue(now time.Time) {
 		return
 	}
 	limit := int64(budgetShare * float64(a.options.Memory))
-	for a.held-a.sealingBytes() > limit {
-		var largest *partition
-		for _, p := range a.partitions {
-			if !p.sealing && p.ready(away) > p.inFrames && (largest == nil || p.decidedBytes > largest.decidedBytes) {
-				largest = p
-			}
-		}
+	for full := a.held >= a.options.Memory; a.held-a.sealingBytes() > limit || full && a.encoderIdle(); {
+		largest := a.fullest(away, full)
 		if largest == nil {
-			if a.held >= a.options.Memory {
+			if full && a.held-a.sealingBytes() > limit {
 				a.makeRoom(now)
 			}
 			return
 		}
 		a.cut(largest, cutBudget, away, now)
+		full = full && a.held-a.sealingBytes() > limit // one more is enough for an encoder
 	}
 }
+
+// fullest is the buffer of which most can be cut; nil if nothing can. One whose
+// rows are mostly still to be given to the index is left until they were,
+// unless the budget is full: its segment would be small.
+func (a *Archiver) fullest(away, full bool) (largest *partition) {
+	most := int64(0)
+	for _, p := range a.partitions {
+		ready, held := int64(p.ready(away)-p.inFrames), int64(p.decided-p.inFrames)
+		if p.sealing || ready <= 0 || 2*ready < held && !full {
+			continue
+		}
+		if n := p.decidedBytes / held * ready; largest == nil || n > most {
+			largest, most = p, n
+		}
+	}
+	return largest
+}
+
+// encoderIdle tells whether a cut would be made into a segment at once. While
+// that is so, a full budget does not stop the reading for want of a cut.
+func (a *Archiver) encoderIdle() bool { return len(a.encoders) > 0 && len(a.backlog) == 0 }
 
 // mostBacklog is how many cuts may wait for a sealer while there is a spool.
 const mostBacklog = 4 * sealers
