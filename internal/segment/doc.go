@@ -23,6 +23,7 @@
 //	writer.go     Writer: accept a record, cut row groups, finish the file
 //	staging.go    the row group being filled, column by column
 //	rowgroup.go   pages: where they are cut, and how they are written
+//	zstd.go       how pages are compressed
 //	sink.go       counts, hashes, and puts the file's digest into its footer
 //	footer.go     what a segment says of itself
 //	parts.go      ranges of rows that were segments of their own
