@@ -203,7 +203,7 @@ func both(err *error, stop func() error) {
 
 // besideBuffers is what an archiver needs beside its buffers and their
 // garbage: fetches under way, encoders, blocks for the index.
-const besideBuffers = 224 << 20
+const besideBuffers = 264 << 20
 
 // garbagePercent lets garbage grow to several times of what is in use, up to
 // the limit: with Go's own 100 an archiver whose buffers are half full collects
