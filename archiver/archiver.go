@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -382,19 +381,19 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 		a.skimmed(p, b)
 	default:
 		a.clear(causeOfReading(b.TopicPartition))
-		n := p.trusted(b.Records)
+		n, why := p.trusted(b.Records)
 		rest := b.Records[n:]
 		b.Records = b.Records[:n]
-		large, why := tooLarge(b.Records)
+		large, whyLarge := tooLarge(b.Records)
 		if large >= 0 {
 			at := b.Records[large].Offset
 			b.Records, rest, b.Err = b.Records[:large], nil, nil
-			defer a.suspect(p, suspicion{at: at, err: why, large: true, next: at + 1})
+			defer a.suspect(p, suspicion{at: at, err: whyLarge, large: true, next: at + 1})
 		}
 		a.held += p.take(b, now)
 		p.tally.took(b, a.metrics.took(b))
 		if len(rest) > 0 {
-			a.doubt(p, fmt.Sprintf("a record of leader epoch %d comes behind one of %d", rest[0].LeaderEpoch, p.lastEpoch()))
+			a.doubt(p, why)
 			return
 		}
 	}

@@ -115,7 +115,10 @@ func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) 
 		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
 			"offset", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
 		p.logStart = bounds.LogStart
-		p.gap(bounds.LogStart, schema.GapBeforeLogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
+		held := p.memory()
+		p.deleted(bounds.LogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
+		p.settle(now)
+		a.held += p.memory() - held
 	}
 }
 

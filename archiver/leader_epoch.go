@@ -39,21 +39,26 @@ func (p *partition) lastEpoch() int32 {
 // one leader's, and a log that has the second has the first. Of another one,
 // lower or higher, they may be of two histories: an election can bring back a
 // replica with records of an older epoch that nobody else had. Such a record
-// is taken only if a guard has found it, and what is held, in one log.
-func (p *partition) trusted(records []schema.Record) int {
-	last := p.lastEpoch()
+// is taken only if a guard has found it, and what is held, in one log. The same
+// goes for a record where a marker should be that gave verdicts ahead: it may be
+// of the epoch of the record before it, and the marker not in this log.
+func (p *partition) trusted(records []schema.Record) (n int, why string) {
+	last, ahead := p.lastEpoch(), p.markersAhead()
 	for i := range records {
 		came := entry{records[i].Offset, records[i].LeaderEpoch}
 		if came.offset < p.expected {
 			continue // a repetition after a seek, left out
 		}
-		if last != nothingHeld && came.epoch != last && (p.approved == nil || came != *p.approved) {
+		if why = ahead.deniedBy(&records[i]); last != nothingHeld && came.epoch != last {
+			why = fmt.Sprintf("a record of leader epoch %d comes behind one of %d", came.epoch, last)
+		}
+		if why != "" && (p.approved == nil || came != *p.approved) {
 			p.hand, p.atLeast = &came, came.epoch
-			return i
+			return i, why
 		}
 		last = came.epoch
 	}
-	return len(records)
+	return len(records), ""
 }
 
 // ledBy doubts the partitions of a listed topic that another leader leads than

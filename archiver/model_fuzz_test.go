@@ -41,8 +41,17 @@ func (m *model) take(b *kafka.Batch) {
 	}
 }
 
-// miss classes every offset that was skipped.
+// miss classes every offset that was skipped. Where the log's start passed, what
+// waits for a marker is as if it had been skipped too.
 func (m *model) miss(to, logStart int64) {
+	if min(to, logStart) > m.expected {
+		for at, r := range m.rows {
+			if r.Status == schema.Undecided {
+				delete(m.rows, at)
+				m.gaps[at] = schema.GapBeforeLogStart
+			}
+		}
+	}
 	for ; m.expected < to; m.expected++ {
 		switch {
 		case m.expected < logStart:
@@ -140,7 +149,10 @@ func (x *both) step() {
 		if x.next(2) == 0 { // the log start moved past what was to be read
 			to := x.p.expected + 1 + x.next(3)
 			x.m.miss(to, to)
-			x.p.gap(to, schema.GapBeforeLogStart, "the log start moved", x.now)
+			before := x.p.memory()
+			x.p.deleted(to, "the log start moved", x.now)
+			x.p.settle(x.now)
+			x.held += x.p.memory() - before
 			return
 		}
 		to := x.m.base + x.next(5) // another archiver's commit came first

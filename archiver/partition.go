@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -125,7 +126,7 @@ func (p *partition) branch() int32 { return p.head.Commit.Branch }
 func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 	p.highWatermark, p.lastStable, p.logStart = b.HighWatermark, b.LastStableOffset, b.LogStart
 	p.marks.note(b.HighWatermark, now)
-	before := p.bytes
+	before := p.memory()
 	p.grow(len(b.Records))
 	for i := range b.Records {
 		record := &b.Records[i]
@@ -136,7 +137,7 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 		p.add(record, now)
 	}
 	p.settle(now)
-	return p.bytes - before
+	return p.memory() - before
 }
 
 // grow makes room for n more rows, twice as much as before where it takes more:
@@ -261,7 +262,7 @@ func (p *partition) truncate() int64 {
 // those above it are another matter.
 func (p *partition) jump(came int64, now time.Time) {
 	if start := min(p.logStart, came); start > p.expected {
-		p.gap(start, schema.GapBeforeLogStart, fmt.Sprintf("fetch: log start %d", p.logStart), now)
+		p.deleted(start, fmt.Sprintf("fetch: log start %d", p.logStart), now)
 	}
 	switch {
 	case p.expected == came:
@@ -272,6 +273,46 @@ func (p *partition) jump(came int64, now time.Time) {
 	default:
 		p.gap(came, schema.GapUnexplained, fmt.Sprintf("fetch: skipped; log start %d, cleanup.policy has no compact", p.logStart), now)
 	}
+}
+
+// deleted records that the log's start passed what was to be read next. The
+// markers of open transactions may be among it: the next one of such a producer
+// can be another transaction's, and no answer of a broker tells. Their rows are
+// left out, since any verdict would be a guess: they are deleted too.
+func (p *partition) deleted(start int64, evidence string, now time.Time) {
+	p.settle(now)
+	switch {
+	case p.decided == p.count():
+	case p.decided < p.inFrames: // in the midst of a frame, which is taken whole
+		p.truncate()
+	default:
+		p.leaveOpen(evidence)
+	}
+	p.gap(start, schema.GapBeforeLogStart, evidence, now)
+}
+
+// leaveOpen makes gaps of all rows that wait for a marker, none of them in the
+// spool.
+func (p *partition) leaveOpen(evidence string) {
+	why := evidence + "; was served as part of an open transaction, and deleted before its marker was read"
+	n := p.decided - p.inFrames
+	kept := slices.Clone(p.rows[:n]) // the spool may be reading what is there
+	for i := range p.rows[n:] {
+		row := &p.rows[n+i]
+		if row.Status != schema.Undecided {
+			kept = append(kept, *row)
+			continue
+		}
+		p.bytes -= cost(row)
+		at, found := slices.BinarySearchFunc(p.gaps, row.Offset, func(g schema.Gap, offset int64) int { return cmp.Compare(g.From, offset) })
+		if !found && at > 0 && p.gaps[at-1].To == row.Offset && p.gaps[at-1].Evidence == &why {
+			p.gaps[at-1].To++
+			continue
+		}
+		p.gaps = slices.Insert(p.gaps, at, schema.Gap{Class: schema.GapBeforeLogStart, From: row.Offset, To: row.Offset + 1, Evidence: &why})
+	}
+	p.rows, p.spilling = kept, nil
+	p.open = map[int64]*openRows{}
 }
 
 // gap records that [expected, to) was not served. Of a gap that grows, the last

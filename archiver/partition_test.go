@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"encoding/binary"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -202,4 +204,65 @@ func TestGapsSayWhatTheyFollowFrom(t *testing.T) {
 			t.Errorf("%s: %+v, want %s with %q", name, p.gaps, x.class, x.evidence)
 		}
 	}
+}
+
+// A transaction is open, and the log's start passes what was to be read next: its
+// marker may be gone, and the next one of its producer can be another
+// transaction's. The rows are not given that one's verdict.
+func TestMarkerThatWasDeletedDecidesNothing(t *testing.T) {
+	now := time.Now()
+	records := []schema.Record{
+		{Offset: 0, ProducerID: 1, Status: schema.Undecided},
+		{Offset: 1, ProducerID: 2, Status: schema.Undecided},
+		{Offset: 2, ProducerID: -1, Status: schema.Committed},
+		{Offset: 3, ProducerID: 2, Status: schema.Undecided},
+		{Offset: 4, ProducerID: 1, Status: schema.Control, Key: marker(1)},
+	}
+	later := []schema.Record{
+		{Offset: 8, ProducerID: 2, Status: schema.Undecided},
+		{Offset: 9, ProducerID: 2, Status: schema.Control, Key: marker(1)},
+	}
+	for name, move := range map[string]func(*partition){
+		"a fetch jumps": func(p *partition) { p.take(&kafka.Batch{LogStart: 8, Records: slices.Clone(later)}, now) },
+		"it is out of range": func(p *partition) {
+			a := &Archiver{log: slog.New(slog.DiscardHandler)}
+			a.overtaken(p, kafka.Offsets{LogStart: 8, HighWatermark: 10}, now)
+			if a.held != p.memory()-held(records) {
+				t.Errorf("accounted %d, want %d", a.held, p.memory()-held(records))
+			}
+			p.take(&kafka.Batch{LogStart: 8, Records: slices.Clone(later)}, now)
+		},
+	} {
+		p := opened(0)
+		p.take(&kafka.Batch{Records: slices.Clone(records)}, now)
+		move(p)
+		var rows, gaps []string
+		for _, r := range p.rows {
+			rows = append(rows, fmt.Sprintf("%d %s", r.Offset, r.Status))
+		}
+		for _, g := range p.gaps {
+			gaps = append(gaps, fmt.Sprintf("%d-%d %s", g.From, g.To, g.Class))
+		}
+		if got, want := fmt.Sprint(rows), "[0 committed 2 committed 4 control 8 committed 9 control]"; got != want {
+			t.Errorf("%s: rows %s, want %s", name, got, want)
+		}
+		if got, want := fmt.Sprint(gaps), "[1-2 before_log_start 3-4 before_log_start 5-8 before_log_start]"; got != want {
+			t.Errorf("%s: gaps %s, want %s", name, got, want)
+		}
+		if p.decided != 5 || !strings.Contains(*p.gaps[0].Evidence, "open transaction") {
+			t.Errorf("%s: %d decided, evidence %q", name, p.decided, *p.gaps[0].Evidence)
+		}
+		j := p.cut(cutAsked, p.decided, now)
+		if len(j.rows) != 5 || len(j.gaps) != 3 || j.next != 10 {
+			t.Errorf("%s: the cut has %d rows, gaps %v, up to %d", name, len(j.rows), j.gaps, j.next)
+		}
+	}
+}
+
+// held is what records take of the budget.
+func held(records []schema.Record) (n int64) {
+	for i := range records {
+		n += cost(&records[i])
+	}
+	return n
 }

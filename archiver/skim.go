@@ -1,6 +1,8 @@
 package archiver
 
 import (
+	"sort"
+
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -13,23 +15,28 @@ import (
 
 // ending is where a producer's transaction ended, and how.
 type ending struct {
-	offset  int64
-	epoch   int32
-	verdict schema.Status
-	noted   bool // the partition knows that it decided rows
+	offset   int64
+	producer int64
+	epoch    int32
+	verdict  schema.Status
+	noted    bool // the partition knows that it decided rows
 }
 
-// mostEndings bounds what one skim keeps: 16 bytes each. What is beyond is
+// decider is the marker as it is told apart from others.
+func (e *ending) decider() schema.Decider {
+	return schema.Decider{Offset: e.offset, LeaderEpoch: e.epoch, ProducerID: e.producer, Verdict: e.verdict.String()}
+}
+
+// mostEndings bounds what one skim keeps: 28 bytes each. What is beyond is
 // skimmed again when it fills the budget.
 const mostEndings = 1 << 18
 
-// endings are the ends of the transactions in a range of the log, by producer
-// ID, ascending.
+// endings are the ends of the transactions in a range of the log.
 type endings struct {
-	of    map[int64][]ending
-	count int
-	to    int64 // behind the last one
-	epoch int32 // the greatest leader epoch seen: a later one may hold another history
+	all   []ending          // ascending
+	of    map[int64][]int32 // by producer ID, where in all they are, ascending
+	to    int64             // behind the last one
+	epoch int32             // the greatest leader epoch seen: a later one may hold another history
 	// runs are the last records of each leader epoch that was read in a row:
 	// over several, a guard must find them all in one log.
 	runs []entry
@@ -38,14 +45,23 @@ type endings struct {
 // end gives that of the transaction of a producer's record; nil: not known.
 func (e *endings) end(r *schema.Record) *ending {
 	list := e.of[r.ProducerID]
-	for len(list) > 0 && list[0].offset < r.Offset {
+	for len(list) > 0 && e.all[list[0]].offset < r.Offset {
 		list = list[1:]
 	}
 	e.of[r.ProducerID] = list
 	if len(list) == 0 {
 		return nil
 	}
-	return &list[0]
+	return &e.all[list[0]]
+}
+
+// from are those at an offset or above it.
+func (e *endings) from(offset int64) []ending {
+	if e == nil {
+		return nil
+	}
+	i := sort.Search(len(e.all), func(i int) bool { return e.all[i].offset >= offset })
+	return e.all[i:]
 }
 
 // skim is the first of the two readings.
@@ -58,7 +74,7 @@ type skim struct {
 }
 
 func newSkim(from, stable int64) *skim {
-	return &skim{endings: endings{of: map[int64][]ending{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]bool{}}
+	return &skim{endings: endings{of: map[int64][]int32{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]bool{}}
 }
 
 // take looks at what a fetch brought, and tells whether every transaction with
@@ -79,7 +95,7 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 		case schema.Control:
 			s.mark(r)
 		}
-		if s.next >= s.stable && (len(s.open) == 0 || s.blind) || s.count >= mostEndings {
+		if s.next >= s.stable && (len(s.open) == 0 || s.blind) || len(s.all) >= mostEndings {
 			return true
 		}
 	}
@@ -102,8 +118,8 @@ func (s *skim) mark(r *schema.Record) {
 	if !ok {
 		return
 	}
-	s.of[r.ProducerID] = append(s.of[r.ProducerID], ending{offset: r.Offset, epoch: r.LeaderEpoch, verdict: verdict})
-	s.count++
+	s.of[r.ProducerID] = append(s.of[r.ProducerID], int32(len(s.all)))
+	s.all = append(s.all, ending{offset: r.Offset, producer: r.ProducerID, epoch: r.LeaderEpoch, verdict: verdict})
 	s.to = r.Offset + 1
 	delete(s.open, r.ProducerID)
 }

@@ -1,8 +1,11 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -41,6 +44,71 @@ func decidedBy(list []schema.Decider, at int64) *schema.Decider {
 	return all
 }
 
+// markersAhead are markers that are still to come, ascending; usually none.
+type markersAhead struct {
+	gave []schema.Decider // verdicts to rows that are held or archived
+	will []ending         // give verdicts to rows that come: they were skimmed
+}
+
+func (p *partition) markersAhead() markersAhead {
+	m := markersAhead{will: p.known.from(p.expected)}
+	for _, d := range p.verdicts {
+		if d.Offset >= p.expected {
+			m.gave = append(m.gave, d)
+		}
+	}
+	slices.SortFunc(m.gave, func(x, y schema.Decider) int { return cmp.Compare(x.Offset, y.Offset) })
+	return m
+}
+
+// deniedBy tells why a log that has this record does not have the markers up to
+// its offset, or "", and leaves these out.
+func (m *markersAhead) deniedBy(came *schema.Record) (why string) {
+	for why == "" && len(m.gave) > 0 && m.gave[0].Offset <= came.Offset {
+		why = denied(m.gave[0], came)
+		m.gave = m.gave[1:]
+	}
+	for why == "" && len(m.will) > 0 && m.will[0].offset <= came.Offset {
+		why = denied(m.will[0].decider(), came)
+		m.will = m.will[1:]
+	}
+	return why
+}
+
+// denied tells why a log that has this record does not have a marker at its
+// offset or below it, or "". Where the marker should be there is another record,
+// or, if nothing is served there, one of an older leader epoch comes behind it:
+// epochs do not fall in one log.
+func denied(d schema.Decider, came *schema.Record) (why string) {
+	field := ""
+	switch {
+	case came.Offset == d.Offset:
+		field = otherMarker(&d, came)
+	case came.LeaderEpoch < d.LeaderEpoch:
+		field = "leader epoch"
+	}
+	if field == "" {
+		return ""
+	}
+	return fmt.Sprintf("a %s marker of leader epoch %d was read at %d, and offset %d has another %s", d.Verdict, d.LeaderEpoch, d.Offset, came.Offset, field)
+}
+
+// otherMarker names in what a record at a marker's offset differs from it; "":
+// in nothing.
+func otherMarker(d *schema.Decider, came *schema.Record) string {
+	verdict, _ := verdictOf(kafka.MarkerOf(came.Key))
+	switch {
+	case came.Status != schema.Control || verdict.String() != d.Verdict:
+		return "verdict"
+	case came.ProducerID != d.ProducerID:
+		return "producer ID"
+	case came.LeaderEpoch != d.LeaderEpoch:
+		return "leader epoch"
+	default:
+		return ""
+	}
+}
+
 // lostMarker tells whether the log does not hold the marker that decided what
 // is held or archived. Where the broker's answers prove nothing it counts as
 // held, as a record does.
@@ -54,17 +122,7 @@ func (g *guard) lostMarker(ctx context.Context, d *schema.Decider) (bool, error)
 		}
 	}
 	ours := schema.Record{Offset: d.Offset, LeaderEpoch: d.LeaderEpoch, ProducerID: d.ProducerID, Status: schema.Control}
-	h, err := g.holds(ctx, &ours, func(ours, theirs *schema.Record) string {
-		verdict, _ := verdictOf(kafka.MarkerOf(theirs.Key))
-		switch {
-		case theirs.Status != schema.Control || verdict.String() != d.Verdict:
-			return "verdict"
-		case theirs.ProducerID != ours.ProducerID:
-			return "producer ID"
-		default:
-			return otherEpoch(ours, theirs)
-		}
-	})
+	h, err := g.holds(ctx, &ours, func(_, theirs *schema.Record) string { return otherMarker(d, theirs) })
 	if err != nil {
 		return false, err
 	}

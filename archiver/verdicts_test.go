@@ -119,3 +119,43 @@ func TestSkimOverEpochsIsGuarded(t *testing.T) {
 		}
 	}
 }
+
+// A marker is skimmed; the log loses it, and what comes in its place is of the
+// leader epoch of the record before it: a replica's that nobody else had. The
+// verdicts that were given by it must not stay.
+func TestAnotherRecordWhereAMarkerWasIsDoubted(t *testing.T) {
+	row := schema.Record{Offset: 0, ProducerID: 1, Status: schema.Undecided, LeaderEpoch: 2}
+	commit := schema.Record{Offset: 1, ProducerID: 1, Status: schema.Control, Key: marker(1), LeaderEpoch: 3}
+	for name, came := range map[string]schema.Record{
+		"the marker":                       commit, // of another epoch than the row's: as any
+		"an abort of the row's epoch":      {Offset: 1, ProducerID: 1, Status: schema.Control, Key: marker(0), LeaderEpoch: 2},
+		"another's commit":                 {Offset: 1, ProducerID: 2, Status: schema.Control, Key: marker(1), LeaderEpoch: 2},
+		"a record of the row's epoch":      {Offset: 1, ProducerID: -1, Status: schema.Committed, LeaderEpoch: 2},
+		"one behind it of the row's epoch": {Offset: 2, ProducerID: -1, Status: schema.Committed, LeaderEpoch: 2},
+	} {
+		for _, batches := range [][][]schema.Record{{{row}, {came}}, {{row, came}}} {
+			a, p := looping(0)
+			a.takeBack(p, 2)
+			p.seek = false
+			a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{row, commit}}, time.Now())
+			a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 3}, skimmed: p.skimmed}, finding{outcome: outcomeSame, skim: true}, nil)
+			p.seek = false
+			for _, records := range batches {
+				a.takeIn(&kafka.Batch{TopicPartition: zero, Records: slices.Clone(records)}, time.Now())
+			}
+			if p.guard != doubted || p.hand == nil || *p.hand != (entry{came.Offset, came.LeaderEpoch}) {
+				t.Errorf("%s, %d fetches: guard %d, in hand %v: rows %v", name, len(batches), p.guard, p.hand, p.rows)
+			}
+			hand := *p.hand
+			if d := decidedBy(p.verdicts, p.expected); len(p.rows) != 1 || d == nil || d.Offset != 1 {
+				t.Errorf("%s, %d fetches: a guard would ask for marker %v", name, len(batches), d)
+			}
+			a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 4}, hand: p.hand, expected: p.expected}, finding{outcome: outcomeSame, approved: true}, nil)
+			p.seek = false
+			a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{came}}, time.Now())
+			if p.guard != passed || p.expected != hand.offset+1 {
+				t.Errorf("%s: a guard found all of it, and it is doubted still at %d", name, p.expected)
+			}
+		}
+	}
+}

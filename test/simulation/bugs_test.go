@@ -85,7 +85,7 @@ var bugs = []bug{
 	},
 	{
 		model:  "out of range: on at log start, no gap",
-		edits:  []edit{{"archiver/bounds.go", "\t\tp.gap(bounds.LogStart,", "\t\tif p.expected = max(p.expected, bounds.LogStart); $BUG {\n\t\t\treturn\n\t\t}\n\t\tp.expected = was\n\t\tp.gap(bounds.LogStart,"}, {"archiver/bounds.go", "\tp.resume, p.seek, p.skim = true, true, nil\n", "\twas := p.expected\n\tp.resume, p.seek, p.skim = true, true, nil\n"}},
+		edits:  []edit{{"archiver/bounds.go", "\t\tp.deleted(bounds.LogStart,", "\t\tif p.expected = max(p.expected, bounds.LogStart); $BUG {\n\t\t\treturn\n\t\t}\n\t\tp.expected = was\n\t\tp.deleted(bounds.LogStart,"}, {"archiver/bounds.go", "\tp.resume, p.seek, p.skim = true, true, nil\n", "\twas := p.expected\n\tp.resume, p.seek, p.skim = true, true, nil\n"}},
 		breaks: `stuck|chain:`,
 	},
 	{
@@ -99,14 +99,14 @@ var bugs = []bug{
 	{
 		model: "no guard where the epoch changes",
 		edits: []edit{
-			{"archiver/leader_epoch.go", "func (p *partition) trusted(records []schema.Record) int {\n", "func (p *partition) trusted(records []schema.Record) int {\n\tif $BUG {\n\t\treturn len(records)\n\t}\n"},
+			{"archiver/leader_epoch.go", "func (p *partition) trusted(records []schema.Record) (n int, why string) {\n", "func (p *partition) trusted(records []schema.Record) (n int, why string) {\n\tif $BUG {\n\t\treturn len(records), \"\"\n\t}\n"},
 			{"archiver/leader_epoch.go", "func (a *Archiver) ledBy(listed kafka.Topic) {\n", "func (a *Archiver) ledBy(listed kafka.Topic) {\n\tif $BUG {\n\t\treturn\n\t}\n"},
 		},
 		breaks: `rows: |chain: |stuck`,
 	},
 	{
 		model:  "guard where the epoch rises, not where it falls",
-		edits:  []edit{{"archiver/leader_epoch.go", "last != nothingHeld && came.epoch != last", "last != nothingHeld && (came.epoch > last || !$BUG && came.epoch != last)"}},
+		edits:  []edit{{"archiver/leader_epoch.go", "last != nothingHeld && came.epoch != last {", "last != nothingHeld && (came.epoch > last || !$BUG && came.epoch != last) {"}},
 		breaks: `rows: |chain: `,
 	},
 	{

@@ -14,8 +14,8 @@ import (
 
 // Errors of the index: it took nothing, or every other row.
 var (
-	errIndexAway = errors.New("the index is away")
-	errIndexHalf = errors.New("the index broke off")
+	errIndexAway = schema.Errorf(schema.Unavailable, "the index is away")
+	errIndexHalf = schema.Errorf(schema.Unavailable, "the index broke off")
 )
 
 // set is an index in memory: which rows and which commits it was given.

@@ -33,13 +33,14 @@ const worlds = 12
 const roomy = 400
 
 // TestSeeds lives through many histories. ANNALS_SEED=n runs that one alone,
-// with the archivers' logs; ANNALS_SEEDS=n the first n.
+// with the archivers' logs; ANNALS_SEEDS=n the first n, ANNALS_FROM=m those from m on.
 func TestSeeds(t *testing.T) {
 	first, n := uint64(1), uint64(someSeeds)
 	if os.Getenv("ANNALS_TEST_LONG") != "" {
 		n = manySeeds
 	}
 	n = number(t, "ANNALS_SEEDS", n)
+	first = number(t, "ANNALS_FROM", first)
 	var log io.Writer
 	if os.Getenv("ANNALS_SEED") != "" {
 		first, n = number(t, "ANNALS_SEED", 0), 1
@@ -67,6 +68,7 @@ func TestSeeds(t *testing.T) {
 		}
 		close(seeds)
 		group.Wait()
+		time.Sleep(time.Minute) // what still sleeps on a wire wakes up: the clock ends with this goroutine
 	})
 }
 
