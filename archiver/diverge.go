@@ -13,7 +13,8 @@ import (
 const maxEvidence = 4 << 10
 
 // diverge finds the branch point and commits it. ours is the newest archived
-// record; the log does not hold it, or not the marker that gave verdicts.
+// record, or none; the log does not hold it, or not the marker that gave
+// verdicts, or it ends below next.
 func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (finding, error) {
 	view, err := g.a.ledger.View(ctx, g.stream, nil)
 	if err != nil {
@@ -29,6 +30,9 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	}
 	floor := max(view.Genesis.Next, bounds.LogStart)
 	shared := g.head.Next
+	if bounds.HighWatermark < shared { // of the gap behind the newest row, what the log may serve now is read
+		shared = min(bounds.HighWatermark, max(ours.Offset+1, floor))
+	}
 	if h.outcome == outcomeDiverged {
 		if shared, err = g.sharedBelow(ctx, ours, h, floor); err != nil {
 			return finding{}, err

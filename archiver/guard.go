@@ -310,35 +310,66 @@ func (g *guard) run(ctx context.Context) (finding, error) {
 // buffer stands on it and is the same, and so are the markers behind it that
 // decided any of it: then the archive below it is.
 func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
-	lose := false
-	if g.buffered != nil {
-		h, err := g.holds(ctx, &g.buffered.Record, g.buffered.difference)
-		if err != nil {
+	outcome, lost, err := g.checkBuffer(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	short := false
+	if !lost {
+		if short, err = g.endsInGap(ctx); err != nil {
 			return finding{}, err
 		}
-		lose = h.outcome != outcomeSame && h.outcome != outcomeEpoch
-		if !lose {
-			if lose, err = g.lostMarker(ctx, g.decider); err != nil {
-				return finding{}, err
-			}
-			if !lose && !moved {
-				return finding{outcome: h.outcome}, nil
-			}
-		} else {
-			g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
-		}
+	}
+	if outcome != "" && !lost && !short && !moved {
+		return finding{outcome: outcome}, nil
 	}
 	found, err := g.checkArchive(ctx)
 	if err != nil {
 		return found, err
 	}
-	found.lose = lose
-	if lose && g.shown && found.commit == nil {
+	found.lose = lost || short
+	if lost && g.shown && found.commit == nil {
 		epoch, known := found.epoch, found.archived
 		found, err = g.raise(ctx)
 		found.epoch, found.archived = epoch, known
 	}
 	return found, err
+}
+
+// checkBuffer holds what is buffered against the log; outcome is empty if there
+// is nothing to hold.
+func (g *guard) checkBuffer(ctx context.Context) (outcome string, lost bool, err error) {
+	if g.buffered == nil {
+		return "", false, nil
+	}
+	h, err := g.holds(ctx, &g.buffered.Record, g.buffered.difference)
+	if err != nil {
+		return "", false, err
+	}
+	if h.outcome != outcomeSame && h.outcome != outcomeEpoch {
+		g.log.Warn("the log does not hold what was read from it last", "offset", g.buffered.Offset, "found", h.evidence)
+		return h.outcome, true, nil
+	}
+	lost, err = g.lostMarker(ctx, g.decider)
+	return h.outcome, lost, err
+}
+
+// endsInGap tells whether the log ends below what was passed over last as not
+// served: its last record is there, and offsets behind it are to come again.
+func (g *guard) endsInGap(ctx context.Context) (bool, error) {
+	top := g.head.Next
+	if g.buffered != nil {
+		top = max(top, g.buffered.Offset+1)
+	}
+	if g.expected <= top {
+		return false, nil
+	}
+	bounds, err := g.bounds(ctx)
+	if err != nil || bounds.HighWatermark >= g.expected {
+		return false, err
+	}
+	g.log.Warn("the log ends below what was passed over as not served", "offset", g.expected, "log_end", bounds.HighWatermark)
+	return true, nil
 }
 
 // findLeader makes sure that the topic is the stream's, and that whoever says
@@ -387,7 +418,7 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 		return finding{}, err
 	}
 	if ours == nil {
-		return finding{outcome: outcomeNothing, archived: true, epoch: nothingHeld}, nil
+		return g.withoutRows(ctx)
 	}
 	if g.leader.Epoch < ours.LeaderEpoch {
 		if err := g.behind(g.leader, ours.LeaderEpoch); err != nil {
@@ -414,6 +445,12 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 				g.head.DecidedBy.From, g.head.DecidedBy.Verdict, g.head.DecidedBy.Offset, g.head.DecidedBy.LeaderEpoch)
 			return g.diverge(ctx, ours, &h)
 		}
+		if short, err := g.endsBelowNext(ctx, ours.Offset+1, &h); short || err != nil {
+			if err != nil {
+				return finding{}, err
+			}
+			return g.diverge(ctx, ours, &h)
+		}
 	}
 	switch h.outcome {
 	case "": // what Kafka deleted cannot contradict what is archived
@@ -423,6 +460,31 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 	default:
 		return finding{outcome: h.outcome, note: h.evidence, archived: true, epoch: ours.LeaderEpoch}, nil
 	}
+}
+
+// withoutRows is the check of a chain that has no row: there is nothing that a
+// log could contradict, unless it ends below where the chain goes on.
+func (g *guard) withoutRows(ctx context.Context) (finding, error) {
+	h := holding{end: kafka.EpochEnd{Epoch: -1, End: -1}}
+	if short, err := g.endsBelowNext(ctx, 0, &h); !short || err != nil {
+		return finding{outcome: outcomeNothing, archived: true, epoch: nothingHeld}, err
+	}
+	return g.diverge(ctx, &schema.Record{Offset: -1, LeaderEpoch: -1}, &h)
+}
+
+// endsBelowNext tells whether the log ends below next though it holds the rows,
+// the last of which is before top: next stands behind a gap, or on a genesis
+// without rows. What comes at those offsets is new, and must be archived.
+func (g *guard) endsBelowNext(ctx context.Context, top int64, h *holding) (bool, error) {
+	if top >= g.head.Next {
+		return false, nil
+	}
+	bounds, err := g.bounds(ctx)
+	if err != nil || bounds.HighWatermark >= g.head.Next {
+		return false, err
+	}
+	h.add("the log has offsets %d to %d, and the chain goes on at %d, with no row from %d on", bounds.LogStart, bounds.HighWatermark, g.head.Next, top)
+	return true, nil
 }
 
 func causeOfGuard(key kafka.TopicPartition) cause {
