@@ -50,7 +50,7 @@ func (as assignments) Assigned(ctx context.Context, list []kafka.TopicPartition)
 		if old := a.partitions[key]; old != nil {
 			a.leave(old)
 			a.held -= old.abandon()
-			opened[i].tally = old.tally
+			opened[i].tally, opened[i].unjoined = old.tally, old.unjoined
 		}
 		a.takeUp(opened[i])
 		// It may have been given up, or doubted, when it was ours before.
@@ -223,6 +223,7 @@ func (a *Archiver) drop(list []kafka.TopicPartition, why string) {
 			a.clear(causeOfSealing(p))
 			a.clear(causeOfReading(key))
 			a.clear(causeOfGuard(key))
+			a.clear(causeOfCompacting(p))
 			a.bury(p)
 			delete(a.partitions, key)
 			a.log.Info("partition dropped", "topic", key.Topic, "partition", key.Partition, "why", why, "offset", p.head.Next)

@@ -2,6 +2,10 @@ package archiver
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
@@ -18,74 +22,181 @@ type Compacted struct {
 	Bytes    int64 // of those segments
 }
 
+func (c *Compacted) add(more Compacted) {
+	c.Joined += more.Joined
+	c.Segments += more.Segments
+	c.Rows += more.Rows
+	c.Bytes += more.Bytes
+}
+
 // Compact joins the small segments of closed days, of all partitions that are
-// this process's own. It returns when nothing is left to join, with what it
-// did until the first error.
+// this process's own. It returns when nothing is left to join, with what it did
+// until the first error. Segments that cannot be read are passed over, and stay
+// as they are; in the end there is an error all the same.
 func (a *Archiver) Compact(ctx context.Context) (Compacted, error) {
 	a.upkeep.mu.Lock()
 	defer a.upkeep.mu.Unlock()
 	var total Compacted
+	var damage error
 	for _, s := range a.owned() {
 		done, err := a.compactStream(ctx, s)
-		total.Joined += done.Joined
-		total.Segments += done.Segments
-		total.Rows += done.Rows
-		total.Bytes += done.Bytes
-		if err != nil {
-			return total, err
+		total.add(done)
+		var left leftOver
+		switch {
+		case errors.As(err, &left):
+			damage = errors.Join(damage, err)
+		case err != nil:
+			return total, errors.Join(err, damage)
 		}
 	}
-	return total, nil
+	return total, damage
 }
 
+// unjoinable is a segment that the store does not give as it was committed.
+type unjoinable struct {
+	key string
+	err error
+}
+
+// Error implements error.
+func (u *unjoinable) Error() string { return fmt.Sprintf("segment %s: %v", u.key, u.err) }
+
+// Unwrap gives what was wrong with it.
+func (u *unjoinable) Unwrap() error { return u.err }
+
+// mostUngiven is how many segments in a row the store may not give: of more of
+// them it is not the segments, and the partition is tried again later.
+const mostUngiven = 3
+
 // compactStream joins until nothing is left. After every compaction it plans
-// anew: the chain may have moved in any way.
-func (a *Archiver) compactStream(ctx context.Context, s schema.Stream) (Compacted, error) {
-	var done Compacted
-	damaged := cause{onStore, "compacting " + s.String(), kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}}
+// anew: the chain may have moved in any way. A segment that cannot be read is
+// passed over, so that what is behind it is joined all the same; the error, a
+// leftOver, says so in the end.
+func (a *Archiver) compactStream(ctx context.Context, s schema.Stream) (done Compacted, err error) {
+	over := map[string]error{}
+	defer func() { a.passedOver(s, over, err) }()
 	var view *ledger.View
-	for conflicts := 0; a.owns(s); {
-		var err error
+	for conflicts, ungiven := 0, 0; a.owns(s); {
 		if view, err = a.ledger.View(ctx, s, view); err != nil {
 			return done, err
 		}
-		groups := a.upkeep.compact.plan(view)
+		groups := a.upkeep.compact.plan(view, over)
 		if len(groups) == 0 {
-			break
+			return done, unjoined(over)
 		}
-		group := groups[0]
-		err = a.rewrite(ctx, s, group)
-		for schema.KindOf(err) == schema.Exhausted && err != nil && len(group) >= 2*minJoined {
-			group = group[:len(group)/2] // more than one segment holds
-			err = a.rewrite(ctx, s, group)
-		}
-		a.mu.Lock()
-		if schema.KindOf(err) == schema.Corrupt {
-			a.trouble(damaged, err)
-		} else {
-			a.clear(damaged)
-		}
-		a.mu.Unlock()
-		if schema.KindOf(err) == schema.Conflict && err != nil && conflicts < maxConflicts {
+		group, err := a.rewriteAsFits(ctx, s, groups[0])
+		kind := schema.KindOf(err)
+		var bad *unjoinable
+		switch {
+		case err == nil:
+			a.metrics.joins.WithLabelValues("joined").Inc()
+			done.add(a.joined(group))
+			ungiven = 0
+		case ctx.Err() != nil:
+			return done, err
+		case kind == schema.Conflict && conflicts < maxConflicts:
 			a.metrics.joins.WithLabelValues("lost").Inc()
 			conflicts++
-			continue
-		}
-		if err != nil {
+		case errors.As(err, &bad) && (damages(err) || ungiven < mostUngiven && (kind == schema.Unavailable || kind == schema.Permission)):
+			a.metrics.joins.WithLabelValues("passed over").Inc()
+			over[bad.key] = bad.err
+			if !damages(err) {
+				ungiven++
+			}
+		case kind == schema.Corrupt: // each is whole, and together they are not what was committed
+			a.metrics.joins.WithLabelValues("passed over").Inc()
+			for _, old := range group {
+				over[old.Ref.Key] = err
+			}
+		default:
 			a.metrics.joins.WithLabelValues("failed").Inc()
 			return done, err
 		}
-		a.metrics.joins.WithLabelValues("joined").Inc()
-		done.Joined++
-		for _, old := range group {
-			done.Segments++
-			done.Rows += old.Records.Rows()
-			done.Bytes += old.Ref.Bytes
-		}
+	}
+	return done, unjoined(over)
+}
+
+// rewriteAsFits halves a group that one segment does not hold, and returns what
+// it tried last.
+func (a *Archiver) rewriteAsFits(ctx context.Context, s schema.Stream, group []ledger.Segment) ([]ledger.Segment, error) {
+	err := a.rewrite(ctx, s, group)
+	for schema.KindOf(err) == schema.Exhausted && err != nil && len(group) >= 2*minJoined {
+		group = group[:len(group)/2]
+		err = a.rewrite(ctx, s, group)
+	}
+	return group, err
+}
+
+// joined counts what a compaction put out of use.
+func (a *Archiver) joined(group []ledger.Segment) Compacted {
+	done := Compacted{Joined: 1, Segments: len(group)}
+	for _, old := range group {
+		done.Rows += old.Records.Rows()
+		done.Bytes += old.Ref.Bytes
 	}
 	a.metrics.joined.Add(float64(done.Segments))
 	a.metrics.joinedBytes.Add(float64(done.Bytes))
-	return done, nil
+	return done
+}
+
+// leftOver is the error of a compaction that did everything else.
+type leftOver struct {
+	error
+	damaged bool // it is the same the next time, as long as nobody mends it
+}
+
+// Unwrap gives the kind and the hint.
+func (l leftOver) Unwrap() error { return l.error }
+
+// unjoined is the error that says which segments were passed over; nil: none.
+// It is of kind Corrupt if any is damaged or gone, else Unavailable.
+func unjoined(over map[string]error) error {
+	if len(over) == 0 {
+		return nil
+	}
+	const named = 3
+	kind, text, damaged := schema.Unavailable, "", true
+	for i, key := range slices.Sorted(maps.Keys(over)) {
+		if damages(over[key]) {
+			kind = schema.Corrupt
+		} else {
+			damaged = false
+		}
+		if i < named {
+			text += fmt.Sprintf("; %s: %v", key, over[key])
+		}
+	}
+	if more := len(over) - named; more > 0 {
+		text += fmt.Sprintf("; and %d more, which the log names", more)
+	}
+	return leftOver{schema.WithHint(schema.Errorf(kind, "%d segments cannot be read as they were committed, and are not joined with others%s", len(over), text),
+		"annals verify tells what is damaged; a copy of the object with the same bytes mends it"), damaged}
+}
+
+// passedOver says which segments a compaction passed over, in the log, in Health
+// and in the metrics; none: what was said before has passed.
+func (a *Archiver) passedOver(s schema.Stream, over map[string]error, err error) {
+	for _, key := range slices.Sorted(maps.Keys(over)) {
+		a.log.Error("segment cannot be joined with others; it is passed over", "topic", s.Topic, "partition", s.Partition,
+			"offset", a.nextOf(s), "key", key, "err", over[key])
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}
+	p := a.partitions[key]
+	switch {
+	case p == nil || p.stream != s: // it went to another archiver, which finds the same
+	case len(over) > 0:
+		p.unjoined = len(over)
+		a.trouble(causeOfCompacting(p), unjoined(over))
+	case err == nil:
+		p.unjoined = 0
+		a.clear(causeOfCompacting(p))
+	}
+}
+
+func causeOfCompacting(p *partition) cause {
+	return cause{onStore, "compacting " + p.stream.String(), kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}}
 }
 
 // maxConflicts is how often a pass plans a partition anew because others
@@ -108,8 +219,9 @@ const (
 
 // plan groups the current segments that are worth joining: neighbours on the
 // newest branch, sealed on one closed day in UTC, together at most the target.
-// Older branches are left as they are: nothing is added to them any more.
-func (c Compact) plan(v *ledger.View) [][]ledger.Segment {
+// Older branches are left as they are: nothing is added to them any more. What is
+// passed over is joined with nothing.
+func (c Compact) plan(v *ledger.View, over map[string]error) [][]ledger.Segment {
 	branch := v.Branches[len(v.Branches)-1].Number
 	closed := c.closed()
 	var groups [][]ledger.Segment
@@ -122,7 +234,7 @@ func (c Compact) plan(v *ledger.View) [][]ledger.Segment {
 	}
 	for _, s := range v.Current() {
 		fits := s.Branch == branch && s.Until == s.Next && !s.Sealed.IsZero() &&
-			s.Sealed.Before(closed) && s.Ref.Bytes <= c.Target/2
+			s.Sealed.Before(closed) && s.Ref.Bytes <= c.Target/2 && over[s.Ref.Key] == nil
 		if !fits {
 			end()
 			continue

@@ -1,12 +1,15 @@
 package archiver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -31,6 +34,12 @@ func (l *raced) Append(ctx context.Context, head ledger.Head, c *schema.Commit) 
 // after next.
 func smallSegments(t *testing.T, hook func(r *rig, s schema.Stream, c *schema.Commit)) (*rig, *archiver.Archiver, schema.Stream, int) {
 	t.Helper()
+	return smallSegmentsSaid(t, nil, hook)
+}
+
+// smallSegmentsSaid gives the archiver's metrics to a registry too.
+func smallSegmentsSaid(t *testing.T, registry prometheus.Registerer, hook func(r *rig, s schema.Stream, c *schema.Commit)) (*rig, *archiver.Archiver, schema.Stream, int) {
+	t.Helper()
 	r := newRig(t)
 	s := r.stream("days", r.topic(t, "days", 1), 0)
 	book := &raced{Ledger: r.book}
@@ -39,6 +48,7 @@ func smallSegments(t *testing.T, hook func(r *rig, s schema.Stream, c *schema.Co
 	}
 	r.chain = book
 	a, _ := r.archive(t, func(o *archiver.Options) {
+		o.Registerer = registry
 		o.Compact = archiver.Compact{Every: time.Hour, Now: func() time.Time { return time.Now().Add(14 * 24 * time.Hour) }}
 	})
 	sent := 0
@@ -176,6 +186,74 @@ func TestDamagedSegmentIsNotJoined(t *testing.T) {
 	if said := a.Health()["store"]; !strings.Contains(said, key) {
 		t.Errorf("Health says %q", said)
 	}
+}
+
+// One segment that is damaged, one that is gone: what is before, between and
+// behind them is joined, and both are said until they are mended.
+func TestCompactionPassesOverWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	r, a, s, sent := smallSegmentsSaid(t, registry, nil)
+	for range 8 {
+		sent += len(r.produce(t, "days", 0, 20))
+		r.sealed(t, a, s, int64(sent))
+	}
+	must(t, a.Indexed(t.Context()))
+	view, err := r.book.View(t.Context(), s, nil)
+	must(t, err)
+	current := view.Current()
+	damaged, gone := current[4].Ref.Key, current[9].Ref.Key
+	whole := map[string][]byte{}
+	for _, key := range []string{damaged, gone} {
+		whole[key], _, err = r.store.Get(t.Context(), key, 1<<20)
+		must(t, err)
+	}
+	raw := bytes.Clone(whole[damaged])
+	raw[len(raw)/3] ^= 1
+	_, err = r.store.Put(t.Context(), damaged, raw)
+	must(t, err)
+	must(t, r.store.Delete(t.Context(), gone))
+
+	done, err := a.Compact(t.Context())
+	if schema.KindOf(err) != schema.Corrupt || err == nil || !strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), gone) {
+		t.Errorf("%v", err)
+	}
+	if got := r.kinds(t, s); done.Joined != 3 || done.Segments != 12 || !strings.HasSuffix(got, " segment compaction compaction compaction") {
+		t.Errorf("%+v: %s", done, got)
+	}
+	if said := a.Health()["store"]; !strings.Contains(said, damaged) || !strings.Contains(said, gone) {
+		t.Errorf("Health says %q", said)
+	}
+	if got := gauged(t, registry, "annals_archiver_unjoined_segments"); got != 2 {
+		t.Errorf("the metrics say that %v are passed over", got)
+	}
+
+	for key, body := range whole {
+		_, err = r.store.Put(t.Context(), key, body)
+		must(t, err)
+	}
+	done, err = a.Compact(t.Context())
+	must(t, err)
+	if done.Joined != 1 || done.Segments != 5 {
+		t.Errorf("after they were mended: %+v", done)
+	}
+	if said := a.Health(); len(said) > 0 || gauged(t, registry, "annals_archiver_unjoined_segments") != 0 {
+		t.Errorf("mended, and Health says %v", said)
+	}
+}
+
+// gauged is the value of a gauge without labels.
+func gauged(t *testing.T, from prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	families, err := from.Gather()
+	must(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
 }
 
 // The last copy is never deleted: before a replaced segment goes, the joined

@@ -96,6 +96,7 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
 			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
 			a.gauge("annals_archiver_stopped_partitions", "Partitions that are not archived any further until they are assigned again.", a.stopped),
+			a.gauge("annals_archiver_unjoined_segments", "Segments that compaction passes over because the store does not give them as they were committed.", a.unjoined),
 			a.gauge("annals_archiver_waiting_partitions", "Partitions that are set aside until an open transaction ends.", a.waiting),
 			a.gauge("annals_archiver_unread_records", "Offsets between the high watermarks and what was taken in.", a.unread),
 			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
@@ -150,6 +151,14 @@ func (a *Archiver) unread() float64 {
 
 func (a *Archiver) stopped() float64 {
 	return a.count(func(p *partition) bool { return p.stopped != "" })
+}
+
+func (a *Archiver) unjoined() float64 {
+	n := 0
+	for _, p := range a.partitions {
+		n += p.unjoined
+	}
+	return float64(n)
 }
 
 func (a *Archiver) waiting() float64 {

@@ -98,6 +98,7 @@ type watched struct {
 	marks     marks
 	retention retention
 	tally     *tally
+	unjoined  int // segments that compaction passes over
 }
 
 func newPartition(stream schema.Stream, head ledger.Head) *partition {

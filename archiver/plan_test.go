@@ -56,7 +56,7 @@ func (p *planned) groups(c Compact) string {
 		p.t.Fatal(err)
 	}
 	var all []string
-	for _, g := range c.plan(v) {
+	for _, g := range c.plan(v, nil) {
 		all = append(all, fmt.Sprintf("%d-%d", g[0].Base, g[len(g)-1].Next))
 	}
 	return strings.Join(all, " ")

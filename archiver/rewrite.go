@@ -162,7 +162,7 @@ func (a *Archiver) join(ctx context.Context, s schema.Stream, group []ledger.Seg
 			return segment.Summary{}, schema.Errorf(schema.Conflict, "the partition went to another archiver")
 		}
 		if err := a.copyRows(ctx, s, old, w); err != nil {
-			return segment.Summary{}, fmt.Errorf("segment %s: %w", old.Ref.Key, err)
+			return segment.Summary{}, &unjoinable{old.Ref.Key, err}
 		}
 		want.Committed += old.Records.Committed
 		want.Aborted += old.Records.Aborted

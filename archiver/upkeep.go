@@ -3,6 +3,7 @@ package archiver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -130,17 +131,21 @@ func (a *Archiver) nextOf(s schema.Stream) int64 {
 	return -1
 }
 
+// keepStream joins and collects. What is damaged is no reason to try again before
+// another day has closed: it was said, and all else was done.
 func (a *Archiver) keepStream(ctx context.Context, s schema.Stream) error {
+	var joined error
 	if !a.upkeep.compact.Off {
-		if _, err := a.compactStream(ctx, s); err != nil {
-			return err
+		var left leftOver
+		if _, joined = a.compactStream(ctx, s); errors.As(joined, &left) && left.damaged {
+			joined = nil
 		}
 	}
-	if a.upkeep.collect.Off {
-		return nil
+	if a.upkeep.collect.Off || ctx.Err() != nil {
+		return joined
 	}
 	_, err := a.collectStream(ctx, s, false)
-	return err
+	return errors.Join(joined, err)
 }
 
 // owned lists the streams that the group gives to this process and that it
