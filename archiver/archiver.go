@@ -122,6 +122,7 @@ type Archiver struct {
 	boundsWait retry.Pauses // while they are not answered
 	unbounded  int          // how often they were not, in a row
 	heldBack   bool         // a poll was held back since the last look for silence
+	outsider   time.Time    // that this process is no member of its group; zero: it is one
 	troubles   map[cause]string
 	jobs       chan *job
 	encoders   chan *encoder
@@ -165,6 +166,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	}
 	if options.Silence == 0 {
 		options.Silence = 30 * time.Second
+	}
+	if options.Outside == 0 {
+		options.Outside = 90 * time.Second
 	}
 	if options.StillAfter == 0 {
 		options.StillAfter = StillAfter
@@ -316,6 +320,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 			a.trouble(cause{from: onKafka, what: "poll"}, err)
 		}
 		now := time.Now()
+		a.belong(now)
 		for i := range batches {
 			a.takeIn(&batches[i], now)
 		}

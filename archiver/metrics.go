@@ -93,6 +93,7 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
+			a.gauge("annals_archiver_outside_group_seconds", "How long this process is no member of its consumer group, and so reads nothing; 0: it is one.", a.outside),
 			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
 			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
 			a.gauge("annals_archiver_stopped_partitions", "Partitions that are not archived any further until they are assigned again.", a.stopped),

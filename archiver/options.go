@@ -41,6 +41,10 @@ type Options struct {
 	// for its end; twice as long, with records there, is trouble. So old may also
 	// be what the metrics know of a log that is not read. 30 s if zero.
 	Silence time.Duration
+	// Outside is how long this process may be no member of its group, for a reason
+	// that nobody gives, until that is trouble: a rebalance takes as long as its
+	// slowest member may. With a reason it is a ninth of that. 90 s if zero.
+	Outside time.Duration
 	// Poll is how long a poll waits for records at most, and so how often ages
 	// are looked at; 200 ms if zero.
 	Poll time.Duration

@@ -62,6 +62,7 @@ type Consumer struct {
 	client *kgo.Client
 	group  string
 	names  names
+	member *membership
 }
 
 // NewConsumer joins nothing yet: Add topics, then Poll.
@@ -72,7 +73,8 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 	if tail.RebalanceTimeout == 0 {
 		tail.RebalanceTimeout = time.Minute
 	}
-	hooks := &assignments{owner: owner}
+	member := &membership{group: tail.Group}
+	hooks := &assignments{owner: owner, member: member}
 	extra := []kgo.Opt{
 		kgo.ConsumerGroup(tail.Group),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -81,6 +83,8 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AdjustFetchOffsetsFn(hooks.adjust),
+		kgo.OnPartitionsAssigned(member.joined),
+		kgo.WithHooks(member),
 		kgo.OnPartitionsRevoked(hooks.revoked),
 		kgo.OnPartitionsLost(hooks.lost),
 		kgo.RebalanceTimeout(tail.RebalanceTimeout),
@@ -96,13 +100,14 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 	if err != nil {
 		return nil, err
 	}
-	return &Consumer{client: client, group: tail.Group, names: names{}}, nil
+	return &Consumer{client: client, group: tail.Group, names: names{}, member: member}, nil
 }
 
 // assignments turns the client's callbacks into the Owner's.
 type assignments struct {
-	owner Owner
-	mu    sync.Mutex
+	owner  Owner
+	member *membership
+	mu     sync.Mutex
 }
 
 func (a *assignments) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -131,6 +136,7 @@ func (a *assignments) adjust(ctx context.Context, offsets map[string]map[int32]k
 }
 
 func (a *assignments) revoked(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	a.member.leaves()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if list := flatten(partitions); len(list) > 0 {
@@ -139,6 +145,7 @@ func (a *assignments) revoked(ctx context.Context, _ *kgo.Client, partitions map
 }
 
 func (a *assignments) lost(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	a.member.leaves()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if list := flatten(partitions); len(list) > 0 {
@@ -186,7 +193,7 @@ var ErrTopicGone = errors.New("topic deleted or recreated")
 var ErrTooLarge = errors.New("batch too large when decompressed")
 
 // Poll waits for batches until ctx ends, then returns none. The error is the
-// client's as a whole: closed, or not allowed to join the group. Allow must
+// client's as a whole; what keeps it from the group Outside tells. Allow must
 // follow every Poll.
 func (c *Consumer) Poll(ctx context.Context, most int) ([]Batch, error) {
 	fetches := c.client.PollRecords(ctx, most)
@@ -195,7 +202,8 @@ func (c *Consumer) Poll(ctx context.Context, most int) ([]Batch, error) {
 	fetches.EachTopic(func(t kgo.FetchTopic) {
 		t.EachPartition(func(p kgo.FetchPartition) {
 			if t.Topic == "" || p.Partition < 0 {
-				if p.Err != nil && ctx.Err() == nil {
+				var session *kgo.ErrGroupSession
+				if p.Err != nil && ctx.Err() == nil && !errors.As(p.Err, &session) {
 					whole = unavailable("poll", p.Err)
 				}
 				return
@@ -256,7 +264,10 @@ func (c *Consumer) Allow() { c.client.AllowRebalance() }
 
 // Add starts consuming topics; Purge forgets them, so that a recreated topic
 // can be added again.
-func (c *Consumer) Add(topics ...string) { c.client.AddConsumeTopics(topics...) }
+func (c *Consumer) Add(topics ...string) {
+	c.member.want()
+	c.client.AddConsumeTopics(topics...)
+}
 
 // Purge forgets topics. It must not be called from the Owner's methods.
 func (c *Consumer) Purge(topics ...string) { c.client.PurgeTopicsFromClient(topics...) }
