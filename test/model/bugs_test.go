@@ -34,6 +34,10 @@ var bugs = []struct {
 	{"guard only when a record comes", rules{guardWaitsForRecord: true}, "one divergence", "stuck"},
 	{"guard does not ask about markers", rules{guardIgnoresMarkers: true}, "verdicts", "rows: a record's status"},
 
+	{"guard does not look where a marker was read ahead", rules{takesOtherMarker: true}, "marker of an older epoch", "rows: a record's status"},
+	{"a log's end in a gap is not looked at", rules{guardIgnoresGapEnd: true}, "retention and divergence", "stuck"},
+	{"a marker decides rows that an earlier one had, which was deleted", rules{decidesOverGap: true}, "retention and transactions", "rows: a record's status"},
+
 	{"compaction commits before it stores", rules{compactBeforePut: true}, "compaction", "store: "},
 	{"compaction that lost tries the next seq", rules{lostCompactionTriesNext: true}, "purge", "view: a commit replaces what is not there"},
 	{"compaction deletes what it replaced at once", rules{deleteReplacedAtOnce: true}, "compaction", "reader: "},

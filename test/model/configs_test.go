@@ -58,6 +58,18 @@ var configs = []config{
 		name: "verdicts", offsets: 3, logs: []rows{written(inTxn, commitMark)}, others: []rows{written(inTxn)},
 		kinds: []row{plain, abortMark}, elections: 1, requests: 1,
 	},
+	{
+		name: "retention and transactions", offsets: 4, logs: []rows{written(inTxn, abortMark, inTxn, commitMark)}, others: alone,
+		deletions: 3, requests: 1,
+	},
+	{
+		name: "retention and divergence", offsets: 2, logs: two, others: []rows{{}, written(plain)}, kinds: []row{plain},
+		elections: 1, deletions: 2, requests: 1,
+	},
+	{
+		name: "marker of an older epoch", offsets: 2, logs: []rows{written(inTxn, abortMark)}, others: []rows{written(inTxn)},
+		kinds: []row{commitMark}, elections: 2, crashes: 1, requests: 1,
+	},
 	{name: "compaction", offsets: 2, logs: two, others: alone, requests: 1, compacts: 1, collects: 1, reads: 1},
 	{name: "compaction twice", offsets: 3, logs: three, others: alone, requests: 1, compacts: 2, reads: 1},
 	{name: "compaction and divergence", offsets: 2, logs: two, others: alone, kinds: []row{plain}, elections: 1, requests: 1, compacts: 1},

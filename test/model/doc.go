@@ -28,7 +28,8 @@
 //
 // One partition of up to four offsets; two writers, alike, which may crash or
 // lose the partition at any step; Kafka with two replicas, clean and unclean
-// elections, each replica with the log it has, retention; one transactional
+// elections, each replica with the log it has, retention (a replica that had
+// less than was deleted begins where it ends); one transactional
 // producer, markers with its epoch and with the epoch after it; a store with
 // atomic If-None-Match and segments named by their content; compaction, holds,
 // purges, collection and a reader, one process each. A request may arrive at any
@@ -67,9 +68,9 @@
 // by the collection (garbage.endClaims); here a compaction always goes on.
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
-//	guard          archiver/guard.go guard.run, archiver/compare.go guard.holds, archiver/leader_epoch.go partition.trusted, archiver/leader_epoch.go guard.approve, archiver/leader_epoch.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker
+//	guard          archiver/guard.go guard.run, archiver/compare.go guard.holds, archiver/leader_epoch.go partition.trusted, archiver/leader_epoch.go guard.approve, archiver/leader_epoch.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker, archiver/verdicts.go markersAhead.deniedBy, archiver/guard.go guard.endsInGap, archiver/guard.go guard.endsBelowNext
 //	diverge        archiver/diverge.go guard.diverge, archiver/verdicts.go guard.lower
-//	take           archiver/partition.go partition.take, archiver/partition.go partition.gap
+//	take           archiver/partition.go partition.take, archiver/partition.go partition.gap, archiver/partition.go partition.deleted
 //	decide         archiver/partition.go partition.decide
 //	cut            archiver/cut.go partition.cut
 //	putSegment     archiver/seal.go Archiver.seal

@@ -30,7 +30,8 @@ func (m *model) guardRaised(s *state, i int) {
 		m.step(diverge, i, &n)
 		return
 	}
-	if o, r := lastOf(&w.buffer, w.next); r != 0 && !holds(log, o, r) && !m.rules.guardKeepsBuffer && !m.rules.guardByEnd {
+	short := log.end(0) < w.expected() && !m.rules.guardIgnoresGapEnd // in a gap that is buffered
+	if o, r := lastOf(&w.buffer, w.next); short || r != 0 && !holds(log, o, r) && !m.rules.guardKeepsBuffer && !m.rules.guardByEnd {
 		*to = writer{at: opened, seq: w.seq, branch: w.branch, next: w.next}
 		m.step(discard, i, &n)
 		return
@@ -55,6 +56,13 @@ func (s *state) diverge(i int, point uint8) {
 // included, and else where the new branch begins.
 func (m *model) stands(log *rows, s *state, v *view) (ok bool, point uint8) {
 	o, last := v.last()
+	if end := log.end(0); end < v.next && !m.rules.guardIgnoresGapEnd && (last == 0 || holds(log, o, last)) {
+		above := s.logStart
+		if last != 0 {
+			above = max(above, o+1)
+		}
+		return false, m.keepVerdicts(v, min(end, above)) // no row contradicts it
+	}
 	if last == 0 {
 		return true, 0
 	}
@@ -74,16 +82,34 @@ func (m *model) stands(log *rows, s *state, v *view) (ok bool, point uint8) {
 	if m.rules.guardIgnoresMarkers || ok && m.markersStand(log, s, v) {
 		return ok, point
 	}
-	// A verdict whose marker is not kept is not kept either.
+	return false, m.keepVerdicts(v, point)
+}
+
+// keepVerdicts lowers a branch point: a verdict whose marker is not kept is not
+// kept either.
+func (m *model) keepVerdicts(v *view, point uint8) uint8 {
 	for o := range point {
 		if v.rows[o].kind() != inTxn {
 			continue
 		}
 		if at, found := v.rows.markerAfter(o); !found || at >= point {
-			return false, o
+			return o
 		}
 	}
-	return false, point
+	return point
+}
+
+// otherMarker tells whether a record stands where the marker was that decided
+// archived rows, and is not that one.
+func otherMarker(s *state, w *writer, o uint8, r row) bool {
+	v := viewOf(s, w.seq)
+	for seq := range v.until {
+		c := &s.chain[seq]
+		if c.kind == segmentKind && v.until[seq] > c.base && c.decidedAt == o+1 && c.decidedBy != r.entry() {
+			return true
+		}
+	}
+	return false
 }
 
 // markersStand tells whether the log holds the markers that decided archived

@@ -55,7 +55,7 @@ func oneHistory(s *state, v *view) string {
 		case r.undecided():
 			return "rows: an undecided record is committed"
 		case r.kind() == gap:
-			if uint8(o) >= s.logStart {
+			if uint8(o) >= s.deleted {
 				return "rows: a gap where Kafka served records"
 			}
 			continue
@@ -65,7 +65,9 @@ func oneHistory(s *state, v *view) string {
 		if r.kind() != inTxn {
 			continue
 		}
-		if at, ok := v.rows.markerAfter(uint8(o)); ok && v.rows[at].verdict() != r.status() {
+		// The marker may have been deleted before it was read.
+		log := &s.reigns[last.epoch()-1]
+		if at, ok := log.markerAfter(uint8(o)); ok && at < v.next && log[at].verdict() != r.status() {
 			return "rows: a record's status is not that of the marker that ends its transaction"
 		}
 	}
@@ -127,7 +129,7 @@ func (m *model) readerSees(s *state) string {
 func (m *model) done(s *state) bool {
 	v := viewOf(s, s.commits)
 	log := s.log()
-	if v.next < lastStable(log) || s.keep.job != 0 || s.keep.purging != 0 {
+	if v.next < lastStable(log) || v.next > log.end(0) || s.keep.job != 0 || s.keep.purging != 0 {
 		return false
 	}
 	for o, r := range v.rows[:v.next] {

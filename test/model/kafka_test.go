@@ -24,6 +24,7 @@ func (m *model) kafka(s *state) {
 		n.elections--
 		*n.log() = s.other
 		n.other = *log
+		n.logStart = min(n.logStart, n.log().end(0)) // it had less than was deleted
 		m.env(electOther, -1, &n)
 		// The same log under a new epoch: no record is lost.
 		n = *s
@@ -35,6 +36,7 @@ func (m *model) kafka(s *state) {
 	if s.deletions > 0 && log[s.logStart] != 0 {
 		n := *s
 		n.logStart++
+		n.deleted = max(n.deleted, n.logStart)
 		n.deletions--
 		m.env(retain, -1, &n)
 	}

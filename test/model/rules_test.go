@@ -17,6 +17,8 @@ type rules struct {
 	verdictByEpoch bool // a marker ends transactions of its own producer epoch only
 	resetsSilently bool // out of range: reads on at log start, without a gap
 
+	decidesOverGap bool // a marker decides rows that an earlier one had, which was deleted
+
 	guardByEnd          bool // the log's end alone is compared
 	noGuardOnChange     bool // the guard runs at open only
 	guardOnRiseOnly     bool // … and where a record's epoch rises, not where it falls
@@ -24,6 +26,8 @@ type rules struct {
 	guardIgnoresHand    bool // the record that came is not asked about
 	guardWaitsForRecord bool // a new leader alone is no reason to ask
 	guardIgnoresMarkers bool // verdicts whose marker is not archived are not asked about
+	guardIgnoresGapEnd  bool // a log that ends in a gap, or below a chain without rows, passes
+	takesOtherMarker    bool // what stands where a marker was read ahead is not looked at
 
 	compactBeforePut        bool // the compaction commits, then stores
 	lostCompactionTriesNext bool // a compaction that lost its seq takes the next

@@ -209,6 +209,7 @@ type state struct {
 	epoch     uint8
 	elections uint8 // left
 	logStart  uint8
+	deleted   uint8 // the highest log start that any leader had
 	deletions uint8 // left: moves of the log start
 	crashes   uint8 // left
 	advised   uint8 // Kafka's committed offset

@@ -102,6 +102,11 @@ func (m *model) take(s *state, i int) {
 			return
 		}
 		into.buffer[o] = entry(gap, 0)
+		for p := into.next; p < o; p++ { // its marker may have been here
+			if into.buffer[p].undecided() && !m.rules.decidesOverGap {
+				into.buffer[p] = entry(gap, 0)
+			}
+		}
 		m.step(take, i, &n)
 		return
 	}
@@ -109,7 +114,7 @@ func (m *model) take(s *state, i int) {
 	if r == 0 {
 		return
 	}
-	if last := m.lastEpoch(s, w); m.mustGuard(last, r.epoch()) {
+	if last := m.lastEpoch(s, w); m.mustGuard(last, r.epoch()) || otherMarker(s, w, o, r) && !m.rules.takesOtherMarker {
 		into.hand = r
 		m.step(take, i, &n)
 		return

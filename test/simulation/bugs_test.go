@@ -166,6 +166,42 @@ var bugs = []bug{
 		edits:  []edit{{"archiver/gone.go", "func (g *gone) run(ctx context.Context) {\n", "func (g *gone) run(ctx context.Context) {\n\tif $BUG {\n\t\treturn\n\t}\n"}},
 		breaks: `stuck: .*which is gone`,
 	},
+	// The spool's: the model has none.
+	{
+		model:  "spooled rows forget their verdicts",
+		edits:  []edit{{"archiver/frames.go", "\t\t\trows[i].Status = f.verdicts[rows[i].ProducerID]\n", "\t\t\tif rows[i].Status = f.verdicts[rows[i].ProducerID]; $BUG {\n\t\t\t\trows[i].Status = schema.Committed\n\t\t\t}\n"}},
+		breaks: `rows: a record's status`,
+	},
+	{
+		model:  "spooled rows are cut before their marker came",
+		edits:  []edit{{"archiver/partition.go", "\t\tif len(f.waits) > 0 {\n", "\t\tif len(f.waits) > 0 && !$BUG {\n"}},
+		breaks: `rows: a record's status|stuck`,
+	},
+	{
+		model:  "what the spool lost is not read again",
+		edits:  []edit{{"archiver/spool.go", "\ta.held -= p.discard(p.head)\n\tif p.shown > p.head.Next {\n", "\tif !$BUG {\n\t\ta.held -= p.discard(p.head)\n\t}\n\tif p.shown > p.head.Next {\n"}},
+		breaks: `stuck`,
+	},
+	{
+		model:  "what was cut from the spool stays in it",
+		edits:  []edit{{"archiver/frames.go", "\tp.disk -= f.Bytes()\n\tf.Drop()\n", "\tif p.disk -= f.Bytes(); !$BUG {\n\t\tf.Drop()\n\t}\n"}},
+		breaks: `stuck: the spool of archiver`,
+	},
+	{
+		model:  "guard does not look where a marker was read ahead",
+		edits:  []edit{{"archiver/leader_epoch.go", "if why = ahead.deniedBy(&records[i]); last", "if why = ahead.deniedBy(&records[i]); $BUG {\n\t\t\twhy = \"\"\n\t\t}\n\t\tif last"}},
+		breaks: `rows: a record's status`,
+	},
+	{
+		model:  "a log's end in a gap is not looked at",
+		edits:  []edit{{"archiver/guard.go", "\tif top >= g.head.Next {\n", "\tif top >= g.head.Next || $BUG {\n"}},
+		breaks: `stuck`,
+	},
+	{
+		model:  "a marker decides rows that an earlier one had, which was deleted",
+		edits:  []edit{{"archiver/partition.go", "\tcase p.decided == p.count():\n\tcase p.decided < p.inFrames: //", "\tcase p.decided == p.count(), $BUG:\n\tcase p.decided < p.inFrames: //"}},
+		breaks: `rows: a record's status`,
+	},
 	{model: "purge that lost does not read the holds again", none: noPurge},
 	{model: "purge reads the holds after its commit", none: noPurge},
 	{model: "purge deletes before it commits", none: noPurge},
