@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -383,7 +384,7 @@ func TestSameHistorySameArchive(t *testing.T) {
 			o.Feed = archiver.Feed{Rows: 10, Every: 2 * time.Millisecond} // a cut waits for the index
 		}
 	}
-	spool := t.TempDir()
+	spool, spools := t.TempDir(), []*prometheus.Registry{}
 	archives := []*copied{
 		{name: "at-rest"},
 		{name: "small-fetches-and-cuts", change: fetch(1200)},
@@ -395,6 +396,8 @@ func TestSameHistorySameArchive(t *testing.T) {
 		{name: "spool", stops: 1, change: func(o *archiver.Options) {
 			o.Memory, o.Tail.FetchBytes, o.Feed.Every = 48<<10, 3000, 5*time.Millisecond
 			o.Spool = archiver.Spool{Dir: spool, Bytes: 64 << 20}
+			spools = append(spools, prometheus.NewRegistry())
+			o.Registerer = spools[len(spools)-1]
 		}},
 	}
 	if os.Getenv("ANNALS_TEST_LONG") != "" {
@@ -431,6 +434,15 @@ func TestSameHistorySameArchive(t *testing.T) {
 	_, err := kadm.NewClient(r.client).DeleteRecords(t.Context(), offsets)
 	must(t, err)
 	reach("end", ends)
+	for _, name := range []string{"annals_archiver_spool_written_bytes_total", "annals_archiver_spool_read_bytes_total"} {
+		sum := 0.0
+		for _, life := range spools {
+			sum += measured(t, life, name)
+		}
+		if t.Logf("%s: %.0f", name, sum); sum == 0 {
+			t.Errorf("%s is 0: nothing went through the spool", name)
+		}
+	}
 	for _, s := range h.streams {
 		first := archives[0].content(t, s)
 		h.checkVerdicts(t, archives[0].name, first, s)

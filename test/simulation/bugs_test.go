@@ -173,11 +173,6 @@ var bugs = []bug{
 		breaks: `rows: a record's status`,
 	},
 	{
-		model:  "spooled rows are cut before their marker came",
-		edits:  []edit{{"archiver/partition.go", "\t\tif len(f.waits) > 0 {\n", "\t\tif len(f.waits) > 0 && !$BUG {\n"}},
-		breaks: `rows: a record's status|stuck`,
-	},
-	{
 		model:  "what the spool lost is not read again",
 		edits:  []edit{{"archiver/spool.go", "\ta.held -= p.discard(p.head)\n\tif p.shown > p.head.Next {\n", "\tif !$BUG {\n\t\ta.held -= p.discard(p.head)\n\t}\n\tif p.shown > p.head.Next {\n"}},
 		breaks: `stuck`,

@@ -152,8 +152,20 @@ func (w *world) drillBuffered(ctx context.Context) error {
 	n := w.script.within(1, 5)
 	w.producers.send(ctx, w.producers.plain, s, n, nil)
 	w.note("produce %d to %s", n, s)
-	time.Sleep(w.script.time(100*time.Millisecond, 1500*time.Millisecond))
+	if w.script.chance(0.6) { // a guard may be asked first, and takes a while
+		w.readAll(ctx)
+	} else {
+		time.Sleep(w.script.time(100*time.Millisecond, 1500*time.Millisecond))
+	}
 	return w.fallBackWith(ctx, false, passage{arriving: w.unseen(0, 8)})
+}
+
+// readAll waits until everything was read, if not archived, or faults have kept
+// it from that for a while.
+func (w *world) readAll(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = w.running[0].a.CatchUp(bounded) // then it is another history, and as good
 }
 
 // fork has two logs with a beginning in common: of the one that leads, a few
