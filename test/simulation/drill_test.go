@@ -31,6 +31,8 @@ var drills = []drill{
 	{name: "the log turns to records of an older epoch", what: (*world).drillOlder},
 	{name: "the log is another one while the guard is asked, and then again", what: (*world).drillTwice},
 	{name: "the log loses a marker", large: true, what: (*world).drillMarker},
+	{name: "the log ends in a gap", what: (*world).drillGapEnd},
+	{name: "a marker is deleted before it is read", what: (*world).drillDeletedMarker},
 	{name: "an archiver dies at a compaction's commit", what: (*world).drillDeadCompactor},
 	{name: "the log loses what is being compacted", what: (*world).drillLostCompaction},
 	{name: "two compact the same", what: (*world).drillTwoCompactors},
@@ -166,6 +168,91 @@ func (w *world) readAll(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_ = w.running[0].a.CatchUp(bounded) // then it is another history, and as good
+}
+
+// drillGapEnd has the archive go on behind what was deleted before anybody read
+// it, and then a log lead that ends below.
+func (w *world) drillGapEnd(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range slices.Clone(w.running) {
+		w.note("archiver %s is killed", p.name)
+		w.forget(p)
+		p.crash()
+	}
+	n := w.script.within(3, 9)
+	w.producers.send(ctx, w.producers.plain, s, n, nil)
+	w.note("produce %d to %s", n, s)
+	if err := w.deleteAll(ctx, s); err != nil {
+		return err
+	}
+	if _, err := w.launch(); err != nil {
+		return err
+	}
+	if err := w.caughtUp(ctx, s); err != nil {
+		return err
+	}
+	return w.fallBackWith(ctx, false, passage{})
+}
+
+// deleteAll deletes all that a log has.
+func (w *world) deleteAll(ctx context.Context, s stream) error {
+	if err := w.kafka.observe(ctx); err != nil {
+		return err
+	}
+	h := w.kafka.truth[s]
+	to := w.kafka.fake.PartitionInfo(s.topic, s.partition).LastStableOffset
+	h.deleted = max(h.deleted, to)
+	w.note("records of %s below %d are deleted", s, to)
+	return w.kafka.fake.DeleteRecords(s.topic, s.partition, to)
+}
+
+// drillDeletedMarker has the end of a transaction deleted whose records were
+// read, and its producer's next one end otherwise.
+func (w *world) drillDeletedMarker(ctx context.Context) error {
+	s, err := w.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	t := w.producers.transactional[0]
+	transact := func(n int, ends func(*writer)) error {
+		if err := w.producers.begin(t); err != nil || t.open == nil {
+			return err
+		}
+		w.producers.send(ctx, t.client, s, n, t.open)
+		w.note("%s produces %d to %s", t.id, n, s)
+		ends(t)
+		return nil
+	}
+	end := func(commit bool) func(*writer) {
+		return func(t *writer) {
+			w.producers.end(ctx, t, commit)
+			w.note("%s ends, commit: %t", t.id, commit)
+		}
+	}
+	if err := transact(w.script.within(1, 4), func(*writer) { w.readAll(ctx) }); err != nil {
+		return err
+	}
+	for _, p := range w.running {
+		w.note("archiver %s is cut off", p.name)
+		p.gate.shut()
+	}
+	if t.open != nil {
+		end(false)(t)
+	}
+	if err := w.deleteAll(ctx, s); err != nil {
+		return err
+	}
+	if err := transact(w.script.within(1, 4), end(true)); err != nil {
+		return err
+	}
+	for _, p := range w.running {
+		w.note("archiver %s is back", p.name)
+		p.gate.unlock(false)
+	}
+	return nil
 }
 
 // fork has two logs with a beginning in common: of the one that leads, a few
