@@ -83,7 +83,10 @@ type Index interface {
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
 	// Named is what the index has of a stream's segment commits, from a seq on.
 	Named(ctx context.Context, s schema.Stream, from int64) (map[int64]index.Range, error)
-	// Forget has rows of other versions than their range names deleted. They do
+	// Claim takes a version under which a run reads a stream again, and nobody
+	// else does.
+	Claim(ctx context.Context, s schema.Stream, run string) (index.Version, error)
+	// Forget has rows of earlier versions than their range names deleted. They do
 	// not count anyhow.
 	Forget(ctx context.Context, ranges []index.Range) error
 }

@@ -323,10 +323,7 @@ const chunk = 10_000
 // of the rows changes.
 func (c *catchup) commit(ctx context.Context, commit *schema.Commit, p *passage) (int64, error) {
 	row := index.SegmentOf(commit)
-	var err error
-	if row.Version, err = p.version(commit); err != nil {
-		return 0, err
-	}
+	row.Version = p.version(commit)
 	if commit.Segment == nil || commit.Kind == schema.KindCompaction {
 		return 0, c.index.InsertSegments(ctx, []index.SegmentRow{row})
 	}

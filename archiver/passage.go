@@ -12,8 +12,9 @@ import (
 type passage struct {
 	*catchup
 	named map[int64]index.Range // what the index has, by seq
-	again bool                  // read what the index has under these rules, too
-	since int64                 // then only segments with records from here on, milliseconds since the Unix epoch
+
+	claimed index.Version // of a reindex, which reads what the index has under these rules, too; 0: of a catch-up
+	since   int64         // of a reindex: only segments with records from here on, milliseconds since the Unix epoch
 
 	// For a reindex, which nobody repeats: what is told of each commit that the
 	// index has taken, of each that is left as it is, and of those that are
@@ -33,7 +34,7 @@ func (p *passage) leaves(c *schema.Commit) bool {
 	if ok && was.Version.Rules() > schema.ExtractVersion {
 		return true
 	}
-	if !p.again || c.Segment == nil || c.Segment.MaxTimestamp >= p.since {
+	if p.claimed == 0 || c.Segment == nil || c.Segment.MaxTimestamp >= p.since {
 		return false
 	}
 	return ok && was.Version.Rules() == schema.ExtractVersion
@@ -41,15 +42,15 @@ func (p *passage) leaves(c *schema.Commit) bool {
 
 // version is the one under which a commit's rows go into the index: another
 // than the index names wherever they may be others.
-func (p *passage) version(c *schema.Commit) (index.Version, error) {
+func (p *passage) version(c *schema.Commit) index.Version {
 	was, ok := p.named[c.Seq]
 	switch {
+	case p.claimed != 0:
+		return p.claimed
 	case !ok || was.Version.Rules() != schema.ExtractVersion:
-		return index.Fresh, nil
-	case p.again:
-		return was.Version.Again()
+		return index.Fresh
 	}
-	return was.Version, nil
+	return was.Version
 }
 
 // atOnce is how many commits that were read again are named together: each time
@@ -59,7 +60,9 @@ const atOnce = 64
 // done names a commit's rows, all of which the index has now.
 func (p *passage) done(ctx context.Context, row index.SegmentRow) error {
 	was, ok := p.named[row.Seq]
-	if !ok || was.Version == row.Version {
+	// Rows that this one is to be told from: those that are named, and of what is
+	// not, fresh ones.
+	if ok && was.Version == row.Version || !ok && row.Version == index.Fresh {
 		return p.index.InsertSegments(ctx, []index.SegmentRow{row})
 	}
 	row.Again = true
@@ -71,18 +74,36 @@ func (p *passage) done(ctx context.Context, row index.SegmentRow) error {
 }
 
 // flush names what is waiting; from then on the rows read before do not count.
+// What another has named under a later version since is left to it, and so are
+// its summaries: there are no two of a commit.
 func (p *passage) flush(ctx context.Context) error {
-	if err := p.index.InsertSegments(ctx, p.rows); err != nil {
+	if len(p.rows) == 0 {
+		return nil
+	}
+	named, err := p.index.Named(ctx, p.rows[0].Stream, p.rows[0].Seq)
+	if err != nil {
+		return err
+	}
+	var naming []index.SegmentRow
+	var stale []index.Range
+	for i := range p.rows {
+		row := &p.rows[i]
+		r := index.Range{
+			TopicID: row.Stream.TopicID, Partition: row.Stream.Partition, Branch: row.Branch, Base: row.Base, Next: row.Next, Version: row.Version,
+		}
+		if now, ok := named[row.Seq]; ok && now.Version > row.Version {
+			r.Version = now.Version
+		} else {
+			naming = append(naming, *row)
+		}
+		stale = append(stale, r)
+	}
+	if err := p.index.InsertSegments(ctx, naming); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.rows {
-		row := &p.rows[i]
-		p.catchup.stale = append(p.catchup.stale, index.Range{
-			TopicID: row.Stream.TopicID, Partition: row.Stream.Partition, Branch: row.Branch, Base: row.Base, Next: row.Next, Version: row.Version,
-		})
-	}
+	p.catchup.stale = append(p.catchup.stale, stale...)
 	p.rows = nil
 	return nil
 }

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -61,27 +61,28 @@ type Damage struct {
 //
 // What is damaged is left as the index has it and given back, and the rest is
 // read; any other error ends it, with what was done. A chain whose first commit
-// is too damaged to name its topic is given back whatever Topics says. A reindex
-// may be stopped at any time and run again, also beside an archiver with the
-// same rules.
+// is too damaged to name its topic is given back whatever Topics says.
+//
+// A reindex may be stopped at any time and run again. Several may run at once,
+// and beside archivers: of what they read, the rows of the one that came to a
+// stream last count, whole commits at a time, and none that count are deleted
+// (index.Claim, index.Forget). Only what is archived while it runs, and the
+// summaries of a commit that two name at the same moment, are by the same rules
+// only if all have the same.
 func Reindex(ctx context.Context, store Segments, book Archive, x Index, rules Rules, log *slog.Logger, options ReindexOptions) (ReindexProgress, []Damage, error) {
 	ls := newLetters(log) // logged only: a reindex writes nothing to the archive
 	r := reindex{
-		book: book, index: x, options: options,
+		book: book, index: x, options: options, run: uuid.NewString(),
 		catchup: newCatchup(store, book, x, careful{rules, ls}, ls, log),
 	}
 	chains, err := r.survey(ctx)
 	if err != nil {
 		return r.at, r.found, err
 	}
-	// What a run that was stopped left has the versions that this one gives.
-	if err := x.Forget(ctx, ranges(chains)); err != nil {
-		return r.at, r.found, err
-	}
 	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(2)
-	for _, chain := range chains {
-		group.Go(func() error { return r.stream(working, chain) })
+	for _, s := range chains {
+		group.Go(func() error { return r.stream(working, s) })
 	}
 	err = group.Wait()
 	r.catchup.forget(ctx, 1)
@@ -93,27 +94,11 @@ type reindex struct {
 	index   Index
 	catchup *catchup
 	options ReindexOptions
+	run     string // what its claims are made by
 
 	mu    sync.Mutex
 	at    ReindexProgress
 	found []Damage
-}
-
-// chain is a stream that is read, and what the index has of it.
-type chain struct {
-	schema.Stream
-	named map[int64]index.Range
-}
-
-// ranges are what the index has of all.
-func ranges(chains []chain) []index.Range {
-	var all []index.Range
-	for _, c := range chains {
-		for _, r := range c.named {
-			all = append(all, r)
-		}
-	}
-	return all
 }
 
 // damages tells an archive that is damaged from a store or an index that gives
@@ -125,7 +110,7 @@ func damages(err error) bool {
 
 // survey finds the chains to read and how many offsets they account for: a few
 // requests for each, so that everybody can be told how long the rest takes.
-func (r *reindex) survey(ctx context.Context) ([]chain, error) {
+func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 	var streams []schema.Stream
 	for s, err := range r.book.Folders(ctx) {
 		switch {
@@ -137,7 +122,7 @@ func (r *reindex) survey(ctx context.Context) ([]chain, error) {
 			streams = append(streams, s)
 		}
 	}
-	var chains []chain
+	var chains []schema.Stream
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, s := range streams {
@@ -156,15 +141,11 @@ func (r *reindex) survey(ctx context.Context) ([]chain, error) {
 			if err != nil && !damages(err) { // that is said when it is read
 				return err
 			}
-			named, err := r.index.Named(asking, s, 0)
-			if err != nil {
-				return err
-			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.at.Chains++
 			r.at.Total += span
-			chains = append(chains, chain{s, named})
+			chains = append(chains, s)
 			return nil
 		})
 	}
@@ -180,17 +161,25 @@ func (r *reindex) span(ctx context.Context, s schema.Stream, genesis *schema.Com
 	return head.Next - genesis.Next, nil
 }
 
-func (r *reindex) stream(ctx context.Context, of chain) error {
+func (r *reindex) stream(ctx context.Context, s schema.Stream) error {
+	claimed, err := r.index.Claim(ctx, s, r.run)
+	if err != nil {
+		return err
+	}
+	named, err := r.index.Named(ctx, s, 0)
+	if err != nil {
+		return err
+	}
 	p := &passage{
-		catchup: r.catchup, named: of.named, again: true, since: r.options.From.UnixMilli(),
+		catchup: r.catchup, named: named, claimed: claimed, since: r.options.From.UnixMilli(),
 		reached: r.reached, left: r.left, passes: r.damaged,
 	}
-	_, err := r.catchup.read(ctx, of.Stream, 0, p)
+	_, err = r.catchup.read(ctx, s, 0, p)
 	unnamed := p.flush(ctx) // of what was read before the damage, too
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if damages(err) {
-		r.found = append(r.found, Damage{Stream: of.Stream, Seq: -1, Err: err})
+		r.found = append(r.found, Damage{Stream: s, Seq: -1, Err: err})
 		err = nil
 	}
 	if err = errors.Join(err, unnamed); err == nil {

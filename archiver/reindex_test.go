@@ -106,13 +106,13 @@ func TestReindexAppliesAChangedRule(t *testing.T) {
 	}
 
 	// What a run left that was stopped before its segment was named goes.
+	stopped, err := r.index.Claim(t.Context(), s, "stopped")
+	must(t, err)
 	named, err := r.index.Named(t.Context(), s, 0)
 	must(t, err)
 	for _, was := range named {
-		next, err := was.Version.Again()
-		must(t, err)
 		stray := &schema.Record{Topic: "orders", TopicID: s.TopicID, Offset: was.Base, Status: schema.Committed, Timestamp: 1_600_000_000_000}
-		must(t, r.index.InsertRecords(t.Context(), []index.Row{{Record: stray, Extraction: &schema.Extraction{EventType: "stray"}, Version: next}}, time.Now()))
+		must(t, r.index.InsertRecords(t.Context(), []index.Row{{Record: stray, Extraction: &schema.Extraction{EventType: "stray"}, Version: stopped}}, time.Now()))
 	}
 	r.readAgain(t, archiver.ReindexOptions{})
 	if got := r.sql(t, "SELECT count() FROM DB.records FINAL WHERE event_type = 'stray'"); got != "0" {
@@ -179,6 +179,21 @@ func TestReindexLeavesWhatItDoesNotReadAgain(t *testing.T) {
 	holds("e-0 e-0 e-0")
 }
 
+// asByRulesOne makes the index what rules of version 1 would have left, with
+// other types.
+func (r *rig) asByRulesOne(t *testing.T) {
+	t.Helper()
+	r.sql(t, "INSERT INTO DB.records SELECT * REPLACE (1 AS extract_version, 'old' AS event_type) FROM DB.records")
+	r.sql(t, "INSERT INTO DB.records_by_trace SELECT * REPLACE (1 AS extract_version, 'old' AS trace_id) FROM DB.records_by_trace")
+	r.sql(t, "INSERT INTO DB.rollups SELECT * REPLACE ('old' AS event_type) FROM DB.rollups")
+	r.sql(t, fmt.Sprintf("DELETE FROM DB.records WHERE extract_version = %d", index.Fresh))
+	r.sql(t, fmt.Sprintf("DELETE FROM DB.records_by_trace WHERE extract_version = %d", index.Fresh))
+	r.sql(t, "CREATE TABLE DB.named AS DB.segments")
+	r.sql(t, "INSERT INTO DB.named SELECT * REPLACE (1 AS extract_version) FROM DB.segments")
+	r.sql(t, "TRUNCATE TABLE DB.segments")
+	r.sql(t, "INSERT INTO DB.segments SELECT * FROM DB.named")
+}
+
 // An index that another version of the rules filled is read anew when its
 // partition is opened, and nothing of what those rules read is left.
 func TestRowsOfEarlierRulesGo(t *testing.T) {
@@ -191,16 +206,7 @@ func TestRowsOfEarlierRulesGo(t *testing.T) {
 	must(t, a.Indexed(t.Context()))
 	stop()
 	now := r.indexed(t, "orders")
-	// As rules of version 1 would have left it, with other types.
-	r.sql(t, "INSERT INTO DB.records SELECT * REPLACE (1 AS extract_version, 'old' AS event_type) FROM DB.records")
-	r.sql(t, "INSERT INTO DB.records_by_trace SELECT * REPLACE (1 AS extract_version, 'old' AS trace_id) FROM DB.records_by_trace")
-	r.sql(t, "INSERT INTO DB.rollups SELECT * REPLACE ('old' AS event_type) FROM DB.rollups")
-	r.sql(t, fmt.Sprintf("DELETE FROM DB.records WHERE extract_version = %d", index.Fresh))
-	r.sql(t, fmt.Sprintf("DELETE FROM DB.records_by_trace WHERE extract_version = %d", index.Fresh))
-	r.sql(t, "CREATE TABLE DB.named AS DB.segments")
-	r.sql(t, "INSERT INTO DB.named SELECT * REPLACE (1 AS extract_version) FROM DB.segments")
-	r.sql(t, "TRUNCATE TABLE DB.segments")
-	r.sql(t, "INSERT INTO DB.segments SELECT * FROM DB.named")
+	r.asByRulesOne(t)
 
 	a, _ = r.archive(t, nil)
 	eventually(t, 20*time.Second, func() error {

@@ -35,6 +35,8 @@
 //	search.go    records by time, topic, type, service, stage
 //	stream.go    what is sealed and indexed of each stream; covering segments
 //	size.go      what the index takes, and what topics have in the archive
+//	version.go   which rows of a record count; the deletion of the others
+//	claim.go     the version under which a stream is read again
 //	known.go     which commits of a chain are indexed
 //	examine.go   whether a ClickHouse can be relied on, for annals doctor
 //	fault.go     ClickHouse's errors and their kinds

@@ -76,17 +76,32 @@ func (x *Index) Named(ctx context.Context, s schema.Stream, from int64) (map[int
 // maxRanges bounds the ranges of one statement.
 const maxRanges = 200
 
-// Forget deletes the rows of records in the ranges that have another version
+// Forget deletes the rows of records in the ranges that have an earlier version
 // than the range names: what earlier rules read, or an attempt that was not
 // finished. ClickHouse does so in the background; what is inserted after the
 // call is not touched. Until then the rows do not count, so a failure leaves
 // garbage and no wrong answer. Each statement looks through the tables: better
 // one call with many ranges. Ranges of one version that touch become one.
+//
+// Rows of a later version stay, whoever calls, for they may count by now, or
+// will soon:
+//
+//   - Of two reindexes that read a stream at once each has a version of its own
+//     (Claim), and the later one is what counts. The earlier one's Forget comes
+//     too late for nothing; the later one's takes what the earlier one has put
+//     so far, which does not count any more. What the earlier one puts after
+//     that is garbage until the next Forget of that range.
+//   - A catch-up names the first version of its program's rules, a reindex beside
+//     it that or a later one, of the same rules: the same holds.
+//   - A program with earlier rules (a downgrade) leaves what is named under later
+//     ones, and of what it names itself a row of later rules, indexed while it
+//     was fresh, stays: it does not count, and the program that put it puts the
+//     same again when it is back.
 func (x *Index) Forget(ctx context.Context, ranges []Range) error {
 	for some := range slices.Chunk(join(ranges), maxRanges) {
 		terms := make([]string, len(some))
 		for i, r := range some {
-			terms[i] = fmt.Sprintf("(topic_id = unhex('%s') AND partition = %d AND branch = %d AND offset >= %d AND offset < %d AND extract_version != %d)",
+			terms[i] = fmt.Sprintf("(topic_id = unhex('%s') AND partition = %d AND branch = %d AND offset >= %d AND offset < %d AND extract_version < %d)",
 				hex.EncodeToString(r.TopicID[:]), r.Partition, r.Branch, r.Base, r.Next, r.Version)
 		}
 		for _, table := range []string{"records", "records_by_trace", "id_index"} {

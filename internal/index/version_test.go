@@ -1,7 +1,11 @@
 package index_test
 
 import (
+	"fmt"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
@@ -31,5 +35,85 @@ func TestLaterVersionOfACommitStays(t *testing.T) {
 		if missing, err := x.FirstMissing(t.Context(), later.Stream, rules); err != nil || missing != want {
 			t.Errorf("for rules of version %d commit %d is missing, %v; want %d", rules, missing, err, want)
 		}
+	}
+}
+
+// Who is late deletes nothing of a later version, and what is older goes.
+func TestForgetLeavesLaterVersions(t *testing.T) {
+	x := open(t, nil)
+	of := row("a", 0, 0)
+	for _, version := range []index.Version{index.Fresh, index.Fresh + 1, index.Fresh + 2} {
+		r := of
+		r.Version = version
+		insert(t, x, r)
+	}
+	p := of.Record.Position()
+	if err := x.Forget(t.Context(), []index.Range{{TopicID: p.TopicID, Base: 0, Next: 1, Version: index.Fresh + 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"records", "records_by_trace", "id_index"} {
+		want := fmt.Sprintf("[%d,%d]", index.Fresh+1, index.Fresh+2)
+		got := ""
+		for until := time.Now().Add(20 * time.Second); got != want && time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+			got = x.ask("SELECT arraySort(groupUniqArray(extract_version)) FROM db." + table)
+		}
+		if got != want {
+			t.Errorf("%s has versions %s, want %s", table, got, want)
+		}
+	}
+}
+
+// Of runs that claim a version of one stream at once, each has its own; a run
+// later than all of them another, above what was named in between.
+func TestClaimsOfAStreamDiffer(t *testing.T) {
+	x := open(t, nil)
+	c := commit(row("a", 0, 0), 0, 0, 5)
+	claim := func(run string) index.Version {
+		t.Helper()
+		version, err := x.Claim(t.Context(), c.Stream, run)
+		if err != nil {
+			t.Error(err)
+		}
+		return version
+	}
+	if got := claim("first"); got != index.Fresh {
+		t.Errorf("of a stream of which nothing is named: %d, want %d", got, index.Fresh)
+	}
+	other := c.Stream
+	other.Partition++
+	for _, named := range []index.Version{index.Fresh, index.VersionOf(schema.ExtractVersion + 1)} { // the latter by a newer program
+		row := c
+		row.Stream, row.Version = other, named
+		row.Seq = int64(named)
+		if err := x.InsertSegments(t.Context(), []index.SegmentRow{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := x.Claim(t.Context(), other, "first"); err != nil || got != index.Fresh+2 {
+		t.Errorf("where nobody has claimed: %d, %v; want %d, for the one below may have rows", got, err, index.Fresh+2)
+	}
+	var claiming sync.WaitGroup
+	versions := make([]index.Version, 6)
+	for i := range versions {
+		claiming.Go(func() { versions[i] = claim(fmt.Sprint("run ", i)) })
+	}
+	claiming.Wait()
+	slices.Sort(versions)
+	if len(slices.Compact(slices.Clone(versions))) != len(versions) || versions[0] <= index.Fresh {
+		t.Errorf("claimed at once: %v", versions)
+	}
+	c.Version = versions[len(versions)-1] + 7
+	if err := x.InsertSegments(t.Context(), []index.SegmentRow{c}); err != nil {
+		t.Fatal(err)
+	}
+	if got := claim("last"); got != c.Version+1 {
+		t.Errorf("above what is named: %d, want %d", got, c.Version+1)
+	}
+	c.Version, c.Seq = index.Fresh|0xff, 1
+	if err := x.InsertSegments(t.Context(), []index.SegmentRow{c}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Claim(t.Context(), c.Stream, "none left"); schema.KindOf(err) != schema.Exhausted {
+		t.Errorf("after 255 times: %v", err)
 	}
 }

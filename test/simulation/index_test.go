@@ -97,4 +97,8 @@ func (x *set) Named(context.Context, schema.Stream, int64) (map[int64]index.Rang
 	return nil, x.fail()
 }
 
+func (x *set) Claim(context.Context, schema.Stream, string) (index.Version, error) {
+	return index.Fresh, x.fail()
+}
+
 func (x *set) Forget(context.Context, []index.Range) error { return x.fail() }
