@@ -58,6 +58,9 @@ type Ledger interface {
 	// topic's streams.
 	Topics(ctx context.Context, cluster string) iter.Seq2[schema.TopicID, error]
 	StreamsOf(ctx context.Context, cluster string, id schema.TopicID) iter.Seq2[schema.Stream, error]
+	// Others are those of some topic IDs that belong to another cluster, by which
+	// one began to be archived first.
+	Others(ctx context.Context, cluster string, ids map[schema.TopicID]bool) (map[schema.TopicID]string, error)
 	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
 	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)

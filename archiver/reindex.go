@@ -59,7 +59,8 @@ type Damage struct {
 // version, since a topic's rules may be others now. Rows of the version before
 // count until all of a segment are there; then they are deleted.
 //
-// What is damaged is left as the index has it and given back, and the rest is
+// What is damaged is left as the index has it and given back, and so are chains
+// whose topic ID belongs to another cluster (ledger.TwoClusters); the rest is
 // read; any other error ends it, with what was done. A chain whose first commit
 // is too damaged to name its topic is given back whatever Topics says.
 //
@@ -122,7 +123,8 @@ func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 			streams = append(streams, s)
 		}
 	}
-	var chains []schema.Stream
+	var chains []surveyed
+	owners := map[schema.TopicID]began{} // of all, whatever is read
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, s := range streams {
@@ -131,8 +133,17 @@ func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 			if err != nil && !damages(err) {
 				return err
 			}
-			if err == nil && r.options.Topics != nil && !r.options.Topics(genesis.Topic) {
-				return nil
+			if err == nil {
+				r.mu.Lock()
+				mine := began{s.Cluster, ledger.Began(genesis)}
+				if o, ok := owners[s.TopicID]; !ok || mine.before(o) {
+					owners[s.TopicID] = mine
+				}
+				r.mu.Unlock()
+				if r.options.Topics != nil && !r.options.Topics(genesis.Topic) {
+					return nil
+				}
+				s.Topic = genesis.Topic
 			}
 			var span int64
 			if err == nil {
@@ -143,14 +154,48 @@ func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.at.Chains++
-			r.at.Total += span
-			chains = append(chains, s)
+			chains = append(chains, surveyed{s, span})
 			return nil
 		})
 	}
 	err := group.Wait()
-	return chains, err
+	return r.own(chains, owners), err
+}
+
+// surveyed is a chain, and how many offsets it accounts for.
+type surveyed struct {
+	schema.Stream
+	span int64
+}
+
+// began is the first commit of a topic ID's chains.
+type began struct {
+	cluster string
+	at      time.Time
+}
+
+func (b began) before(o began) bool {
+	if b.cluster == o.cluster {
+		return b.at.Before(o.at)
+	}
+	return ledger.First(b.cluster, b.at, o.cluster, o.at) == b.cluster
+}
+
+// own leaves out, as damage, the chains of topic IDs that belong to another
+// cluster: the index could not tell their records apart.
+func (r *reindex) own(chains []surveyed, owners map[schema.TopicID]began) []schema.Stream {
+	var list []schema.Stream
+	for _, c := range chains {
+		if o, ok := owners[c.TopicID]; ok && o.cluster != c.Cluster {
+			r.found = append(r.found, Damage{Stream: c.Stream, Seq: -1, Err: ledger.TwoClusters(c.Topic, c.TopicID, o.cluster, c.Cluster)})
+			continue
+		}
+		r.at.Chains++
+		r.at.Total += c.span
+		c.Topic = ""
+		list = append(list, c.Stream)
+	}
+	return list
 }
 
 func (r *reindex) span(ctx context.Context, s schema.Stream, genesis *schema.Commit) (int64, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -33,6 +34,12 @@ type topics struct {
 	cluster string
 	again   chan struct{}
 	listed  bool // once, at least; watch's own
+
+	// watch's own: whose topic IDs the ledger was asked for, and of them those
+	// that belong to another cluster, which is named.
+	listings int
+	asked    map[schema.TopicID]bool
+	others   map[schema.TopicID]string
 
 	mu      sync.Mutex
 	known   map[string]topic
@@ -132,6 +139,9 @@ func (t *topics) list(ctx context.Context) error {
 	}
 	unlisted := t.unlisted(asking, cluster)
 	t.led(cluster)
+	if err := t.lookAtOthers(asking, cluster); err != nil {
+		return err
+	}
 	added, gone := t.changes(cluster, unlisted)
 	if len(gone) > 0 {
 		t.forget(gone)
@@ -145,6 +155,32 @@ func (t *topics) list(ctx context.Context) error {
 	}
 	return nil
 }
+
+// lookAtOthers asks which topics are another cluster's in this archive, when
+// there are topics that it has not been asked of, and now and then again: two
+// archivers may have begun at once.
+func (t *topics) lookAtOthers(ctx context.Context, cluster kafka.Cluster) error {
+	ids, unasked := map[schema.TopicID]bool{}, false
+	for _, listed := range cluster.Topics {
+		if !listed.ID.IsZero() {
+			ids[listed.ID] = true
+			unasked = unasked || !t.asked[listed.ID]
+		}
+	}
+	if t.listings++; !unasked && t.listings%othersEvery != 0 {
+		return nil
+	}
+	others, err := t.a.ledger.Others(ctx, cluster.ID, ids)
+	if err != nil {
+		return err
+	}
+	t.asked, t.others = ids, others
+	return nil
+}
+
+// othersEvery is how many listings lie between two looks at the chains of other
+// clusters.
+const othersEvery = 60
 
 // led notes who leads, and doubts what another leads now than did.
 func (t *topics) led(cluster kafka.Cluster) {
@@ -236,6 +272,8 @@ func (t *topics) refusal(listed kafka.Topic) string {
 		return "the brokers answer: " + listed.Err.Error()
 	case listed.ID.IsZero():
 		return "the brokers report no topic ID (they are older than Kafka 2.8, KIP-516)"
+	case t.others[listed.ID] != "":
+		return ledger.TwoClusters(listed.Name, listed.ID, t.others[listed.ID], t.cluster).Error() + "; " + ledger.OwnPrefix
 	default:
 		return ""
 	}

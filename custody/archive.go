@@ -77,7 +77,7 @@ func VerifyArchive(ctx context.Context, store Bucket, book Chains, o ArchiveOpti
 	}
 	v := archiveVerifier{
 		store: store, book: book, options: o, reading: make(chan struct{}, min(4, max(2, runtime.GOMAXPROCS(0)))),
-		read:   map[schema.Stream]int64{},
+		read: map[schema.Stream]int64{}, folders: map[string]*sharedFolder{},
 		report: ArchiveReport{Result: OK, Sample: o.Sample, Seed: o.Seed, Findings: []ArchiveFinding{}, Unknown: []ArchiveFinding{}},
 	}
 	err := v.run(ctx)
@@ -98,7 +98,9 @@ type archiveVerifier struct {
 	report ArchiveReport
 	at     ArchiveProgress
 	read   map[schema.Stream]int64 // bytes read of streams under way
-	told   time.Time
+	// folders are those below data/ that may be of several chains, by prefix.
+	folders map[string]*sharedFolder
+	told    time.Time
 }
 
 func (v *archiveVerifier) run(ctx context.Context) error {
@@ -141,9 +143,9 @@ func (v *archiveVerifier) survey(ctx context.Context, streams []schema.Stream) e
 		id        schema.TopicID
 		partition int32
 	}
-	known := map[place]bool{}
+	known := map[place]int{} // chains
 	for _, s := range streams {
-		known[place{s.TopicID, s.Partition}] = true
+		known[place{s.TopicID, s.Partition}]++
 	}
 	var total int64
 	lost := map[schema.Stream]bool{}
@@ -155,8 +157,13 @@ func (v *archiveVerifier) survey(ctx context.Context, streams []schema.Stream) e
 		switch {
 		case !ours:
 			v.report.Foreign++
-		case known[place{s.TopicID, s.Partition}]:
+		case known[place{s.TopicID, s.Partition}] > 0:
 			total += o.Size
+			if known[place{s.TopicID, s.Partition}] > 1 {
+				f := v.folder(s)
+				f.objects++
+				f.bytes += o.Size
+			}
 		case !lost[s]:
 			lost[s] = true
 			v.report.find(s, -1, o.Key, schema.Errorf(schema.Corrupt, "objects without a chain: nothing below %s has their topic ID and partition", schema.LedgerPrefix))
@@ -164,6 +171,18 @@ func (v *archiveVerifier) survey(ctx context.Context, streams []schema.Stream) e
 	}
 	v.at.Total = int64(float64(total) * v.options.Sample)
 	return nil
+}
+
+// sharedFolder is a folder of objects in which chains of several clusters may have
+// theirs, since they have one topic ID.
+type sharedFolder struct{ chains, objects, bytes int64 }
+
+func (v *archiveVerifier) folder(s schema.Stream) *sharedFolder {
+	prefix := schema.DataStreamPrefix(s)
+	if v.folders[prefix] == nil {
+		v.folders[prefix] = &sharedFolder{}
+	}
+	return v.folders[prefix]
 }
 
 // stream verifies one chain, and adds what was found to the report.
@@ -174,6 +193,7 @@ func (v *archiveVerifier) stream(ctx context.Context, s schema.Stream) error {
 	})
 	v.mu.Lock()
 	v.report.add(&found)
+	v.report.shared(v.folders[schema.DataStreamPrefix(found.Stream)])
 	if err != nil {
 		v.report.unknown(found.Stream, schema.LedgerStreamPrefix(s), err)
 	}

@@ -58,6 +58,7 @@ type ArchiveReport struct {
 	NotChecked []string `json:"not_checked"`
 
 	clusters map[string]bool
+	sharing  int // partitions that chains of several clusters have, counted for each behind the first
 }
 
 // ExitCode is what annals verify --archive exits with.
@@ -124,6 +125,21 @@ func (r *ArchiveReport) add(of *ledger.Report) {
 	r.OrphanBytes += of.OrphanBytes
 }
 
+// shared notes that a chain of a shared folder was added. To each of its chains
+// what the others name are orphans: counted together, each object is one once
+// too often for each chain behind the first.
+func (r *ArchiveReport) shared(f *sharedFolder) {
+	if f == nil {
+		return
+	}
+	if f.chains++; f.chains == 1 {
+		return
+	}
+	r.sharing++
+	r.Orphans = max(0, r.Orphans-f.objects)
+	r.OrphanBytes = max(0, r.OrphanBytes-f.bytes)
+}
+
 // isSample tells that segments were left out on request.
 func (r *ArchiveReport) isSample() bool { return r.Sample < 1 }
 
@@ -164,6 +180,9 @@ func (r *ArchiveReport) explain() {
 		"what is beside the ledger: jobs, dead letters, topic configurations")
 	if r.Orphans > 0 {
 		r.NotChecked = append(r.NotChecked, fmt.Sprintf("%d objects (%d bytes) that no commit names: left behind by writers that died or lost; the collector takes them", r.Orphans, r.OrphanBytes))
+	}
+	if r.sharing > 0 {
+		r.Checked = append(r.Checked, fmt.Sprintf("topic IDs: %d partitions have chains of several clusters under one topic ID, each held against its own objects; neither the index nor exports and replays can tell their records apart", r.sharing))
 	}
 	if r.Foreign > 0 {
 		r.NotChecked = append(r.NotChecked, fmt.Sprintf("%d objects below %s whose names are none of Annals'", r.Foreign, schema.DataPrefix))

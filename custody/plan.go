@@ -81,6 +81,9 @@ func (e *Exporter) planTopics(ctx context.Context, who policy.Principal, r *answ
 		if err != nil {
 			return nil, fmt.Errorf("plan export: %w", err)
 		}
+		if others := found[s.Topic][s.TopicID]; len(others) > 0 && others[0].Stream.Cluster != s.Cluster {
+			return nil, ledger.TwoClusters(s.Topic, s.TopicID, others[0].Stream.Cluster, s.Cluster)
+		}
 		if found[s.Topic] == nil {
 			found[s.Topic] = map[schema.TopicID][]*ledger.View{}
 		}
@@ -165,12 +168,19 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 			positions[key] = append(positions[key], h.Position())
 		}
 	}
+	taken := map[partition]string{} // of which cluster
 	for s, err := range e.options.Ledger.Streams(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("plan export: %w", err)
 		}
 		key := partition{s.TopicID, s.Partition}
-		if positions[key] == nil || !who.Topics.Allows(s.Topic) {
+		if !who.Topics.Allows(s.Topic) {
+			continue
+		}
+		if first, ok := taken[key]; ok {
+			return nil, ledger.TwoClusters(s.Topic, s.TopicID, first, s.Cluster)
+		}
+		if positions[key] == nil {
 			continue
 		}
 		v, err := e.options.Ledger.View(ctx, s, nil)
@@ -178,6 +188,7 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 			return nil, fmt.Errorf("plan export: %w", err)
 		}
 		p.pickAt(v, positions[key])
+		taken[key] = s.Cluster
 		delete(positions, key)
 	}
 	for _, fresh := range positions { // no chain yet

@@ -169,10 +169,18 @@ func (e *Engine) viewHolding(ctx context.Context, p schema.Position) (*ledger.Vi
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range streams {
-		if s.TopicID == p.TopicID && s.Partition == p.Partition {
-			return e.view(ctx, s)
+	var of *schema.Stream
+	for i := range streams {
+		switch s := &streams[i]; {
+		case s.TopicID != p.TopicID || s.Partition != p.Partition:
+		case of != nil:
+			return nil, ledger.TwoClusters(s.Topic, s.TopicID, of.Cluster, s.Cluster)
+		default:
+			of = s
 		}
+	}
+	if of != nil {
+		return e.view(ctx, *of)
 	}
 	return nil, schema.Errorf(schema.Corrupt, "partition %d of topic ID %s is indexed and has no chain in the ledger", p.Partition, p.TopicID)
 }

@@ -112,6 +112,9 @@ func (r *resolver) incarnations(ctx context.Context, streams []schema.Stream) (m
 			one = &incarnation{name: stream.Topic, id: stream.TopicID}
 			byID[stream.TopicID] = one
 		}
+		if len(one.views) > 0 && one.views[0].Stream.Cluster != stream.Cluster {
+			return nil, ledger.TwoClusters(stream.Topic, stream.TopicID, one.views[0].Stream.Cluster, stream.Cluster)
+		}
 		one.views = append(one.views, views[i])
 	}
 	for _, one := range byID {

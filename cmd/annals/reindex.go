@@ -11,6 +11,7 @@ import (
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -77,11 +78,27 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err := c.settle(ctx, in, p); err != nil {
 		return err
 	}
-	if len(damaged) > 0 {
-		return schema.WithHint(schema.Errorf(schema.Corrupt, "%d commits or chains are damaged and could not be indexed; all others are", len(damaged)),
+	return notIndexed(damaged)
+}
+
+// notIndexed says what has to be done about commits or chains that could not be
+// indexed.
+func notIndexed(left []archiver.Damage) error {
+	shared := 0
+	for _, d := range left {
+		if schema.KindOf(d.Err) == schema.Conflict {
+			shared++
+		}
+	}
+	switch {
+	case len(left) == 0:
+		return nil
+	case shared == len(left):
+		return schema.WithHint(schema.Errorf(schema.Conflict, "%d chains have a topic ID that belongs to another cluster and were not indexed; all others are", shared), ledger.OwnPrefix)
+	default:
+		return schema.WithHint(schema.Errorf(schema.Corrupt, "%d commits or chains are damaged and could not be indexed; all others are", len(left)-shared),
 			"annals verify --archive says what is damaged; bring those objects back from a copy, and reindex again")
 	}
-	return nil
 }
 
 // options reads what the flags choose.

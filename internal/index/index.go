@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,11 @@ type Index struct {
 	writes  driver.Conn
 	logger  *slog.Logger
 	blocks  chan *block // kept for the next insert
+	// clusters are those of topic IDs that this process has named commits of.
+	clusters struct {
+		sync.Mutex
+		of map[schema.TopicID]string
+	}
 	natives chan *native
 	// squeezed: blocks go compressed (compressionFor).
 	squeezed bool

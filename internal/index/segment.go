@@ -76,7 +76,9 @@ var segmentsTable = newTable("segments",
 // segments, an insert costs more than all its rows. Their rows, inserted
 // before, count as sealed from then on; so call it only when the ledger has the
 // commits and all their records are in the index. The summaries' rows go first.
-// Idempotent; an error may leave some of them inserted.
+// Idempotent; an error may leave some of them inserted. Conflict, before anything
+// is sent, for a topic ID of which the index has commits of another cluster: the
+// identity of a record does not name the cluster.
 func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
 	for i := range rows {
 		row := &rows[i]
@@ -86,6 +88,9 @@ func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
 	}
 	if len(rows) == 0 {
 		return nil
+	}
+	if err := x.ofOneCluster(ctx, rows); err != nil {
+		return err
 	}
 	if err := x.forgetSummaries(ctx, rows); err != nil {
 		return err

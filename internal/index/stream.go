@@ -72,7 +72,7 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 	// A genesis or divergence says where its branch starts. What a compaction or
 	// redaction rewrote was counted when it was sealed.
 	const sql = `
-		SELECT any(cluster), any(topic), topic_id, partition, branch,
+		SELECT groupUniqArray(2)(cluster), any(topic), topic_id, partition, branch,
 			argMin(next, seq), maxIf(next, kind IN ('genesis', 'segment', 'gap', 'divergence')),
 			sumIf(committed, kind = 'segment'), sumIf(aborted, kind = 'segment'), sumIf(control, kind = 'segment'),
 			(sumMap(gap_classes, gap_offsets) AS gaps).1, gaps.2,
@@ -91,8 +91,9 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			offsets       []int64
 			first, sealed int64
 			low, high     uint16
+			clusters      []string
 		)
-		err := rows.Scan(&b.Stream.Cluster, &b.Stream.Topic, &topicID, &b.Stream.Partition, &b.Branch,
+		err := rows.Scan(&clusters, &b.Stream.Topic, &topicID, &b.Stream.Partition, &b.Branch,
 			&b.Start, &b.Next, &b.Records.Committed, &b.Records.Aborted, &b.Records.Control,
 			&classes, &offsets,
 			&b.Segments, &b.Commits, &b.Bytes, &b.HighWatermark, &b.MinTimestamp, &b.MaxTimestamp,
@@ -101,6 +102,10 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			return err
 		}
 		copy(b.Stream.TopicID[:], topicID)
+		if len(clusters) != 1 {
+			return several(b.Stream.TopicID, clusters)
+		}
+		b.Stream.Cluster = clusters[0]
 		b.Versions = [2]Version{Version(low), Version(high)}
 		b.Gaps = make(map[schema.GapClass]int64, len(classes))
 		for i, class := range classes {
@@ -182,9 +187,15 @@ func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[
 		clickhouse.Named("branches", branches), clickhouse.Named("lows", lows), clickhouse.Named("highs", highs),
 	}, func(rows scanner) error {
 		row, err := scanSegment(rows)
+		if err != nil {
+			return err
+		}
 		key := branchKey{row.Stream.TopicID, row.Stream.Partition, row.Branch}
+		if before := found[key]; len(before) > 0 && before[0].Stream.Cluster != row.Stream.Cluster {
+			return several(row.Stream.TopicID, []string{before[0].Stream.Cluster, row.Stream.Cluster})
+		}
 		found[key] = append(found[key], row)
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
