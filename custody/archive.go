@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -247,7 +248,7 @@ func (v *archiveVerifier) segment(ctx context.Context, s schema.Stream, of ledge
 
 // VerifySegment reads a segment of a stream from end to end and holds it
 // against what its commit says: name, hash, stream, branch, counts, record
-// root, times. Its rows and the gaps between them are all of its offsets, each
+// root, times, leader epochs. Its rows and the gaps between them are all of its offsets, each
 // once. It says how many bytes it has read; the error is Corrupt where
 // something differs. A segment of at most maxHeld is fetched once and takes as
 // much memory; a larger one is fetched twice, by ranges.
@@ -300,6 +301,8 @@ func VerifySegment(ctx context.Context, store Ranges, s schema.Stream, of ledger
 		what = fmt.Sprintf("it has %+v", found.Counts)
 	case found.MinTimestamp != ref.MinTimestamp || found.MaxTimestamp != ref.MaxTimestamp:
 		what = fmt.Sprintf("its times are %d to %d", found.MinTimestamp, found.MaxTimestamp)
+	case !slices.Equal(found.LeaderEpochs, of.LeaderEpochs):
+		what = fmt.Sprintf("the leader epochs of its rows are %+v", found.LeaderEpochs)
 	case next != of.Next:
 		what = fmt.Sprintf("its rows and gaps account for the offsets below %d only", next)
 	default:

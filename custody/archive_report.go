@@ -168,7 +168,7 @@ func (r *ArchiveReport) explain() {
 		what = fmt.Sprintf("a sample of %.4g %% (seed %d),", 100*r.Sample, r.Seed)
 	}
 	r.Checked = append(r.Checked,
-		fmt.Sprintf("segments: %s %d of %d were read (%d bytes) and held against their commits: hash, record root, rows by status, times, and a row or a gap for every offset", what, r.SegmentsRead, r.Segments, r.BytesRead))
+		fmt.Sprintf("segments: %s %d of %d were read (%d bytes) and held against their commits: hash, record root, rows by status, times, leader epochs, and a row or a gap for every offset", what, r.SegmentsRead, r.Segments, r.BytesRead))
 	if r.Batches > 0 {
 		r.Checked = append(r.Checked, fmt.Sprintf("raw batches: %d were held against the hash that their gap names", r.Batches))
 	}

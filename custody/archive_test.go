@@ -142,10 +142,15 @@ func (a *archive) named(key, what string) {
 // and are wrong all the same.
 func TestVerifyArchiveCountsRowsAgainstGaps(t *testing.T) {
 	for name, forge := range map[string]func(c *schema.Commit){
-		"a gap where a row is":     func(c *schema.Commit) { c.Gaps[0].From, c.Gaps[0].To = 1, 2 },
-		"another record root":      func(c *schema.Commit) { c.Segment.RecordRoot[0]++ },
-		"another status":           func(c *schema.Commit) { c.Records.Committed--; c.Records.Aborted++ },
-		"other times":              func(c *schema.Commit) { c.Segment.MaxTimestamp++ },
+		"a gap where a row is":    func(c *schema.Commit) { c.Gaps[0].From, c.Gaps[0].To = 1, 2 },
+		"another record root":     func(c *schema.Commit) { c.Segment.RecordRoot[0]++ },
+		"another status":          func(c *schema.Commit) { c.Records.Committed--; c.Records.Aborted++ },
+		"other times":             func(c *schema.Commit) { c.Segment.MaxTimestamp++ },
+		"an earlier leader epoch": func(c *schema.Commit) { c.LeaderEpochs[1].Start++ },
+		"a leader epoch more": func(c *schema.Commit) {
+			c.LeaderEpochs = append(c.LeaderEpochs, schema.LeaderEpoch{Epoch: 9, Start: 3})
+		},
+		"no leader epochs":         func(c *schema.Commit) { c.LeaderEpochs = nil },
 		"a name of other offsets":  func(c *schema.Commit) { c.Segment.Key = strings.Replace(c.Segment.Key, "-", "-9", 1) },
 		"a branch that never was":  nil,
 		"a segment of another one": nil,
@@ -166,7 +171,7 @@ func TestVerifyArchiveCountsRowsAgainstGaps(t *testing.T) {
 				of.Partition = 1
 			}
 			for _, r := range s.pending {
-				r.Branch, r.Partition = branch, of.Partition
+				r.Branch, r.Partition, r.LeaderEpoch = branch, of.Partition, int32(r.Offset) // each has its own
 			}
 			raw, summary := a.segment(of, branch, s.pending)
 			c := a.commit(s, schema.KindSegment)

@@ -22,6 +22,8 @@ type Segment struct {
 	// Base: none is.
 	Until   int64
 	Records schema.Counts
+	// LeaderEpochs are those of its rows, as the commit has them. Not to be changed.
+	LeaderEpochs []schema.LeaderEpoch
 	// Extract is the version of the rules that its extracted columns are from.
 	Extract int32
 	// Seq is the commit that put the object in place.
@@ -205,7 +207,7 @@ func segmentOf(c *schema.Commit, branch int32, until int64) Segment {
 	}
 	return Segment{
 		Ref: *c.Segment, Branch: branch, Base: c.Base, Next: c.Next, Until: until,
-		Records: c.Records, Extract: c.Versions.Extract, Seq: c.Seq,
+		Records: c.Records, LeaderEpochs: c.LeaderEpochs, Extract: c.Versions.Extract, Seq: c.Seq,
 		Sealed: sealed, roots: []schema.Digest{c.Segment.RecordRoot},
 	}
 }
