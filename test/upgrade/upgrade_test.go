@@ -35,9 +35,10 @@ import (
 	"github.com/fx-risk-ai/annals/test/verify"
 )
 
-// make names an archive that this version makes, to be kept for the next:
-// go test ./test/upgrade -make v2.
-var makeName = flag.String("make", "", "make an archive of this name with this version")
+// makeName names what this version makes, to be kept for the next: an archive,
+// the index tables of it, and the data folder that both are from.
+// go test ./test/upgrade -args -make v2.
+var makeName = flag.String("make", "", "make an archive, index tables and a data folder of this name with this version")
 
 func TestMain(m *testing.M) {
 	embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...)
@@ -80,12 +81,21 @@ func TestArchivesOfEarlierVersionsAreRead(t *testing.T) {
 			if report.Result != custody.OK || report.Chains != want.Chains || report.Commits != want.Commits || report.Records != want.Records {
 				t.Errorf("%d objects verify as %+v, want %+v", objects, report, want)
 			}
+			streams := map[schema.Stream]int64{}
 			for s, err := range book.Streams(t.Context()) {
 				must(t, err)
-				_, err := verify.Read(t.Context(), t, store, s)
+				held, err := verify.Read(t.Context(), t, store, s)
 				must(t, err)
+				streams[s] = int64(len(held.Commits))
 			}
-			found(t, store, book, want)
+			instance.NeedsClickHouse(t)
+			t.Run("index made of it", func(t *testing.T) { found(t, store, book, want) })
+			tables := path[:len(path)-len(".tar.gz")] + ".index.gz"
+			if _, err := os.Stat(tables); err != nil {
+				t.Logf("no index tables of it are kept: %v", err)
+				return
+			}
+			t.Run("index as it was", func(t *testing.T) { foundAsItWas(t, tables, streams, store, book, want) })
 		})
 	}
 }
@@ -93,7 +103,6 @@ func TestArchivesOfEarlierVersionsAreRead(t *testing.T) {
 // found makes an index of the archive, and asks it for the trace.
 func found(t *testing.T, store *objstore.Store, book *ledger.Ledger, want kept) {
 	t.Helper()
-	instance.NeedsClickHouse(t)
 	var options index.Options
 	options.Addr, options.User, options.Password = embeddedtest.ClickHouse(t)
 	options.Database = embeddedtest.Database(t)
@@ -101,13 +110,24 @@ func found(t *testing.T, store *objstore.Store, book *ledger.Ledger, want kept) 
 	must(t, err)
 	t.Cleanup(func() { must(t, x.Close()) })
 	must(t, x.Migrate(t.Context()))
-	rules, err := extract.New(extract.Options{})
-	must(t, err)
+	rules := plain(t)
 	done, damaged, err := archiver.Reindex(t.Context(), store, book, x, rules, slog.New(slog.DiscardHandler), archiver.ReindexOptions{})
 	if err != nil || len(damaged) > 0 || done.Records != want.Records.Rows() || done.Offsets != done.Total {
 		t.Fatalf("reindexed %+v, damaged %+v, %v", done, damaged, err)
 	}
-	engine, err := query.New(query.Options{Index: x, Store: store, Ledger: book, Extract: rules})
+	answers(t, x, store, book, want)
+}
+
+func plain(t *testing.T) *extract.Rules {
+	rules, err := extract.New(extract.Options{})
+	must(t, err)
+	return rules
+}
+
+// answers asks an index for the trace, and the archive for its records.
+func answers(t *testing.T, x *index.Index, store *objstore.Store, book *ledger.Ledger, want kept) {
+	t.Helper()
+	engine, err := query.New(query.Options{Index: x, Store: store, Ledger: book, Extract: plain(t)})
 	must(t, err)
 	page, err := engine.Search(t.Context(), policy.Everything(), answer.SearchRequest{ID: keptTrace, Limit: 1000, Statuses: []schema.Status{schema.Committed}})
 	must(t, err)
@@ -196,6 +216,7 @@ func makeArchive(t *testing.T, name string) {
 			return nil
 		})
 	}
+	i.Settled(t)
 	up := i.Up.S3
 	store, err := objstore.Open(objstore.Options{
 		Endpoint: up.Endpoint[len("http://"):], Region: up.Region, Bucket: up.Bucket, Prefix: up.Prefix, PathStyle: true, AccessKey: up.AccessKey, SecretKey: up.SecretKey,
@@ -205,9 +226,12 @@ func makeArchive(t *testing.T, name string) {
 	report, err := custody.VerifyArchive(t.Context(), store, ledger.New(store, nil), custody.ArchiveOptions{})
 	must(t, err)
 	pack(t, store, name+".tar.gz")
+	packTables(t, i, name+".index.gz")
 	raw, err := json.MarshalIndent(kept{report.Chains, report.Commits, report.Records, values}, "", "  ")
 	must(t, err)
 	must(t, os.WriteFile(name+".json", append(raw, '\n'), 0o644))
+	must(t, i.Shut())
+	packFolder(t, i.DataDir, name+".folder.tgz")
 }
 
 func produce(t *testing.T, i *instance.Instance, round int) (values []string) {
