@@ -27,9 +27,10 @@ type content struct {
 const (
 	maxContentBytes = 64 << 20 // of one answer
 	parallelReads   = 8
-	nearby          = 512  // offsets between two wanted rows that are read along
-	freshSpan       = 5000 // offsets of one read from Kafka
-	freshTimeout    = 5 * time.Second
+	nearby          = 512             // offsets between two wanted rows that are read along
+	freshSpan       = 512             // offsets between two wanted records that are read along from Kafka
+	freshAlong      = 1 << 20         // bytes, likewise
+	freshTimeout    = 5 * time.Second // for all of a partition's records in one answer
 )
 
 // contents reads records: those that are sealed from their segments, one opened
@@ -214,45 +215,60 @@ func notThere(key string, p schema.Position) error {
 	return schema.Errorf(schema.NotFound, "segment %s has no row of offset %d", key, p.Offset)
 }
 
-// readFresh reads records of one stream from Kafka, all in one go.
+// readFresh reads records of one stream from Kafka. What lies between two of them
+// is read along where it is little; else the next read begins at the next one.
 func (e *Engine) readFresh(ctx context.Context, s schema.Stream, positions []schema.Position, all map[schema.Position]*content) {
 	slices.SortFunc(positions, func(a, b schema.Position) int { return int(max(-1, min(1, a.Offset-b.Offset))) })
-	from, to := positions[0].Offset, positions[len(positions)-1].Offset+1
-	err := e.readKafka(ctx, s, from, min(to, from+freshSpan), positions, all)
-	if err == nil {
-		err = schema.Errorf(schema.NotFound, "Kafka did not serve the record, which is not sealed yet")
-	}
-	for _, p := range positions {
-		if all[p].record == nil {
-			all[p].err = err
+	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
+	defer cancel()
+	for left := positions; len(left) > 0; {
+		next, err := e.readKafka(ctx, s, left, all)
+		if err == nil {
+			err = schema.Errorf(schema.NotFound, "Kafka did not serve the record, which is not sealed yet")
+		} else {
+			next = len(left)
 		}
+		for _, p := range left[:next] {
+			if all[p].record == nil {
+				all[p].err = err
+			}
+		}
+		left = left[next:]
 	}
 }
 
-func (e *Engine) readKafka(ctx context.Context, s schema.Stream, from, to int64, positions []schema.Position, all map[schema.Position]*content) error {
+// readKafka reads the first of some positions, which are of rising offsets, and
+// those behind it that are not far. It tells how many it is done with, at least
+// one; what of those has no record Kafka does not serve.
+func (e *Engine) readKafka(ctx context.Context, s schema.Stream, positions []schema.Position, all map[schema.Position]*content) (int, error) {
 	if e.options.Fresh == nil {
-		return schema.Errorf(schema.Unavailable, "the record is not sealed yet, and this process does not read from Kafka")
+		return 0, schema.Errorf(schema.Unavailable, "the record is not sealed yet, and this process does not read from Kafka")
 	}
-	ctx, cancel := context.WithTimeout(ctx, freshTimeout)
-	defer cancel()
-	next := 0
-	for record, err := range e.options.Fresh.Range(ctx, s, from, to, kafka.ReadUncommitted) {
+	next, along := 0, int64(0)
+	for record, err := range e.options.Fresh.Range(ctx, s, positions[0].Offset, positions[len(positions)-1].Offset+1, kafka.ReadUncommitted) {
 		if err != nil {
-			return err
+			return next, err
 		}
 		for next < len(positions) && positions[next].Offset < record.Offset {
 			next++
+		}
+		if next == len(positions) {
+			break
+		}
+		if positions[next].Offset > record.Offset {
+			along += record.Bytes()
 		}
 		for ; next < len(positions) && positions[next].Offset == record.Offset; next++ { // on each branch asked for
 			own, entry := *record, all[positions[next]]
 			own.Branch, own.Status = positions[next].Branch, entry.status
 			entry.record, entry.source = &own, sourceKafka
+			along = 0
 		}
-		if next == len(positions) {
-			break
+		if next == len(positions) || next > 0 && (along > freshAlong || positions[next].Offset-record.Offset > freshSpan) {
+			return next, nil
 		}
 	}
-	return nil
+	return len(positions), nil
 }
 
 // sourceKafka is Record.Source of a fresh record.

@@ -1,0 +1,81 @@
+package query_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// Fresh records of one partition that lie far apart, in offsets or in bytes, are
+// each read where they are.
+func TestFreshRecordsFarApart(t *testing.T) {
+	broker := embeddedtest.MemoryKafka(t)
+	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	options := embeddedtest.KafkaOptions(broker)
+	reader, err := kafka.NewReader(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := kafka.NewAdmin(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	id, err := admin.CreateTopic(t.Context(), "far", partitions, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newArchive(t, func(o *query.Options) { o.Fresh, o.Broker = reader, admin })
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	s := a.stream("far", partitionOf("EUR"))
+	s.TopicID = id
+	a.genesis(s)
+	at := time.Date(2024, 5, 1, 14, 0, 0, 0, time.UTC)
+	var records []*kgo.Record
+	between := func(n int, value []byte) {
+		for range n {
+			records = append(records, &kgo.Record{Topic: "far", Partition: s.Partition, Value: value})
+		}
+	}
+	wanted := func() {
+		s.next = int64(len(records))
+		headers := []string{"traceId", trace, "eventId", fmt.Sprint("e-", s.next), "eventType", "Step", "eventVersion", "1", "sourceService", "far"}
+		if n := len(s.pending); n > 0 {
+			headers = append(headers, "causationId", fmt.Sprint("e-", s.pending[n-1].Offset))
+		}
+		e := a.produce("far", "EUR", fmt.Sprintf(`{"n":%d}`, s.next), at.Add(time.Duration(s.next)*time.Millisecond), headers...)
+		r := &kgo.Record{Topic: e.Topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Timestamp: time.UnixMilli(e.Timestamp)}
+		for _, h := range e.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+		}
+		records = append(records, r)
+	}
+	wanted()
+	between(5500, []byte("small"))
+	wanted()
+	between(3, nil)
+	wanted()
+	between(100, make([]byte, 40<<10))
+	wanted()
+	if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	a.indexAll()
+	found := a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
+	if len(found.Hops) != 4 {
+		t.Fatalf("%d hops", len(found.Hops))
+	}
+	for i := range found.Hops[1:] {
+		h := &found.Hops[i+1]
+		if h.Diff == nil || !h.Diff.Comparable || len(h.Diff.Changes) != 1 {
+			t.Errorf("%s: diff %+v", h.Coordinates(), h.Diff)
+		}
+	}
+}
