@@ -24,7 +24,8 @@ const (
 
 // DeadLetters lists what could not be processed, by topic, partition and
 // offset; a limit of 0 is DefaultDeadLetters. Letters of topics that may not be
-// seen are neither given nor counted. Counting lists the names of all letters,
+// seen are neither given nor counted. One that cannot be read does not keep the
+// others from being given: the page says which, and why. Counting lists the names of all letters,
 // a thousand a request.
 func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error) {
 	if request.Limit == 0 {
@@ -68,23 +69,49 @@ func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request 
 		}
 	}
 	page.Counts, page.LeftOut = largest(counts)
-	page.Letters = make([]schema.DeadLetter, len(keys))
+	if page.Letters, page.Unreadable, err = e.readLetters(ctx, keys); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// readLetters reads letters by their keys, in their order. One that is damaged,
+// gone, of a later version, or another than its key says is given back by itself;
+// an error is a store that gives no answer.
+func (e *Engine) readLetters(ctx context.Context, keys []string) ([]schema.DeadLetter, []answer.UnreadableLetter, error) {
+	read, failed := make([]*schema.DeadLetter, len(keys)), make([]error, len(keys))
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(lettersRead)
 	for i, key := range keys {
 		group.Go(func() error {
 			raw, _, err := e.options.Store.Get(reading, key, schema.MaxDeadLetterBytes)
-			if err != nil {
-				return err
-			}
-			l, err := schema.ParseDeadLetter(raw)
 			if err == nil {
-				page.Letters[i] = *l
+				read[i], err = schema.ParseDeadLetter(raw)
+			}
+			// Who may see a letter was told by its key.
+			if err == nil && read[i].Key() != key {
+				err = schema.Errorf(schema.Corrupt, "dead letter: it is not the one that its name says")
+			}
+			switch schema.KindOf(err) {
+			case schema.Corrupt, schema.NotFound, schema.Exhausted:
+				failed[i], err = err, nil
 			}
 			return err
 		})
 	}
-	return page, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	letters, unreadable := make([]schema.DeadLetter, 0, len(keys)), []answer.UnreadableLetter(nil)
+	for i, key := range keys {
+		if failed[i] == nil {
+			letters = append(letters, *read[i])
+			continue
+		}
+		topic, component, _ := schema.ParseDeadLetterKey(key)
+		unreadable = append(unreadable, answer.UnreadableLetter{Key: key, Topic: topic, Component: component, Err: failed[i].Error()})
+	}
+	return letters, unreadable, nil
 }
 
 // largest orders counts, and tells how many are beyond their bound.

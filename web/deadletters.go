@@ -24,6 +24,9 @@ func (o *operations) ListDeadLetters(ctx context.Context, r api.ListDeadLettersR
 			return api.DeadLetterCount{Topic: c.Topic, Component: string(c.Component), DeadLetters: c.Letters}
 		}),
 		CountsLeftOut: page.LeftOut,
+		Unreadable: each(page.Unreadable, func(l *answer.UnreadableLetter) api.UnreadableDeadLetter {
+			return api.UnreadableDeadLetter{Key: l.Key, Topic: l.Topic, Component: string(l.Component), Error: l.Err}
+		}),
 	}, nil
 }
 

@@ -30,7 +30,7 @@ func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	defer server.Close()
 	const most = 1000
-	all := &api.DeadLetterPage{DeadLetters: []api.DeadLetter{}, Counts: []api.DeadLetterCount{}}
+	all := &api.DeadLetterPage{DeadLetters: []api.DeadLetter{}, Unreadable: []api.UnreadableDeadLetter{}, Counts: []api.DeadLetterCount{}}
 	params := api.ListDeadLettersParams{Topic: pointer(c.Topic), Component: pointer(api.ListDeadLettersParamsComponent(c.Component))}
 	for {
 		limit := most
@@ -43,6 +43,7 @@ func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
 			return err
 		}
 		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
+		all.Unreadable = append(all.Unreadable, page.Unreadable...)
 		all.Total, all.Counts, all.CountsLeftOut = page.Total, page.Counts, page.CountsLeftOut
 		all.NextCursor, params.Cursor = page.NextCursor, page.NextCursor
 		if page.NextCursor == nil || c.Limit > 0 && len(all.DeadLetters) >= c.Limit {
@@ -62,7 +63,10 @@ func showDeadLetters(w io.Writer, page *api.DeadLetterPage) {
 			row(l.Id, moment(&l.Last), l.Component, fmt.Sprintf("%s/%d", l.Topic, l.Partition), l.From, l.To, l.Attempts, l.Error)
 		}
 	})
-	if shown := len(page.DeadLetters); shown < page.Total {
+	for _, l := range page.Unreadable {
+		fmt.Fprintf(w, "Not read: %s: %s\n", l.Key, l.Error)
+	}
+	if shown := len(page.DeadLetters) + len(page.Unreadable); shown < page.Total {
 		fmt.Fprintf(w, "These are %d of %d; --limit 0 lists all.\n", shown, page.Total)
 	}
 }
@@ -82,6 +86,9 @@ func (c *deadLetterShowCommand) Run(ctx context.Context, in *invocation) error {
 	page, err := server.DeadLetters(ctx, api.ListDeadLettersParams{Id: &c.ID})
 	if err != nil {
 		return err
+	}
+	for _, l := range page.Unreadable {
+		return schema.Errorf(schema.Corrupt, "%s cannot be read: %s", l.Key, l.Error)
 	}
 	if len(page.DeadLetters) == 0 {
 		return schema.Errorf(schema.NotFound, "there is no dead letter %s", c.ID)

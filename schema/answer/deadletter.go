@@ -15,10 +15,19 @@ type DeadLetterRequest struct {
 // DeadLetterPage is some dead letters.
 type DeadLetterPage struct {
 	Letters    []schema.DeadLetter
-	Total      int // that match, on all pages
+	Unreadable []UnreadableLetter // of this page: they are there, or were, and could not be read
+	Total      int                // that match, on all pages
 	Counts     []DeadLetterCount
 	LeftOut    int    // counts beyond MaxDeadLetterCounts
 	NextCursor string // empty on the last page
+}
+
+// UnreadableLetter is a dead letter that is damaged, or was deleted while the page
+// was read, and why it could not be read. What its key says of it holds.
+type UnreadableLetter struct {
+	Key, Topic string
+	Component  schema.DeadLetterComponent
+	Err        string
 }
 
 // MaxDeadLetterCounts bounds DeadLetterPage.Counts.

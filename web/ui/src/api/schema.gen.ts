@@ -840,8 +840,18 @@ export interface components {
             component: string;
             dead_letters: number;
         };
+        /** @description A dead letter that is damaged or was deleted, and why it could not be read */
+        UnreadableDeadLetter: {
+            key: string;
+            topic: string;
+            /** @description reading, extraction or index */
+            component: string;
+            error: string;
+        };
         DeadLetterPage: {
             dead_letters: components["schemas"]["DeadLetter"][];
+            /** @description Of this page, those that could not be read */
+            unreadable: components["schemas"]["UnreadableDeadLetter"][];
             /** @description That match, on all pages */
             total: number;
             /** @description Of all topics and components, whatever is filtered; the largest first */

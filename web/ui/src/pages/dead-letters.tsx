@@ -30,6 +30,7 @@ export function DeadLettersPage(): JSX.Element {
   const counts = page.data?.counts ?? [];
   const all = counts.reduce((n, c) => n + c.dead_letters, 0);
   const leftOut = page.data?.counts_left_out ?? 0;
+  const unreadable = page.data?.unreadable ?? [];
   const filtered = topic !== "" || component !== "";
   const toggle = (id: string): void => setParams({ open: open === id ? undefined : id });
   const older = (): void => { choose(-1); setParams({ cursor: page.data?.next_cursor, open: undefined }, {}); };
@@ -56,7 +57,8 @@ export function DeadLettersPage(): JSX.Element {
         </Empty>
       )}
       {counts.length > 0 && <Counts counts={counts} topic={topic} component={component} leftOut={leftOut} />}
-      {page.data && list.length === 0 && (all > 0 || filtered) && <Empty title="No dead letter matches"><p>None is of {topic || "any topic"}{component && ` that ${reason(component)}`}.</p></Empty>}
+      {unreadable.map((l) => <p class="note" role="note" key={l.key}>A dead letter of {l.topic}, which {reason(l.component)}, cannot be read: {l.error} (<code>{l.key}</code>)</p>)}
+      {page.data && list.length === 0 && unreadable.length === 0 && (all > 0 || filtered) && <Empty title="No dead letter matches"><p>None is of {topic || "any topic"}{component && ` that ${reason(component)}`}.</p></Empty>}
       {list.length > 0 && (
         <div class={page.stale ? "tablewrap dim" : "tablewrap"}>
           <table class="letters" role="treegrid" aria-label="Dead letters">
