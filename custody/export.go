@@ -46,11 +46,21 @@ type Traces interface {
 	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
 }
 
+// Fresh counts what is not sealed yet. query.Engine is one. An error leaves the
+// number unknown.
+type Fresh interface {
+	// Unsealed counts the committed records that are indexed behind the tails of
+	// some partitions, with record times in milliseconds from from to before to;
+	// nil is no bound.
+	Unsealed(ctx context.Context, who policy.Principal, tails []answer.Tail, from, to *int64) (int64, error)
+}
+
 // Options are what an Exporter works with.
 type Options struct {
 	Store  Store
 	Ledger Ledger
 	Traces Traces // nil: traces cannot be exported
+	Fresh  Fresh  // nil: exports of topics do not say how much was not sealed
 
 	// TempDir is where an export keeps files until they are sent: the lines of
 	// JSON of all records, and the Parquet file and the segment that it is at.

@@ -216,9 +216,19 @@ func traceOf(id string, records ...*schema.Record) *traces {
 	return x
 }
 
+// behind says what an index would, of how many records are not sealed.
+type behind struct {
+	n   int64
+	err error
+}
+
+func (b behind) Unsealed(context.Context, policy.Principal, []answer.Tail, *int64, *int64) (int64, error) {
+	return b.n, b.err
+}
+
 func (a *archive) exporter(change func(*custody.Options)) *custody.Exporter {
 	a.t.Helper()
-	options := custody.Options{Store: a.store, Ledger: a.book, TempDir: a.t.TempDir(), Agent: "annals test"}
+	options := custody.Options{Store: a.store, Ledger: a.book, Fresh: behind{}, TempDir: a.t.TempDir(), Agent: "annals test"}
 	if change != nil {
 		change(&options)
 	}

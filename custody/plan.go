@@ -21,7 +21,7 @@ type plan struct {
 	traceID  string // as the records spell it
 	streams  []selection
 	older    []incarnation
-	unsealed int64
+	unsealed *int64 // matched, and not in the ledger yet; nil: not known
 	// superseded counts records of a trace that the latest view does not hold.
 	superseded int64
 }
@@ -91,26 +91,48 @@ func (e *Exporter) planTopics(ctx context.Context, who policy.Principal, r *answ
 	}
 	p := &plan{}
 	window := windowOf(r)
+	var tails []answer.Tail
 	for _, topic := range r.Topics {
-		newest, ok := newestOf(found[topic])
+		chosen, ok := newestOf(found[topic])
+		if r.TopicID != nil && ok {
+			chosen = *r.TopicID
+			_, ok = found[topic][chosen]
+		}
 		if !ok {
 			return nil, schema.WithHint(schema.Errorf(schema.NotFound, "export: the archive has no topic %q that you may see", topic),
 				"annals coverage lists the topics that are archived")
 		}
 		for id, views := range found[topic] {
-			if id != newest {
+			if id != chosen {
 				p.older = append(p.older, incarnation{topic, id})
 				continue
 			}
 			for _, v := range views {
 				p.streams = append(p.streams, selection{view: v, picks: picksIn(v, window)})
+				tails = append(tails, answer.Tail{Stream: v.Stream, Branch: v.Branches[len(v.Branches)-1].Number, Next: v.Head.Next})
 			}
 		}
 	}
 	slices.SortFunc(p.older, func(a, b incarnation) int {
 		return strings.Compare(a.Topic+a.TopicID.String(), b.Topic+b.TopicID.String())
 	})
+	p.unsealed = e.unsealed(ctx, who, tails, window)
 	return p, nil
+}
+
+// unsealed counts the records that match and are behind the chains that were
+// read, as far as they are indexed. What no index tells is not known: an export of
+// topics needs none, and is not kept from being made.
+func (e *Exporter) unsealed(ctx context.Context, who policy.Principal, tails []answer.Tail, w window) *int64 {
+	if e.options.Fresh == nil {
+		return nil
+	}
+	n, err := e.options.Fresh.Unsealed(ctx, who, tails, w.from, w.to)
+	if err != nil {
+		e.logger.WarnContext(ctx, "an export cannot say how many records are not sealed yet", "component", "custody", "err", err)
+		return nil
+	}
+	return &n
 }
 
 // newestOf is the incarnation whose first chain began last.
@@ -160,7 +182,7 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 			"a part of a trace would look like the whole; export its topics with a time range")
 	}
 	positions := map[partition][]schema.Position{}
-	p := &plan{traceID: trace.TraceID}
+	p := &plan{traceID: trace.TraceID, unsealed: new(int64)}
 	for i := range trace.Hops {
 		h := &trace.Hops[i]
 		if h.Status == schema.Committed && who.Topics.Allows(h.Topic) {
@@ -192,7 +214,7 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 		delete(positions, key)
 	}
 	for _, fresh := range positions { // no chain yet
-		p.unsealed += int64(len(fresh))
+		*p.unsealed += int64(len(fresh))
 	}
 	return p, nil
 }
@@ -225,7 +247,7 @@ func (p *plan) pickAt(v *ledger.View, positions []schema.Position) {
 			fresh++
 		}
 	}
-	p.unsealed += int64(fresh)
+	*p.unsealed += int64(fresh)
 	p.superseded += int64(len(positions) - taken - fresh)
 	if taken > 0 {
 		p.streams = append(p.streams, s)
@@ -234,8 +256,8 @@ func (p *plan) pickAt(v *ledger.View, positions []schema.Position) {
 
 // nothing explains an export without records.
 func (p *plan) nothing(r *answer.ExportRequest) error {
-	if r.TraceID != "" && p.unsealed > 0 {
-		return schema.WithHint(schema.Errorf(schema.Conflict, "export: none of the %d records of trace %q is sealed yet", p.unsealed, r.TraceID),
+	if r.TraceID != "" && *p.unsealed > 0 {
+		return schema.WithHint(schema.Errorf(schema.Conflict, "export: none of the %d records of trace %q is sealed yet", *p.unsealed, r.TraceID),
 			"annals seal --wait seals what is held now")
 	}
 	if r.TraceID != "" {
@@ -247,6 +269,10 @@ func (p *plan) nothing(r *answer.ExportRequest) error {
 		rows += p.streams[i].state.Rows.Committed
 		streams++
 		latest = max(latest, p.streams[i].state.Head.Clock)
+	}
+	if p.unsealed != nil && *p.unsealed > 0 {
+		return schema.WithHint(schema.Errorf(schema.Conflict, "export: none of the %d records in that time range is sealed yet", *p.unsealed),
+			"annals seal --wait seals what is held now")
 	}
 	return schema.WithHint(schema.Errorf(schema.NotFound,
 		"export: no sealed record in that time range; searched %d committed records in %d partitions, sealed up to %s", rows, streams, latest),

@@ -32,6 +32,8 @@ func check(r *answer.ExportRequest) error {
 		return schema.InvalidField("from", "export: a trace is exported whole; a time range goes with topics")
 	case len(r.TraceID) > maxTraceBytes:
 		return schema.InvalidField("trace_id", "export: a trace id of %d bytes, at most %d", len(r.TraceID), maxTraceBytes)
+	case r.TopicID != nil && len(r.Topics) != 1:
+		return schema.InvalidField("topic_id", "export: a topic ID and %d topics; it says which topic of one name is meant", len(r.Topics))
 	case len(r.Topics) > MaxTopics:
 		return schema.InvalidField("topics", "export: %d topics, at most %d", len(r.Topics), MaxTopics)
 	case !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To):

@@ -16,10 +16,12 @@ import (
 )
 
 // The versions of a bag's contents. Format is written unless a source has
-// parts, or a gap an object.
+// parts, or a gap an object; FormatOpen where it is not known how much was not
+// sealed, or a topic was named by its ID.
 const (
 	Format      = "annals.export/1"
 	FormatParts = "annals.export/2"
+	FormatOpen  = "annals.export/3"
 )
 
 // Files of every bag.
@@ -40,10 +42,9 @@ type scope struct {
 	Query      query  `json:"query"`
 	Records    int64  `json:"records,string"`
 	Bytes      int64  `json:"bytes,string"`      // of keys, values and headers
-	Unsealed   int64  `json:"unsealed,string"`   // matched, and were not in the ledger yet
+	Unsealed   *int64 `json:"unsealed,string"`   // matched, were indexed, and not in the ledger yet; nil: not known
 	Superseded int64  `json:"superseded,string"` // matched, and are not in the ledger's latest view
-	// Older are topics of the same name that were deleted before, and are not
-	// in this bag.
+	// Older are the other topics of the same names, which are not in this bag.
 	Older   []incarnation `json:"older_incarnations"`
 	Streams []streamScope `json:"streams"` // by topic, topic ID, partition: the order of the lines
 }
@@ -57,9 +58,11 @@ type incarnation struct {
 type query struct {
 	TraceID *string  `json:"trace_id"`
 	Topics  []string `json:"topics"`
-	From    *string  `json:"from"`
-	To      *string  `json:"to"`
-	Status  string   `json:"status"`
+	// TopicID is which topic of the name was asked for; nil: the newest.
+	TopicID *schema.TopicID `json:"topic_id,omitempty"`
+	From    *string         `json:"from"`
+	To      *string         `json:"to"`
+	Status  string          `json:"status"`
 }
 
 // streamScope is what the ledger says of a partition, and the files with its
@@ -135,7 +138,7 @@ func queryOf(r *answer.ExportRequest, traceID string) query {
 		s := clock(t)
 		return &s
 	}
-	q := query{Topics: append([]string{}, r.Topics...), From: text(r.From), To: text(r.To), Status: schema.Committed.String()}
+	q := query{Topics: append([]string{}, r.Topics...), TopicID: r.TopicID, From: text(r.From), To: text(r.To), Status: schema.Committed.String()}
 	if r.TraceID != "" {
 		q.TraceID = &traceID
 	}
@@ -202,8 +205,8 @@ func parseScope(raw []byte) (*scope, error) {
 	if err := json.Unmarshal(raw, &version); err != nil {
 		return nil, fmt.Errorf("is not JSON: %w", err)
 	}
-	if version.Format != Format && version.Format != FormatParts {
-		return nil, fmt.Errorf("%w: %q, this version reads %q and %q", errOtherFormat, version.Format, Format, FormatParts)
+	if !slices.Contains([]string{Format, FormatParts, FormatOpen}, version.Format) {
+		return nil, fmt.Errorf("%w: %q, this version reads %q, %q and %q", errOtherFormat, version.Format, Format, FormatParts, FormatOpen)
 	}
 	var s scope
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -222,6 +225,9 @@ func parseScope(raw []byte) (*scope, error) {
 
 // format is the version that the scope has to be written in.
 func (s *scope) format() string {
+	if s.Unsealed == nil || s.Query.TopicID != nil {
+		return FormatOpen
+	}
 	for _, stream := range s.Streams {
 		if slices.ContainsFunc(stream.Gaps, func(g gap) bool { return g.Object != nil }) {
 			return FormatParts

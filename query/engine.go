@@ -21,6 +21,7 @@ type Index interface {
 	Resolve(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
 	Search(ctx context.Context, f index.Filter, scope index.Scope, limit int) ([]index.Hit, bool, error)
 	Branches(ctx context.Context) ([]index.Branch, error)
+	CountBehind(ctx context.Context, tails []index.Tail, from, to *int64) (int64, error)
 	Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]index.SegmentRow, error)
 	Topology(ctx context.Context) ([]index.Feed, error)
 }

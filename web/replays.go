@@ -56,7 +56,13 @@ func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 }
 
 func exportRequest(r *api.ExportRequest) (answer.ExportRequest, error) {
-	out := answer.ExportRequest{TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To), Case: value(r.Case)}
+	id, err := parseID(r.TopicId)
+	if err != nil {
+		return answer.ExportRequest{}, err
+	}
+	out := answer.ExportRequest{
+		TraceID: value(r.TraceId), Topics: value(r.Topics), TopicID: id, From: value(r.From), To: value(r.To), Case: value(r.Case),
+	}
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }
 

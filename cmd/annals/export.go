@@ -17,6 +17,7 @@ type exportCommand struct {
 	between
 	Trace string   `placeholder:"ID" help:"Export this trace."`
 	Topic []string `placeholder:"TOPIC" help:"Export these topics, within --from and --to."`
+	ID    string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Case  string   `placeholder:"TEXT" help:"An identifier of yours for the bag."`
 	Out   string   `required:"" placeholder:"DIR" help:"Folder to write the bag into; it must not exist."`
 }
@@ -35,7 +36,7 @@ func (c *exportCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	defer server.Close()
-	request := api.ExportRequest{TraceId: pointer(c.Trace), From: from, To: to, Case: pointer(c.Case)}
+	request := api.ExportRequest{TraceId: pointer(c.Trace), TopicId: pointer(c.ID), From: from, To: to, Case: pointer(c.Case)}
 	if len(c.Topic) > 0 {
 		request.Topics = &c.Topic
 	}

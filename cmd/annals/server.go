@@ -64,7 +64,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	exporter, err := custody.New(custody.Options{
-		Store: p.store, Ledger: p.book, Traces: engine,
+		Store: p.store, Ledger: p.book, Traces: engine, Fresh: engine,
 		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log, Tracer: p.tracer,
 	})
 	if err != nil {

@@ -1226,6 +1226,8 @@ export interface components {
         ExportRequest: {
             trace_id?: string;
             topics?: string[];
+            /** @description With one topic: another of the name than the newest */
+            topic_id?: string;
             /** Format: date-time */
             from?: string;
             /** Format: date-time */
