@@ -182,11 +182,11 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 		before := selected.From != nil && s.Ref.MaxTimestamp < *selected.From
 		after := selected.To != nil && s.Ref.MinTimestamp >= *selected.To
 		p := planOf(s)
-		from, next := selected.clip(view.Stream.Topic, out.Partition, p.From, p.Next)
+		from, next, whole := selected.clip(view.Stream.Topic, out.Partition, p.From, p.Next)
 		if before || after || s.Records.Committed == 0 || from >= next {
 			continue
 		}
-		p.cut = p.cut || from > p.From || next < p.Next
+		p.cut = p.cut || from > p.From || next < p.Next || !whole
 		p.From, p.Next = from, next
 		out.Segments = append(out.Segments, p)
 		if selected.extracted() && s.Extract != schema.ExtractVersion {
@@ -194,7 +194,7 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 		}
 	}
 	for _, purge := range view.Purged {
-		if from, next := selected.clip(view.Stream.Topic, out.Partition, purge.Base, purge.Next); from >= next {
+		if from, next, _ := selected.clip(view.Stream.Topic, out.Partition, purge.Base, purge.Next); from >= next {
 			continue
 		}
 		r.warnings = append(r.warnings, fmt.Sprintf("%s: commit %d purged offsets %d to %d; what stood there is not replayed",

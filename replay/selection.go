@@ -147,21 +147,23 @@ func (s *selection) takes(topic string, partition int32) bool {
 	return !ranged
 }
 
-// clip narrows offsets of a partition to what may be selected of them; nothing
-// is from ≥ next.
-func (s *selection) clip(topic string, partition int32, from, next int64) (int64, int64) {
-	low, high, ranged := next, from, false
+// clip narrows offsets of a partition to what may be selected of them, from the
+// first to the last; nothing is from ≥ next. whole tells that every offset between
+// them may be: several ranges stand apart, or they would be one.
+func (s *selection) clip(topic string, partition int32, from, next int64) (low, high int64, whole bool) {
+	low, high = next, from
+	ranged, touched := false, 0
 	for i := range s.Offsets {
 		o := &s.Offsets[i]
 		if ranged = ranged || o.Topic == topic; o.Topic != topic || o.Partition != partition || o.From >= next || o.To <= from {
 			continue
 		}
-		low, high = min(low, max(from, o.From)), max(high, min(next, o.To))
+		low, high, touched = min(low, max(from, o.From)), max(high, min(next, o.To)), touched+1
 	}
 	if !ranged {
-		return from, next
+		return from, next, true
 	}
-	return low, high
+	return low, high, touched <= 1
 }
 
 // selects tells whether a row is in the selection. Of a trace the plan has the

@@ -71,12 +71,22 @@ func (k kinds) oracle(q *answer.ReplayRequest) map[int32][]schema.Record {
 }
 
 // Any selection is planned and delivered as a naive reading of it says, and
-// planned twice it is the same plan, however it is written.
+// planned twice it is the same plan, however it is written; and so is one that is
+// too large to be read for its plan.
 func TestSelections(t *testing.T) {
 	t.Parallel()
+	for name, exact := range map[string]int64{"read": 0, "too large to be read": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			selections(t, exact)
+		})
+	}
+}
+
+func selections(t *testing.T, exact int64) {
 	r := newRig(t)
 	all := r.kinds(t, "mixed", 3, 200)
-	s := r.service(t, func(o *replay.Options) { o.Batch = 64 << 10 }, nil, nil)
+	s := r.service(t, func(o *replay.Options) { o.Batch, o.Exact = 64<<10, exact }, nil, nil)
 	work(t, s)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -92,7 +102,7 @@ func TestSelections(t *testing.T) {
 	tried := 0
 	for n := 0; tried < 12; n++ {
 		q := answer.ReplayRequest{Topics: []string{"mixed"}, TargetPrefix: fmt.Sprintf("n%d.", n)}
-		for _, part := range dice.Perm(8)[:1+dice.IntN(3)] {
+		for _, part := range dice.Perm(9)[:1+dice.IntN(3)] {
 			switch part {
 			case 0:
 				q.Partitions = []int32{2, int32(dice.IntN(3))}
@@ -111,6 +121,8 @@ func TestSelections(t *testing.T) {
 				q.Stages = pick("unknown", "ingestion", "transformation")
 			case 7:
 				q.From = start.Add(time.Duration(dice.IntN(100)) * time.Second)
+			case 8: // of one segment the beginning and the end, and nothing between
+				q.Offsets = append(q.Offsets, answer.ReplayOffsets{Topic: "mixed", Partition: 2, From: 60, To: 70 + dice.Int64N(20)}, answer.ReplayOffsets{Topic: "mixed", Partition: 2, From: 95, To: 120})
 			}
 		}
 		want, total := all.oracle(&q), 0
@@ -165,6 +177,10 @@ func TestNarrowedSelections(t *testing.T) {
 	for name, c := range map[string]struct{ asked, means answer.ReplayRequest }{
 		"trace":   {answer.ReplayRequest{TraceID: "x", EventTypes: []string{"Filled"}}, answer.ReplayRequest{EventTypes: []string{"Filled"}}},
 		"offsets": {answer.ReplayRequest{Topics: []string{"mixed"}, Offsets: []answer.ReplayOffsets{{Topic: "mixed", From: 10, To: 70}}}, answer.ReplayRequest{Offsets: []answer.ReplayOffsets{{Topic: "mixed", From: 10, To: 70}}}},
+		"holes": {
+			answer.ReplayRequest{Topics: []string{"mixed"}, Offsets: []answer.ReplayOffsets{{Topic: "mixed", To: 20}, {Topic: "mixed", From: 40, To: 120}}},
+			answer.ReplayRequest{Offsets: []answer.ReplayOffsets{{Topic: "mixed", To: 20}, {Topic: "mixed", From: 40, To: 120}}},
+		},
 		"stages":  {answer.ReplayRequest{Topics: []string{"mixed"}, Stages: []string{"enrich"}}, answer.ReplayRequest{Stages: []string{"enrichment"}}},
 	} {
 		c.asked.TargetPrefix = name + "."
