@@ -51,7 +51,7 @@ func (s *Service) Run(ctx context.Context, who policy.Principal, planID string, 
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "replay %s was cancelled, for good", planID),
 			"plan the same selection with a target_prefix of its own")
 	case st.State == answer.JobFailed && st.Receipt == nil:
-		st.State, st.Error, st.Finished, st.Lease = answer.JobPlanned, "", time.Time{}, nil
+		st.State, st.Error, st.Finished, st.Lease, st.Pause = answer.JobPlanned, "", time.Time{}, nil, false
 		if st.Position != nil {
 			st.State = answer.JobRunning
 		}

@@ -344,25 +344,19 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		s.ended(c)
 		return
 	}
-	writing, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer stop()
-	end := func(*state) {}
-	switch {
-	case errors.Is(cause, errLost):
+	if errors.Is(cause, errLost) {
 		s.log.Warn("replay is somebody else's now", "replay", c.id)
 		return
-	case errors.Is(cause, errCancelled) || errors.Is(err, errCancelled):
-		end = func(st *state) { st.State, st.Error = answer.JobCancelled, "" }
-	case errors.Is(cause, errPaused):
-		end = func(st *state) { st.State, st.Pause, st.Error = answer.JobPaused, false, "" }
-	case ctx.Err() != nil:
-	default:
-		said := err.Error()
-		end = func(st *state) { st.State, st.Error = answer.JobFailed, said }
+	}
+	writing, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	failed := err
+	if cause != nil {
+		failed = nil // it was told to stop: what fails then says nothing of the job
 	}
 	err = c.update(writing, func(st *state) {
 		c.progressed(st)
-		end(st)
+		st.let(failed)
 		st.Lease = nil
 		if st.isEnded() {
 			st.Finished = time.Now().UTC()
@@ -373,6 +367,22 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		return
 	}
 	s.ended(c)
+}
+
+// let says what becomes of a job whose worker lets go of it, by what is asked of
+// the job as it stands now: who stops it, or lets it go on, may have asked while
+// the worker was ending what it had begun. failed is why the job cannot go on;
+// nil gives it back to whoever looks for jobs.
+func (st *state) let(failed error) {
+	switch {
+	case st.Cancel || errors.Is(failed, errCancelled):
+		st.State, st.Error = answer.JobCancelled, ""
+	case failed != nil:
+		st.State, st.Error = answer.JobFailed, failed.Error()
+	case st.Pause:
+		st.State, st.Error = answer.JobPaused, ""
+	}
+	st.Pause = false
 }
 
 // progressed notes how far the job is.
