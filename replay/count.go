@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,11 +30,11 @@ func (r *resolver) count(ctx context.Context) error {
 		}
 	}
 	if r.olderRules > 0 {
-		r.warnings = append(r.warnings, fmt.Sprintf("%d segments were sealed under other rules of extraction than today's (version %d): event types, versions, services and stages are as they were extracted then", r.olderRules, schema.ExtractVersion))
+		r.warn("%d segments were sealed under other rules of extraction than today's (version %d): event types, versions, services and stages are as they were extracted then", r.olderRules, schema.ExtractVersion)
 	}
 	exact := size <= r.service.options.Exact || r.doc.Selection.TraceID != nil
 	if !exact {
-		r.warnings = append(r.warnings, fmt.Sprintf("the selection touches %d MiB of segments, too much to be read for a plan: bytes are estimated, and records too large for the target are found when they are produced", size>>20))
+		r.warn("the selection touches %d MiB of segments, too much to be read for a plan: bytes are estimated, and records too large for the target are found when they are produced", size>>20)
 	}
 	group, counting := errgroup.WithContext(ctx)
 	group.SetLimit(countParallel)

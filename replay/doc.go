@@ -53,6 +53,7 @@
 //	selection.go  which records of the topics it asks for
 //	plan.go       Plan: selection, targets and warnings; the plan object
 //	resolve.go    a selection, held against the ledger
+//	omission.go   what looks selected and is not replayed
 //	count.go      what is selected of one segment
 //	oversize.go   records that are larger than their target takes
 //	document.go   the plan's canonical bytes and ID

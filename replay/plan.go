@@ -47,7 +47,7 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer
 	}
 	object := &planObject{
 		Format: d.format(), ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
-		Warnings: append(r.warnings, notes...), Oversized: r.oversized, Plan: raw,
+		Warnings: r.warningsOf(notes), Oversized: r.oversized, Plan: raw,
 	}
 	kept, err := s.keepPlan(ctx, object)
 	if err != nil {

@@ -3,7 +3,6 @@ package replay
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -138,11 +137,13 @@ func (r *resolver) topics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	chosen := map[string]*incarnation{}
 	for _, name := range wanted {
 		newest := newestOf(byID, name)
 		if newest == nil {
 			return schema.WithHint(schema.Errorf(schema.NotFound, "topic %s is not archived", name), "annals coverage lists what is archived")
 		}
+		chosen[name] = newest
 		plan := newest.plan()
 		for _, view := range newest.views {
 			if r.doc.Selection.takes(name, view.Stream.Partition) {
@@ -151,7 +152,7 @@ func (r *resolver) topics(ctx context.Context) error {
 		}
 		r.doc.Topics = append(r.doc.Topics, plan)
 	}
-	return nil
+	return r.omissions(ctx, byID, chosen)
 }
 
 // newestOf finds the incarnation of a name whose archive began last.
@@ -179,11 +180,9 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 	out := streamPlan{Partition: view.Stream.Partition}
 	selected := &r.doc.Selection
 	for _, s := range view.Current() {
-		before := selected.From != nil && s.Ref.MaxTimestamp < *selected.From
-		after := selected.To != nil && s.Ref.MinTimestamp >= *selected.To
 		p := planOf(s)
 		from, next, whole := selected.clip(view.Stream.Topic, out.Partition, p.From, p.Next)
-		if before || after || s.Records.Committed == 0 || from >= next {
+		if r.where(s) != within || s.Records.Committed == 0 || from >= next {
 			continue
 		}
 		p.cut = p.cut || from > p.From || next < p.Next || !whole
@@ -197,8 +196,8 @@ func (r *resolver) overlapping(view *ledger.View) streamPlan {
 		if from, next, _ := selected.clip(view.Stream.Topic, out.Partition, purge.Base, purge.Next); from >= next {
 			continue
 		}
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: commit %d purged offsets %d to %d; what stood there is not replayed",
-			view.Stream, purge.Seq, purge.Base, purge.Next))
+		r.warn("%s: commit %d purged offsets %d to %d; what stood there is not replayed",
+			view.Stream, purge.Seq, purge.Base, purge.Next)
 	}
 	return out
 }
@@ -325,7 +324,7 @@ func (r *resolver) positions(view *ledger.View, records []*answer.Hit) (streamPl
 		}
 	}
 	if superseded > 0 {
-		r.warnings = append(r.warnings, fmt.Sprintf("%s: %d records of the trace were superseded by a later branch and are left out", view.Stream, superseded))
+		r.warn("%s: %d records of the trace were superseded by a later branch and are left out", view.Stream, superseded)
 	}
 	return out, nil
 }
@@ -355,7 +354,7 @@ func (r *resolver) prune() error {
 		if t.Streams = streams; len(streams) > 0 {
 			kept = append(kept, t)
 		} else if r.doc.Selection.TraceID == nil {
-			r.warnings = append(r.warnings, fmt.Sprintf("%s: no committed record is in the range, so no target is made", t.Source))
+			r.warn("%s: no committed record is in the range, so no target is made", t.Source)
 		}
 	}
 	r.doc.Topics = kept

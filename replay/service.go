@@ -41,6 +41,8 @@ type Store interface {
 type Ledger interface {
 	Streams(ctx context.Context) iter.Seq2[schema.Stream, error]
 	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
+	// Gaps reads those of a commit of a chain.
+	Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error)
 }
 
 // Traces finds a trace's records. query.Engine is one.
