@@ -54,6 +54,11 @@ func (p *pager) fill(ctx context.Context) ([]placed, error) {
 			}
 		}
 		list, err := p.window(ctx)
+		if errors.Is(err, errMissing) { // since it was opened
+			if err = p.follow(ctx, err); err == nil {
+				continue
+			}
+		}
 		if err != nil || len(list) > 0 {
 			return list, err
 		}
@@ -74,26 +79,42 @@ func (p *pager) leave(plan *segmentPlan) error {
 func (p *pager) open(ctx context.Context, plan *segmentPlan) error {
 	p.whole, p.n = p.from <= plan.From, 0
 	p.from, p.step = max(p.from, plan.From), 256
-	for p.at = *plan; ; {
-		err := p.service.verify(ctx, &p.at)
-		if err == nil {
-			p.reader, err = p.service.openSegment(ctx, &p.at)
-		}
-		if !errors.Is(err, errMissing) {
-			return err
-		}
-		moved, findErr := p.service.joined(ctx, p.lane, &p.at)
-		switch {
-		case findErr != nil:
-			return findErr
-		case moved == nil:
-			return err
-		}
-		p.at = *moved
+	p.at = *plan
+	err := p.openAt(ctx)
+	if errors.Is(err, errMissing) {
+		return p.follow(ctx, err)
 	}
+	return err
 }
 
-// window reads some offsets on. It may find nothing there.
+// openAt opens the object that is to hold the segment.
+func (p *pager) openAt(ctx context.Context) (err error) {
+	if err = p.service.verify(ctx, &p.at); err == nil {
+		p.reader, err = p.service.openSegment(ctx, &p.at)
+	}
+	return err
+}
+
+// follow opens the object that the segment was joined into, as often as that is
+// joined itself. missing is the error that says that the one at hand is gone, and
+// what is returned if the ledger knows of no other.
+func (p *pager) follow(ctx context.Context, missing error) error {
+	for errors.Is(missing, errMissing) {
+		moved, err := p.service.joined(ctx, p.lane, &p.at)
+		if err != nil {
+			return err
+		}
+		if moved == nil {
+			return missing
+		}
+		p.at = *moved
+		missing = p.openAt(ctx)
+	}
+	return missing
+}
+
+// window reads some offsets on. It may find nothing there. After an error it is as
+// if it had not been called.
 func (p *pager) window(ctx context.Context) ([]placed, error) {
 	from, to := p.from, min(p.from+p.step, p.at.Next)
 	if p.at.Offsets != nil {
@@ -105,7 +126,7 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 		}
 	}
 	var list []placed
-	var bytes int64
+	var bytes, n int64
 	chosen := p.lane.chosen
 	for row, err := range p.service.rowsOf(ctx, p.reader, &p.at, from, to, segment.Payload|chosen.columns()) {
 		if err != nil {
@@ -116,13 +137,13 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 		}
 		size := row.Bytes() + recordOverhead
 		list = append(list, placed{lane: p.lane, index: p.index, offset: row.Offset, size: size, record: p.outgo(&row.Clone().Record)})
-		p.n, bytes = p.n+1, bytes+size
+		n, bytes = n+1, bytes+size
 		if bytes >= p.budget {
 			to = row.Offset + 1
 			break
 		}
 	}
-	p.from = to
+	p.from, p.n = to, p.n+n
 	// What the next window may hold by the measure of this one.
 	grown := 4 * p.step
 	if bytes > 0 {

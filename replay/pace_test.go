@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -248,4 +249,32 @@ func TestPacesThatCannotBeKept(t *testing.T) {
 			t.Errorf("%s over too many partitions: %v", name, err)
 		}
 	}
+}
+
+// A paced job reads a window of a segment at a time. When the segment is joined
+// into another one and deleted between two windows, it goes on there.
+func TestPacedJobWhoseSegmentIsJoinedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stream := schema.Stream{Cluster: "source", Topic: "orders", TopicID: schema.TopicID{9}}
+	var records []schema.Record
+	for i := range 30_000 {
+		records = append(records, awkward(stream, i))
+	}
+	replaytest.Archive(t, r.store, stream, records, 25_000)
+	joined := sync.Once{}
+	cluster := watched{Brokers: r.cluster, commit: func(context.Context) {
+		joined.Do(func() { replaytest.Join(t, r.store, stream) })
+	}}
+	// What is read ahead is less than half of the first segment.
+	s := r.service(t, func(o *replay.Options) { o.Batch = 256 << 10 }, cluster, nil)
+	work(t, s)
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}})
+	must(t, err)
+	_, err = s.Run(t.Context(), everybody, plan.ID, &answer.ReplayPace{Mode: answer.PaceRate, RecordsPerSecond: 1e9})
+	must(t, err)
+	if job := until(t, s, plan.ID, answer.JobDone); !job.Receipt.Matches {
+		t.Errorf("%+v", job.Receipt)
+	}
+	r.isExact(t, plan, map[int32][]schema.Record{0: records})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -130,5 +131,64 @@ func Purge(t testing.TB, store ledger.Store, stream schema.Stream, ref schema.Se
 	c.Authority = &schema.Authority{Reason: "test", RequestedBy: "test"}
 	if _, err := book.Append(t.Context(), head, c); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Join replaces all current segments of a stream, which must be of one branch, by
+// one with the same rows, as compaction does, and deletes their objects.
+func Join(t testing.TB, store *objstore.Store, stream schema.Stream) {
+	t.Helper()
+	book := ledger.New(store, nil)
+	view, err := book.View(t.Context(), stream, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := view.Current()
+	var body bytes.Buffer
+	w, err := segment.NewWriter(&body, segment.Options{Stream: stream, Branch: current[0].Branch, Rewrite: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := next(view.Head, stream, schema.KindCompaction)
+	for _, old := range current {
+		reader, err := segment.Open(t.Context(), store.ReaderAt(t.Context(), old.Ref.Key, old.Ref.Bytes), old.Ref.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range reader.Footer().Parts {
+			if err := w.BeginPart(part.Seed); err != nil {
+				t.Fatal(err)
+			}
+			for row, err := range reader.Rows(t.Context(), part.FirstOffset, part.LastOffset+1) {
+				if err == nil {
+					err = w.Append(&row.Record, &row.X)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.Replaced = append(c.Replaced, old.Ref.ObjectRef)
+	}
+	s, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Versions.Segment = segment.FormatJoined
+	c.Base, c.Next, c.Records, c.LeaderEpochs = current[0].Base, current[len(current)-1].Next, s.Counts, s.LeaderEpochs
+	c.Segment = &schema.SegmentRef{
+		ObjectRef:  schema.ObjectRef{Key: schema.SegmentKey(stream, c.Base, c.Next, s.SHA256), SHA256: s.SHA256, Bytes: s.Bytes},
+		RecordRoot: s.RecordRoot, MinTimestamp: s.MinTimestamp, MaxTimestamp: s.MaxTimestamp,
+	}
+	if _, err := store.Put(t.Context(), c.Segment.Key, body.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := book.Append(t.Context(), view.Head, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range current {
+		if err := store.Delete(t.Context(), old.Ref.Key); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
