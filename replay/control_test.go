@@ -1,12 +1,16 @@
 package replay_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/replay"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -82,4 +86,46 @@ func TestRunAfterFailedPause(t *testing.T) {
 	work(t, s)
 	until(t, s, plan.ID, answer.JobDone)
 	r.isExact(t, plan, archived)
+}
+
+// A list is cut after what its reader may see was chosen, and one state that
+// cannot be read does not take the others away: it is named to who may know of it.
+func TestList(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.topic(t, "orders", 1, 20, 100)
+	r.topic(t, "rates", 1, 20, 100)
+	s := r.service(t, nil, nil, nil)
+	own, others := planned(t, s, "orders"), planned(t, s, "rates")
+	raw, _, err := r.store.Get(t.Context(), schema.ReplayPrefix+others.ID+"/state.json", 1<<20)
+	must(t, err)
+	some, err := policy.Topics("orders")
+	must(t, err)
+	_, err = r.store.Put(t.Context(), schema.ReplayPrefix+others.ID+"/state.json", raw[:len(raw)/2])
+	must(t, err)
+	list, err := s.List(t.Context(), everybody)
+	must(t, err)
+	if len(list.Jobs) != 1 || !says(list.Notes, others.ID) {
+		t.Errorf("%d jobs, %q; want the damaged one named", len(list.Jobs), list.Notes)
+	}
+	list, err = s.List(t.Context(), policy.Principal{Name: "somebody", Topics: some})
+	must(t, err)
+	if len(list.Jobs) != 1 || len(list.Notes) != 0 {
+		t.Errorf("who may not see its topic is told of a damaged job: %q", list.Notes)
+	}
+	for i := range replay.MostListed + 10 { // younger ones, of a topic that not everybody sees
+		id := fmt.Sprintf("%064x", i)
+		_, err := r.store.Put(t.Context(), schema.ReplayPrefix+id+"/state.json", bytes.Replace(raw, []byte(others.ID), []byte(id), 1))
+		must(t, err)
+	}
+	list, err = s.List(t.Context(), policy.Principal{Name: "somebody", Topics: some})
+	must(t, err)
+	if len(list.Jobs) != 1 || list.Jobs[0].ID != own.ID || len(list.Notes) != 0 {
+		t.Errorf("%d jobs, %q; want one", len(list.Jobs), list.Notes)
+	}
+	list, err = s.List(t.Context(), everybody)
+	must(t, err)
+	if len(list.Jobs) != replay.MostListed || !says(list.Notes, "200", "older") {
+		t.Errorf("%d jobs, %q", len(list.Jobs), list.Notes)
+	}
 }

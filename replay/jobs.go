@@ -3,6 +3,7 @@ package replay
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -135,34 +136,84 @@ func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*an
 	return s.live(st), nil
 }
 
-// List gives the jobs that changed last, newest first, at most MostListed.
-func (s *Service) List(ctx context.Context, who policy.Principal) ([]answer.ReplayJob, error) {
+// List gives the jobs that changed last and that the principal may see, newest
+// first, at most MostListed, and says what it leaves out: older ones, and those
+// whose state cannot be read, if the principal may see what their plan replays.
+func (s *Service) List(ctx context.Context, who policy.Principal) (*answer.ReplayList, error) {
 	objects, err := s.states(ctx)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(objects, func(a, b objstore.Object) int { return b.Modified.Compare(a.Modified) })
-	objects = objects[:min(len(objects), MostListed)]
-	found := make([]*state, len(objects))
+	list := &answer.ReplayList{Jobs: []answer.ReplayJob{}, Notes: []string{}}
+	var found []*state
+	looked := 0
+	for len(found) < MostListed && looked < min(len(objects), mostLooked) {
+		some := objects[looked:min(looked+listAtOnce, len(objects))]
+		looked += len(some)
+		seen, notes, err := s.seen(ctx, who, some)
+		if err != nil {
+			return nil, err
+		}
+		found, list.Notes = append(found, seen...), append(list.Notes, notes...)
+	}
+	if left := len(objects) - looked; len(found) > MostListed || left > 0 {
+		found = found[:min(len(found), MostListed)]
+		list.Notes = append(list.Notes, fmt.Sprintf("the list ends with the %d jobs that changed last; there may be older ones", len(found)))
+	}
+	slices.SortFunc(found, func(a, b *state) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
+	for _, st := range found {
+		list.Jobs = append(list.Jobs, *s.live(st))
+	}
+	return list, nil
+}
+
+// listAtOnce states are in memory before it is known who may see them, and
+// mostLooked are looked at for one list.
+const (
+	listAtOnce = 100
+	mostLooked = 5000
+)
+
+// seen reads states and keeps those that the principal may see, in their order.
+// What one that is damaged says is a note.
+func (s *Service) seen(ctx context.Context, who policy.Principal, objects []objstore.Object) (found []*state, notes []string, err error) {
+	read, said := make([]*state, len(objects)), make([]string, len(objects))
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(inParallel)
 	for i, object := range objects {
-		group.Go(func() (err error) {
-			found[i], err = s.loadState(reading, idOf(object))
-			return err
+		group.Go(func() error {
+			st, err := s.loadState(reading, idOf(object))
+			switch {
+			case err == nil && visible(who, &st.Plan):
+				read[i] = st
+			case err == nil || schema.KindOf(err) == schema.NotFound: // deleted meanwhile
+			case reading.Err() != nil || schema.KindOf(err) == schema.Unavailable || schema.KindOf(err) == schema.Permission:
+				return err // of the store, not of this one
+			default:
+				if s.mayKnow(reading, who, idOf(object)) {
+					said[i] = err.Error()
+				}
+				s.log.Warn("the state of a replay cannot be read", "replay", idOf(object), "err", err)
+			}
+			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	slices.SortFunc(found, func(a, b *state) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
-	jobs := []answer.ReplayJob{}
-	for _, st := range found {
-		if visible(who, &st.Plan) {
-			jobs = append(jobs, *s.live(st))
-		}
+	empty := func(text string) bool { return text == "" }
+	return slices.DeleteFunc(read, func(st *state) bool { return st == nil }), slices.DeleteFunc(said, empty), nil
+}
+
+// mayKnow tells whether a principal may see every topic of a plan; if that cannot
+// be read either, who may see every topic may.
+func (s *Service) mayKnow(ctx context.Context, who policy.Principal, id string) bool {
+	_, d, err := s.loadPlan(ctx, id)
+	if err != nil {
+		return who.Topics.IsAll()
 	}
-	return jobs, nil
+	return !slices.ContainsFunc(d.Topics, func(t topicPlan) bool { return !who.Topics.Allows(t.Source) })
 }
 
 // states lists the state objects.

@@ -137,7 +137,7 @@ func TestCancel(t *testing.T) {
 			t.Errorf("%s by somebody who may not see the topic: %v", name, err)
 		}
 	}
-	if jobs, err := s.List(t.Context(), stranger); err != nil || len(jobs) != 0 {
+	if jobs, err := s.List(t.Context(), stranger); err != nil || len(jobs.Jobs) != 0 || len(jobs.Notes) != 0 {
 		t.Errorf("a stranger lists %+v, %v", jobs, err)
 	}
 }

@@ -72,7 +72,7 @@ func TestReplayIsIdentical(t *testing.T) {
 		t.Errorf("planned after it was run: %+v, %v", replanned, err)
 	}
 	jobs, err := s.List(t.Context(), everybody)
-	if err != nil || len(jobs) != 1 || jobs[0].ID != plan.ID {
+	if err != nil || len(jobs.Jobs) != 1 || jobs.Jobs[0].ID != plan.ID {
 		t.Errorf("listed %+v, %v", jobs, err)
 	}
 }

@@ -298,11 +298,11 @@ func (o *operations) ListReplays(ctx context.Context, _ api.ListReplaysRequestOb
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := replays.List(ctx, callOf(ctx).who)
+	list, err := replays.List(ctx, callOf(ctx).who)
 	if err != nil {
 		return nil, err
 	}
-	return api.ListReplays200JSONResponse{Jobs: each(jobs, jobOf)}, nil
+	return api.ListReplays200JSONResponse{Jobs: each(list.Jobs, jobOf), Notes: list.Notes}, nil
 }
 
 // CancelReplay implements [api.StrictServerInterface].

@@ -74,7 +74,7 @@ type Replays interface {
 	// Get gives a job.
 	Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
 	// List gives the jobs, newest first.
-	List(ctx context.Context, who policy.Principal) ([]answer.ReplayJob, error)
+	List(ctx context.Context, who policy.Principal) (*answer.ReplayList, error)
 	// Cancel stops a job for good.
 	Cancel(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
 	// Pause stops a job until it is resumed.

@@ -47,6 +47,9 @@ func (c *replayStatusCommand) Run(ctx context.Context, in *invocation) error {
 				row(job.Id, job.State, job.Produced, job.Planned, moment(&job.Updated))
 			}
 		})
+		for _, note := range list.Notes {
+			fmt.Fprintln(w, "note: "+note)
+		}
 	})
 }
 

@@ -154,6 +154,12 @@ const (
 	JobCancelled   = "cancelled"   // stopped for good
 )
 
+// ReplayList are jobs, newest first, and in words what is left out of the list.
+type ReplayList struct {
+	Jobs  []ReplayJob `json:"jobs"`
+	Notes []string    `json:"notes"`
+}
+
 // ReplayJob is a replay's state. Its ID is its plan's. Zero times have not come
 // yet.
 type ReplayJob struct {

@@ -334,7 +334,7 @@ export async function handle(request, response) {
         if (!jobs.has(id)) jobs.set(id, { started: Date.now() });
         return send(job(id), 202);
       }
-      return send({ jobs: [...jobs.keys()].reverse().map(job) });
+      return send({ jobs: [...jobs.keys()].reverse().map(job), notes: [] });
     case "exports":
       response.writeHead(200, { "content-type": "application/x-tar" });
       return response.end("a bag would be here");

@@ -1180,6 +1180,8 @@ export interface components {
         };
         ReplayList: {
             jobs: components["schemas"]["ReplayJob"][];
+            /** @description What the list leaves out: older jobs, and jobs whose state cannot be read */
+            notes: string[];
         };
         Receipt: {
             /** Format: int64 */

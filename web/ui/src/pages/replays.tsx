@@ -40,6 +40,9 @@ export function ReplaysPage(): JSX.Element {
           <p><a class="button primary" href={pages.newReplay()}>Plan a replay</a></p>
         </Empty>
       )}
+      {jobs.data && jobs.data.notes.length > 0 && (
+        <ul class="warnings" aria-label="What the list leaves out">{jobs.data.notes.map((n) => <li key={n}>{sentence(n)}</li>)}</ul>
+      )}
       {list.length > 0 && (
         <div class="tablewrap">
           <table role="grid" aria-label="Replay jobs">
