@@ -243,4 +243,3 @@ func (s *selection) asked(topic string, partition int32) []offsetRange {
 	}
 	return list
 }
-

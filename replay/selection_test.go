@@ -181,7 +181,7 @@ func TestNarrowedSelections(t *testing.T) {
 			answer.ReplayRequest{Topics: []string{"mixed"}, Offsets: []answer.ReplayOffsets{{Topic: "mixed", To: 20}, {Topic: "mixed", From: 40, To: 120}}},
 			answer.ReplayRequest{Offsets: []answer.ReplayOffsets{{Topic: "mixed", To: 20}, {Topic: "mixed", From: 40, To: 120}}},
 		},
-		"stages":  {answer.ReplayRequest{Topics: []string{"mixed"}, Stages: []string{"enrich"}}, answer.ReplayRequest{Stages: []string{"enrichment"}}},
+		"stages": {answer.ReplayRequest{Topics: []string{"mixed"}, Stages: []string{"enrich"}}, answer.ReplayRequest{Stages: []string{"enrichment"}}},
 	} {
 		c.asked.TargetPrefix = name + "."
 		plan, err := s.Plan(t.Context(), everybody, c.asked)
