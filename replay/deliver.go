@@ -27,7 +27,20 @@ type batch struct {
 	records []placed
 	bytes   int64
 	after   *cursor
+	room    room // where the records are, if the batch is used again
 }
+
+// empty makes a batch ready for others. Nobody may use its records any more.
+func (b *batch) empty() {
+	clear(b.records)
+	b.records, b.bytes, b.after = b.records[:0], 0, nil
+	b.room.empty()
+}
+
+// aheadBatches are read while one is written: what a row group or the next
+// segment's hash takes does not hold up the producer. They and the one that is
+// being filled are in memory.
+const aheadBatches = 2
 
 // placed is a record and where it goes. offset is its source's.
 type placed struct {
@@ -54,7 +67,7 @@ func (a *attempt) deliver(ctx context.Context, from cursor) error {
 }
 
 func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *progress) error {
-	chunks := make(chan *batch)
+	chunks, used := make(chan *batch, aheadBatches-1), make(chan *batch, aheadBatches+2)
 	if isMerged(pace) {
 		chunks = make(chan *batch, 8)
 	}
@@ -66,20 +79,20 @@ func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *pr
 		if isMerged(pace) {
 			return a.merge(ctx, &began, chunks)
 		}
-		return a.read(ctx, &began, chunks)
+		return a.read(ctx, &began, chunks, used)
 	})
 	group.Go(func() error {
 		if isMerged(pace) {
 			return (&paced{attempt: a, clock: clock{pace: pace}, at: at}).run(ctx, chunks)
 		}
-		return a.transactions(ctx, at, chunks)
+		return a.transactions(ctx, at, chunks, used)
 	})
 	return group.Wait()
 }
 
-// transactions produces a batch a transaction. One is read ahead while another
-// is written.
-func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan *batch) error {
+// transactions produces a batch a transaction, and hands back what is in the target
+// to be filled anew.
+func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan *batch, used chan<- *batch) error {
 	for b := range batches {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -88,6 +101,8 @@ func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan
 			return err
 		}
 		*at = *b.after.progress(a.lanes)
+		b.empty()
+		used <- b // there are not more of them than it has room for
 		if isMerged(a.claim.pace.Load()) {
 			return errRepaced
 		}
@@ -96,12 +111,20 @@ func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan
 }
 
 // read fills batches, a lane after another.
-func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch) error {
-	current := &batch{}
+func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch, used <-chan *batch) error {
+	fresh := func() *batch {
+		select {
+		case b := <-used:
+			return b
+		default:
+			return &batch{}
+		}
+	}
+	current := fresh()
 	flush := func() error {
 		current.after = at.cursor()
 		err := send(ctx, out, current)
-		current = &batch{}
+		current = fresh()
 		return err
 	}
 	for i := range a.lanes {
@@ -117,7 +140,8 @@ func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch) err
 				}
 			}
 			// The row's memory is the reader's, and lives until the next one.
-			current.records = append(current.records, placed{lane: l, index: i, offset: row.Offset, size: size, record: a.outgoing(&row.Clone().Record)})
+			record := a.outgoing(current.room.keep(&row.Record, true))
+			current.records = append(current.records, placed{lane: l, index: i, offset: row.Offset, size: size, record: record})
 			current.bytes += size
 			at.next[i] = row.Offset + 1
 			at.produced++

@@ -68,6 +68,7 @@
 //	position.go   where a job stands, in the position topic
 //	pace.go       when records are due, and how late they were
 //	merge.go      all lanes by one clock, a window of each at a time
+//	room.go       copies of records, many to an allocation
 //	deliver.go    segments to transactions
 //	rows.go       the planned rows of a stream, in order
 //	offsetmap.go  where each record went, both ways

@@ -127,6 +127,7 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 	}
 	var list []placed
 	var bytes, n int64
+	var place room // its pieces go when the last record of each is out
 	chosen := p.lane.chosen
 	for row, err := range p.service.rowsOf(ctx, p.reader, &p.at, from, to, segment.Payload|chosen.columns()) {
 		if err != nil {
@@ -136,7 +137,7 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 			continue
 		}
 		size := row.Bytes() + recordOverhead
-		list = append(list, placed{lane: p.lane, index: p.index, offset: row.Offset, size: size, record: p.outgo(&row.Clone().Record)})
+		list = append(list, placed{lane: p.lane, index: p.index, offset: row.Offset, size: size, record: p.outgo(place.keep(&row.Record, false))})
 		n, bytes = n+1, bytes+size
 		if bytes >= p.budget {
 			to = row.Offset + 1

@@ -44,7 +44,7 @@ func (c *choice) size(r *schema.Record) int64 { return batchBytes(r) + c.added }
 
 // columns are those that wants needs.
 func (c *choice) columns() segment.Columns {
-	columns := segment.Times | segment.Broker | c.selection.columns()
+	columns := segment.Times | segment.Status | c.selection.columns()
 	if c.skipOver > 0 {
 		columns |= segment.Payload
 	}

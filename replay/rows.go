@@ -161,18 +161,19 @@ func (s *Service) joined(ctx context.Context, l *lane, p *segmentPlan) (*segment
 	return &moved, nil
 }
 
-// outgoing is the record as it is to stand in the target. It shares memory
-// with the source's.
+// outgoing is the record as it is to stand in the target: the source's itself, or
+// one with more headers that shares its memory.
 func (d *document) outgoing(id string, r *schema.Record) *schema.Record {
-	out := &schema.Record{Timestamp: r.Timestamp, Key: r.Key, Value: r.Value, Headers: r.Headers}
-	if d.Provenance {
-		out.Headers = append(slices.Clone(r.Headers),
-			schema.Header{Name: extract.HeaderReplayID, Value: []byte(id)},
-			schema.Header{Name: extract.HeaderSourceTopic, Value: []byte(r.Topic)},
-			schema.Header{Name: extract.HeaderSourceTopicID, Value: []byte(r.TopicID.String())},
-			schema.Header{Name: extract.HeaderSourcePartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
-			schema.Header{Name: extract.HeaderSourceOffset, Value: strconv.AppendInt(nil, r.Offset, 10)},
-		)
+	if !d.Provenance {
+		return r
 	}
-	return out
+	out := *r
+	out.Headers = append(slices.Clone(r.Headers),
+		schema.Header{Name: extract.HeaderReplayID, Value: []byte(id)},
+		schema.Header{Name: extract.HeaderSourceTopic, Value: []byte(r.Topic)},
+		schema.Header{Name: extract.HeaderSourceTopicID, Value: []byte(r.TopicID.String())},
+		schema.Header{Name: extract.HeaderSourcePartition, Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
+		schema.Header{Name: extract.HeaderSourceOffset, Value: strconv.AppendInt(nil, r.Offset, 10)},
+	)
+	return &out
 }

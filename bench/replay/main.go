@@ -63,6 +63,7 @@ type bench struct {
 	dir     string // of the engines' data
 	rounds  int
 	records int
+	profile string // folder of the workers' CPU profiles; empty: none
 	figures *measure.Figures
 	up      embedded.UpFile
 	kafka   kafka.Options
@@ -75,6 +76,7 @@ func run(ctx context.Context, args []string) (err error) {
 	bin := flags.String("bin", "bin", "folder of annals-chdb")
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of replay and bare client, side by side")
 	flags.IntVar(&b.records, "records", 1_000_000, "records that are replayed")
+	flags.StringVar(&b.profile, "profile", "", "folder for CPU profiles of the workers")
 	only := flags.String("only", "fast,paced,takeover", "what to measure")
 	if err := flags.Parse(args); err != nil {
 		return err

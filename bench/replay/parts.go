@@ -23,7 +23,7 @@ func (b *bench) worker(ctx context.Context, name string) (*measure.Program, erro
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return measure.Start(exec.CommandContext(ctx, self, workerCommand, "-data-dir", b.dir, "-name", name), nil)
+	return measure.Start(exec.CommandContext(ctx, self, workerCommand, "-data-dir", b.dir, "-name", name, "-profile", b.profile), nil)
 }
 
 // planner plans and asks; it works on nothing.

@@ -65,7 +65,7 @@ func BenchmarkWriter(b *testing.B) {
 }
 
 // BenchmarkReader says rows a second of one core: all columns, without the
-// extracted ones (as a replay reads), offsets and timestamps alone, and with
+// extracted ones, what a replay reads, offsets and timestamps alone, and with
 // every hash checked.
 func BenchmarkReader(b *testing.B) {
 	rows := benchmarkRows(300)
@@ -87,6 +87,7 @@ func BenchmarkReader(b *testing.B) {
 	}
 	b.Run("all", read(segment.All))
 	b.Run("record", read(segment.Times|segment.Broker|segment.Payload))
+	b.Run("replayed", read(segment.Times|segment.Status|segment.Payload))
 	b.Run("times", read(segment.Times))
 	b.Run("verify", func(b *testing.B) {
 		cpu := cpuSeconds(b)

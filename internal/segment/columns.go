@@ -71,7 +71,7 @@ func plan() [numColumns]column {
 		colTimestampType:  {path: "timestamp_type", group: Times, dict: true, encoding: plain, stats: true},
 		colProducerID:     {path: "producer_id", group: Broker, dict: true, encoding: plain, stats: true},
 		colProducerEpoch:  {path: "producer_epoch", group: Broker, dict: true, encoding: plain, stats: true},
-		colStatus:         {path: "status", group: Broker, dict: true, encoding: plain, stats: true},
+		colStatus:         {path: "status", group: Broker | Status, dict: true, encoding: plain, stats: true},
 		colKey:            {path: "key", group: Payload, encoding: plain, stats: true},
 		colValue:          {path: "value", group: Payload, encoding: plain},
 		colHeaderKey:      {path: "headers.list.element.key", group: Payload, dict: true, encoding: plain},

@@ -10,9 +10,10 @@ const (
 	Broker                        // leader epoch, producer ID and epoch, status
 	Payload                       // key, value, headers
 	Extracted                     // everything in Row.X
+	Status                        // of Broker the status alone
 	fixed                         // what the footer says too, and the proof columns
 
 	always Columns = 0
 	// All is every group a caller can ask for.
-	All = Times | Broker | Payload | Extracted
+	All = Times | Broker | Payload | Extracted | Status
 )

@@ -135,7 +135,10 @@ func TestProjection(t *testing.T) {
 			row.Timestamp, row.TimestampType = 0, 0
 		}
 		if keep&segment.Broker == 0 {
-			row.LeaderEpoch, row.ProducerID, row.ProducerEpoch, row.Status = 0, 0, 0, 0
+			row.LeaderEpoch, row.ProducerID, row.ProducerEpoch = 0, 0, 0
+		}
+		if keep&(segment.Broker|segment.Status) == 0 {
+			row.Status = 0
 		}
 		if keep&segment.Payload == 0 {
 			row.Key, row.Value, row.Headers = nil, nil, nil

@@ -275,6 +275,8 @@ func (s *scan) decode() (err error) {
 		s.row.ProducerID, _ = s.int64s[colProducerID].scalar()
 		epoch, _ := s.int32s[colProducerEpoch].scalar()
 		s.row.ProducerEpoch = int16(epoch)
+	}
+	if s.columns&(Broker|Status) != 0 {
 		s.readStatus()
 	}
 	if s.columns&Payload != 0 {
