@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"unsafe"
 
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -138,7 +139,7 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 		}
 		size := row.Bytes() + recordOverhead
 		list = append(list, placed{lane: p.lane, index: p.index, offset: row.Offset, size: size, record: p.outgo(place.keep(&row.Record, false))})
-		n, bytes = n+1, bytes+size
+		n, bytes = n+1, bytes+held(&row.Record)
 		if bytes >= p.budget {
 			to = row.Offset + 1
 			break
@@ -152,6 +153,12 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 	}
 	p.step = min(max(grown, 16), mostOffsets)
 	return list, nil
+}
+
+// held is what a record that was read ahead takes in memory.
+func held(r *schema.Record) int64 {
+	const record, header = int64(unsafe.Sizeof(schema.Record{}) + unsafe.Sizeof(placed{})), int64(unsafe.Sizeof(schema.Header{}))
+	return r.Bytes() + record + header*int64(len(r.Headers))
 }
 
 // feed is a lane in a merge.

@@ -113,8 +113,8 @@ type Options struct {
 	// record readers of committed data see it; one second if zero. Transaction
 	// must be four times as long at least.
 	Interval time.Duration
-	// Ahead bounds the records that a paced job reads ahead, in bytes, over all its
-	// partitions: 64 MiB if zero. A job has one partition for every 64 KiB at most.
+	// Ahead bounds the records that a paced job reads ahead, in bytes of memory, over
+	// all its partitions: 64 MiB if zero. A job has one partition for every 64 KiB at most.
 	Ahead int64
 	// Patience is how long a job may be held up by what passes, without progress,
 	// before it fails and waits to be run again; 30 minutes if zero.

@@ -63,7 +63,7 @@ type bench struct {
 	dir     string // of the engines' data
 	rounds  int
 	records int
-	profile string // folder of the workers' CPU profiles; empty: none
+	profile string // folder of the workers' profiles; empty: none
 	figures *measure.Figures
 	up      embedded.UpFile
 	kafka   kafka.Options
@@ -76,8 +76,8 @@ func run(ctx context.Context, args []string) (err error) {
 	bin := flags.String("bin", "bin", "folder of annals-chdb")
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of replay and bare client, side by side")
 	flags.IntVar(&b.records, "records", 1_000_000, "records that are replayed")
-	flags.StringVar(&b.profile, "profile", "", "folder for CPU profiles of the workers")
-	only := flags.String("only", "fast,paced,takeover", "what to measure")
+	flags.StringVar(&b.profile, "profile", "", "folder for profiles of the workers: CPU, and what memory was allocated")
+	only := flags.String("only", "fast,merged,paced,takeover", "what to measure")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"fast", b.fast}, {"paced", b.paced}, {"takeover", b.takeover}} {
+	}{{"fast", b.fast}, {"merged", b.merged}, {"paced", b.paced}, {"takeover", b.takeover}} {
 		if strings.Contains(","+*only+",", ","+part.name+",") {
 			if err := part.do(ctx); err != nil {
 				return fmt.Errorf("%s: %w", part.name, err)

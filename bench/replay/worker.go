@@ -26,20 +26,16 @@ func runWorker(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet(workerCommand, flag.ContinueOnError)
 	dir := flags.String("data-dir", "", "folder of the engines' data")
 	name := flags.String("name", "bench", "of the worker")
-	profile := flags.String("profile", "", "folder for a CPU profile, named by the worker")
+	profile := flags.String("profile", "", "folder for profiles, named by the worker")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *profile != "" {
-		file, err := os.Create(filepath.Join(*profile, *name+".pprof"))
+		stop, err := profiled(filepath.Join(*profile, *name))
 		if err != nil {
-			return fmt.Errorf("create profile: %w", err)
+			return err
 		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return fmt.Errorf("start profile: %w", err)
-		}
-		defer pprof.StopCPUProfile()
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	up, err := embedded.ReadUpFile(*dir)
 	if err != nil {
@@ -60,6 +56,26 @@ func runWorker(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	return s.Work(ctx)
+}
+
+// profiled writes what takes CPU from now on to name.cpu.pprof, and at its end
+// what memory was allocated to name.heap.pprof.
+func profiled(name string) (stop func() error, err error) {
+	cpu, err := os.Create(name + ".cpu.pprof")
+	if err != nil {
+		return nil, fmt.Errorf("create profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, errors.Join(fmt.Errorf("start profile: %w", err), cpu.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		heap, err := os.Create(name + ".heap.pprof")
+		if err != nil {
+			return errors.Join(fmt.Errorf("create profile: %w", err), cpu.Close())
+		}
+		return errors.Join(pprof.WriteHeapProfile(heap), heap.Close(), cpu.Close())
+	}, nil
 }
 
 func service(cluster *replay.Connection, store *objstore.Store, name string) (*replay.Service, error) {
