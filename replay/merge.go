@@ -90,8 +90,9 @@ func (p *pager) open(ctx context.Context, plan *segmentPlan) error {
 
 // openAt opens the object that is to hold the segment.
 func (p *pager) openAt(ctx context.Context) (err error) {
-	if err = p.service.verify(ctx, &p.at); err == nil {
-		p.reader, err = p.service.openSegment(ctx, &p.at)
+	source, err := p.service.verify(ctx, &p.at, 0)
+	if err == nil {
+		p.reader, err = p.service.openSegment(ctx, source, &p.at)
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -19,8 +21,13 @@ import (
 // row is valid until the next one. columns are read besides those that choose.
 // After an error, which names the segment, nothing follows.
 func (s *Service) planned(ctx context.Context, p *segmentPlan, chosen *choice, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
+	return s.plannedFrom(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p, chosen, from, columns)
+}
+
+// plannedFrom is planned with the segment's bytes at hand.
+func (s *Service) plannedFrom(ctx context.Context, source io.ReaderAt, p *segmentPlan, chosen *choice, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
 	return func(yield func(*segment.Row, error) bool) {
-		reader, err := s.openSegment(ctx, p)
+		reader, err := s.openSegment(ctx, source, p)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -38,9 +45,9 @@ func (s *Service) planned(ctx context.Context, p *segmentPlan, chosen *choice, f
 	}
 }
 
-// openSegment opens an object that must hold the planned rows.
-func (s *Service) openSegment(ctx context.Context, p *segmentPlan) (*segment.Reader, error) {
-	reader, err := segment.Open(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p.Size)
+// openSegment opens an object's bytes, which must hold the planned rows.
+func (s *Service) openSegment(ctx context.Context, source io.ReaderAt, p *segmentPlan) (*segment.Reader, error) {
+	reader, err := segment.Open(ctx, source, p.Size)
 	if err != nil {
 		return nil, segmentError(p, err)
 	}
@@ -72,18 +79,36 @@ func segmentError(p *segmentPlan, err error) error {
 }
 
 // verify holds a segment's bytes against the hash that the plan took from the
-// ledger.
-func (s *Service) verify(ctx context.Context, p *segmentPlan) error {
-	hash := sha256.New()
-	source := io.NewSectionReader(s.store.ReaderAt(ctx, p.Key, p.Size), 0, p.Size)
-	if _, err := io.CopyBuffer(hash, source, make([]byte, min(4<<20, max(p.Size, 1)))); err != nil {
-		return segmentError(p, err)
+// ledger, and gives them to be read: of a larger segment than keep they are
+// fetched again as they are asked for.
+func (s *Service) verify(ctx context.Context, p *segmentPlan, keep int64) (io.ReaderAt, error) {
+	source := s.store.ReaderAt(ctx, p.Key, p.Size)
+	hash, buffer := sha256.New(), make([]byte, min(hashedAtOnce, max(p.Size, 1)))
+	if p.Size <= keep {
+		buffer = make([]byte, p.Size)
+	}
+	for from := int64(0); from < p.Size; from += int64(len(buffer)) {
+		some := buffer[:min(int64(len(buffer)), p.Size-from)]
+		if n, err := source.ReadAt(some, from); n < len(some) {
+			return nil, segmentError(p, fmt.Errorf("read bytes from %d: %w", from, cmp.Or(err, io.ErrUnexpectedEOF)))
+		}
+		hash.Write(some)
 	}
 	if sum := schema.Digest(hash.Sum(nil)); sum != p.SHA256 {
-		return schema.Errorf(schema.Corrupt, "segment %s hashes to %s, the ledger says %s", p.Key, sum, p.SHA256)
+		return nil, schema.Errorf(schema.Corrupt, "segment %s hashes to %s, the ledger says %s", p.Key, sum, p.SHA256)
 	}
-	return nil
+	if p.Size <= keep {
+		return bytes.NewReader(buffer), nil
+	}
+	return source, nil
 }
+
+// How much of a segment is read to be hashed, and how large one may be to stay in
+// memory for being read: of those that go one after another, one at a time.
+const (
+	hashedAtOnce = 4 << 20
+	mostKept     = 16 << 20
+)
 
 // each calls visit for the planned rows of a lane from an offset on, in order,
 // and checks that a segment that is read as a whole has what was planned.
@@ -108,12 +133,14 @@ func (s *Service) each(ctx context.Context, l *lane, from int64, verify bool, vi
 // joined into is read on from the same offset.
 func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
 	read := func(at *segmentPlan) error {
+		source := s.store.ReaderAt(ctx, at.Key, at.Size)
 		if verify {
-			if err := s.verify(ctx, at); err != nil {
+			var err error
+			if source, err = s.verify(ctx, at, mostKept); err != nil {
 				return err
 			}
 		}
-		for row, err := range s.planned(ctx, at, l.chosen, from, segment.Payload) {
+		for row, err := range s.plannedFrom(ctx, source, at, l.chosen, from, segment.Payload) {
 			if err != nil {
 				return err
 			}

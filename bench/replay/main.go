@@ -20,6 +20,7 @@
 //	archive.go  what is replayed
 //	bare.go     the client alone
 //	parts.go    the figures
+//	ranges.go   bytes read for ranges of times
 package main
 
 import (
@@ -77,7 +78,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds of replay and bare client, side by side")
 	flags.IntVar(&b.records, "records", 1_000_000, "records that are replayed")
 	flags.StringVar(&b.profile, "profile", "", "folder for profiles of the workers: CPU, and what memory was allocated")
-	only := flags.String("only", "fast,merged,paced,takeover", "what to measure")
+	only := flags.String("only", "fast,merged,paced,ranges,takeover", "what to measure")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func run(ctx context.Context, args []string) (err error) {
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"fast", b.fast}, {"merged", b.merged}, {"paced", b.paced}, {"takeover", b.takeover}} {
+	}{{"fast", b.fast}, {"merged", b.merged}, {"paced", b.paced}, {"ranges", b.ranges}, {"takeover", b.takeover}} {
 		if strings.Contains(","+*only+",", ","+part.name+",") {
 			if err := part.do(ctx); err != nil {
 				return fmt.Errorf("%s: %w", part.name, err)

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// counted is the store with the bytes of segments that are read from it.
+type counted struct {
+	*objstore.Store
+	read *atomic.Int64
+}
+
+func (c counted) ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt {
+	return countedReader{c.Store.ReaderAt(ctx, key, size), c.read}
+}
+
+type countedReader struct {
+	io.ReaderAt
+	read *atomic.Int64
+}
+
+func (r countedReader) ReadAt(p []byte, from int64) (int, error) {
+	n, err := r.ReaderAt.ReadAt(p, from)
+	r.read.Add(int64(n))
+	return n, err
+}
+
+// ranges reads two ranges of times out of three segments: one that lies in a
+// segment, and one of a segment and parts of two more. What is read until the last
+// commit, the check of the segments' hashes included, stands beside the share of
+// the objects' bytes that the selected records have.
+func (b *bench) ranges(ctx context.Context) (err error) {
+	const perSegment = 100_000 // of a record a millisecond
+	if err := b.archive(ctx, "ranged", 1, 3*perSegment, perSegment, 1); err != nil {
+		return err
+	}
+	cluster, err := replay.Connect(b.kafka)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	read := &atomic.Int64{}
+	s, err := replay.New(replay.Options{PositionTopic: positions, Worker: "ranges"}, cluster, counted{b.store, read}, ledger.New(b.store, nil), nil)
+	if err != nil {
+		return err
+	}
+	working, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Work(working) }()
+	defer func() { stop(); <-ended }()
+	for _, one := range []struct {
+		name     string
+		from, to int64 // milliseconds after the first record
+	}{{"time_range_within_a_segment", 130_000, 160_000}, {"time_range_over_segments", 50_000, 250_000}} {
+		read.Store(0)
+		plan, err := s.Plan(ctx, everybody, answer.ReplayRequest{
+			Topics: []string{"ranged"}, From: time.UnixMilli(start + one.from), To: time.UnixMilli(start + one.to), TargetPrefix: one.name + ".",
+		})
+		if err != nil {
+			return err
+		}
+		planned := read.Swap(0)
+		if _, err := s.Run(ctx, everybody, plan.ID, nil); err != nil {
+			return err
+		}
+		var delivered int64
+		_, err = until(ctx, s, plan.ID, func(j *answer.ReplayJob) bool {
+			if delivered = read.Load(); j.Delivered.IsZero() {
+				return false
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := until(ctx, s, plan.ID, isDone); err != nil {
+			return err
+		}
+		selected := float64(b.rangedBytes(ctx)) * float64(plan.Records) / (3 * perSegment)
+		b.figures.Add(one.name+"_planning_over_selected", float64(planned)/selected, "×")
+		b.figures.AtMost(one.name+"_read_over_selected", float64(delivered)/selected, "×", 2)
+	}
+	return nil
+}
+
+// rangedBytes are those of the segments of ranges.
+func (b *bench) rangedBytes(ctx context.Context) (sum int64) {
+	for object, err := range b.store.List(ctx, "data/ranged/", "") {
+		if err == nil {
+			sum += object.Size
+		}
+	}
+	return sum
+}
