@@ -20,6 +20,9 @@
 // partition are those of the source, in its order. Provenance headers are
 // added when asked for, at the end.
 //
+// Sound: no record is produced whose bytes were not held against the ledger, by
+// the hash of its segment, or by its own where a small part of one is selected.
+//
 // Before the first record is produced everything planned is looked for, in the
 // ledger and in the store; records that a target does not take are counted and
 // named; and rights that a broker tells of are checked.

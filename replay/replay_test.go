@@ -1,12 +1,19 @@
 package replay_test
 
 import (
+	"bytes"
 	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -219,5 +226,52 @@ func TestTimestampsAtTheEdge(t *testing.T) {
 	_, request = edge("b", 0, math.MaxInt64)
 	if _, err := s.Plan(t.Context(), everybody, request); schema.KindOf(err) != schema.Invalid || !strings.Contains(err.Error(), "offset 1") {
 		t.Fatalf("a timestamp beyond the client's: %v", err)
+	}
+}
+
+// Of a large segment of which a small part is selected, only that is read, and held
+// against the ledger row by row: damage beside it is nobody's concern, damage in it
+// ends the job.
+func TestPartOfASegment(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stream := schema.Stream{Cluster: "source", Topic: "orders", TopicID: schema.TopicID{4}}
+	dice := rand.NewChaCha8([32]byte{5})
+	var records []schema.Record
+	for i := range 20_000 {
+		record := awkward(stream, i)
+		record.Value = make([]byte, 120)
+		_, _ = dice.Read(record.Value)
+		records = append(records, record)
+	}
+	ref := replaytest.Archive(t, r.store, stream, records, 20_000)[0]
+	s := r.service(t, func(o *replay.Options) { o.Batch = 1 << 20 }, nil, nil)
+	work(t, s)
+	path := filepath.Join(r.folder, ref.Key)
+	body, err := os.ReadFile(path)
+	must(t, err)
+	for name, offset := range map[string]int{"in": 10_100, "beside": 1000} {
+		from, to := at(10_000), at(11_000)
+		plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, From: from, To: to, TargetPrefix: name + "."})
+		must(t, err)
+		damaged := slices.Clone(body)
+		// Random values are stored as they are.
+		place := bytes.Index(damaged, records[offset].Value[8:100])
+		if place < 0 {
+			t.Fatal("the value is not found in the segment's bytes")
+		}
+		damaged[place+20] ^= 1
+		must(t, os.WriteFile(path, damaged, 0o600))
+		_, err = s.Run(t.Context(), everybody, plan.ID, nil)
+		must(t, err)
+		if name == "in" {
+			if job := fails(t, s, plan.ID); job.Receipt != nil || len(r.target(t, plan.Topics[0].Target, 0)) > 200 {
+				t.Errorf("damaged rows are out: %q, %+v", job.Error, job.Receipt)
+			}
+		} else {
+			until(t, s, plan.ID, answer.JobDone)
+			same(t, "beside", r.target(t, plan.Topics[0].Target, 0), committed(records, from.UnixMilli(), to.UnixMilli()))
+		}
+		must(t, os.WriteFile(path, body, 0o600))
 	}
 }

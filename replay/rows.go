@@ -21,28 +21,54 @@ import (
 // row is valid until the next one. columns are read besides those that choose.
 // After an error, which names the segment, nothing follows.
 func (s *Service) planned(ctx context.Context, p *segmentPlan, chosen *choice, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
-	return s.plannedFrom(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p, chosen, from, columns)
-}
-
-// plannedFrom is planned with the segment's bytes at hand.
-func (s *Service) plannedFrom(ctx context.Context, source io.ReaderAt, p *segmentPlan, chosen *choice, from int64, columns segment.Columns) iter.Seq2[*segment.Row, error] {
 	return func(yield func(*segment.Row, error) bool) {
-		reader, err := s.openSegment(ctx, source, p)
+		reader, err := s.openSegment(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		rows := s.rowsOf(ctx, reader, p, from, p.Next, columns|chosen.columns())
+		chosen.of(p, s.rowsOf(ctx, reader, p, from, p.Next, columns|chosen.columns()))(yield)
+	}
+}
+
+// of keeps the committed rows that are wanted, and names the segment in errors.
+func (c *choice) of(p *segmentPlan, rows iter.Seq2[*segment.Row, error]) iter.Seq2[*segment.Row, error] {
+	return func(yield func(*segment.Row, error) bool) {
 		for row, err := range rows {
 			if err != nil {
 				yield(nil, segmentError(p, err))
 				return
 			}
-			if row.Status == schema.Committed && chosen.wants(row) && !yield(row, nil) {
+			if row.Status == schema.Committed && c.wants(row) && !yield(row, nil) {
 				return
 			}
 		}
 	}
+}
+
+// sound is planned for rows that are to be produced: each is held against the
+// ledger first. Of a small part of a segment the rows are, by their hashes, so that
+// little more than the part is read; otherwise the segment is, by its own. What was
+// extracted has no hash but the segment's.
+func (s *Service) sound(ctx context.Context, p *segmentPlan, chosen *choice, from int64) (iter.Seq2[*segment.Row, error], error) {
+	if p.Size > leastProven && p.Offsets == nil && !chosen.extracted() {
+		reader, err := s.openSegment(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p)
+		if err != nil {
+			return nil, err
+		}
+		if f := reader.Footer(); 2*(p.Next-p.From) <= f.LastOffset-f.FirstOffset {
+			return chosen.of(p, reader.Proven(ctx, max(from, p.From), p.Next)), nil
+		}
+	}
+	source, err := s.verify(ctx, p, mostKept)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := s.openSegment(ctx, source, p)
+	if err != nil {
+		return nil, err
+	}
+	return chosen.of(p, s.rowsOf(ctx, reader, p, from, p.Next, segment.Payload|chosen.columns())), nil
 }
 
 // openSegment opens an object's bytes, which must hold the planned rows.
@@ -103,11 +129,13 @@ func (s *Service) verify(ctx context.Context, p *segmentPlan, keep int64) (io.Re
 	return source, nil
 }
 
-// How much of a segment is read to be hashed, and how large one may be to stay in
-// memory for being read: of those that go one after another, one at a time.
+// How much of a segment is read to be hashed; how large one may be to stay in
+// memory for being read, of those that go one after another, one at a time; and how
+// large one must be for the hashes of its rows to be worth their CPU.
 const (
 	hashedAtOnce = 4 << 20
 	mostKept     = 16 << 20
+	leastProven  = 1 << 20
 )
 
 // each calls visit for the planned rows of a lane from an offset on, in order,
@@ -133,14 +161,14 @@ func (s *Service) each(ctx context.Context, l *lane, from int64, verify bool, vi
 // joined into is read on from the same offset.
 func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
 	read := func(at *segmentPlan) error {
-		source := s.store.ReaderAt(ctx, at.Key, at.Size)
+		rows := s.planned(ctx, at, l.chosen, from, segment.Payload)
 		if verify {
 			var err error
-			if source, err = s.verify(ctx, at, mostKept); err != nil {
+			if rows, err = s.sound(ctx, at, l.chosen, from); err != nil {
 				return err
 			}
 		}
-		for row, err := range s.plannedFrom(ctx, source, at, l.chosen, from, segment.Payload) {
+		for row, err := range rows {
 			if err != nil {
 				return err
 			}

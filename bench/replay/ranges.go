@@ -73,10 +73,8 @@ func (b *bench) ranges(ctx context.Context) (err error) {
 		}
 		var delivered int64
 		_, err = until(ctx, s, plan.ID, func(j *answer.ReplayJob) bool {
-			if delivered = read.Load(); j.Delivered.IsZero() {
-				return false
-			}
-			return true
+			delivered = read.Load()
+			return j.Produced == j.Planned // before it begins to read back
 		})
 		if err != nil {
 			return err

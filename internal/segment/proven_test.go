@@ -1,0 +1,128 @@
+package segment_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// metered counts the bytes that are read.
+type metered struct {
+	io.ReaderAt
+	n int64
+}
+
+func (m *metered) ReadAt(p []byte, from int64) (int, error) {
+	n, err := m.ReaderAt.ReadAt(p, from)
+	m.n += int64(n)
+	return n, err
+}
+
+const recorded = segment.Times | segment.Broker | segment.Payload
+
+// Of any range Proven gives what Rows gives, of one part and of several, and reads
+// little more than the range.
+func TestProvenRowsAreTheRows(t *testing.T) {
+	t.Parallel()
+	rows := sample(9000, 60)
+	options := segment.Options{Stream: stream(), RowGroupBytes: 500_000}
+	one, _ := write(t, options, rows)
+	several := join(t, segment.Options{Stream: stream(), RowGroupBytes: 500_000, Rewrite: "a"}, split(t, segment.Options{Stream: stream()}, rows, 1024, 1500, 1501, 7000))
+	dice := rand.New(rand.NewPCG(3, 4))
+	for name, raw := range map[string][]byte{"one part": one, "several": several} {
+		r := open(t, raw)
+		first, last := rows[0].Offset, rows[len(rows)-1].Offset
+		for n := range 12 {
+			from := first + dice.Int64N(last-first) - 5
+			to := from + 1 + dice.Int64N(3000)
+			if n == 0 {
+				from, to = 0, last+10
+			}
+			var want, got []string
+			for row, err := range r.Rows(t.Context(), from, to, recorded) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, fmt.Sprintf("%#v", row))
+			}
+			for row, err := range r.Proven(t.Context(), from, to) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, fmt.Sprintf("%#v", row))
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%s, %d to %d: %d rows, want %d", name, from, to, len(got), len(want))
+			}
+			for i := range want {
+				if got[i] != want[i] {
+					t.Fatalf("%s, %d to %d: row %d is %s, want %s", name, from, to, i, got[i], want[i])
+				}
+			}
+		}
+		source := &metered{ReaderAt: bytes.NewReader(raw)}
+		r, err := segment.Open(t.Context(), source, int64(len(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := source.n
+		for _, err := range r.Proven(t.Context(), rows[4000].Offset, rows[4100].Offset) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read := source.n - opened; read > int64(len(raw))/2 {
+			t.Errorf("%s: of %d bytes it reads %d for one row in ninety", name, len(raw), read)
+		}
+	}
+}
+
+// A byte that is flipped anywhere ends the rows with an error, or changes none.
+func TestProvenRowsOfDamagedBytes(t *testing.T) {
+	t.Parallel()
+	rows := sample(1200, 40)
+	raw, _ := write(t, segment.Options{Stream: stream(), RowGroupBytes: 100_000}, rows)
+	var want []string
+	for row, err := range open(t, raw).Proven(t.Context(), 0, 1<<40) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprintf("%#v", row))
+	}
+	caught := 0
+	for i := 0; i < len(raw); i += 1511 {
+		raw[i] ^= 1 << (i % 8)
+		caught += damagedRows(t, raw, want, i)
+		raw[i] ^= 1 << (i % 8)
+	}
+	if caught == 0 {
+		t.Error("no damage was noticed")
+	}
+}
+
+func damagedRows(t *testing.T, raw []byte, want []string, at int) (caught int) {
+	t.Helper()
+	r, err := segment.Open(t.Context(), bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		return 1
+	}
+	n := 0
+	for row, err := range r.Proven(t.Context(), 0, 1<<40) {
+		if err != nil {
+			if schema.KindOf(err) != schema.Corrupt {
+				t.Fatalf("byte %d: %v", at, err)
+			}
+			return 1
+		}
+		if got := fmt.Sprintf("%#v", row); got != want[n] {
+			t.Fatalf("byte %d: row %d is given out as %s, want %s", at, n, got, want[n])
+		}
+		n++
+	}
+	return 0
+}
