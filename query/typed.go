@@ -25,6 +25,9 @@ func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
 	if t.Search, err = term.Parse(r.Query, now); err != nil {
 		return t, schema.InvalidField("q", "%w", err)
 	}
+	if len(t.Bytes) > 0 {
+		return t, schema.InvalidField("q", "%w", unindexed(t.Bytes[0]))
+	}
 	for _, topic := range t.Topics {
 		if topic.Prefix {
 			t.beginnings = append(t.beginnings, topic.Text)
@@ -50,6 +53,14 @@ func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
 	}
 	t.ask(r)
 	return t, nil
+}
+
+// unindexed says why a search cannot answer a term, and what does.
+func unindexed(b term.Bytes) error {
+	what := map[term.Part]string{
+		term.Key: "keys are", term.Header: "headers are", term.Payload: "payloads are", term.Pointer: "payloads are",
+	}[b.Part]
+	return &term.Error{At: b.At, Message: what + " not in the index: they are read from the archive itself, within bounds (annals search --scan, POST /scans). A header that is an id, such as traceId or correlationId, is found by its value alone"}
 }
 
 // ask puts into a request what it has fields for.

@@ -61,11 +61,14 @@ func TestSearchAsTyped(t *testing.T) {
 		t.Errorf("topics that are not there: %+v, %v", page, err)
 	}
 	for q, r := range map[string]answer.SearchRequest{
-		"character 8": {Query: "type:a typ:b"},
-		"type is":     {Query: "type:a*", EventType: "b"},
-		"id is":       {Query: "a", ID: "b"},
-		"status is":   {Query: "status:committed", Statuses: []schema.Status{schema.Aborted}},
-		"at most":     {Query: strings.Repeat("'", 10_000)},
+		"character 8":                            {Query: "type:a typ:b"},
+		"type is":                                {Query: "type:a*", EventType: "b"},
+		"id is":                                  {Query: "a", ID: "b"},
+		"status is":                              {Query: "status:committed", Statuses: []schema.Status{schema.Aborted}},
+		"character 8: keys are not in the index": {Query: "type:a key:k"},
+		"character 1: headers are not in the index": {Query: "header.tenant=emea"},
+		"--scan":  {Query: "payload:x"},
+		"at most": {Query: strings.Repeat("'", 10_000)},
 	} {
 		_, err := a.Search(t.Context(), everybody(), r)
 		var fault *schema.Error

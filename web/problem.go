@@ -66,6 +66,13 @@ func problemOf(err error, id string) api.Problem {
 	}
 	field, hint := fieldAndHint(err)
 	p.Field, p.Hint = optional(field), optional(hint)
+	var placed interface {
+		error
+		Character() int
+	}
+	if errors.As(err, &placed) {
+		p.At = optional(placed.Character())
+	}
 	var missing *answer.NotFoundError
 	if errors.As(err, &missing) {
 		searched := searchedOf(missing.Searched)

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/term"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web"
@@ -86,6 +87,9 @@ func (a *archive) Identify(_ context.Context, _ policy.Principal, id string) (*a
 }
 
 func (a *archive) Search(_ context.Context, _ policy.Principal, r answer.SearchRequest) (*answer.Page, error) {
+	if _, err := term.Parse(r.Query, noon); err != nil {
+		return nil, schema.InvalidField("q", "%w", err)
+	}
 	a.note(r)
 	if r.Cursor != "" {
 		return nil, schema.InvalidField("cursor", "this cursor is from another search")

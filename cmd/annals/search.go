@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
+	"github.com/fx-risk-ai/annals/web/client"
 )
 
 // searchCommand is annals search.
@@ -47,6 +50,7 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	page, err := server.Search(ctx, params)
 	if err != nil {
+		markFault(in.err, strings.Join(c.Query, " "), err)
 		return err
 	}
 	var unknown []api.UnknownTopic
@@ -59,6 +63,24 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 		}
 	}
 	return notThere(unknown)
+}
+
+// markFault shows a query with a mark under the character that an error says is
+// at fault; nothing where it says none.
+func markFault(w io.Writer, query string, err error) {
+	var problem *client.ProblemError
+	if !errors.As(err, &problem) || problem.Field == nil || *problem.Field != "q" || problem.At == nil {
+		return
+	}
+	const around = 60
+	runes := []rune(query)
+	at := min(max(*problem.At, 1), len(runes)+1) - 1
+	from, to := max(0, at-around), min(len(runes), at+around)
+	before, lead := "  ", "  "
+	if from > 0 {
+		before, lead = "  …", "   "
+	}
+	fmt.Fprintf(terminal.Plain(w), "%s%s\n%s%s^\n", before, string(runes[from:to]), lead, strings.Repeat(" ", at-from))
 }
 
 // notThere is the error for topics that were asked for by names that nothing

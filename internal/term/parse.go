@@ -10,8 +10,9 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// Fields are the names that a term may begin with.
-var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "id", "after", "before"}
+// Fields are the names that a term may begin with, besides header.NAME= and
+// payload/POINTER=.
+var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "id", "after", "before", "key", "payload"}
 
 // Statuses are the values of status.
 var Statuses = []string{"committed", "aborted", "control", "all"}
@@ -33,6 +34,29 @@ type Search struct {
 	Status    string // one of Statuses
 	ID        string
 	From, To  time.Time // To is exclusive
+	Bytes     []Bytes   // all of them, at most MaxBytesTerms
+}
+
+// Part is what of a record's bytes a term is about.
+type Part uint8
+
+// The parts.
+const (
+	Key     Part = iota + 1 // key:VALUE, the whole key
+	Header                  // header.NAME=VALUE, one of that name, in any case
+	Payload                 // payload:TEXT, anywhere in the value
+	Pointer                 // payload/POINTER=VALUE, a place in a value that is JSON, or was decoded to it
+)
+
+// MaxBytesTerms bounds the terms that are about a record's bytes.
+const MaxBytesTerms = 8
+
+// Bytes is a term that only a record's bytes can answer.
+type Bytes struct {
+	At    int // where the term begins, counted from 1
+	Part  Part
+	Name  string // of a header; a JSON Pointer (RFC 6901)
+	Value string
 }
 
 // reader is a text half read.
@@ -63,9 +87,8 @@ func Parse(text string, now time.Time) (Search, error) {
 // word reads one term.
 func (r *reader) word(w word) *Error {
 	colon := slices.IndexFunc(w.chars, func(c char) bool { return !c.quoted && !inName(c.r) })
-	written := textOf(w.chars)
-	if len(w.chars) > 0 && !w.chars[0].quoted && strings.HasPrefix(strings.ToLower(written), "header.") {
-		return fault(w.at, "headers are not searched yet; an id that begins with header. goes in quotes")
+	if named, err := r.named(w); named || err != nil {
+		return err
 	}
 	if colon < 1 || w.chars[colon].r != ':' || slices.ContainsFunc(w.chars[:colon], func(c char) bool { return c.quoted }) {
 		return r.field("id", w.at, w.at, w.chars)
@@ -76,7 +99,7 @@ func (r *reader) word(w word) *Error {
 		if near := nearest.Name(name, Fields); near != "" {
 			meant = " (did you mean " + near + "?)"
 		}
-		return fault(w.at, "there is no field %.64q%s; the fields are %s, and an id with a colon goes in quotes", name, meant, strings.Join(Fields, ", "))
+		return fault(w.at, "there is no field %.64q%s; the fields are %s, header.NAME=, payload/POINTER=, and an id with a colon goes in quotes", name, meant, strings.Join(Fields, ", "))
 	}
 	valueAt := w.chars[colon].at + 1
 	return r.field(name, w.at, valueAt, w.chars[colon+1:])
@@ -89,7 +112,7 @@ func inName(r rune) bool {
 
 // field takes one value; at is where its term begins.
 func (r *reader) field(name string, at, valueAt int, value []char) *Error {
-	if first, twice := r.seen[name]; twice && name != "topic" {
+	if first, twice := r.seen[name]; twice && name != "topic" && name != "payload" {
 		return fault(at, "%s was given already, at character %d", name, first)
 	}
 	r.seen[name] = at
@@ -101,6 +124,10 @@ func (r *reader) field(name string, at, valueAt int, value []char) *Error {
 		return err
 	}
 	switch name {
+	case "key":
+		return r.bytes(Bytes{At: at, Part: Key, Value: m.Text})
+	case "payload":
+		return r.bytes(Bytes{At: at, Part: Payload, Value: m.Text})
 	case "type":
 		r.Type = m
 	case "service":

@@ -2,6 +2,7 @@ package term_test
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,13 +26,24 @@ func TestParse(t *testing.T) {
 		"service:risk-engine type:FxRate* after:2024-01-01": {
 			Service: term.Match{Text: "risk-engine"}, Type: term.Match{Text: "FxRate", Prefix: true}, From: day(2024, 1, 1),
 		},
-		"topic:a,b.* TOPIC:c":          {Topics: []term.Match{{Text: "a"}, {Text: "b.", Prefix: true}, {Text: "c"}}},
-		`type:"a b*" "urn:uuid:1"`:     {Type: term.Match{Text: "a b*"}, ID: "urn:uuid:1"},
-		`type:"say \"\\" x`:            {Type: term.Match{Text: `say "\`}, ID: "x"},
-		`service:"' OR 1=1; --"`:       {Service: term.Match{Text: "' OR 1=1; --"}},
-		"partition:3 version:2 id:x":   {Partition: &three, Version: "2", ID: "x"},
-		"stage:Enrichment status:ALL":  {Stage: "enrichment", Status: "all"},
-		"fx.rates/0/17":                {ID: "fx.rates/0/17"},
+		"topic:a,b.* TOPIC:c":         {Topics: []term.Match{{Text: "a"}, {Text: "b.", Prefix: true}, {Text: "c"}}},
+		`type:"a b*" "urn:uuid:1"`:    {Type: term.Match{Text: "a b*"}, ID: "urn:uuid:1"},
+		`type:"say \"\\" x`:           {Type: term.Match{Text: `say "\`}, ID: "x"},
+		`service:"' OR 1=1; --"`:      {Service: term.Match{Text: "' OR 1=1; --"}},
+		"partition:3 version:2 id:x":  {Partition: &three, Version: "2", ID: "x"},
+		"stage:Enrichment status:ALL": {Stage: "enrichment", Status: "all"},
+		"fx.rates/0/17":               {ID: "fx.rates/0/17"},
+		"payload/0/17":                {ID: "payload/0/17"},
+		`"header.a=b"`:                {ID: "header.a=b"},
+		`key:k Header.Tenant="emea =1" payload:a payload:b`: {Bytes: []term.Bytes{
+			{At: 1, Part: term.Key, Value: "k"},
+			{At: 7, Part: term.Header, Name: "Tenant", Value: "emea =1"},
+			{At: 31, Part: term.Payload, Value: "a"},
+			{At: 41, Part: term.Payload, Value: "b"},
+		}},
+		`payload/order/a~1b=12.50 topic:t`: {Topics: []term.Match{{Text: "t"}}, Bytes: []term.Bytes{
+			{At: 1, Part: term.Pointer, Name: "/order/a~1b", Value: "12.50"},
+		}},
 		"00:1b:44":                     {ID: "00:1b:44"},
 		"after:7d before:now":          {From: now.AddDate(0, 0, -7), To: now},
 		"after:2008 before:2008-10":    {From: day(2008, 1, 1), To: day(2008, 10, 1)},
@@ -52,7 +64,15 @@ func TestParsePointsAtWhatIsWrong(t *testing.T) {
 	}{
 		"type:a typ:b":                   {8, "did you mean type?"},
 		"urn:uuid:1":                     {1, "goes in quotes"},
-		"header.tenant=emea":             {1, "headers are not searched"},
+		"header.tenant":                  {14, "needs a value"},
+		"header.tenant=":                 {15, "needs a value"},
+		"x header.=a":                    {10, "needs a name"},
+		"header.a=b*":                    {11, "takes no *"},
+		"payload/a~2=b":                  {10, "~1 is a /"},
+		"payload/a=":                     {11, "needs a value"},
+		"key:a key:b":                    {7, "at character 1"},
+		"payload:":                       {9, "needs a value"},
+		strings.Repeat("header.a=b ", 9): {89, "at most 8"},
 		"é type:":                        {8, "needs a value"},
 		"topic:a,,b":                     {9, "needs a value"},
 		`x type:"a b`:                    {8, "not closed"},
@@ -85,10 +105,22 @@ func TestParsePointsAtWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestTheDocumentListsTheTerms holds what explorers complete to what is parsed.
+func TestTheDocumentListsTheTerms(t *testing.T) {
+	raw, err := os.ReadFile("../../schema/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "enum: [" + strings.Join(term.Fields, ", ") + ", header., payload/]"
+	if !strings.Contains(string(raw), want) {
+		t.Errorf("SearchTerm is not %s", want)
+	}
+}
+
 // FuzzParse holds any text to the promises: a search within its bounds or an
 // error that points into the text; and a quoted value is itself.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"service:risk-engine type:FxRate* after:2024-01-01", `type:"a \"b" x`, "topic:a,b*", "after:7d", "header.a=b", "' OR 1=1 --", "\xff", `"`, "a:\\"} {
+	for _, text := range []string{"service:risk-engine type:FxRate* after:2024-01-01", `type:"a \"b" x`, "topic:a,b*", "after:7d", "header.a=b", "payload/a/0=1", "' OR 1=1 --", "\xff", `"`, "a:\\"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

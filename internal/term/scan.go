@@ -22,6 +22,9 @@ type Error struct {
 // Error gives the place and what is wrong there.
 func (e *Error) Error() string { return fmt.Sprintf("character %d: %s", e.At, e.Message) }
 
+// Character is At, for those who do not know this package.
+func (e *Error) Character() int { return e.At }
+
 func fault(at int, format string, args ...any) *Error {
 	return &Error{At: at, Message: fmt.Sprintf(format, args...)}
 }

@@ -74,15 +74,17 @@ export const steps = {
     await look("settings");
   },
 
-  /** Bad input is answered in words, and without asking the server. */
+  /** Bad input is answered in words, with a mark under the character at fault. */
   async badinput({ page, base, check, look, expecting }) {
     await page.goto(base);
-    const box = page.getByRole("textbox", { name: /Search/ });
-    await box.fill("topik:fx service:x");
+    const box = page.getByRole("combobox", { name: /Search/ });
+    expecting(400, 404);
+    await box.fill("service:x topik:fx");
     await box.press("Enter");
-    await page.getByText("Did you mean topic:").waitFor();
+    await page.getByText("did you mean topic?").waitFor();
+    check(await page.locator(".faulty mark").innerText() === "t", "the mark is not under the first character of topik");
+    check((await page.locator(".faulty").innerText()) === "service:x topik:fx", "what was typed is not shown");
     await look("badinput");
-    expecting(404);
     await box.fill("00000000000000000000000000000bad");
     await box.press("Enter");
     await page.getByText("Nothing in the archive has this id").waitFor();
@@ -116,7 +118,7 @@ export const steps = {
     await look("topics");
     await page.getByRole("link", { name: "Newest records", exact: true }).click();
     await rows(page).first().waitFor();
-    check((await page.getByRole("textbox", { name: /Search/ }).inputValue()) === `topic:${archived.topic}`, "the search box does not say what is searched");
+    check((await page.getByRole("combobox", { name: /Search/ }).inputValue()) === `topic:${archived.topic}`, "the search box does not say what is searched");
   },
 
   /** What could not be processed: counted by topic and reason, each with its context; and nothing of it. */
@@ -163,11 +165,42 @@ export const steps = {
     await page.unroute("**/api/v1/dead-letters*");
   },
 
+  /** The box completes terms by keyboard, and what it made is searched. */
+  async terms({ page, base, api, check, look }) {
+    const { topics } = await api("/topics");
+    const archived = topics.find((t) => t.archived && t.sealed_records + t.fresh_records > 0);
+    await page.goto(base);
+    const box = page.getByRole("combobox", { name: /Search/ });
+    const list = page.getByRole("listbox", { name: "Terms that could be meant" });
+    await box.click();
+    await box.pressSequentially("to");
+    await list.getByRole("option", { name: /^topic:/ }).waitFor();
+    await box.press("ArrowDown");
+    await look("terms");
+    await box.press("Enter");
+    check(await box.inputValue() === "topic:", "Enter does not take the term that is chosen");
+    await box.pressSequentially(archived.topic.slice(0, -1));
+    await list.getByRole("option", { name: archived.topic, exact: true }).click();
+    check(await box.inputValue() === `topic:${archived.topic}`, "a click does not take a topic");
+    await box.pressSequentially(" st");
+    await list.getByRole("option").first().waitFor();
+    await box.press("Escape");
+    await list.waitFor({ state: "hidden" });
+    check(await page.evaluate(() => document.activeElement?.id === "search"), "Esc leaves the box though it only closed the list");
+    await box.pressSequentially("atus:all");
+    await box.press("Enter");
+    await page.waitForFunction((q) => new URLSearchParams(location.search).get("q") === q, `topic:${archived.topic} status:all`);
+    await rows(page).first().waitFor();
+    await page.waitForFunction(() => !document.querySelector(".dim"));
+    const places = await page.locator("table.hits tbody td.c-place").allInnerTexts();
+    check(places.length > 0 && places.every((p) => p.includes(archived.topic)), "records of other topics are shown");
+  },
+
   /** Filters, older pages, live tail, and into a trace. */
   async search({ page, base, check, look, state, api }) {
     await page.goto(base);
     await rows(page).first().waitFor();
-    const box = page.getByRole("textbox", { name: /Search/ });
+    const box = page.getByRole("combobox", { name: /Search/ });
     await box.fill(state.query);
     await box.press("Enter");
     await page.waitForFunction((q) => (new URLSearchParams(location.search).get("q") ?? "") === q, state.query);
@@ -280,7 +313,7 @@ export const steps = {
     const c = state.hit.coordinates;
     const record = await api(`/records/${c.topic}/${c.partition}/${c.offset}`);
     await page.goto(base);
-    const box = page.getByRole("textbox", { name: /Search/ });
+    const box = page.getByRole("combobox", { name: /Search/ });
     await box.fill(place(c));
     await box.press("Enter");
     await at(page, /^\/record\//);

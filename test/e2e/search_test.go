@@ -216,6 +216,7 @@ func TestMalformedRequestsNameTheField(t *testing.T) {
 		"/records?cursor=nonsense":                                   "cursor",
 		"/records?limit=1001":                                        "limit",
 		"/records?status=unknown":                                    "status",
+		"/records?q=type%3Aa+typ%3Ab":                                "q",
 		"/records?stage=unheard-of":                                  "stage",
 		"/records?topic=" + long:                                     "topic",
 		"/records?id=" + long:                                        "id",
@@ -236,6 +237,9 @@ func TestMalformedRequestsNameTheField(t *testing.T) {
 		if status != http.StatusBadRequest || p.Field == nil || *p.Field != field || p.Status != status || p.Detail == "" {
 			t.Errorf("GET %.80s: status %d, want field %s named: %s", path, status, field, body)
 		}
+	}
+	if said := i.Annals(t, "search", "type:a", "typ:b"); said.Code != 4 || !strings.Contains(said.Err, "  type:a typ:b\n         ^\n") {
+		t.Errorf("annals search marks no character: code %d, %s", said.Code, said.Err)
 	}
 	for _, args := range [][]string{
 		{"get", "fx.rates.received"},

@@ -262,6 +262,17 @@ async function body(request) {
 
 const find = (topic, partition, offset) => records.find(({ hit: { coordinates: c } }) => c.topic === topic && c.partition === Number(partition) && c.offset === Number(offset));
 
+/** Terms of q as parameters of their own; a little of what package term does. */
+function asTerms(q) {
+  const fields = { topic: "topic", type: "event_type", service: "service", stage: "stage", after: "from", before: "to", id: "id", status: "status" };
+  for (const m of q.get("q").matchAll(/\S+/g)) {
+    const [, name, value] = /^([a-z_.-]+):(.*)$/i.exec(m[0]) ?? [undefined, "id", m[0]];
+    if (!fields[name]) return { at: m.index + 1, detail: `character ${m.index + 1}: there is no field "${name}" (did you mean topic?); the fields are ${Object.keys(fields).join(", ")}` };
+    for (const one of name === "topic" ? value.split(",") : [value]) q.append(fields[name], one);
+  }
+  return undefined;
+}
+
 /** Answer one request below /api/v1. ANNALS_FIXTURES=empty shows an archive without records. */
 export async function handle(request, response) {
   const url = new URL(request.url, "http://fixtures");
@@ -296,6 +307,10 @@ export async function handle(request, response) {
         return send({ ...r.hit, key: asBytes(r.key), value: asBytes(r.value), headers: r.headers.map(([name, value]) => ({ name, value: asBytes(value), ...(name.endsWith("lineage.offset") ? { decoded: "41201" } : {}) })), leader_epoch: 0, timestamp_ms: String(Date.parse(r.hit.timestamp)), timestamp_type: "CreateTime", producer_id: "1004", producer_epoch: 0, causes: r.parents.map((p) => p.record?.hit.event_id ?? p.outside.id), identifiers: [{ role: "trace", id: r.hit.trace_id }, { role: "event", id: r.hit.event_id }, { role: "span", id: r.hit.span_id }], source: r.hit.sealed ? `data/${r.hit.coordinates.topic}/${r.hit.coordinates.topic_id}/0000${r.hit.coordinates.partition}/00000000000000041201-00000000000000041872-1f0c9a3b77e2d410.parquet` : "kafka" });
       }
       if (empty) return send({ records: [], searched: { topics: 0, records: 0, fresh_to: null } });
+      if (q.get("q")) {
+        const fault = asTerms(q);
+        if (fault) return problem(response, 400, { title: "The request cannot be understood", field: "q", ...fault });
+      }
       const list = records.filter(({ hit: h }) => (!q.getAll("topic").length || q.getAll("topic").includes(h.coordinates.topic)) && (!q.get("event_type") || h.event_type === q.get("event_type")) && (!q.get("service") || h.source_service === q.get("service")) && (!q.get("stage") || h.stage === q.get("stage")) && (!q.get("from") || h.timestamp >= q.get("from")) && (!q.get("to") || h.timestamp < q.get("to")) && (!q.get("id") || [h.trace_id, h.event_id, h.span_id].includes(q.get("id"))));
       const at = Number(q.get("cursor") ?? 0);
       const limit = Number(q.get("limit") ?? 100);

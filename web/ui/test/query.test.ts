@@ -1,40 +1,62 @@
 import { describe, expect, it } from "vitest";
-import { parseQuery, parseTime, words } from "../src/lib/query";
+import { aroundFault, complete, parseQuery, parseTime } from "../src/lib/query";
 
 const origin = "http://127.0.0.1:8080";
 const now = Date.parse("2026-04-13T12:00:00Z");
-const read = (text: string) => parseQuery(text, origin, now);
+const read = (text: string) => parseQuery(text, origin);
 
 describe("the search box", () => {
   it.each([
     ["", { kind: "recent" }],
     ["  4bf92f3577b34da6a3ce929d0e0e4736\n", { kind: "id", id: "4bf92f3577b34da6a3ce929d0e0e4736" }],
     ["urn:uuid:1", { kind: "id", id: "urn:uuid:1" }],
+    ['"topic:a"', { kind: "id", id: "topic:a" }],
+    ["00:1b:44", { kind: "id", id: "00:1b:44" }],
     ["a/b", { kind: "id", id: "a/b" }],
     ["fx.rates.received/2/41204", { kind: "position", topic: "fx.rates.received", partition: 2, offset: 41204 }],
+    ["payload/2/41204", { kind: "position", topic: "payload", partition: 2, offset: 41204 }],
     [`${origin}/trace/x?view=graph`, { kind: "address", to: "/trace/x?view=graph" }],
-    ["topic:a,b topic:c stage:Enrichment", { kind: "filters", filters: { topic: ["a", "b", "c"], stage: "enrichment" } }],
-    ["abc service:risk-engine", { kind: "filters", filters: { id: "abc", service: "risk-engine" } }],
-    ['type:"Fx Rate" after:2h', { kind: "filters", filters: { event_type: "Fx Rate", from: "2026-04-13T10:00:00.000Z" } }],
+    ["https://example.com/trace/x", { kind: "id", id: "https://example.com/trace/x" }],
+    ["typ:b", { kind: "terms" }],
+    ["abc service:risk-engine", { kind: "terms" }],
+    ["header.tenant=emea", { kind: "terms" }],
+    ["payload/order/id=A", { kind: "terms" }],
+    ['type:"Fx Rate', { kind: "terms" }],
   ])("understands %j", (text, want) => expect(read(text)).toEqual(want));
+});
 
+describe("completion", () => {
+  const topics = ["fx.rates.received", "fx.risk.alerts", "orders"];
+  const offered = (text: string, caret = text.length) => complete(text, caret, topics).list.map((c) => c.insert);
   it.each([
-    ["topik:a b", /Did you mean topic:/],
-    ["one two", /one id, and here are 2/],
-    ["stage:cooking", /is one of unknown, ingestion/],
-    ["after:yesterday", /takes a date/],
-    ["after:2008-02-31", /takes a date/],
-    ["topic:", /such as topic:fx/],
-    ["id:a b", /Two ids/],
-    ["after:2010 before:2009", /nothing can lie between/],
-  ])("says what is wrong with %j", (text, message) => {
-    const q = read(text);
-    expect(q.kind).toBe("error");
-    expect((q as { message: string }).message).toMatch(message);
+    ["t", ["topic:", "type:"]],
+    ["type:a s", ["service:", "stage:", "status:"]],
+    ["TYP", ["type:"]],
+    ["pay", ["payload:", "payload/"]],
+    ["stage:e", ["enrichment"]],
+    ["topic:fx", ["fx.rates.received", "fx.risk.alerts"]],
+    ["topic:orders,fx.ri", ["fx.risk.alerts"]],
+    ["topic:orders", []],
+    ["type:Fx", []],
+    ["", []],
+    ["4bf9", []],
+    ['type:"a t', []],
+  ])("of %j", (text, want) => expect(offered(text)).toEqual(want));
+  it("replaces the word at the caret only", () => {
+    expect(complete("ty after:7d", 2, topics)).toMatchObject({ from: 0, list: [{ insert: "type:" }] });
+    expect(complete("topic:orders,fx.ri", 18, topics).from).toBe(13);
   });
+});
 
-  it("leaves other hosts' addresses to the look-up", () => {
-    expect(read("https://example.com/trace/x").kind).toBe("id");
+describe("a mark under the character at fault", () => {
+  it.each([
+    ["type:a typ:b", 8, { before: "type:a ", mark: "t", after: "yp:b" }],
+    ["é type:", 8, { before: "é type:", mark: " ", after: "" }],
+    ["😀 x:", 3, { before: "😀 ", mark: "x", after: ":" }],
+  ])("of %j", (text, at, want) => expect(aroundFault(text, at)).toEqual(want));
+  it("shows a part of a long text", () => {
+    const { before, mark, after } = aroundFault("a".repeat(5000), 2500, 10);
+    expect([before.length, mark, after.length]).toEqual([11, "a", 11]);
   });
 });
 
@@ -46,5 +68,3 @@ describe("times", () => {
   ])("%s is %s", (text, want) => expect(parseTime(text, now)).toBe(want));
   it.each(["", "24.10.2008", "2008-13-01", "2008-10-24T25:00", "99999999y"])("%j is none", (text) => expect(parseTime(text, now)).toBeUndefined());
 });
-
-it("holds quoted words together", () => expect(words('a "b c" type:"d e"')).toEqual(["a", "b c", "type:d e"]));

@@ -12,6 +12,8 @@ export class Problem extends Error {
   readonly title: string;
   readonly status: number;
   readonly field: string | undefined;
+  /** The character of that field at fault, counted from 1. */
+  readonly at: number | undefined;
   readonly hint: string | undefined;
   readonly searched: Searched | undefined;
 
@@ -21,6 +23,7 @@ export class Problem extends Error {
     this.title = body.title || "Something went wrong";
     this.status = body.status ?? 0;
     this.field = body.field;
+    this.at = body.at;
     this.hint = body.hint;
     this.searched = body.searched;
   }

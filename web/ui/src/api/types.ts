@@ -5,6 +5,7 @@ type S = components["schemas"];
 
 export type ProblemBody = S["Problem"];
 export type Searched = S["Searched"];
+export type SearchTerm = S["SearchTerm"];
 export type Status = S["Status"];
 export type Coordinates = S["Coordinates"];
 export type Hit = S["Hit"];

@@ -1,7 +1,7 @@
 // The frame around every page: navigation, the search box, state of the
 // archive, settings, and which page the address names.
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { paths } from "../api/client";
 import type { Status } from "../api/types";
 import { zoneName } from "../lib/format";
@@ -15,8 +15,9 @@ import { TracePage } from "../pages/trace/page";
 import { Empty } from "../ui/states";
 import { HelpSheet } from "./help";
 import { useKeys } from "./keys";
-import { go, match, pages, useLocation } from "./router";
+import { go, match, useLocation } from "./router";
 import { useResource } from "./resource";
+import { SearchBox } from "./searchbox";
 import { change, isDark, useSettings } from "./settings";
 
 export function Shell(): JSX.Element {
@@ -100,31 +101,6 @@ function TopBar(props: { path: string; status: Status | undefined; lost: boolean
         <button type="button" class="tool icon" onClick={props.onHelp} title="Keyboard (?)" aria-label="Keyboard shortcuts">?</button>
       </div>
     </header>
-  );
-}
-
-function SearchBox(props: { path: string }): JSX.Element {
-  const { params } = useLocation();
-  const q = props.path === "/" ? (params.get("q") ?? "") : "";
-  const input = useRef<HTMLInputElement>(null);
-  useEffect(() => { if (input.current && document.activeElement !== input.current) input.current.value = q; }, [q, props.path]);
-  const submit = (event: Event): void => {
-    event.preventDefault();
-    const text = input.current?.value.trim() ?? "";
-    input.current?.blur();
-    go(pages.search(text || undefined), { state: { typed: true } });
-  };
-  return (
-    <form class="searchbox" role="search" onSubmit={submit}>
-      <svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><circle cx="7" cy="7" r="4.5" /><path d="M10.5 10.5 14 14" /></svg>
-      <input
-        id="search" ref={input} type="text" defaultValue={q} spellcheck={false} autocomplete="off" autocapitalize="off" enterkeyhint="search"
-        aria-label="Search by any id, position or filter"
-        placeholder="Any id, topic/partition/offset, or type:FxRateEnriched after:2008-09-15"
-        onKeyDown={(e) => { if (e.key === "Escape") { e.preventDefault(); e.currentTarget.value = q; e.currentTarget.blur(); } }}
-      />
-      <kbd aria-hidden="true">/</kbd>
-    </form>
   );
 }
 

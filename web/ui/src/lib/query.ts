@@ -1,102 +1,81 @@
-// What a person types into the search box, understood: an id, a position, an
-// address of ours, or filters. Pure, and never fails: what it cannot read
-// comes back as an error that says what to type instead.
-
-/** The filters, by the names the box takes. */
-export const fieldNames = ["topic", "type", "service", "stage", "status", "after", "before", "id"] as const;
-export type FieldName = (typeof fieldNames)[number];
-
-/** Parameters of GET /records. */
-export interface Filters {
-  topic?: string[];
-  event_type?: string;
-  service?: string;
-  stage?: string;
-  status?: string;
-  from?: string;
-  to?: string;
-  id?: string;
-}
+// What a person types into the search box: an id, a position, an address of
+// ours, or terms. Terms are read by the server alone (package term), whose
+// errors say which character is at fault. Pure, and never fails.
+import type { SearchTerm } from "../api/types";
 
 export type Query =
   | { kind: "recent" }
   | { kind: "id"; id: string }
   | { kind: "position"; topic: string; partition: number; offset: number }
   | { kind: "address"; to: string }
-  | { kind: "filters"; filters: Filters }
-  | { kind: "error"; message: string };
-
-const stages = ["unknown", "ingestion", "enrichment", "transformation", "delivery", "dead-letter", "replay"];
-const statuses = ["committed", "aborted", "control", "all"];
-
-/** Words of a text; double quotes hold spaces together. */
-export function words(text: string): string[] {
-  const out: string[] = [];
-  for (const m of text.matchAll(/(?:[^\s"]|"[^"]*"?)+/g)) out.push(m[0].replaceAll('"', ""));
-  return out;
-}
+  | { kind: "terms" };
 
 /** Understand a text. origin is the explorer's own, for pasted addresses. */
-export function parseQuery(text: string, origin = "", now = Date.now()): Query {
+export function parseQuery(text: string, origin = ""): Query {
   const trimmed = text.trim();
   if (trimmed === "") return { kind: "recent" };
   const own = ownAddress(trimmed, origin);
   if (own) return { kind: "address", to: own };
-  const at = /^([^\s/:]+)\/(\d{1,10})\/(\d{1,19})$/.exec(trimmed);
+  const at = /^([^\s/:"]+)\/(\d{1,10})\/(\d{1,19})$/.exec(trimmed);
   if (at) return { kind: "position", topic: at[1]!, partition: Number(at[2]), offset: Number(at[3]) };
-
-  const parts = words(trimmed);
-  const filters: Filters = {};
-  const free: string[] = [];
-  for (const part of parts) {
-    const split = /^([a-z_]+):(.*)$/i.exec(part);
-    const name = split?.[1]?.toLowerCase();
-    if (!split || !(fieldNames as readonly string[]).includes(name!)) {
-      free.push(part);
-      continue;
-    }
-    const error = setField(filters, name as FieldName, split[2]!, now);
-    if (error) return { kind: "error", message: error };
-  }
-  const filtered = Object.keys(filters).length > 0;
-  if (free.length === 1 && !filtered) return { kind: "id", id: free[0]! };
-  if (free.length > 1) return { kind: "error", message: freeMessage(free) };
-  if (free.length === 1) {
-    const wrong = /^([a-z_]+):/i.exec(free[0]!)?.[1];
-    if (wrong) return { kind: "error", message: unknownField(wrong) };
-    if (filters.id) return { kind: "error", message: `Two ids: ${filters.id} and ${free[0]}. One search takes one.` };
-    filters.id = free[0]!;
-  }
-  if (filters.from && filters.to && filters.from >= filters.to) {
-    return { kind: "error", message: "after: is not before before:, so nothing can lie between them." };
-  }
-  return { kind: "filters", filters };
+  // One word that names no field is an id of any role; so is one in quotes.
+  const quoted = /^"([^"\\]+)"$/.exec(trimmed);
+  if (quoted) return { kind: "id", id: quoted[1]! };
+  if (/[\s"]/.test(trimmed) || isTerm(trimmed)) return { kind: "terms" };
+  return { kind: "id", id: trimmed };
 }
 
-function setField(filters: Filters, name: FieldName, value: string, now: number): string | undefined {
-  if (value === "") return `${name}: needs a value, such as ${example(name)}.`;
-  switch (name) {
-    case "topic":
-      filters.topic = [...(filters.topic ?? []), ...value.split(",").filter(Boolean)];
-      return undefined;
-    case "type": filters.event_type = value; return undefined;
-    case "service": filters.service = value; return undefined;
-    case "id": filters.id = value; return undefined;
-    case "stage":
-      filters.stage = value.toLowerCase();
-      return stages.includes(filters.stage) ? undefined : `stage: is one of ${stages.join(", ")}.`;
-    case "status":
-      filters.status = value.toLowerCase();
-      return statuses.includes(filters.status) ? undefined : `status: is one of ${statuses.join(", ")}.`;
-    case "after":
-    case "before": {
-      const time = parseTime(value, now);
-      if (!time) return `${name}: takes a date (2008-10-24), a time (2008-10-24T14:15Z) or an age (15m, 2h, 7d), and "${value}" is none of them.`;
-      if (name === "after") filters.from = time;
-      else filters.to = time;
-      return undefined;
-    }
+function isTerm(word: string): boolean {
+  if (/^(urn:|[a-z][a-z0-9+.-]*:\/\/)/i.test(word)) return false;
+  return /^[a-z_.-]+:/i.test(word) || /^header\./i.test(word) || /^payload\/.*=/i.test(word);
+}
+
+/** What each term is, for those who complete it. */
+export const terms: Record<SearchTerm, string> = {
+  topic: "fx.rates.received, fx.risk.*, or several with commas",
+  type: "FxRateEnriched, or FxRate*",
+  version: "of the event's type",
+  service: "risk-engine, or risk-*",
+  partition: "its number",
+  stage: "ingestion, enrichment, …",
+  status: "committed, aborted, control, all",
+  id: "any id",
+  after: "2008-09-15, 2008-09-15T14:15Z, 7d",
+  before: "2008-10-01, or an age",
+  key: "the whole key; reads the archive",
+  payload: "a text in the value; reads the archive",
+  "header.": "header.tenant=emea; reads the archive",
+  "payload/": "payload/order/id=A-17; reads the archive",
+};
+
+const stages = ["ingestion", "enrichment", "transformation", "delivery", "dead-letter", "replay", "unknown"];
+const statuses = ["committed", "aborted", "control", "all"];
+
+/** A word that could stand where another one was begun. */
+export interface Completion {
+  insert: string;
+  hint: string;
+}
+
+/** What could be typed at the caret, and from where it replaces the text. */
+export function complete(text: string, caret: number, topics: string[]): { from: number; list: Completion[] } {
+  const before = text.slice(0, caret);
+  const from = Math.max(before.lastIndexOf(" "), before.lastIndexOf("\t")) + 1;
+  const word = before.slice(from);
+  const none = { from, list: [] };
+  if (word === "" || (before.split('"').length - 1) % 2 === 1) return none;
+  const field = /^([a-z]+):(.*)$/i.exec(word);
+  if (!field) {
+    const list = (Object.entries(terms) as [SearchTerm, string][])
+      .filter(([name]) => name.startsWith(word.toLowerCase()))
+      .map(([name, hint]) => ({ insert: /[./]$/.test(name) ? name : `${name}:`, hint }));
+    return { from, list };
   }
+  const typed = field[2]!.slice(field[2]!.lastIndexOf(",") + 1);
+  const values = { stage: stages, status: statuses, topic: topics }[field[1]!.toLowerCase()];
+  if (!values) return none;
+  const list = values.filter((v) => v !== typed && v.toLowerCase().startsWith(typed.toLowerCase())).slice(0, 12).map((insert) => ({ insert, hint: "" }));
+  return { from: caret - typed.length, list };
 }
 
 /** An instant from a date, a date-time (UTC unless it says otherwise), or an age. */
@@ -129,29 +108,14 @@ function ownAddress(text: string, origin: string): string | undefined {
   }
 }
 
-function example(name: FieldName): string {
-  return { topic: "topic:fx.rates.received", type: "type:FxRateEnriched", service: "service:risk-engine", stage: "stage:enrichment", status: "status:aborted", after: "after:2008-09-15", before: "before:2008-10-01", id: "id:4bf92f35…" }[name];
-}
-
-function freeMessage(free: string[]): string {
-  const wrong = free.map((f) => /^([a-z_]+):/i.exec(f)?.[1]).find(Boolean);
-  if (wrong) return unknownField(wrong);
-  return `A search takes one id, and here are ${free.length} words. Filters are written field:value, for example topic:fx.rates.received.`;
-}
-
-function unknownField(name: string): string {
-  const near = fieldNames.find((f) => distance(f, name.toLowerCase()) <= 2);
-  return `There is no filter ${name}:${near ? ` Did you mean ${near}:?` : ""} The filters are ${fieldNames.map((f) => `${f}:`).join(" ")}`;
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
+/** A text around the character that is at fault, counted from 1; at most so much of it on either side. */
+export function aroundFault(text: string, at: number, most = 60): { before: string; mark: string; after: string } {
+  const all = Array.from(text);
+  const from = Math.max(0, at - 1 - most);
+  const to = Math.min(all.length, at + most);
+  return {
+    before: (from > 0 ? "…" : "") + all.slice(from, at - 1).join(""),
+    mark: all[at - 1] ?? " ",
+    after: all.slice(at, to).join("") + (to < all.length ? "…" : ""),
+  };
 }

@@ -7,8 +7,8 @@ import { useKeys } from "../app/keys";
 import { useResource } from "../app/resource";
 import { go, pages, rememberResults, setParams, useLocation } from "../app/router";
 import { plural } from "../lib/format";
-import { type Filters, parseQuery } from "../lib/query";
-import { Empty, ProblemBox, SearchedLine, Skeleton } from "../ui/states";
+import { parseQuery } from "../lib/query";
+import { Empty, FaultyQuery, ProblemBox, SearchedLine, Skeleton } from "../ui/states";
 import { DemoBanner } from "./demo";
 import { Identified } from "./identify";
 import { HitTable, openHit } from "./hits";
@@ -26,32 +26,24 @@ export function SearchPage(props: { demo: boolean }): JSX.Element {
     if (query.kind === "address") go(query.to, { replace: true });
   }, [query]);
 
-  if (query.kind === "error") {
-    return (
-      <div class="page">
-        <Empty title="That search cannot be read">
-          <p>{query.message}</p>
-        </Empty>
-      </div>
-    );
-  }
   if (query.kind === "id") return <Identified key={query.id} id={query.id} />;
   if (query.kind === "position" || query.kind === "address") return <div class="page" />;
-  return <Results q={q} filters={query.kind === "filters" ? query.filters : {}} demo={props.demo && q === ""} />;
+  return <Results q={q.trim() === "" ? "" : q} demo={props.demo && q === ""} />;
 }
 
-function Results(props: { q: string; filters: Filters; demo: boolean }): JSX.Element {
+function Results(props: { q: string; demo: boolean }): JSX.Element {
   const { params } = useLocation();
   const cursor = params.get("cursor") ?? undefined;
   const tail = params.get("tail") === "1" && !cursor;
-  const path = paths.records({ ...props.filters, limit: tail ? tailSize : pageSize, cursor });
+  const path = paths.records({ q: props.q, limit: tail ? tailSize : pageSize, cursor });
   const page = useResource<RecordPage>(path, { every: tail ? 1000 : undefined, hold: true });
   const [chosen, choose] = useState(-1);
   const fresh = useArrivals(page.data?.records, tail);
   useEffect(() => choose(-1), [path]);
   useEffect(rememberResults, [path, props.q]);
 
-  const records = page.data?.records ?? [];
+  const faulty = page.problem?.field === "q" && page.problem.at !== undefined ? page.problem : undefined;
+  const records = faulty ? [] : (page.data?.records ?? []);
   const toggleTail = (): void => setParams({ tail: tail ? undefined : "1", cursor: undefined });
   const older = (): void => { if (page.data?.next_cursor) setParams({ cursor: page.data.next_cursor, tail: undefined }, {}); };
   useKeys({
@@ -60,6 +52,7 @@ function Results(props: { q: string; filters: Filters; demo: boolean }): JSX.Ele
     Escape: () => (cursor ? setParams({ cursor: undefined }, {}) : props.q ? go("/") : false),
   });
 
+  if (faulty) return <div class="page"><FaultyQuery q={props.q} problem={faulty} /></div>;
   return (
     <div class="page">
       {props.demo && <DemoBanner newest={records[0]} />}

@@ -4,6 +4,7 @@ import type { Problem } from "../api/client";
 import type { Searched } from "../api/types";
 import { useSettings } from "../app/settings";
 import { instant, plural, sentence, zoneName } from "../lib/format";
+import { aroundFault } from "../lib/query";
 
 /** Nothing to show, and what to do about it. */
 export function Empty(props: { title: string; children?: ComponentChildren }): JSX.Element {
@@ -21,6 +22,20 @@ export function ProblemBox(props: { problem: Problem; retry?: () => void; compac
       {problem.hint && <p class="hint">{sentence(problem.hint)}</p>}
       {problem.searched && <SearchedLine searched={problem.searched} />}
       {props.retry && <button type="button" class="button" onClick={props.retry}>Try again</button>}
+    </div>
+  );
+}
+
+/** A search that could not be read: the text with a mark under the character at fault, and why. */
+export function FaultyQuery(props: { q: string; problem: Problem }): JSX.Element {
+  const { q, problem } = props;
+  const { before, mark, after } = aroundFault(q, problem.at ?? 1);
+  return (
+    <div class="empty" role="alert">
+      <h2>That search cannot be read</h2>
+      <pre class="faulty" aria-label={`The search, at fault at character ${problem.at}`}>{before}<mark>{mark}</mark>{after}</pre>
+      <p>{sentence(problem.message.replace(/^character \d+: /, ""))}</p>
+      <p class="faint">Character {problem.at} of what was typed.</p>
     </div>
   );
 }
