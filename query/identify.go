@@ -16,10 +16,11 @@ import (
 // matchRecords bounds the records shown of one role.
 const matchRecords = 20
 
-// Identify finds every role that an id plays: what it is, and what names it.
+// Identify finds every role that an id plays: what it is, and what names it,
+// in whichever encoding it is kept. Keys are not ids: the index has none.
 // Nothing found is an answer without matches.
 func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error) {
-	spellings := extract.NormalizeID(id)
+	spellings, forms := extract.Spellings(id)
 	if len(spellings) == 0 {
 		return nil, schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", id, extract.MaxIDBytes)
 	}
@@ -45,7 +46,7 @@ func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	out := &answer.Identification{ID: id, Tried: spellings, Truncated: more || moreT, Searched: c.searched(who)}
+	out := &answer.Identification{ID: id, Forms: forms, Tried: spellings, Truncated: more || moreT, Searched: c.searched(who)}
 	if err := e.match(ctx, c, out, answer.RoleTrace, trace); err != nil {
 		return nil, err
 	}

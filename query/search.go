@@ -224,7 +224,7 @@ func digestOf(r *answer.SearchRequest) (uint64, error) {
 // searchID finds records by an id of any role, filters them here and gives one
 // page. An id that thousands of records share is cut, and said so.
 func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, f index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
-	spellings := extract.NormalizeID(r.ID)
+	spellings, _ := extract.Spellings(r.ID)
 	if len(spellings) == 0 {
 		return nil, false, "", schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", r.ID, extract.MaxIDBytes)
 	}

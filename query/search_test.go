@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -205,6 +206,37 @@ func TestSearchRefusesBadRequests(t *testing.T) {
 	}
 }
 
+// TestIdentifyInAnyEncoding keeps ids in one encoding each and asks in all.
+func TestIdentifyInAnyEncoding(t *testing.T) {
+	a := newArchive(t, nil)
+	kept := []string{
+		"550E8400-E29B-41D4-A716-446655440000", "c9bf9e57-1685-4c89-bafb-ff5af830be8a", "uvxVE5LYTnuYsAUUpHZcPA==", "-O8qu4fhQ46XuqYQ0TGVnA",
+		"6d2a0f0cbe8a4b7796f0bd5ea7c81f23", "11638374621928374655",
+	}
+	for _, id := range kept {
+		a.produce("orders", id, `{"n":1}`, time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC), "eventId", id)
+		a.produce("shipments", id, `{"n":1}`, time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC), "causationId", id)
+	}
+	a.sealAll()
+	for _, id := range kept {
+		spellings, _ := extract.Spellings(id)
+		for _, typed := range spellings {
+			found, err := a.Identify(t.Context(), everybody(), typed)
+			if err != nil || len(found.Matches) != 2 || found.Matches[0].Role != "event" || found.Matches[0].Records[0].EventID != id || found.Matches[1].Role != "causation" {
+				t.Errorf("%s as %s: %+v, %v", id, typed, found, err)
+			}
+			if page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{ID: typed}); err != nil || len(page.Records) != 2 {
+				t.Errorf("search of %s as %s: %+v, %v", id, typed, page, err)
+			}
+		}
+	}
+	for typed, form := range map[string]string{"orders/0/0": "topic/partition/offset", "'; DROP TABLE records; --": "text"} {
+		if found, err := a.Identify(t.Context(), everybody(), typed); err != nil || !slices.Contains(found.Forms, form) {
+			t.Errorf("%s: %+v, %v", typed, found, err)
+		}
+	}
+}
+
 func TestIdentify(t *testing.T) {
 	a := newArchive(t, nil)
 	p := newPipeline(a, 3)
@@ -246,7 +278,10 @@ func TestIdentify(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.what, got, c.want)
 		}
 	}
-	if _, err := a.Identify(t.Context(), everybody(), ""); schema.KindOf(err) != schema.Invalid {
-		t.Errorf("empty id: %v", err)
+	for _, id := range []string{"", "a\x00", "a\nb", strings.Repeat("'", 10_000), "\xff"} {
+		var fault *schema.Error
+		if _, err := a.Identify(t.Context(), everybody(), id); !errors.As(err, &fault) || fault.Kind != schema.Invalid || fault.Field != "id" || len(err.Error()) > 400 {
+			t.Errorf("%.40q: %v", id, err)
+		}
 	}
 }

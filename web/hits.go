@@ -94,7 +94,7 @@ func pageOf(p *answer.Page) api.RecordPage {
 
 func identificationOf(id *answer.Identification) api.Identification {
 	searched := searchedOf(id.Searched)
-	out := api.Identification{Id: id.ID, Tried: list(id.Tried), Truncated: id.Truncated, Searched: &searched}
+	out := api.Identification{Id: id.ID, Forms: list(id.Forms), Tried: list(id.Tried), Truncated: id.Truncated, Searched: &searched}
 	out.Matches = each(id.Matches, func(m *answer.Match) api.Match {
 		return api.Match{Role: m.Role, Count: m.Count, TraceId: optional(m.TraceID), Records: some(each(m.Records, hitOf))}
 	})

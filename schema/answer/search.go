@@ -42,6 +42,7 @@ type UnknownTopic struct {
 // Identification is every role an id plays.
 type Identification struct {
 	ID        string
+	Forms     []string // what the text was read as: "UUID", "64 bits in decimal", …
 	Tried     []string // spellings looked up
 	Matches   []Match
 	Truncated bool

@@ -246,7 +246,7 @@ function identify(id) {
     const found = records.filter(is);
     if (found.length) matches.push({ role, count: found.length, ...(role === "trace" ? { trace_id: id } : {}), records: found.slice(0, 20).map((r) => r.hit) });
   }
-  return { id, tried: [id, id.toLowerCase()], truncated: false, matches, searched: searched() };
+  return { id, forms: [/^[0-9a-f]{32}$/i.test(id) ? "128 bits in hex" : "text"], tried: [id, id.toLowerCase()], truncated: false, matches, searched: searched() };
 }
 
 function problem(response, status, fields) {

@@ -472,6 +472,8 @@ export interface components {
         };
         Identification: {
             id: string;
+            /** @description What the text was read as, such as UUID, 64 bits in decimal, topic/partition/offset, or text */
+            forms: string[];
             /** @description Spellings looked up */
             tried: string[];
             truncated: boolean;

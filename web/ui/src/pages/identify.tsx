@@ -42,7 +42,8 @@ export function Identified(props: { id: string }): JSX.Element {
     return (
       <div class="page">
         <Empty title="Nothing in the archive has this id">
-          <p>No record is, or names, <code>{props.id}</code>.{found.data.tried.length > 1 && <> These spellings were tried: {found.data.tried.join(", ")}.</>}</p>
+          <p>No record is, or names, <code>{props.id}</code>.{found.data.tried.length > 1 && <> It was read as {found.data.forms.join(", ")}, and looked up as {found.data.tried.join(", ")}.</>}</p>
+          <p>Keys are not ids: a key is found with <code>key:</code> and a topic, by reading the archive.</p>
           {found.data.searched && <SearchedLine searched={found.data.searched} />}
         </Empty>
       </div>
@@ -52,7 +53,7 @@ export function Identified(props: { id: string }): JSX.Element {
   let before = 0;
   return (
     <div class="page">
-      <div class="bar"><h1>What <code class="idname">{props.id}</code> is</h1></div>
+      <div class="bar"><h1>What <code class="idname">{props.id}</code> is</h1><span class="count">read as {found.data.forms.join(", ")}</span></div>
       {found.data.matches.map((m) => {
         const start = before;
         const hits: Hit[] = m.records ?? [];
