@@ -238,6 +238,19 @@ func (e *Engine) counting(ctx context.Context, c *catalog, hits []index.Hit) ([]
 	return kept, nil
 }
 
+// lost tells whether a record was found and none of its rows count, though the
+// record does.
+func (c *catalog) lost(found, counting []index.Hit) bool {
+	kept := make(map[schema.Position]bool, len(counting))
+	for i := range counting {
+		kept[counting[i].Position] = true
+	}
+	return slices.ContainsFunc(found, func(h index.Hit) bool {
+		_, counts := c.isSealed(h.Position)
+		return counts && !kept[h.Position]
+	})
+}
+
 // version is the one that a row at a position must have to count.
 func (c *catalog) version(p schema.Position, segments map[schema.Position]index.SegmentRow) index.Version {
 	if s, ok := segments[p]; ok {

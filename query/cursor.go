@@ -3,23 +3,32 @@ package query
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
 // A cursor is a place in the order of one search: version, a hash of the
-// filter, and the mark of the last hit given. It holds nothing that its owner
-// did not see.
+// filter, the moment when the first page was asked for, and the mark of the last
+// hit given. It holds nothing that its owner did not see.
 const (
-	cursorVersion = 1
-	cursorBytes   = 1 + 8 + 8 + 16 + 4 + 4 + 8
+	cursorVersion = 2
+	cursorBytes   = 1 + 8 + 8 + 8 + 16 + 4 + 4 + 8
 )
 
-func encodeCursor(filter uint64, m index.Mark) string {
+// place is where a page ended, and as of when ages are counted.
+type place struct {
+	asked time.Time
+	mark  index.Mark
+}
+
+func encodeCursor(filter uint64, at place) string {
+	m := at.mark
 	b := make([]byte, 0, cursorBytes)
 	b = append(b, cursorVersion)
 	b = binary.BigEndian.AppendUint64(b, filter)
+	b = binary.BigEndian.AppendUint64(b, uint64(at.asked.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Timestamp))
 	b = append(b, m.TopicID[:]...)
 	b = binary.BigEndian.AppendUint32(b, uint32(m.Partition))
@@ -29,7 +38,7 @@ func encodeCursor(filter uint64, m index.Mark) string {
 }
 
 // decodeCursor reads what encodeCursor wrote for the same filter.
-func decodeCursor(text string, filter uint64) (*index.Mark, error) {
+func decodeCursor(text string, filter uint64) (*place, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // no cursor is the first page
 	}
@@ -46,10 +55,12 @@ func decodeCursor(text string, filter uint64) (*index.Mark, error) {
 	if binary.BigEndian.Uint64(b[1:]) != filter {
 		return nil, schema.InvalidField("cursor", "cursor: it belongs to a search with another filter; begin again without it")
 	}
-	m := &index.Mark{Timestamp: int64(binary.BigEndian.Uint64(b[9:]))}
-	copy(m.TopicID[:], b[17:])
-	m.Partition = int32(binary.BigEndian.Uint32(b[33:]))
-	m.Branch = int32(binary.BigEndian.Uint32(b[37:]))
-	m.Offset = int64(binary.BigEndian.Uint64(b[41:]))
-	return m, nil
+	at := &place{asked: time.Unix(0, int64(binary.BigEndian.Uint64(b[9:])))}
+	m := &at.mark
+	m.Timestamp = int64(binary.BigEndian.Uint64(b[17:]))
+	copy(m.TopicID[:], b[25:])
+	m.Partition = int32(binary.BigEndian.Uint32(b[41:]))
+	m.Branch = int32(binary.BigEndian.Uint32(b[45:]))
+	m.Offset = int64(binary.BigEndian.Uint64(b[49:]))
+	return at, nil
 }

@@ -41,7 +41,15 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 	if err != nil {
 		return nil, err
 	}
-	typed, err := typedOf(&request, time.Now())
+	from, err := decodeCursor(request.Cursor, digest)
+	if err != nil {
+		return nil, err
+	}
+	asked := time.Now()
+	if from != nil {
+		asked = from.asked // ages are of the moment when the first page was asked for
+	}
+	typed, err := typedOf(&request, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +58,36 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 		return nil, err
 	}
 	typed.into(&filter)
-	if filter.After, err = decodeCursor(request.Cursor, digest); err != nil {
-		return nil, err
+	if from != nil {
+		filter.After = &from.mark
 	}
 	c, err := e.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	page := &answer.Page{Searched: c.searched(who)}
+	if some, err := e.topicsOf(c, who, &request, &typed, &filter, page); err != nil || !some {
+		return page, err
+	}
+	c, found, counting, err := e.counted(ctx, c, who, request, filter)
+	if err != nil {
+		return nil, err
+	}
+	if found.more && len(found.hits) > 0 {
+		page.NextCursor = encodeCursor(digest, place{asked, found.hits[len(found.hits)-1].Mark()})
+	}
+	page.Note = joined(page.Note, found.note)
+	for i := range counting {
+		hit := c.hit(&counting[i])
+		hit.Stage = found.stages.of(hit.Topic, hit.EventType, hit.Stage)
+		page.Records = append(page.Records, hit)
+	}
+	return page, nil
+}
+
+// topicsOf resolves the topics of a request; false if those that it names are
+// all unknown, of which the page tells.
+func (e *Engine) topicsOf(c *catalog, who policy.Principal, request *answer.SearchRequest, t *typed, filter *index.Filter, page *answer.Page) (bool, error) {
 	for _, topic := range request.Topics {
 		if at, ok := c.incarnation(who, topic, request.TopicID); ok {
 			filter.Topics = append(filter.Topics, at)
@@ -65,32 +95,35 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 		}
 		page.Unknown = append(page.Unknown, c.unknown(who, topic))
 	}
-	if err := typed.topics(c, who, &filter, page); err != nil {
-		return nil, err
+	if err := t.topics(c, who, filter, page); err != nil {
+		return false, err
 	}
-	unknown := unknownNote(page.Unknown)
-	if len(request.Topics)+len(typed.beginnings) > 0 && len(filter.Topics) == 0 {
-		page.Note = unknown
-		return page, nil
+	page.Note = unknownNote(page.Unknown)
+	return len(request.Topics)+len(t.beginnings) == 0 || len(filter.Topics) > 0, nil
+}
+
+// counted searches, and once more with a new catalog where a record was found
+// only by rows that do not count: its range was read again between the two
+// questions, and the rows that count came after the first. It gives the catalog
+// that was used, all rows found, and those that count.
+func (e *Engine) counted(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter) (*catalog, result, []index.Hit, error) {
+	for again := false; ; again = true {
+		began := time.Now()
+		found, err := e.search(ctx, c, who, request, filter)
+		if err != nil {
+			return nil, found, nil, err
+		}
+		counting, err := e.counting(ctx, c, slices.Clone(found.hits))
+		if err != nil {
+			return nil, found, nil, err
+		}
+		if again || !c.lost(found.hits, counting) {
+			return c, found, counting, nil
+		}
+		if c, err = e.catalogSince(ctx, began); err != nil {
+			return nil, found, nil, err
+		}
 	}
-	found, err := e.search(ctx, c, who, request, filter)
-	if err != nil {
-		return nil, err
-	}
-	if found.more && len(found.hits) > 0 {
-		page.NextCursor = encodeCursor(digest, found.hits[len(found.hits)-1].Mark())
-	}
-	page.Note = joined(unknown, found.note)
-	counting, err := e.counting(ctx, c, found.hits)
-	if err != nil {
-		return nil, err
-	}
-	for i := range counting {
-		hit := c.hit(&counting[i])
-		hit.Stage = found.stages.of(hit.Topic, hit.EventType, hit.Stage)
-		page.Records = append(page.Records, hit)
-	}
-	return page, nil
 }
 
 // result is what the index gave, with the stages that chose it.
@@ -134,8 +167,32 @@ func (e *Engine) look(ctx context.Context, c *catalog, who policy.Principal, req
 	if request.ID != "" {
 		return e.searchID(ctx, c, who, request, filter, s, limit)
 	}
-	hits, more, err = e.options.Index.Search(ctx, filter, c.scope(who), limit)
+	hits, more, err = e.options.Index.Search(ctx, filter, c.scope(who), limit+maxCopies)
+	hits, more = whole(hits, more, limit)
 	return hits, more, "", err
+}
+
+// maxCopies is how many rows of one record, of versions that its range was read
+// with, may lie beside one another until they are deleted.
+const maxCopies = 8
+
+// whole cuts hits after limit records, each with all of its rows: which of them
+// counts is seen later, and a cursor between them would skip it.
+func whole(hits []index.Hit, more bool, limit int) ([]index.Hit, bool) {
+	records, last := 0, 0 // where the last record begins
+	for i := range hits {
+		if i > 0 && hits[i].Position == hits[i-1].Position {
+			continue
+		}
+		if records++; records > limit {
+			return hits[:i], true
+		}
+		last = i
+	}
+	if more && records > 1 { // rows of the last one may be among those that were cut
+		return hits[:last], true
+	}
+	return hits, more
 }
 
 // unknown tells of a topic that has no records, with the nearest that the
@@ -248,10 +305,8 @@ func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal,
 	hits = slices.CompactFunc(hits, func(a, b index.Hit) bool {
 		return a.Position == b.Position && a.Version == b.Version
 	})
-	if len(hits) > limit {
-		return hits[:limit], true, note, nil
-	}
-	return hits, false, note, nil
+	hits, more = whole(hits, false, limit)
+	return hits, more, note, nil
 }
 
 // roles asks for ids in every role.
