@@ -37,6 +37,8 @@
 //	record.go       one record
 //	search.go       search
 //	typed.go        a search as it is typed
+//	scan.go         a search through the bytes of segments, bounded
+//	scan_match.go   a record held against a search
 //	identify.go     what an id is, and what names it
 //	topics.go       topics, archived or not
 //	unarchived.go   topics that are known not to be archived

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
@@ -71,7 +72,12 @@ type Options struct {
 	// Bucket and Prefix are where the segments are, for people: Prefix is put
 	// before the keys that Segments gives.
 	Bucket, Prefix string
-	Logger         *slog.Logger // nil: nothing is logged
+	// ScanBytes and ScanTime bound one scan: what it reads of segments, as they
+	// are stored, and how long it may take. 0: DefaultScanBytes, DefaultScanTime.
+	// One segment is read whatever its size.
+	ScanBytes int64
+	ScanTime  time.Duration
+	Logger    *slog.Logger // nil: nothing is logged
 }
 
 // Engine answers queries.

@@ -60,7 +60,7 @@ func unindexed(b term.Bytes) error {
 	what := map[term.Part]string{
 		term.Key: "keys are", term.Header: "headers are", term.Payload: "payloads are", term.Pointer: "payloads are",
 	}[b.Part]
-	return &term.Error{At: b.At, Message: what + " not in the index: they are read from the archive itself, within bounds (annals search --scan, POST /scans). A header that is an id, such as traceId or correlationId, is found by its value alone"}
+	return &term.Error{At: b.At, Message: what + " not in the index: they are read from the archive itself, within bounds (annals search --scan, GET /records/scan). A header that is an id, such as traceId or correlationId, is found by its value alone"}
 }
 
 // ask puts into a request what it has fields for.
@@ -88,13 +88,8 @@ func (t *typed) ask(r *answer.SearchRequest) {
 	if !t.To.IsZero() {
 		r.To = t.To
 	}
-	switch t.Status {
-	case "":
-	case "all":
-		r.Statuses = []schema.Status{schema.Committed, schema.Aborted, schema.Control}
-	default:
-		status, _ := schema.ParseStatus(t.Status) // term knows the same words
-		r.Statuses = []schema.Status{status}
+	if t.Status != "" {
+		r.Statuses = statusesOf(t.Status)
 	}
 }
 

@@ -1,0 +1,190 @@
+package query
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/term"
+	"github.com/fx-risk-ai/annals/schema"
+)
+
+// matcher holds rows against a search, by their bytes and what was extracted
+// from them. One goroutine has it.
+type matcher struct {
+	term.Search
+	from, to  *int64 // record times in milliseconds; to is exclusive
+	statuses  []schema.Status
+	spellings []string // of the id; nil: none was asked for
+	stages    stages
+	stage     schema.Stage
+	extractor Extractor
+	x         schema.Extraction
+	opaque    int64
+}
+
+func newMatcher(sought term.Search, e *Engine) *matcher {
+	m := &matcher{Search: sought, statuses: statusesOf(sought.Status), stages: e.stages.now(), extractor: e.options.Extract}
+	m.stage, _ = schema.ParseStage(sought.Stage) // "" is unknown, which is asked first
+	if sought.ID != "" {
+		m.spellings, _ = extract.Spellings(sought.ID)
+	}
+	if !sought.From.IsZero() {
+		from := sought.From.UnixMilli()
+		m.from = &from
+	}
+	if !sought.To.IsZero() {
+		to := sought.To.UnixMilli()
+		m.to = &to
+	}
+	return m
+}
+
+// topic tells whether a topic was asked for.
+func (m *matcher) topic(name string) bool {
+	return len(m.Topics) == 0 || slices.ContainsFunc(m.Topics, func(t term.Match) bool { return meets(t, name) })
+}
+
+// meets holds a text against a value; the zero Match is any.
+func meets(m term.Match, text string) bool {
+	if m.Prefix {
+		return strings.HasPrefix(text, m.Text)
+	}
+	return m.Text == "" || m.Text == text
+}
+
+// overlaps tells whether record times from least to greatest can match.
+func (m *matcher) overlaps(least, greatest int64) bool {
+	return (m.from == nil || greatest >= *m.from) && (m.to == nil || least < *m.to)
+}
+
+// row holds one row against everything that was asked for, what costs most last.
+func (m *matcher) row(row *segment.Row) bool {
+	r, x := &row.Record, &row.X
+	switch {
+	case !m.overlaps(r.Timestamp, r.Timestamp), !slices.Contains(m.statuses, r.Status),
+		!meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
+		m.Version != "" && m.Version != x.EventVersion,
+		m.Search.Stage != "" && m.stages.of(r.Topic, x.EventType, x.Stage) != m.stage:
+		return false
+	}
+	for i := range m.Bytes {
+		if b := &m.Bytes[i]; b.Part != term.Pointer && !m.bytes(b, r) {
+			return false
+		}
+	}
+	return (m.spellings == nil || m.bears(r)) && m.pointers(r)
+}
+
+func (m *matcher) bytes(b *term.Bytes, r *schema.Record) bool {
+	switch b.Part {
+	case term.Key:
+		return r.Key != nil && string(r.Key) == b.Value
+	case term.Header:
+		return slices.ContainsFunc(r.Headers, func(h schema.Header) bool {
+			return strings.EqualFold(h.Name, b.Name) && h.Value != nil && string(h.Value) == b.Value
+		})
+	default:
+		return bytes.Contains(r.Value, []byte(b.Value))
+	}
+}
+
+// bears tells whether a record has or names the id, by extracting it again: a
+// segment has no column for every id.
+func (m *matcher) bears(r *schema.Record) bool {
+	m.extractor.Extract(r, &m.x)
+	has := func(id string) bool { return id != "" && slices.Contains(m.spellings, id) }
+	at := schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+	return has(m.x.EventID) || has(m.x.TraceID) || has(m.x.SpanID) || has(at.String()) ||
+		slices.ContainsFunc(m.x.Causes, func(c schema.Cause) bool { return has(c.ID) }) ||
+		slices.ContainsFunc(m.x.Identifiers, func(id schema.Identifier) bool { return has(id.ID) })
+}
+
+// pointers looks into the value where a term asks for it.
+func (m *matcher) pointers(r *schema.Record) bool {
+	var doc any
+	decoded := false
+	for i := range m.Bytes {
+		b := &m.Bytes[i]
+		if b.Part != term.Pointer {
+			continue
+		}
+		if !decoded {
+			var format string
+			var err error
+			if doc, format, err = payload.Decode(r.Value); err != nil || format != payload.JSON {
+				if r.Value != nil {
+					m.opaque++
+				}
+				return false
+			}
+			decoded = true
+		}
+		at, ok := locate(doc, b.Name)
+		if !ok || !isValue(at, b.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// locate follows a JSON Pointer (RFC 6901) through a document.
+func locate(doc any, pointer string) (any, bool) {
+	if pointer == "" {
+		return doc, true
+	}
+	for token := range strings.SplitSeq(pointer[1:], "/") {
+		token = strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+		switch at := doc.(type) {
+		case map[string]any:
+			next, ok := at[token]
+			if !ok {
+				return nil, false
+			}
+			doc = next
+		case []any:
+			i, err := strconv.ParseUint(token, 10, 31)
+			if err != nil || int(i) >= len(at) || len(token) > 1 && token[0] == '0' {
+				return nil, false
+			}
+			doc = at[i]
+		default:
+			return nil, false
+		}
+	}
+	return doc, true
+}
+
+// maxNumber bounds the digits of numbers that are compared by what they are.
+const maxNumber = 64
+
+// isValue compares a string with a text, and any other scalar with how it is
+// written; numbers also by what they are.
+func isValue(value any, text string) bool {
+	switch v := value.(type) {
+	case string:
+		return v == text
+	case bool:
+		return strconv.FormatBool(v) == text
+	case nil:
+		return text == "null"
+	case json.Number:
+		if v.String() == text {
+			return true
+		}
+		if len(v) > maxNumber || len(text) > maxNumber || strings.ContainsAny(string(v)+text, "eE/") {
+			return false // a short exponent is a long number
+		}
+		a, ok := new(big.Rat).SetString(v.String())
+		b, also := new(big.Rat).SetString(text)
+		return ok && also && a.Cmp(b) == 0
+	default:
+		return false
+	}
+}
