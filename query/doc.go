@@ -37,6 +37,7 @@
 //	record.go       one record
 //	search.go       search
 //	typed.go        a search as it is typed
+//	matches.go      all records of a search, as a file
 //	scan.go         a search through the bytes of segments, bounded
 //	scan_match.go   a record held against a search
 //	identify.go     what an id is, and what names it

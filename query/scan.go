@@ -24,12 +24,6 @@ const (
 	progressRows     = 1024 // between two looks at the clock
 )
 
-// ScanEvent is one thing that a scan has to tell: a record, or how far it is.
-type ScanEvent struct {
-	Record   *answer.Hit
-	Progress *answer.ScanProgress
-}
-
 // Scan reads the archive itself for records by their keys, headers and payloads,
 // and everything else that a search can be narrowed by. It reads whole segments,
 // those with the newest records first, within the topics and times of the query
@@ -37,9 +31,9 @@ type ScanEvent struct {
 // read what Options allow. What it cannot see, records that are not sealed, it
 // counts. It needs no index.
 //
-// tell is called for each record found, and for progress a few times a second;
-// an error of its ends the scan.
-func (e *Engine) Scan(ctx context.Context, who policy.Principal, request answer.ScanRequest, tell func(ScanEvent) error) (*answer.Scan, error) {
+// tell is called for each record found, and with progress a few times a second;
+// the other one is nil. An error of its ends the scan.
+func (e *Engine) Scan(ctx context.Context, who policy.Principal, request answer.ScanRequest, tell func(*answer.Hit, *answer.ScanProgress) error) (*answer.Scan, error) {
 	if request.Limit == 0 {
 		request.Limit = DefaultPage
 	}
@@ -122,7 +116,7 @@ type scanning struct {
 	engine *Engine
 	match  *matcher
 	limit  int
-	tell   func(ScanEvent) error
+	tell   func(*answer.Hit, *answer.ScanProgress) error
 	began  time.Time
 	told   time.Time // of the last progress
 	end    answer.Scan
@@ -208,7 +202,7 @@ func (s *scanning) readObject(ctx context.Context, p piece, ref segmentRef, from
 			continue
 		}
 		hit := s.hit(row)
-		if err := s.tell(ScanEvent{Record: &hit}); err != nil {
+		if err := s.tell(&hit, nil); err != nil {
 			return rows, err
 		}
 		if s.end.Found++; s.end.Found == s.limit {
@@ -233,7 +227,7 @@ func (s *scanning) tick(p answer.ScanProgress) error {
 		return nil
 	}
 	s.told = now
-	return s.tell(ScanEvent{Progress: &p})
+	return s.tell(nil, &p)
 }
 
 func (s *scanning) hit(row *segment.Row) answer.Hit {

@@ -18,9 +18,9 @@ import (
 func (a *archive) scan(who policy.Principal, r answer.ScanRequest) ([]string, *answer.Scan) {
 	a.t.Helper()
 	var found []string
-	end, err := a.Scan(a.t.Context(), who, r, func(e query.ScanEvent) error {
-		if e.Record != nil {
-			found = append(found, e.Record.Coordinates().String())
+	end, err := a.Scan(a.t.Context(), who, r, func(hit *answer.Hit, _ *answer.ScanProgress) error {
+		if hit != nil {
+			found = append(found, hit.Coordinates().String())
 		}
 		return nil
 	})
@@ -115,9 +115,9 @@ func TestScanIsBounded(t *testing.T) {
 	}
 	var told []answer.ScanProgress
 	enough := errors.New("enough")
-	_, err := a.Scan(t.Context(), everybody(), answer.ScanRequest{Query: "payload:nothing"}, func(e query.ScanEvent) error {
-		if e.Progress != nil {
-			told = append(told, *e.Progress)
+	_, err := a.Scan(t.Context(), everybody(), answer.ScanRequest{Query: "payload:nothing"}, func(_ *answer.Hit, p *answer.ScanProgress) error {
+		if p != nil {
+			told = append(told, *p)
 			return enough
 		}
 		return nil

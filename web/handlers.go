@@ -81,41 +81,6 @@ func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) 
 	return api.GetTrace200JSONResponse(traceOf(trace)), nil
 }
 
-// SearchRecords implements [api.StrictServerInterface].
-func (o *operations) SearchRecords(ctx context.Context, r api.SearchRecordsRequestObject) (api.SearchRecordsResponseObject, error) {
-	id, err := parseID(r.Params.TopicId)
-	if err != nil {
-		return nil, err
-	}
-	request := answer.SearchRequest{
-		TopicID: id,
-		From:    value(r.Params.From), To: value(r.Params.To), Topics: value(r.Params.Topic),
-		EventType: value(r.Params.EventType), Service: value(r.Params.Service), Stage: value(r.Params.Stage),
-		ID: strings.TrimSpace(value(r.Params.Id)), Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
-		Query: value(r.Params.Q),
-	}
-	if err := timeRange(request.From, request.To); err != nil {
-		return nil, err
-	}
-	if _, known := schema.ParseStage(request.Stage); request.Stage != "" && !known {
-		return nil, schema.InvalidField("stage", "stage %.32q is none of ingestion, enrichment, transformation, delivery, dead-letter, replay, unknown", request.Stage)
-	}
-	if status := value(r.Params.Status); status == api.SearchRecordsParamsStatusAll {
-		request.Statuses = []schema.Status{schema.Committed, schema.Aborted, schema.Control}
-	} else {
-		parsed, err := schema.ParseStatus(string(status))
-		if err != nil {
-			return nil, schema.InvalidField("status", "%w", err)
-		}
-		request.Statuses = []schema.Status{parsed}
-	}
-	page, err := o.services.Queries.Search(ctx, callOf(ctx).who, request)
-	if err != nil {
-		return nil, err
-	}
-	return api.SearchRecords200JSONResponse(pageOf(page)), nil
-}
-
 // record reads the record that a path and its parameters name.
 func (o *operations) record(ctx context.Context, at schema.Coordinates, id *string, branch *int32) (*answer.Record, error) {
 	parsed, err := parseID(id)

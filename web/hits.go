@@ -86,10 +86,12 @@ func hitOf(h *answer.Hit) api.Hit {
 func pageOf(p *answer.Page) api.RecordPage {
 	return api.RecordPage{
 		Records: each(p.Records, hitOf), NextCursor: optional(p.NextCursor), Note: optional(p.Note), Searched: searchedOf(p.Searched),
-		UnknownTopics: some(each(p.Unknown, func(u *answer.UnknownTopic) api.UnknownTopic {
-			return api.UnknownTopic{Topic: u.Topic, DidYouMean: optional(u.DidYouMean)}
-		})),
+		UnknownTopics: some(each(p.Unknown, unknownOf)),
 	}
+}
+
+func unknownOf(u *answer.UnknownTopic) api.UnknownTopic {
+	return api.UnknownTopic{Topic: u.Topic, DidYouMean: optional(u.DidYouMean)}
 }
 
 func identificationOf(id *answer.Identification) api.Identification {

@@ -127,11 +127,24 @@ func asDocumented(r *http.Request, answer *http.Response, body []byte) error {
 		}
 		return nil
 	}
-	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
-	})
+	parts := [][]byte{body}
+	if answer.Header.Get("Content-Type") == ndjson { // the document describes a line
+		openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.RegisteredBodyDecoder("application/json"))
+		defer openapi3filter.UnregisterBodyDecoder(ndjson)
+		parts = bytes.SplitAfter(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
+	}
+	for _, part := range parts {
+		if err := openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+			Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(part)),
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+const ndjson = "application/x-ndjson"
 
 func parse(t *testing.T, file string) []step {
 	t.Helper()

@@ -44,6 +44,8 @@ var answerTimeouts = map[string]time.Duration{
 	"POST " + base + "/replays/plans":       5 * time.Minute,
 	"POST " + base + "/replays/:id/dry-run": 0,
 	"POST " + base + "/exports":             0,
+	"GET " + base + "/records/export":       0,
+	"GET " + base + "/records/scan":         0,
 }
 
 // Options of a Server. All but AllowedHosts, Roles and Demo are required.

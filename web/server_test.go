@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -97,6 +98,34 @@ func (a *archive) Search(_ context.Context, _ policy.Principal, r answer.SearchR
 	far := hit(3)
 	far.Timestamp, far.HasEventTime, far.EventTime = 1<<62, true, -1<<62
 	return &answer.Page{Records: []answer.Hit{far}}, nil
+}
+
+func (a *archive) Matches(_ context.Context, _ policy.Principal, r answer.SearchRequest, f answer.Format, w io.Writer) (*answer.Statement, error) {
+	a.note(r)
+	if r.ID == "refused" {
+		return nil, schema.InvalidField("id", "refused")
+	}
+	if _, err := io.WriteString(w, string(f)+" of "+r.Query+"\n"); err != nil {
+		return nil, err
+	}
+	if r.ID == "broken" {
+		_, err := io.WriteString(w, strings.Repeat("x", 1<<20))
+		return nil, errors.Join(err, schema.Errorf(schema.Unavailable, "the index is away"))
+	}
+	return &answer.Statement{Records: 7, Unsealed: 2, Notes: []string{"2 are not sealed"}, At: noon}, nil
+}
+
+func (a *archive) Scan(_ context.Context, _ policy.Principal, r answer.ScanRequest, tell func(*answer.Hit, *answer.ScanProgress) error) (*answer.Scan, error) {
+	a.note(r)
+	if r.Query == "refused" {
+		return nil, schema.InvalidField("q", "refused")
+	}
+	found := hit(3)
+	p := answer.ScanProgress{Segments: 1, OfSegments: 2, Records: 10, OfRecords: 20, Bytes: 100, OfBytes: 200}
+	if err := errors.Join(tell(&found, nil), tell(nil, &p)); err != nil || r.Query == "broken" {
+		return nil, errors.Join(err, schema.Errorf(schema.Unavailable, "the store is away"))
+	}
+	return &answer.Scan{ScanProgress: p, Found: 1, Stopped: answer.StoppedByBytes, Unsealed: 4, Opaque: 5}, nil
 }
 
 // Record has values of every kind, by offset.

@@ -50,6 +50,12 @@ type Queries interface {
 	Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error)
 	// Search is a page of records, newest first.
 	Search(ctx context.Context, who policy.Principal, request answer.SearchRequest) (*answer.Page, error)
+	// Matches writes every record that a search finds to w. After an error
+	// whatever was written is worthless.
+	Matches(ctx context.Context, who policy.Principal, request answer.SearchRequest, format answer.Format, w io.Writer) (*answer.Statement, error)
+	// Scan reads the archive itself; tell gets each record found and, otherwise,
+	// how far it is.
+	Scan(ctx context.Context, who policy.Principal, request answer.ScanRequest, tell func(*answer.Hit, *answer.ScanProgress) error) (*answer.Scan, error)
 	// Record reads one record's bytes.
 	Record(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error)
 	// Topics lists every topic, archived or not.

@@ -28,7 +28,8 @@ func (e *brokenError) Unwrap() error { return e.err }
 type download struct {
 	ctx         context.Context
 	contentType string
-	name        string
+	name        string // of the file; "": it is none
+	trailer     string // a header after the body; "": none
 	write       func(w io.Writer) error
 }
 
@@ -60,7 +61,13 @@ type lateWriter struct {
 
 func (l *lateWriter) begin() {
 	l.begun = true
-	attachment(l.w.Header(), l.d.contentType, l.d.name)
+	h := l.w.Header()
+	if h.Set("Content-Type", l.d.contentType); l.d.name != "" {
+		attachment(h, l.d.contentType, l.d.name)
+	}
+	if l.d.trailer != "" {
+		h.Set("Trailer", l.d.trailer)
+	}
 	l.w.WriteHeader(http.StatusOK)
 }
 

@@ -51,6 +51,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	options := query.Options{
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
+		ScanBytes: int64(p.cfg.Search.ScanBytes), ScanTime: p.cfg.Search.ScanTime.Std(),
 	}
 	if a != nil {
 		options.Archiver = a.Topics

@@ -16,6 +16,7 @@ type Config struct {
 	Extract    Extract    `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
 	Schemas    Schemas    `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
 	Index      Index      `yaml:"index" doc:"What the index keeps and how it is filled."`
+	Search     Search     `yaml:"search" doc:"Bounds of searches that read the archive itself."`
 	Replay     Replay     `yaml:"replay" doc:"How history is produced again into new topics."`
 	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
 	Embedded   Embedded   `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
@@ -200,6 +201,12 @@ type IndexBatch struct {
 	Interval Duration `yaml:"interval" min:"50ms" max:"1m" doc:"Insert when the oldest waiting record has waited this long. It is the larger part of the time until a record can be searched."`
 }
 
+// Search bounds what is not answered from the index.
+type Search struct {
+	ScanBytes Bytes    `yaml:"scan_bytes" min:"1MiB" max:"1TiB" doc:"Most bytes of segments, as they are stored, that one scan for keys, headers or payloads reads. One segment is read whatever its size. What it did not read is said." change:"Raise it where people must look through more history at once."`
+	ScanTime  Duration `yaml:"scan_time" min:"1s" max:"1h" doc:"How long one scan may take." change:"With scan_bytes."`
+}
+
 // Replay is how history is produced again.
 type Replay struct {
 	PositionTopic       string `yaml:"position_topic" doc:"Compacted topic in which replays record how far they are, in the transaction that delivers the records. Created when missing." change:"When the cluster's naming rules ask for another name; never while a replay is unfinished. Exclude it from the archive."`
@@ -283,6 +290,7 @@ func Default() Config {
 			Retention: Duration(400 * day), Partition: "months", MergeIdle: Duration(6 * time.Hour),
 			Batch: IndexBatch{Rows: 5000, Interval: Duration(time.Second)},
 		},
+		Search: Search{ScanBytes: 1 << 30, ScanTime: Duration(30 * time.Second)},
 		Replay: Replay{PositionTopic: "__annals_replay_positions", PositionReplication: -1},
 		Web:    Web{Listen: "127.0.0.1:8080"},
 		Embedded: Embedded{

@@ -24,6 +24,7 @@
 //	staging.go    the row group being filled, column by column
 //	rowgroup.go   pages: where they are cut, and how they are written
 //	zstd.go       how pages are compressed
+//	table.go      flat Parquet files that are no segments
 //	sink.go       counts, hashes, and puts the file's digest into its footer
 //	footer.go     what a segment says of itself
 //	parts.go      ranges of rows that were segments of their own

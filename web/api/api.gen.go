@@ -283,6 +283,27 @@ func (e ReplayRequestOversized) Valid() bool {
 	}
 }
 
+// Defines values for ScanEndStopped.
+const (
+	ScanEndStoppedBytes ScanEndStopped = "bytes"
+	ScanEndStoppedLimit ScanEndStopped = "limit"
+	ScanEndStoppedTime  ScanEndStopped = "time"
+)
+
+// Valid indicates whether the value is a known member of the ScanEndStopped enum.
+func (e ScanEndStopped) Valid() bool {
+	switch e {
+	case ScanEndStoppedBytes:
+		return true
+	case ScanEndStoppedLimit:
+		return true
+	case ScanEndStoppedTime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListGapsParamsClass.
 const (
 	BeforeGenesis  ListGapsParamsClass = "before_genesis"
@@ -349,6 +370,51 @@ func (e SearchRecordsParamsStatus) Valid() bool {
 	case SearchRecordsParamsStatusCommitted:
 		return true
 	case SearchRecordsParamsStatusControl:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportRecordsParamsStatus.
+const (
+	ExportRecordsParamsStatusAborted   ExportRecordsParamsStatus = "aborted"
+	ExportRecordsParamsStatusAll       ExportRecordsParamsStatus = "all"
+	ExportRecordsParamsStatusCommitted ExportRecordsParamsStatus = "committed"
+	ExportRecordsParamsStatusControl   ExportRecordsParamsStatus = "control"
+)
+
+// Valid indicates whether the value is a known member of the ExportRecordsParamsStatus enum.
+func (e ExportRecordsParamsStatus) Valid() bool {
+	switch e {
+	case ExportRecordsParamsStatusAborted:
+		return true
+	case ExportRecordsParamsStatusAll:
+		return true
+	case ExportRecordsParamsStatusCommitted:
+		return true
+	case ExportRecordsParamsStatusControl:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportRecordsParamsFormat.
+const (
+	Csv     ExportRecordsParamsFormat = "csv"
+	Ndjson  ExportRecordsParamsFormat = "ndjson"
+	Parquet ExportRecordsParamsFormat = "parquet"
+)
+
+// Valid indicates whether the value is a known member of the ExportRecordsParamsFormat enum.
+func (e ExportRecordsParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Ndjson:
+		return true
+	case Parquet:
 		return true
 	default:
 		return false
@@ -1165,6 +1231,50 @@ type RunRequest struct {
 	PlanId string `json:"plan_id"`
 }
 
+// ScanEnd defines model for ScanEnd.
+type ScanEnd struct {
+	// Complete Everything in range was read, and nothing in range is unsealed or unknown
+	Complete bool `json:"complete"`
+	Found    int  `json:"found"`
+
+	// Opaque Values that are no JSON and that a pointer could not look into
+	Opaque int64 `json:"opaque"`
+
+	// Read How much of what is in range was read; bytes are those of segments as they are stored
+	Read ScanProgress `json:"read"`
+
+	// Stopped Absent if everything was read; why not everything was read: as many as asked for were found, or the configuration allows no more bytes or time
+	Stopped       *ScanEndStopped `json:"stopped,omitempty"`
+	UnknownTopics *[]UnknownTopic `json:"unknown_topics,omitempty"`
+
+	// Unsealed Records of these topics that are not sealed, which no scan reads; absent where the index does not answer
+	Unsealed *int64 `json:"unsealed,omitempty"`
+}
+
+// ScanEndStopped Absent if everything was read; why not everything was read: as many as asked for were found, or the configuration allows no more bytes or time
+type ScanEndStopped string
+
+// ScanLine One of its members is there
+type ScanLine struct {
+	End *ScanEnd `json:"end,omitempty"`
+
+	// Progress How much of what is in range was read; bytes are those of segments as they are stored
+	Progress *ScanProgress `json:"progress,omitempty"`
+
+	// Record What the index knows of a record
+	Record *Hit `json:"record,omitempty"`
+}
+
+// ScanProgress How much of what is in range was read; bytes are those of segments as they are stored
+type ScanProgress struct {
+	Bytes      int64 `json:"bytes"`
+	OfBytes    int64 `json:"of_bytes"`
+	OfRecords  int64 `json:"of_records"`
+	OfSegments int   `json:"of_segments"`
+	Records    int64 `json:"records"`
+	Segments   int   `json:"segments"`
+}
+
 // SealResult defines model for SealResult.
 type SealResult struct {
 	// Partitions Partitions that held something
@@ -1395,6 +1505,47 @@ type SearchRecordsParams struct {
 // SearchRecordsParamsStatus defines parameters for SearchRecords.
 type SearchRecordsParamsStatus string
 
+// ExportRecordsParams defines parameters for ExportRecords.
+type ExportRecordsParams struct {
+	// From Inclusive
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Exclusive
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Topic *[]string  `form:"topic,omitempty" json:"topic,omitempty"`
+
+	// TopicId With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given
+	TopicId   *string `form:"topic_id,omitempty" json:"topic_id,omitempty"`
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+	Service   *string `form:"service,omitempty" json:"service,omitempty"`
+	Stage     *string `form:"stage,omitempty" json:"stage,omitempty"`
+
+	// Status committed unless asked otherwise
+	Status *ExportRecordsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Id Trace, event, span, causation or correlation id, in any encoding
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Q Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault
+	Q      *string                   `form:"q,omitempty" json:"q,omitempty"`
+	Format ExportRecordsParamsFormat `form:"format" json:"format"`
+}
+
+// ExportRecordsParamsStatus defines parameters for ExportRecords.
+type ExportRecordsParamsStatus string
+
+// ExportRecordsParamsFormat defines parameters for ExportRecords.
+type ExportRecordsParamsFormat string
+
+// ScanRecordsParams defines parameters for ScanRecords.
+type ScanRecordsParams struct {
+	// Q Terms as they are typed, such as topic:orders after:7d payload:A-17, header.tenant=emea, key:4711 or payload/order/id=A-17
+	Q string `form:"q" json:"q"`
+
+	// Limit Records found after which to stop
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // GetRecordParams defines parameters for GetRecord.
 type GetRecordParams struct {
 	// TopicId An older incarnation of the topic; the newest unless given
@@ -1485,6 +1636,12 @@ type ServerInterface interface {
 	// SearchRecords Records by time, topic, type, service or any id, newest first
 	// (GET /records)
 	SearchRecords(ctx *echo.Context, params SearchRecordsParams) error
+	// ExportRecords Every sealed record that a search finds, newest first, streamed as one file
+	// (GET /records/export)
+	ExportRecords(ctx *echo.Context, params ExportRecordsParams) error
+	// ScanRecords Records by their keys, headers and payloads, read from the archive itself within bounds
+	// (GET /records/scan)
+	ScanRecords(ctx *echo.Context, params ScanRecordsParams) error
 	// GetRecord One record, read from its segment
 	// (GET /records/{topic}/{partition}/{offset})
 	GetRecord(ctx *echo.Context, topic string, partition int32, offset int64, params GetRecordParams) error
@@ -1772,6 +1929,119 @@ func (w *ServerInterfaceWrapper) SearchRecords(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SearchRecords(ctx, params)
+	return err
+}
+
+// ExportRecords converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportRecords(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportRecordsParams
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "topic_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic_id", ctx.QueryParams(), &params.TopicId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "service" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "service", ctx.QueryParams(), &params.Service, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter service: %s", err))
+	}
+
+	// ------------- Optional query parameter "stage" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "id", ctx.QueryParams(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Required query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "format", ctx.QueryParams(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter format: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportRecords(ctx, params)
+	return err
+}
+
+// ScanRecords converts echo context to params.
+func (w *ServerInterfaceWrapper) ScanRecords(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScanRecordsParams
+	// ------------- Required query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ScanRecords(ctx, params)
 	return err
 }
 
@@ -2198,6 +2468,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/identify", wrapper.Identify, options.OperationMiddlewares["identify"]...)
 	router.GET(options.BaseURL+"/traces/:trace_id", wrapper.GetTrace, options.OperationMiddlewares["getTrace"]...)
 	router.GET(options.BaseURL+"/records", wrapper.SearchRecords, options.OperationMiddlewares["searchRecords"]...)
+	router.GET(options.BaseURL+"/records/export", wrapper.ExportRecords, options.OperationMiddlewares["exportRecords"]...)
+	router.GET(options.BaseURL+"/records/scan", wrapper.ScanRecords, options.OperationMiddlewares["scanRecords"]...)
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset", wrapper.GetRecord, options.OperationMiddlewares["getRecord"]...)
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset/value", wrapper.GetRecordValue, options.OperationMiddlewares["getRecordValue"]...)
 	router.GET(options.BaseURL+"/topics", wrapper.ListTopics, options.OperationMiddlewares["listTopics"]...)
@@ -2451,6 +2723,182 @@ type SearchRecordsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SearchRecordsdefaultApplicationProblemPlusJSONResponse) VisitSearchRecordsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportRecordsRequestObject struct {
+	Params ExportRecordsParams
+}
+
+type ExportRecordsResponseObject interface {
+	VisitExportRecordsResponse(w http.ResponseWriter) error
+}
+
+type ExportRecords200ApplicationvndApacheParquetResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportRecords200ApplicationvndApacheParquetResponse) VisitExportRecordsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportRecords200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportRecords200ApplicationxNdjsonResponse) VisitExportRecordsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportRecords200TextcsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportRecords200TextcsvResponse) VisitExportRecordsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportRecordsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportRecordsdefaultApplicationProblemPlusJSONResponse) VisitExportRecordsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanRecordsRequestObject struct {
+	Params ScanRecordsParams
+}
+
+type ScanRecordsResponseObject interface {
+	VisitScanRecordsResponse(w http.ResponseWriter) error
+}
+
+type ScanRecords200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ScanRecords200ApplicationxNdjsonResponse) VisitScanRecordsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ScanRecordsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScanRecordsdefaultApplicationProblemPlusJSONResponse) VisitScanRecordsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3165,6 +3613,12 @@ type StrictServerInterface interface {
 	// SearchRecords Records by time, topic, type, service or any id, newest first
 	// (GET /records)
 	SearchRecords(ctx context.Context, request SearchRecordsRequestObject) (SearchRecordsResponseObject, error)
+	// ExportRecords Every sealed record that a search finds, newest first, streamed as one file
+	// (GET /records/export)
+	ExportRecords(ctx context.Context, request ExportRecordsRequestObject) (ExportRecordsResponseObject, error)
+	// ScanRecords Records by their keys, headers and payloads, read from the archive itself within bounds
+	// (GET /records/scan)
+	ScanRecords(ctx context.Context, request ScanRecordsRequestObject) (ScanRecordsResponseObject, error)
 	// GetRecord One record, read from its segment
 	// (GET /records/{topic}/{partition}/{offset})
 	GetRecord(ctx context.Context, request GetRecordRequestObject) (GetRecordResponseObject, error)
@@ -3395,6 +3849,56 @@ func (sh *strictHandler) SearchRecords(ctx *echo.Context, params SearchRecordsPa
 		return err
 	} else if validResponse, ok := response.(SearchRecordsResponseObject); ok {
 		return validResponse.VisitSearchRecordsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportRecords operation middleware
+func (sh *strictHandler) ExportRecords(ctx *echo.Context, params ExportRecordsParams) error {
+	var request ExportRecordsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportRecords(ctx.Request().Context(), request.(ExportRecordsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportRecords")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportRecordsResponseObject); ok {
+		return validResponse.VisitExportRecordsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ScanRecords operation middleware
+func (sh *strictHandler) ScanRecords(ctx *echo.Context, params ScanRecordsParams) error {
+	var request ScanRecordsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ScanRecords(ctx.Request().Context(), request.(ScanRecordsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScanRecords")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ScanRecordsResponseObject); ok {
+		return validResponse.VisitScanRecordsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3898,151 +4402,165 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rk9w2kuBfQdRthGbOVL/0uFF13AdZtsfa81g6Sd774NFWoEhUFdwsgAbArq5V9H+/QCYAgkWQRfbD",
-	"693QF0WpSeKRmch3Jr7McrmtpGDC6Nn8y0wxXUmhGfznvZLLkm3tz1wKw4SxP2lVlTynhktxWuEb3/ym",
-	"pbDPdL5hW2p//Ytiq9l89j9Om/FP8ak+9ePe3t5ms4LpXPHKDjebz/7fhhqyY8KQnZJiTf7y4Yc35NXz",
-	"F//rrzP7shvBTvA6z2WNK6qUrJgyHFcNf9bH1vDRUFPrN/jubTZb02qRl1S7rXPDtkfHeGPfhyHsCGZf",
-	"sdl8RpWiez+iXK00w8WspNpSM5vPuDAvn8/C+1wYtmbKf6GoWLOxH0TDt8H4acNIycTabIhcEbNhBMbN",
-	"yG7D8w38QZoNU5psa22IrrfEyFk2Zs6qVmtWdKf8IHeaGIs+SuAdYqS8InRH9+MGrgVFlKZGB7rgmpRs",
-	"ZYi8ZuqSULE3Gy7WZFkbcmYfUkFoSdV2zHy32Uyx32uu7Gy/BkhmnnzaFNHCTRu1ASLtHXwOU8rlbywH",
-	"CvlWUZFv3tjl0zWDs1SW71az+a/DdOZJ/TY7pPUljHhILc8ukgBeKbkdSVhGdlHw/U1e1ppfs7HoNLwc",
-	"GOWEvEMIErsusmGKESkIVYwIaQgXQKUlNUwbcs3Zbk4o/FcR3DXSl9kwrkhV0pzdAe0Ofg42ftGw/y4C",
-	"P6eZFdWEqnzDr1lhNyAF8wuUK7tkucZjUfBrBoRiKWFvmE4Bh+aGLO1DspLKniSmtBQnRNRlaUncgoZt",
-	"K2PP1AEpUM1ePk+dHCYIwsUOsOSCqn0DGW0UF2sgDwe7LzMm6q2FDnD1bGbYjZlls/ClXcssm+EyPidG",
-	"4noB78y/+GdLKUtGhX3oRUWXYV3TsmaEasIN0YaKQlt+1Vq9/ZhQUVg4wNnnmuS1cYuiy5LN5kbVzIoK",
-	"/h9sLLXbDR4DHEwtFbEvz+0qtZWHid0bVYucJrnYm9oQasg5+Qf/9hLoG/fMRFFJLgxZ82umCbtmCnlb",
-	"M36A4AEFe1i7DQc0xutI8aI3G8vMutKTiWtWyop1F/+aWCVAWQpdcVYWSNWwVrKRFVFsp7gB/tjFuuc9",
-	"XaxXVDFhnmgExWWgdIp/yAhdWkgj8QuWQvVWXrNi4afoIERWMVHTwrJqxexHlt0jHHCQJDVX1Gy6S//X",
-	"j+9+Ju8t0phCLeXlq7PzvyYJQqZ3nm94Wdxj44cirJq5xSbx3egqycWsaaUtw7LsC6Reh8HgX5MAnqTl",
-	"TNBwDnbo1xXksJ84uWEpVcEFdYz2HnITZxm5u4oqwxGuowY3suJ5EqrwZMGLxMMDuOAY0RfxMrJGyLmN",
-	"pKHVKCVtUAlpFl6+jdaMf5bmtf8moRoLmRR/IE9zKqyQWzJyJeROgGKQAc/fbaz0CfN3AXYwS4DBeI3+",
-	"vf8kwKMz7gHso0myNqz8NlPg/o7R4idmDFN9UJB1CVLOAqJSMmdaswLhwCOFg5YlyBFNt6xzYqkxVkiP",
-	"PZiTDsWy5mWRREMAa3dritGCi3VG2A0IEo4ilYuC3aQ4J1NKJiD0buV0Q23FKewx+fU1E8YdoI5oV8yq",
-	"GVwjlSX1Ia50+9QX1LCnhgOku6+P1655GnBXbN+3VNgu0AssmaU3bAEyfsFTOZWiu8XS662j+PxucWRL",
-	"qOlald9uKbPyZ9ehfks0qfXb8fWGXrx42cM+723C3Ik3W8WL5uzudAdalDrO9YHPWwDHRy4bLQycxQNm",
-	"P56zrGEYnvodTYVF+XM/zNPe9DlmHowxFIwWCzwQsSwYgbse0RlDsDX48E7fJ0Vm44Hq8C3g13ZODay8",
-	"EUEZUL7Vpi1xrHhpmGLFpWN0am2tYI+TUaLsEB1WT6Y3b/HT87Ozs67AxHUvSrYyC1kn0PSj3JEtFXuy",
-	"lXiCFYPTazYUzfXz7OzsDA0DHIxsZFloa/RspTbJU3aIy4m7S+oX7MYs8lrplPR4jWq1FI0QqeiapTV3",
-	"Q8uUvmz3Q02+ycBlUZYwgu7xg1jiRrU9Kci4hq8zYjZSswC8DgMcBZdfwmxDEDo4BC0MtFbsQRC5xQ6J",
-	"JH1AKiYKJvJ993AUzNCUY8h7+NDvu+NmQ3hSygmr6kQG3RVdXVFr/xqp7Io909CVlGXSorPb26e8Ewdw",
-	"EahU4euZX3lyw3y1SvCBTTB1xvmT0Ra9TZ3MbUWVJ6KueW01zRRI91bYtIgJR2KFZa879NaWfGvfqk2P",
-	"lpDk2G8tlAkXRlrjX3s3M77ezGLxmJatsZfkCB7cGlpgyAJ0j3k6vlP7D7VI2IATdJkeSQ88IOnICx4c",
-	"PM/2jJdUCAsRquFEZy0/lq4YvdKErikX2hBVCwHuLUOE3CU9KnewbhASwcZJ2ky4yrHGLgZy2is4apcp",
-	"lktV6B6+urNCxbG8EUvQLJeidzCnV4CrOB6vkLVjbzigqLdLP95664NhR9wRqFs5gDXbyhxlRWM1y2xo",
-	"JoJeC5n9JPw+VtjvTssbqjdpH5BiOeOVeaKJfSdo4w3xPogZ0WB/DHplrXKWJiurFZnjKp4bInzQ1oe7",
-	"WAP4pLDwfZFU9jbOEB7kj8nN5VKsuBWTbUd1IM4tveFbK+TOs9mWC/x9liDaguUlVSmP82uyorkhVn03",
-	"TJDlHrm0kkWdM3WJUcAd14xwsWJKxTiOmA27btbZpZsNowVTVqJEjmFN95pomSKZKy6KWILntNasWCxR",
-	"yCoevLnZrCh/X8gV4Kkq6R5/57Jyv8KiU2Je1kbzgh3jiu/ca+OF3aV3zboYDco8Nx0AGEzAHpbJt1Tt",
-	"h3zhCD/w6hhWQYgjLU4jBKm6ZMePAtKqQ0BENu77FkUmT8BNJZX5wH6vGXoaaFHAQaLl++hQrGipWdah",
-	"RABKBjEUtIBAyaPE8K2LT3d9zlSnIhGC2EUavuKW7FZkL2uFETPwKtA1Hp6fIAI+m19Exs6Aw2bQW4Lu",
-	"hLHvNt6BA43M7lgKhhCYEyrgAHrtySqcjTEl2I5p0ztBW+rG233+KkvpKt74u0jZfrHTIhrrxflFliCq",
-	"DmX8nVYp8wYDvEDP/8eq6aTgqIlqpq676J7kgeyPR+Ryu+U9cQ7NfvfQxtdwdStZiwINjhFSaZgdLpW8",
-	"YuqJtfD1jikX4G4yL2DhZCXLUu50OhJbiyI9tnP82tHzUuZXhBpvMcKes4f3VjokD7jxFN2RpVVrIOIt",
-	"SGNAAq0PeCzv7aTriRDFzq3g8YpAZOH7OU3GaZfOmlbj9exP9njaE/ForomDbcPqUvv5ESTzD1Yqpyzx",
-	"XBYppeEHqVzwBWP+TsDrObIlUDusaQK+nSETPflgMZipENigS3b45dMPT/+WmgOCpMcwgXkWPXY9jpAE",
-	"Gzc9Dgq7PHAwAIA0pnigDtnlZhOU8rwdrRz0EkSv+hjJRAssjoz0hE2AcaTD1i4L4IkGya0N3Vaj+Y4b",
-	"fF+xgbmvmdLOoOi8oRktWVLfdkGSYt3Wa1eK6c2caGZZp+VJGdDVnhkS2HhKo0KzYWEFFe+xQHRFRR8U",
-	"tXF8JPXE1Lql/wJjMqCI0aVU+Avg3OPBagDfAQTI2SfaEWWDogyYMOhcLrdqz6jS5JwYSV69evXqMlBy",
-	"jNnFVtujyG5oPl66xMrEEY00IuZ4WwFMAeMepC0aOqSYDtqitURk74295NnHdJFxmXmWUXSz8gpWpVJG",
-	"fpIC3Pg7ukeVgBIlpclAcS3pXtY9DnLnXBx07dh3mhjiCJ7o4LnwlsMhs7Pain1GCpbzghXOIBkjjqKB",
-	"MweMRDbdbTZ767R4zCbuSihLbXqAExt2Y4JDjVCdEV3nG0I1+eWXt99l5OVzsuRGEy5gF1taZqh5nwYX",
-	"wCkmRWQ+tWtShsFxt+AofeEf9v3U+Mi0kN0NJjP79+Ds8RR//FixsuRirUkp5RUrSF1N2uoUfy33vjt0",
-	"znI4vY3fa9hd+zZYdj2Gn9PVpQj8KvPhAk2ULLtmRQ+a4N2jHMqNyNOr/YkaJphOpBht6c1iq9OOnY4D",
-	"p3pxNuHlV6/GvzzF3Xa48+Aac8sLU2d+dymQIDV3jUHBADvORuBdfSnk849JLmi2NeqIIaPuuqJlivk5",
-	"RwWIi4xYKZ+RXCrFSuBTGaElt8wmp7V2f3GeG3wXZVAgzqAe3kNOOipEEKWgHmdcJbyAwPVCLMIqQD6F",
-	"KM6tauNDMap7tLCJ0XU3Umrd6CN4T7nqHqGpruUBZ7FTCyal8vU6mP2jKcNNckq3V3s4XT8YP/ic3kG/",
-	"3IGMTWbmvhUDRnjCFz06A3L428n+gGPDOTI94h3rIdsYJY1HIQn+xtV8ePIcZ+AiOPsaPygl643UpjmX",
-	"dMsKqGeJT2iCUd7ZWBw2v2A16QhzX65TbIg8tHGAy+mVve9A6/+PZDESigdXj6RcCo0KvlWuCJ4pYugV",
-	"054HUkOWLJdb5uPZ225OZe5J21tv+opXkJTMdTqBPCQSdkIzbBfNM0qOhT3jDlMyDcL53elA7Ud/Bfrq",
-	"dt4X7eVULeyECjJNx/lB/wSxPNxt5vESB/QQ7oOU46B4r3jqI6aH9+UaN7ncQ5ZsN5n5ASrOPFNapOWG",
-	"z+JZslLu7A9ZG0t0OpcVy8iSraRii7XVmbnOfDxSG6oMqWTJ85HFgmEZgxJjHvmEnmgi0L578FRoeDmd",
-	"0B6Sd+U6FIDNkdMcFo4xmm9c5dgJ+X5bmT3Z+e8V+EOlKPcES0FGMYuDesNUXlFZ62QSuvciuRfI2+9S",
-	"rBwdV2MPChNJb/OnjQuHAUQKVjJjYSQkZhnueFkSy5N76oqY3hwjAufByNBza394D2DwLY2rzu2ptMVA",
-	"Hdqlmc91JC/OLOE3daOX5DR3qDiFapuNJQAo3RqFzZ6AwoavN4sdNUxtqboaiYqSrke/qc2icbqOE/Gl",
-	"XC/gTC+o8Ye973R4SrMnZMnWVGDNn2mCXaTgI1E02WAYSPYB/5gyC8eVOqtnVJWcaZP5GlWpSKOwjzWY",
-	"ppT5+MM6Pse7zazbXDM6O0gPBxvuwaI7BxHXa+U5eY7gT/vYKtoly+kWfANYUIiQRHUlbG3u/qzJ//bp",
-	"xd+QqBabfIOV5wX5hsS12FYWllR88jjoqOglFU800RurKboauGAD3D2k0/DW/qSpHtJ7fMXqboTX6F8N",
-	"5XUtWJ3Iq0oqKE1/icPCpb6KSapobnzCBPWVqPYHrUuTEYdy9K+fW6vrF8FzWTAC/0CVrb4EDLscdjQI",
-	"MJF9Dj5EBskxwbI8Tyet+yzmhLrPyqIvwQ4yZw5WneIXGy56Q5CSFNLrMqn42GSXcRORSpjQ3JRswEN8",
-	"uMRaiTkVgpZ6DpHJ+T/rs7Nn+RUXBfw6Hj1wgR2cOIoDDaRff6C7b9Nex0+hyqi3tsg3xaCWlYAJru+X",
-	"mDKFScSZJPdJ0nBxn3tnZz5mQdUBnrF0yU3YpF8eKVZKoh/zVhPF7GF5nZX/LJey2BNWakZ2ShqG6X2h",
-	"VYrzHYRsZLKk+VVSBY2iPenE/InB+TskdjsAPGxmd1Hno1+HfO1uHollwrEiJ0WOfHese4EWC4D7HTys",
-	"cWI2dT403FI8cByXYhExI96OJmZ3AJ/QLpqs6pKLbnCq4KsVU/3ZZODFIM1b1oohOydbU008GF+Lfo+Y",
-	"VW/AC+lzgLVvteIzMEcgZpDkp7KciYSJby98FnuyuGcC1Y6nr+j9/tkfPV+9Q9YxLbeA01lvg7ceUnau",
-	"sPukPkAq90SG57LLxsfyoqS2ZFDeB5DHDxkFnRMjTkmqKGFxC1bJ0fqCP4nNRwPv9KUbBbobrrUO8gxd",
-	"Y85ye6LJFdtDSMJX0/V7+hd9aA0v9MYX7pGzh9oCDtCQzAG8D1bZWVMbjh3IZ55820QUoJtOYsGDk04b",
-	"fahC1L76vnb9XoZFfZBn7GqMXTet3mLzB4qj38XqqAWsatEksx8IP9xCo4ZRfWUtO6kgWgP6vN1q1Aqq",
-	"iWlLFf4eqilyWpZMkS3dE81YKOLgq8bDKiZ4V3/B9aNX4ViJbWMOB1ClmXBV0v2/ymVCl/W9MLpJk4Yu",
-	"ojK4EUkhKy643kzx6PWwnTJKfxlWUO2+QrIMaAk5G/fVe/umk/wjvyidJvLYKu805SEYKSNU+eB/nIIk",
-	"ayq3SqMjZQELSkGZqHWoVxQ5L/HPBVL+inJ0iOdU5Kwse0qr6qqgE5aWyg/DxTq0xnpNpKf7aRy59J+Y",
-	"OA0r0bKgzjeudSD4e4raBz1RIGZEc2uZWCaxk+rKvud6C5Lf5JLU1Qn5gBLHsp2QrksKaqjlJRDCxYAq",
-	"Fu7cRAUZh/Hjq+NsMj4oOM4CGo1d03J85pd2pWzjJjpUQrHgGlebXMQAMrhO2OK/yeUUg9bzwYndo0CS",
-	"cm1Iyeg1g/DjnMiyYMpi0gX67S+yg24LQIVRz6nDXgtHlNcDqMEeh/o+RRxtWpYOaG+LiinH6ZO9JK7Y",
-	"XmfYPQ7bizg1CbuI6FLu0HO6lGZDFLX6oC/hSBSfDhWcbunNYke5WfSWX79bEan4mgtaQixvTaGS0X7k",
-	"hHgpxRqcylPnlslEG01W0A9Kk0pqzSHRPxhOZLlv/nNptYPl3rW6k/kVNJR1bTy8uQ9xPApQgkwdjTay",
-	"4xo5VpB4PrvCJjkKOZrfd0/vCRjhAJUTQaArxoojMHeYsfjecG2k2ltD3+4Zn1ySc6v6YEPd2kzFwwHl",
-	"A1IGKN7J7ntEUxSjk4ThtPLOVLHmxx9fP7148TK0tkBB1S0zjtOQpiXxHOmOMEqrCLW4x/mpL9w9Gvmc",
-	"XOw6ocNeCMQl9r6jymopk/wHKd3CE0sDn7DOI30awgr6afkPLH+mZSl3C3bDtbF7BwrFkFF6kveoOjlX",
-	"dmQ/wRCElr6VTddrh1PFboTxE1nhginPmMfBjWbl6pIIxgpIcYg2YTWrnhYDPjVRJ7m76wzGiiY/wJU4",
-	"7aAZLy1ZcUmowPbIWBoC3VT9W9xsIBmpbeFNrZNu1Rv15IO4Zox3niOdWvWhU9DFU0m6g4fVagiDbafB",
-	"u+wKNKMdhNHtS7Pp1eW9jeo7memQAevNcUOvmMBYrovRllKwS3Bp+NPjOi2MY7xRlvSIRbfzS915ABNp",
-	"1pfE4HNH1bQE1HnsxXCmUGbf2+PHTkgj99gw9+0TTbb05mTLtKZrdoIePq4JpKIWLf0Elnw0U7Udeuoo",
-	"F5iaAQgbxsHErO8jeKiUvGbC2qOLyFU8zKBeF0H7RRy41gosaEidsoy49hOrBx/peEN5XJrJNUEZ35sD",
-	"TMs54VA6CKUmTCieb7ZQm2IUFRqhDc8KVnKLJPuLFk+xp1tGsHnKJXEuN+/pIlEDkDvvxtUmVIqt+E0C",
-	"YI7KG38kvkm+cTLj0q3uBBMF/kYKvuYmNBTjLm3ghNSiZFpDi3Qxpr+HW1ijn6Sl9YjWGQdqYSzqrPiL",
-	"djhLaA2puHmXl7Obqbz8Dl1GBIs7jVhj2NnG8ESFF13CzxNnOdqnaC77QC4m6oHLegAtF3Dw4//+F+hk",
-	"8qEWYzW8w2qlu3g0kwj85MyNJ5q8fE427MYdisyZotCD02ES4sNgrZbM4uNvmX1DSB/mLakgG4qxbMsN",
-	"7Pj//uvZ01f06erzl79lL5/f/stRj51faUor/sho+YFp4MW9FVwJdheC5o5Db1hZEC237ODmgzunxaGv",
-	"YVx/wVTimvu+Z88h3tFzJ4j386PLqa4sq7Caa0a0xA3/c2ZlKGQN/3NGtowK3dr/YZ1WX6azq/vzvoxV",
-	"1DzIZzw3wi7JW9oXCwyHiUb15LPK+GLAijw6YcMXjqR5JMy6AKk05sDWSzgjXKupB68OmODk6Mvi2tKb",
-	"xR0qrbZc3OUzkbwOZWLv7MltAeVuNHkN5agN9OXuuZEILq4C1zHXPu/YHlm6lNfY3hiLptylQ2BOi8Ia",
-	"m+Dnj2s0MNwqHjsbDkjV4am5swggOEDyabf8sq+FKSgRiu7mvWmTeFOP5XUrZoAbjjTDQrpmwgW0rPOr",
-	"noTloYTq2J81ag2eD6RaHTx2rr7bY7TqJNpCVu5hd5Ftz4Uy9skTHevaliqTFk7hOzRzNqXpdmjrnAzL",
-	"7MbzmN4WzFiTPzGDqL9h0AFamj4xTVPnCBC4iX5kvOlt7I71B8s9CenKB54819ZnbDco3xBo7PvYKugu",
-	"d+qM7D3UgCJ0NxudKoaVS/et7n/0m3JG1Kq8hjgWFguHqxwCUNIc9o+57GaiGx7W+7HeQi/SYz71oGP1",
-	"BzZb4837ikbTB36ZvgwvFCxzo0nkop9WenOsrDFOA+KhOUZvvlR/9/p99HkrDyncU7mTymyIpvuWeXNQ",
-	"J34XhQ0V3mk6uqsA7OFjzOyYc7Jv+HpDQn0h0GaU0v1EY4M1UkkdWiWMrCq8w06P1k1Rw46GVhOZEmCv",
-	"TDVyhiNoj8usmsZoi0PDpxvfwuq+Q9g05YDDxTWflHNsHOSjFVOuNoDe2bf9oY5x6IeGED0Qhy7bo9MY",
-	"ZbKW1rVwXmDPjr6y0J4OhD/KKvL387gfYZ+VPL1SK3JMT5EN9wrnjugN1tvRY1rjsKhXn2uajlQWRW8D",
-	"BOKRj2RVtjI1u/o0LxZ7WS+2jIrBpruFL1MHV2hoUsqoYtoEOYKKgXCNb+3TKfXASRaQ3lPiopdEeK1g",
-	"tPBXh/kgW0G3dO2uAGlK7oPe0bkzpCmgeZzbnPpTW/scIiPBh0Z16o4nnLILWDsCF6seA4vWBUfnAMYs",
-	"gj98JRUWsvtGo9YUoGJPeJFBgiDY0NDhAXq6F9wSE0SrscmYYnCxFnyjS56zKG/nhHwPPV6Br/j70Im7",
-	"PYIg59Yn5JMVp+GdZ8+evcrIL5/eNPcsg3cChJ7OnHf45fOnS278X5FAtnSP2XPk4t9fPIOvELz6JJRl",
-	"zmevocZzFtles3O8bJUJWvHZfPbs5OzkmbuSFCgmtD+Ahspo5FuKgtjV22I2n/2dmdCtAoQd3TK8FurX",
-	"LzNu5/i9ZngHMXQYDqht7p0/1unpc9a+4/7i7Gzgfvtp99o3nTa6F9tj59ymE0cIX6aHDGuMLsvPZtor",
-	"2LP3zKWRPA0qQdbwKewuajU1mTn9zP4q6brd6ShRcn8ZNLw4f8TXEQSNwa6m3c6iF6nWKvo79gx4FIxm",
-	"6YFa/dTCYJMi031D+y7jzbA+0N7ub2NVMPxDaKVg2ZAVfe6++OiirVqwm6qkXCRTrvuW4tsfNUsJhHV+",
-	"dhZfIQI3vg0Vtdspeuo3K7pmrncPXLqRAAnWuPTg7fzs4vkfexR9I/fESXyNVTb3P4OWqLM42IKNSbHt",
-	"FByQKAg/fD4aGf5HH5NYKHbp2UlyKI71ojxcsTaeSjHhP4yeCkSev0yHIb+S/RSyP7iZ8jGpf/Ca4qVL",
-	"E4pTsLFoCxrkwOFgcJkMugJd28H2wcDbZpokzm8luowfBFLtq2xu25qju1d+Appunhqq2rM3OXNwiUKC",
-	"uJNKwpKuHwA7r8m3dP3W2NEwfAWmFfYoii8gjdNPIaJDiaHKKnyM4pinrhRy38vA3voXRnEu7tNyG1D3",
-	"HB/I2IgSSM7/2LN00Jw8gS645Q+bGmOqErFGQSiod8rSQ501aJpMeNysEpqVEO4OVOS/SuIJHQkfmq7O",
-	"bWT1N4BNodF15EiQ+2Ad2FBUOS3n7jTJOJF5l5SjF2ddZ/mfKf+qd+eLAyE8KVGrD6atqxj6D/HI0ZpL",
-	"G+4/lLuoIDnQs4sRlNlU+TkIY/lxuFikB9bNtRVd1aQVbBt3+Qck5vdoWgeyI9W03Dcot8QVdTAHtwR0",
-	"JN4TJnLpdLwRqtsIdBwsi6mtduVTmMxsPymamxoc0ueK66unTKy5wFfmP9x8oIb9T0JXhqn5xdnF86dn",
-	"50/PzpH/ATe8xE5aeu61DfthRpxLIvNjR1pIhldYZC5OmwEkYAbfnJT8BfmkXTiUEkIFwyU2SMCU4hNY",
-	"QUX3paQF7GklFdE5FfqvJwRboAbmjBEhOJ5kyeCGQG6wUEEp+5mVGFjJ3rQ34zruDpbCy+99aHl+9url",
-	"Vz36nrI/6unwmDq0b8pj1WVuBUKLjB31uhgiUKo3NBsT0wn90y/w6e3pl0Dqt6dfUN2+HfK3fQh3VyVU",
-	"t4rCdZMHAnSU8jZog7bHbV/H2jf23Tw37ZlCf85x0xztMN+l+ddeonORUyUc8101DrXL2GHwh8nu3p61",
-	"mHkLd/SDpoHpbyPWFZLR7oqhxz++fRaWCq3T73l834n4kg/q/K5RusL4I3oaWuMMH9R/cw1wvp7Wr6f1",
-	"z3taZW6YeeqcCA/iFPHttS7OnqdDc3B+QNuqy5L8hRIjt0ttpGB/fYCTHmZ44q7C8yvC8w1m/6CD94N7",
-	"51GZXmi+0QNFaE/xMMBw8U/sqdHWSrIedx4U1tivHsmjFxXujHLnXTww5KFbSUJZzHNWuS7U91UXa0Eo",
-	"VPScEIfPJxqdQqFDgbu8/5K4jj/WEjE7q0a6lzTdwpct2j21nw64Yt+X9JGR125QcF937F0mx65R6ZOD",
-	"MP85qtF1TYrInpkHMQS0LK8ZoUSzkmHGBF1TLrSJ0oiw3B75j08/i9zq2t2D51qj2wddLnX6hRdHDAKH",
-	"5kH34Cfwdz5AfRqWpiWk/xE/8aRits+PTjw9h9+d0gdx6P8mlxkol5WSawUeKXfdhAUzs7/hBkTfQOwQ",
-	"6afY0qv/kL+B51/x/6fE/0cjK0KhHdlKKrKWskiguFD7p6oW/Tj+Tu1jOfwVx+PCqgC1FIJDuSfkyD2E",
-	"IKAF5uOgqEFxj77EDFR/K9Bj0QDPLa+3hx9r0V2IyMko31oiQS5RW46kOPgHrZBU3nlT7L8RwSQNLdfH",
-	"ptVmw3vllnuMunEXCxiyAR/E8B7IaHpAy7trEoe7V5rOPn3RDv/wQU3y1vyhC3YS1v7hXed/TK4RXW3a",
-	"p1bCswcID0PxafveWaINFQUEoxvOEBrI4Dnb0T1RshYpUeLbGfQYBDRn/22lyGOZN9j34T/Dtnl09eTN",
-	"hoo1Ixu5c20YQVNxEkjDFSsllMupWugktdV6kNxqzb5qLX92zRRK0V0dnGK63rLisrnsEMvsdNM/N0EH",
-	"+FU/IXyA518p4U9JCT8xA9e11ZpBk12ylkSKplRWG1lVHu2a0QFb9KN9egS/r4WGhrai3GNPQCS8cKdj",
-	"SmHY0b54t+vp06lQeky8RK1zhmwLt6MHcCLoqzgzTREjYXCn1/rYgpA7j6OmxrHXtf2xKc2dkLh8L+34",
-	"kA7cvdpQnfVfN8Gqvau/22XgvTw74rp0ECPlPLrNo/dOs551Krr7MxF/05akhy0F+nuYoEVeK7iLPfhO",
-	"MTMWrbuVVOTj//2J1NqSL5J/6MDR5yz96LO9Hg9KOEMfgKCJ/v2h828+YwoT/i29yxXWq4UGGfso8TS+",
-	"1AtbiAPAmuLRXm7xqenX9EgQa1ox9ADNrfL+UPu+6YfpXO/BPxDudV4RbrJILxaF+48iS7bh3vSC9Gx9",
-	"+sVXwA666D+5fpsjkgCagtqHSrnOur0MaeHSvCAhDiMPFoxUsajmEQAE/muoru5hUQVfrfQ0JtVZ0U9Q",
-	"vcjFiinFCgI1xK7HeTKVmeZGL6waMXneiTl1F2etpLoXx5PqHpMBIxn1HRLlmhQ+yBnZyCoqQ4DcU8hN",
-	"LYlUBVPu9CCiLPUgFcDSNFPXnsJrVc7ms1Na8dPr89nt59v/HwAA//8=",
+	"7H1fk9s2lu9XQelulSd36P7j2J6xuvbBcZIZz83EvrYz+zCTVUEkJCFNAQwAtlrr6u9+C+cAICiCFNmt",
+	"zs1u+SXVsUgQODg4/88Pn2e53FZSMGH0bP55ppiupNAM/ue9ksuSbe2fuRSGCWP/pFVV8pwaLsV5hU/8",
+	"8Rcthf1N5xu2pfavf1NsNZvP/td5M/45/qrP/bh3d3fZrGA6V7yyw83ms//YUEN2TBiyU1KsyR8+fP+G",
+	"vHr+4k9fzezDbgT7gdd5LmucUaVkxZThOGv4Z31sDh8NNbV+g8/eZbM1rRZ5SbVbOjdse3SMN/Z5GMKO",
+	"YPYVm81nVCm69yPK1UoznMxKqi01s/mMC/Py+Sw8z4Vha6b8G4qKNRv7QjR8m4yfNoyUTKzNhsgVMRtG",
+	"YNyM7DY838A/SLNhSpNtrQ3R9ZYYOcvGfLOq1ZoV3U9+kDtNjN0+SuAZYqS8JnRH9+MGrgXFLU2NDnzB",
+	"NSnZyhB5w9QVoWJvNlysybI25ML+SAWhJVXbMd+7y2aK/VpzZb/2z0DJzLNPmyNae9Pe2kCR9gp+Dp+U",
+	"y19YDhzyjaIi37yx06drBmepLN+tZvN/DvOZZ/W77JDXlzDiIbd8/SxJ4JWS25GMZWR3C767zcta8xs2",
+	"djsNLwdGOSPvkILEzotsmGJECkIVI0IawgVwaUkN04bccLabEwr/qwiuGvnLbBhXpCppzu6x7Y5+jjZ+",
+	"0rD+7gb+nBZWVBOq8g2/YYVdgBTMT1Cu7JTlGo9FwW8YMIrlhL1hOkUcmhuytD+SlVT2JDGlpTgjoi5L",
+	"y+KWNGxbGXumDliBavbyeerkMEGQLnaAJRdU7RvKaKO4WAN7ONp9njFRby11QKpnM8NuzSybhTftXGbZ",
+	"DKfxc2IkrhfwzPyz/20pZcmosD96VdEVWDe0rBmhmnBDtKGi0FZetWZvXyZUFJYOcPa5Jnlt3KTosmSz",
+	"uVE1s6qC/xcby+12gccIB5+WitiH53aW2urDxOqNqkVOk1LsTW0INeSS/J1/cwX8jWtmoqgkF4as+Q3T",
+	"hN0whbKtGT9Q8ICDPa3dgsM2xvNIyaI3GyvMutqTiRtWyop1J/+aWCNAWQ5dcVYWyNUwV7KRFVFsp7gB",
+	"+djddS97urteUcWEeaKRFFeB0yn+Q0bo0lIamV+w1FZv5Q0rFv4TnQ2RVczUtLCiWjH7khX3SAccJMnN",
+	"FTWb7tT/9vHdj+S93TSm0Ep5+eri8qskQ8j0yvMNL4sHLPxQhVUzN9nkfje2SnIya1ppK7Cs+AKt1xEw",
+	"+K9JAk+yciZYOAcr9PMKeth/OLlgKVXBBXWC9gF6E78ycnUVVYYjXUcNbmTF8yRV4ZcFLxI/HtAFx4je",
+	"iKeRNUrOLSRNrcYoaZNKSLPw+m20ZfyjNK/9OwnTWMik+gN9mlNhldySkWshdwIMgwxk/m5jtU/4fpdg",
+	"B18JNBhv0b/3rwR6dMY9oH30kaxNK7/MFLm/ZbT4gRnDVB8VZF2ClrOEqJTMmdasQDrwyOCgZQl6RNMt",
+	"65xYaoxV0mMP5qRDsax5WSS3IZC1uzTFaMHFOiPsFhQJR5XKRcFuU5KTKSUTFHq3crahtuoU1ph8+4YJ",
+	"4w5QR7UrZs0MrpHLkvYQV7p96gtq2FPDgdLdx8db1zxNuGu275sqLBf4BabM0gu2BBk/4amSStHdYunt",
+	"1lFyfrc4siS0dK3Jb5eUWf2z63C/ZZrU/O34ekOfvXjZIz4f7MLcSzZbw4vm7P58B1aUOi71Qc5bAsdH",
+	"LhutDJzHA24/nrOsERie+x1PhUn5cz8s0970BWZOJhgKRosFHohYF4zYux7VGVOwNfjwSt8nVWYTgerI",
+	"LZDX9psaRHmjgjLgfGtNW+ZY8dIwxYorJ+jU2nrBfk9GqbLD7bB2Mr19i69eXlxcdBUmzntRspVZyDqx",
+	"TX+VO7KlYk+2Ek+wYnB6zYaiu36ZXVxcoGOAg5GNLAttnZ6t1CZ5yg73cuLqkvYFuzWLvFY6pT1eo1kt",
+	"RaNEKrpmacvd0DJlL9v1UJNvMghZlCWMoHviIJa50WxPKjKu4e2MmI3ULBCvIwBH0eWn8LUhCh0cgtYO",
+	"tGbsSRCFxQ6ZJH1AKiYKJvJ993AUzNBUYMhH+DDuu+NmQ3hSywlr6kQO3TVdXVPr/xqp7Iy90NCVlGXS",
+	"o7PL26eiEwd0EWhU4eOZn3lywXy1SsiBTXB1xsWT0Re9S53MbUWVZ6Kue20tzRRJ91bZtJgJR2KFFa87",
+	"jNaWfGufqk2PlZCU2G8tlQkXRlrnX/swMz7efMXuY1q3xlGSI/vg5tAiQxaoeyzS8a3af6hFwgecYMv0",
+	"aHqQAclAXojg4Hm2Z7ykQliKUA0nOmvFsXTF6LUmdE250IaoWggIbxki5C4ZUbmHd4OUCD5O0mfCWY51",
+	"djGR057BUb9MsVyqQvfI1Z1VKk7kjZiCZrkUvYM5uwJCxfF4haydeMMBRb1d+vHWW58MOxKOQNvKEaxZ",
+	"VuY4KxqrmWbDMxH1WpvZz8LvY4P9/ry8oXqTjgEpljNemSea2GeCNd4w70nciGb3x2yvrFXO0mxlrSJz",
+	"3MRzQ4QX2vZwd9eAPqld+K5IGnsb5wgPysfk4nIpVtyqyXagOjDnlt7yrVVyl9lsywX+fZFg2oLlJVWp",
+	"iPNrsqK5IdZ8N0yQ5R6ltJJFnTN1hVnAHdeMcLFiSsV7HAkbdtPMs8s3G0YLpqxGiQLDmu410TLFMtdc",
+	"FLEGz2mtWbFYopJVPERzs1lR/rqQK9inqqR7/DuXlfsrTDql5mVtNC/YMan4zj02Xtld+dCsy9GgznOf",
+	"AwKDC9gjMvmWqv1QLBzpB1EdwypIcaTVabRBqi7Z8aOAvOo2IGIb936LI5Mn4LaSynxgv9YMIw20KOAg",
+	"0fJ9dChWtNQs63AiECWDHAp6QGDkUWL41uWnuzFnqlOZCEHsJA1fcct2K7KXtcKMGUQV6BoPzw+QAZ/N",
+	"n0XOzkDAZjBaguGEsc820YEDi8yuWAqGFJgTKuAAeuvJGpyNMyXYjmnT+4G21o2X+/xVlrJVvPP3LOX7",
+	"xUGLaKwXl8+yBFN1OOMvtEq5N5jgBX7+P9ZMJwVHS1QzddPd7kkRyP58RC63W96T59DsV09tfAxnt5K1",
+	"KNDhGKGVhsXhUslrpp5YD1/vmHIJ7qbyAiZOVrIs5U6nM7G1KNJju8CvHT0vZX5NqPEeI6w5O3200m3y",
+	"QBhP0R1ZWrMGMt6CNA4k8PpAxPLBQbqeDFEc3AoRr4hElr4/p9k4HdJZ02q8nf3JHk97Ih4tNHGwbJhd",
+	"aj1/Bc38vdXKKU88l0XKaPheKpd8wZy/U/B6jmIJzA7rmkBsZ8hFT/6wGKxUCGLQFTv89On7p39OfQOS",
+	"pMd2Aussevx6HCFJNm56AhR2ehBgAAJpLPFAG7IrzSYY5Xk7WzkYJYge9TmSiR5YnBnpSZuA4EinrV0V",
+	"wBMNmlsbuq1Gyx03+L5iA9++YUo7h6LzhGa0ZEl72yVJinXbrl0ppjdzopkVnVYmZcBXe2ZIEOMpiwrd",
+	"hoVVVLzHA9EVFX1U1MbJkdQvptYt+xcEkwFDjC6lwr+Azj0RrIbwHUKAnn2iHVM2W5SBEAaby9VW7RlV",
+	"mlwSI8mrV69eXQVOjnd2sdX2KLJbmo/XLrExccQijZg5XlYgU9hxT9IWDx1yTGfborlEbO+dveTZx3KR",
+	"cZV5VlB0q/IKVqVKRn6QAsL4O7pHk4ASJaXJwHAt6V7WPQFyF1wcDO3YZ5oc4giZ6Oi58J7DobCz1or9",
+	"jRQs5wUrnEMyRh1FA2eOGIlqurts9tZZ8VhN3NVQltv0gCQ27NaEgBqhOiO6zjeEavLTT2+/zcjL52TJ",
+	"jSZcwCq2tMzQ8j4PIYBzLIrIfGnXpAqD42HBUfbC3+3zqfFRaKG4Gyxm9s/B2eMp+fixYmXJxVqTUspr",
+	"VpC6mrTUKfFa7mN3GJzlcHqbuNdwuPZt8Ox6HD9nq0sR5FXm0wWaKFl23YqebYJnj0ooNyJPz/YHaphg",
+	"OlFitKW3i61OB3Y6AZzqxcWEh1+9Gv/wlHDb4cpDaMxNL3w686tLkQS5uesMCga743wE3rWXQj3/mOKC",
+	"ZlmjjhgK6m4oWqaEnwtUgLrIiNXyGcmlUqwEOZURWnIrbHJaa/cvLnKDz6IOCswZzMMH6EnHhUiiFNXj",
+	"iqtEFBCkXshFWAPIlxDFtVXt/VCM6h4rbGJ23Y2UmjfGCN5TrrpHaGpoeSBY7MyCSaV8vQFm/9OU4SYF",
+	"pduzPfxcPxk/+JrewbjcgY5NVua+FQNOeCIWPboCcvjdyfGAY8M5Nj0SHeth23hLmohCkvxNqPnw5DnJ",
+	"wEUI9jVxUErWG6lNcy7plhXQzxKf0ISgvLezOOx+wWzSGea+WqfYETm1c4DT6dW978Dq/69kMxKqB9eP",
+	"pFwJjQqxVa4Inili6DXTXgZSQ5Ysl1vm89nbbk1l7lnbe2/6mldQlMx1uoA8FBJ2UjNsF31nlB4La8YV",
+	"pnQapPO7nwOzH+MVGKvb+Vi011O1sB9UUGk6Lg76O8jl4Wozvy9xQg/pPsg5jooPyqc+Ynl4X61xU8s9",
+	"5Ml2i5lP0HHmhdIirTd8Fc+SlXJn/5C1sUync1mxjCzZSiq2WFubmevM5yO1ocqQSpY8H9ksGKYxqDHm",
+	"UUzoiSYC/buTl0LDw+mC9lC8K9ehAWyOkuawcYzRfOM6x87Id9vK7MnOv68gHipFuSfYCjJKWBz0G6bq",
+	"ispaJ4vQfRTJPUDefpsS5Ri4GntQmEhGmz9tXDoMKFKwkhlLIyGxynDHy5JYmdzTV8T05hgTuAhGhpFb",
+	"+4ePAIbY0rju3J5OW0zUoV+a+VpH8uLCMn7TN3pFznO3FefQbbOxDACtW6N2syehsOHrzWJHDVNbqq5H",
+	"bkVJ16Of1GbRBF3HqfhSrhdwphfU+MPedzo8p9kTsmRrKrDnzzTJLlLwkVs02WEYKPaB+JgyCyeVOrNn",
+	"VJWcaZP5HlWpSGOwj3WYprT5+MM6vsa7LazbUjM6O8gPBwvu2UV3DiKp16pz8hLBn/axXbRLltMtxAaw",
+	"oRApieZKWNrc/bMm/+7Li/9Iol5s8kfsPC/IH0nci211YUnFJ78HHRO9pOKJJnpjLUXXAxd8gPundBrZ",
+	"2l801cN6j29Y3Y/xGvur4byuB6sTdVVJA6XBlzhsXOrrmKSK5sYXTFDfiWr/oHVpMuK2HOPrl9br+knw",
+	"XBaMwH+gy1ZfwQ67GnZ0CLCQfQ4xRAbFMcGzvEwXrfsq5oS5z8qir8AOKmcOZp2SFxsuelOQkhTS2zKp",
+	"/NjkkHGTkUq40NyUbCBCfDjFWok5FYKWeg6Zyfm/6ouLr/NrLgr463j2wCV28MNRHmig/PoD3X2Tjjp+",
+	"Cl1Gvb1FHhSDWlECLrh+WGHKFCERV5I8pEjD5X0eXJ35mA1VB/uMrUvug0355ZFmpeT2Y91qopk9TK8z",
+	"8x/lUhZ7wkrNyE5Jw7C8L0CluNhBqEYmS5pfJ03QKNuTLsyfmJy/R2G3I8BpK7uLOh/9ONRrd+tIrBCO",
+	"DTkpcpS7Y8MLtFgA3e8RYY0Ls6mLoeGS4oHjvBSLmBn37WhhdofwCeuiqaouuegmpwq+WjHVX00GUQzS",
+	"PGW9GLJzujUF4sH4WvRHxKx5A1FIXwOsPdSKr8AcsTGDLD9V5ExkTHx64avYk809E7h2PH9Fz/d//dHr",
+	"1TtsHfNyizid+Tb71sPKLhT2kNIHKOWeKPBcddn4XF5U1JZMyvsE8vgho6RzYsQpRRUlTG7BKjnaXvAn",
+	"sXlp4Jm+cqPAd8O91kGfYWjMeW5PNLlme0hJ+G66/kj/om9bwwO9+YUH1OyhtYADNCxzQO+DWXbm1KZj",
+	"h/KZZ982EwXqpotY8OCky0ZP1Yja19/X7t/LsKkP6oxdj7FD0+ptNj9RHv0+XkctYFaLppj9QPnhEhoz",
+	"jOpr69lJBdkasOftUiMoqCanLVX499BNkdOyZIps6Z5oxkITB181EVYxIbr6E84fowrHWmwbdziQKi2E",
+	"q5Lu/yaXCVvWY2F0iyYNXURtcCOKQlZccL2ZEtHrETtlVP4ybKDadYViGbAScjburff2Saf5R75ROkvk",
+	"sU3eacZDcFJGmPIh/jhlk6yr3GqNjowFbCgFY6LWoV9R5LzEfy6Q81eUY0A8pyJnZdnTWlVXBZ0wtVR9",
+	"GE7WbWts10R2uv+MY5f+ExOXYSUgC+p846ADId5T1D7piQoxI5pbz8QKiZ1U1/Y5hy1IfpFLUldn5ANq",
+	"HCt2QrkuKaihVpZAChcTqti4cxs1ZBzmj6+Pi8n4oOA4CwAau6Hl+Mov7VrZxn3o0AjFhmucbXISA5vB",
+	"dcIX/0Uupzi0Xg5ORI8CTcq1ISWjNwzSj3Miy4Ipu5Mu0W//IjtAWwAujDCnDrEWjhivB1SDNQ7hPkUS",
+	"bVqVDlhvi4opJ+mTWBLXbK8zRI9DeBFnJiGKiC7lDiOnS2k2RFFrD/oWjkTz6VDD6ZbeLnaUm0Vv+/W7",
+	"FZGKr7mgJeTy1hQ6Ge1LTomXUqwhqDz12zJZaKPJCvCgNKmk1hwK/YPjRJb75n+urHWw3DuoO5lfA6Cs",
+	"g/Hw7j7k8ShQCSp1NPrITmrk2EHi5ewKQXIUSjS/7h7sCRjhYCsnkkBXjBVHaO52xu73hmsj1d46+nbN",
+	"+MsVubSmDwLq1mbqPhxwPmzKAMc73f2AbIpidJIynNbemWrW/PjX10+fvXgZoC1QUXXbjOMypGlFPEfQ",
+	"EUZZFaEX97g89Y27RzOfk5tdJyDshURcYu07qqyVMil+kLItPLM09AnzPILTEGbQz8u/YfszLUu5W7Bb",
+	"ro1dO3AopozSH3mPppMLZUf+EwxBaOmhbLpRO/xUHEYY/yGrXLDkGes4uNGsXF0RwVgBJQ7RIqxl1QMx",
+	"4EsTdVK6O2QwVjT1Aa7FaQdgvLRkxRWhAuGRsTUE0FT9U9xsoBip7eFN7ZNu9Rv11IM4MMZ7fyNdWvWh",
+	"09DFU0W6g4fVWgiDsNMQXXYNmtEKwuj2odn07vJeoPpOZTpUwHp33NBrJjCX63K0pRTsCkIa/vQ4pIVx",
+	"gjeqkh4x6XZ9qTsP4CLN+ooYfO2omlaAOo+jGM4Vyuxze3zZKWmUHhvm3n2iyZbenm2Z1nTNzjDCxzWB",
+	"UtSiZZ/AlI9WqrZTTx3jAkszYMOG92Bi1feRfaiUvGHC+qOLKFQ8LKBeF8H6xT1w0AosWEidtoy49xO7",
+	"Bx/peEN7XFrINUkZj80BruWccGgdhFYTJhTPN1voTTGKCo3Uht8KVnK7SfYvWjxFTLeMIHjKFXEhNx/p",
+	"IhEAyL1X43oTKsVW/DZBMMflTTwSnyR/dDrjys3uDAsF/kwKvuYmAIpxVzZwRmpRMq0BIl2MwfdwE2vs",
+	"k7S2HgGdcWAWxqrOqr9ohbOE1ZDKm3dlObudKsvvgTIiWIw0Yp1h5xvDLyo86Ap+njjP0f6K7rJP5GKh",
+	"HoSsB7blGRz8+H//GyCZfKjFWAvvsFvpPhHN5AZ+cu7GE01ePicbdusOReZcUcDgdDsJ+WHwVktm9+PP",
+	"mX1CSJ/mLakgG4q5bCsN7Pj/+c+Lp6/o09XPn/+cvXx+929HI3Z+pimr+GNOxXeiSOO9liyVuIjg8bhA",
+	"27cHFy/8zDWpBVp5lghOkqVrgj18SqJWv6K/1okJ/QNjJkFbC0kA4N9Oxd9p47D+m/qhUsprsIDHVzMc",
+	"zY/kVLxXcq1c8E8bWVXJjr6Qu2guiwgkvCK7zR6vCun+OA8MRHWUUoEMi6tgdkYGgEGtawW6Bc14Hcqy",
+	"XVGVIk48eVPD92N43wp+ToaQO+mfE2Rd7LB9CBFRBYTZMM1aDpJPlOHLWUgtEZ1TAXRrUL9CVb5DAikk",
+	"cy2VgPdzj1KoAHdYCxdtxYMTGLbv3P3ABUu32soV1DJu2XYJNR4aLeiOi8nEKKa0BxxNMeTNiXysQnHB",
+	"0eTiXc9S30ef7gnxR4CFHbFyFYGNI9CuXPn0t3bhPTS2AUf2YWgucrWY+Pi0qI9cLYYDOBPrh8djXkah",
+	"kngScVQlWk0jBgJFkpzMaPmBabDme3uAExsfyq7cId6wsiBabtnB3Tn3JgxGq8ch1KZKn937PWsOGfOe",
+	"W6V8phg1Yl1ZY3O3YdBgjgv+18yKHRAb/5qRLaNCt9Z/2Onb1yvjOsd9NHwVwc/5npnGXUpap+2raYYL",
+	"DUZxpBXDi4E45NEPNnrlCEsnAoOBUumdA6ZPhLMdWOHJ+8smiJK+OuAtvV3co1d3y8V9XhPJC7Um3r4w",
+	"GVhW7kaz11CV88DNDj132sHVh5B85Np3rtgjS5fyBgHyse3WXVsHAVlRsOIKM8Vxlx/aIeKx66mBVd0+",
+	"NbfeAQUHWD6d2F32gWCDG6robt5beI93vVlZt2IGpOHIQF4o+E9YgMs6v+5peRlqyYmV4Kg5eDmQAst5",
+	"7G4vt8Zo1sltC30dh/hU254ryewvT3QcrXFGY9fLKjzGP2dTrm0IFwMkE/u78TKmF8QfUV0m1qD2Q84d",
+	"bEuDNNZcCxARAhfRvxlveq8GwQ625Z6EhpeDXJADhhuLJ+gh5cY+j2Bz97mVbSR6XUOKgI85utgYe18f",
+	"ig/z6Hetjeh2fA2VEAg3ES4DCkRJS9jf5rq0iY44zPdjvQU062NZ2WBj9ZfGtMab98EOpA/8Mn2daoC8",
+	"sJ5w5KtMa9481hgfF5LyAK/UW3Hbf//JPnq9VckabjreSWU2RNN9y705QBq5j8GGBu80G931kPfIMWZ2",
+	"zKVpN3y9IaFD3cXUQiz5iUaITlJJHcB2Rval32OlRztvqWFHi3MStXbgr5zO7X58YdVAay4OHZ+u+479",
+	"4Ye0aRrKh9szPykXGj8IPRVTLseB2xfu+pPl47YfIIV6KA73NIwuhJdJNAZ3CcACUZ/6gAV6IpR/lVUU",
+	"juQxom2flzy91zdKbU7RDQ8qCBqBLtmLCTUNejJCe3XXbiCXRfU/gQLxyEfq8ltR5649zYvFXtaLLaNi",
+	"ELa98EAnEIAMMNeMKqbNQXxZOOh0++sURImkCEivKXFVWKJAo2C08JdP+jKNgm7p2l0i1YC2BLujc+tU",
+	"04L5OPcB9jdH9AVERpIPnerULYH4yS5h7QhcrHocLFoXHIMDmPUOGdWVVAiF4qGqrStAxZ7wIoMSc/Ch",
+	"ASMIbgUpuGUmqHdCmErF4GpGeEeXPGdR5ecZ+Q5QwkGufPj+DXn1/MWfiLt/iKDk1mfkk1Wn4Zmvv/76",
+	"VUZ++vSmuakfohOg9HTm8osvnz9dcuP/FRlkS/dYf02e/eeLr11Q3ZJXn4XG/vnsNaAEzCLfa3aJOTom",
+	"aMVn89nXZxdnX7tLrYFjAoAOQPKjk285CjJUb4vZfPYXZgLeESg7umV4seA/P8+4/cavNcNb7AGjPmwt",
+	"ysoxWIE/Ww7RlRSu0fHZxQVyszCOl2lVlQ7T+Nxfd9+MPwzX57Ga7jp1B4i93mA5hQKY9JBhjuceZsMO",
+	"qb2BPXvPXCHi02ASZI2cQnxqa6nJzNln9q+SrttYeQnQlqtg4aUSbMFisLNpAyL1bqr1iv6CqDOPsqNZ",
+	"eqAWImcYbFJtU9/Q/p6KZlifP20jpFkTDP8hgPFYMWRVHzbIxFc11oLdViXlItm00zcVn7BtphIY6/Li",
+	"Ir6ECu4MHYJFsZ/oQQCo6Jo59De4tilBEuyS7Nm3y4tnz3/bo+ivAkmcxNfYp/nwM2iZOouTLQhtjcCF",
+	"cECiMq7h89Ho8N/6mMRKscvPTpMDvIJX5eGSzvFcii1jYfRUKcvly3Qhyxe2n8L2B3cbPyb3D150v3SF",
+	"pnETD7b9AsQaHA4G15FhKNAB17YPBt5X1rQBfCMxZHwSSrUvQ7trW45G1exu0jbdPjVUtb/eVF3DNTwJ",
+	"5k4aCUu6PsHuvCbf0PVbY0fD9BW4VohyF19hHTcwQEaHEkOVNfgYxTHPXTP9vleAvfUPjJJc3Dd2NKTu",
+	"OT5Q8xeVIF7+tmfp4HqLxHZBIRzC4mOxK7FOQYBkccbSqc4awO4THsMdA9wVcXU351H8KrlPGEj40NwL",
+	"0N6sfgjx1DY6TKcEuw92Eg9lldN67l4fGacy71O0+uKiGyz/PVXw9q58caCEJ5X69tG0dZlP/yEeOVpz",
+	"7c/Dh3JX3SQH+vrZCM5s+sQdhbHaMlxN1UPr5uKjrmnSSraNuz4KWrt6LK0D3ZG69sJfcWGZK7oDA8IS",
+	"gGm/J0zk0tl4I0y3EdtxMC2mtu0KPftK0dz14zZ9rri+fsrEmgt8ZP797Qdq2P8mdGWYmj+7ePb86cXl",
+	"04tLlH8gDa8Qi1HPvbVhX8yIC0lkfuzICsnwEqTM5WkzoAR8wcNbkz+gnLQTh2Z06IG7QogdbEo5gxlU",
+	"dF9KWsCaVlJBran+6owgiHYQzpgRguNJlgzumOUGW92Usq9ZjYEFqw1AJtcxvmRqX37t25bnF69efrGj",
+	"H6j7I1Sgx7ShfVGzNZe5VQgtNnbc63KIwKne0WxcTKf0nTUd6f7DKZcctc+P3/7t47sfM7i+DC4wePPx",
+	"H84ufE/VrzUz0c1Mvib34OLEM/JauHppjA8tFVyAL1crgAmQymyszDwjn/A6ZV4yRTBk+PSjoYZt4b4d",
+	"utdgdEK1/h/g6qHw61cZ2cgd1rr7fjx/a2VjAXFNtlxrLtZXbmWEiUL7K6WclCMY3vXJZLkTKET8gq8Z",
+	"q2B0awDDLM+0n8cZ1HF3/ZIvdtQXO+qLHfXFjvpiR32xo7w8HQpseD4VBZgi2SzXN6g8rApKseY0A+dG",
+	"FGe0ovmGnfkxJ4ajsoOIlptpa5TDdGk2M+zWnNu1nCL4teLlKewqDMy4fkN/lS42Arr07IqLQrftqcxF",
+	"vVhhj5PVFTib2MqyvNlrY/3ABRasoTnjO7y+sucHCgO4CxR57cN9T58bPiO+Q8udTTS8mDd2wl2piVap",
+	"KCrk2g4JN7Gd5hE07IERBV5zbw22rn1jJz7SujkqlVBzSwWt/CiB/hSO/Pz108s/BWFgmKDC/DvbMppZ",
+	"KTF//qfLSytw3dPnMMo5L/7dvjZwnEcFF/F4D0cXs74mREz0wHICYieQvWdWp3Szfp4Yl06d4mPNf9CY",
+	"2HNErR+hT+z7AKIG4p952IdIM+gMuX51CEiOSDX+Uuyl3RTdPq+fgf/uzj8HxXV3/hmTEHdDVQgfwp3w",
+	"iYB2Rc2maw6P4rrBzFx73Dh/3T/2/fLZ7S+Fe2/GfebozY3dc/Pa2+dc5FQJZ0qtmjKDqziN+ptZ4r13",
+	"QWE/Inia4DdgU9CIeYUWnfvu0OMHNfrOtQpXEj7wYL8T8eW5/txGRdzjj+h5gJwePqj/cMDSX07rl9P6",
+	"+z2tMjfMPHWp1ZOkij1s/bOL5+mCRTg/4DvVZUn+QImR26U2UrCvTnDSwxeeaMIaFDJ/viEZOlj28sE9",
+	"86hCL4Da9lARYF9PQwxXFYpYte1YbdZT5ACANfatR6pziABxRhU5PDsx5QEFOBFCz3NWudvdHmpI1oJQ",
+	"QMrBcPMvcvlEY6o8IH8+gfsaN1fEIWkTbojZ8Zz5hzTdwpst3j23rw4UqLwv6SNvXhv486FFKvf5OKKx",
+	"p08O0vzHCPvOgX+TPTMncRG0LG8YeO0lwzpyuqZcaBM1VyCMJcqfBhIkFBvpDJMB7spB+0NXSp1/5sUR",
+	"h8Bt87A7DFUgJ8B9QsinhPY/Uj0zCSTq50dnnp7D707pScqcfpHLDIxLHzqxO5xFoRP81eP3dzb9HKHy",
+	"+w/5G/j9y/7/Lvf/o5EVoQDzv5KKrKUsEltcqP1TVYv+Pf5W7WM9/GWPxxWbAtVSG/wfcbTyJIqAFjEa",
+	"Gqp7zAxkYPpD8jZSDfC7lfX28CPGowuqOh3lMeoS7BLB3SbVwd9phazyzrti/4MYJuloOXzoFnytTxUt",
+	"9yEWDZm9IR/wJI73QJ/HCT3vrksc7jRuELP7cpf+x5O65K3vh9vlkrT2P973+48pNfDQvKdc9ZqV8NsJ",
+	"imYBksczr0sDaUNFAWmTRjIEzEQ8Zzu6JwrA/LqywcOE9jgENGf/Y7XIY7k3iKf6/8O3eXTz5M0GUAw3",
+	"cueuNwFLxWkgnbmUIDfWLdVJbqv1ILvVmn2xWn7vlikAdDl0EMV0vWWA8RpwAgX80tSvdPkA3+pnhA/w",
+	"+xdO+F1ywg9QUYkXtwE/rCWRogEQ8ijBsO2a0QFf9KP99cj+vsZ0vxTlHu/aQMZzqBVpg2FH+9LTDiu7",
+	"g9vwmPsSAYoO+RZuRScIIujrOK2sIJnPaOnsWp9bEHLn96hBfukNbX9sAIsmtHM+yDo+5AM8pohZ8d+3",
+	"XLK9qr/YaeB91zvisAuJkXIe3ZLrq2NSGBapeSq6+z0xfwPW2COWAv+dJmmR10pBNbaPnWK/IHp3K6nI",
+	"x//7A6m1ZV9k/4BL2Bcs/ehrNx+PSviFPgLB5ZQPp84/fP0jtkFbfpcrRPEIsIH7qPAqrk3Bq/mAYA2k",
+	"Tq+0+NSg2D4SxRqAuh6iuVmeqvjO8Q+E3kN8wONTQB1+FtnFonD/o8iSbbh3vaBpVZ9/9rhAgyH6T+4e",
+	"mxFFAA3M0KkaUROlYrRwzS9YxASLtGSkikVIMK5RQRPEnOoRUQVfrfQ0IdWZ0Q+A6cLFiinFCgLISu7u",
+	"wGRJK82NXlgzYvJ3J5bAPbto1cC9OHUN3MSDooI/mjgkyl3+cZIzspFV1JwNleRQaV4SKHV0pwc3ynIP",
+	"cgFMTTN14zm8VuVsPjunFT+/uZzd/Xz3/wIAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -130,6 +130,20 @@ type ClientInterface interface {
 	// Corresponds with GET /records (the `SearchRecords` operationId).
 	SearchRecords(ctx context.Context, params *SearchRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ExportRecords Every sealed record that a search finds, newest first, streamed as one file
+	//
+	// A line of NDJSON, a row of CSV or of Parquet a record, of what the index knows. An answer that breaks off is worthless. The trailer Annals-Statement says, as JSON (MatchStatement), how many records it holds and what is missing; NDJSON ends with it, in an object of its own, and Parquet keeps it as annals.statement.
+	//
+	// Corresponds with GET /records/export (the `ExportRecords` operationId).
+	ExportRecords(ctx context.Context, params *ExportRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ScanRecords Records by their keys, headers and payloads, read from the archive itself within bounds
+	//
+	// Lines of JSON (ScanLine), sent while the archive is read: records, progress, and at the end what was read of what is in range, and what stopped it. An answer without an end broke off.
+	//
+	// Corresponds with GET /records/scan (the `ScanRecords` operationId).
+	ScanRecords(ctx context.Context, params *ScanRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetRecord One record, read from its segment
 	//
 	// Corresponds with GET /records/{topic}/{partition}/{offset} (the `GetRecord` operationId).
@@ -342,6 +356,40 @@ func (c *requests) Identify(ctx context.Context, params *IdentifyParams, reqEdit
 // Corresponds with GET /records (the `SearchRecords` operationId).
 func (c *requests) SearchRecords(ctx context.Context, params *SearchRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSearchRecordsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportRecords Every sealed record that a search finds, newest first, streamed as one file
+//
+// A line of NDJSON, a row of CSV or of Parquet a record, of what the index knows. An answer that breaks off is worthless. The trailer Annals-Statement says, as JSON (MatchStatement), how many records it holds and what is missing; NDJSON ends with it, in an object of its own, and Parquet keeps it as annals.statement.
+//
+// Corresponds with GET /records/export (the `ExportRecords` operationId).
+func (c *requests) ExportRecords(ctx context.Context, params *ExportRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportRecordsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ScanRecords Records by their keys, headers and payloads, read from the archive itself within bounds
+//
+// Lines of JSON (ScanLine), sent while the archive is read: records, progress, and at the end what was read of what is in range, and what stopped it. An answer without an end broke off.
+//
+// Corresponds with GET /records/scan (the `ScanRecords` operationId).
+func (c *requests) ScanRecords(ctx context.Context, params *ScanRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScanRecordsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1175,6 +1223,238 @@ func NewSearchRecordsRequest(server string, params *SearchRecordsParams) (*http.
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportRecordsRequest constructs an http.Request for the ExportRecords method
+func NewExportRecordsRequest(server string, params *ExportRecordsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/records/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.TopicId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic_id", *params.TopicId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Service != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "service", *params.Service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Stage != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "stage", *params.Stage, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewScanRecordsRequest constructs an http.Request for the ScanRecords method
+func NewScanRecordsRequest(server string, params *ScanRecordsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/records/scan")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2145,6 +2425,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /records (the `SearchRecords` operationId).
 	SearchRecordsWithResponse(ctx context.Context, params *SearchRecordsParams, reqEditors ...RequestEditorFn) (*SearchRecordsResponse, error)
 
+	// ExportRecordsWithResponse Every sealed record that a search finds, newest first, streamed as one file
+	//
+	// A line of NDJSON, a row of CSV or of Parquet a record, of what the index knows. An answer that breaks off is worthless. The trailer Annals-Statement says, as JSON (MatchStatement), how many records it holds and what is missing; NDJSON ends with it, in an object of its own, and Parquet keeps it as annals.statement.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /records/export (the `ExportRecords` operationId).
+	ExportRecordsWithResponse(ctx context.Context, params *ExportRecordsParams, reqEditors ...RequestEditorFn) (*ExportRecordsResponse, error)
+
+	// ScanRecordsWithResponse Records by their keys, headers and payloads, read from the archive itself within bounds
+	//
+	// Lines of JSON (ScanLine), sent while the archive is read: records, progress, and at the end what was read of what is in range, and what stopped it. An answer without an end broke off.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /records/scan (the `ScanRecords` operationId).
+	ScanRecordsWithResponse(ctx context.Context, params *ScanRecordsParams, reqEditors ...RequestEditorFn) (*ScanRecordsResponse, error)
+
 	// GetRecordWithResponse One record, read from its segment
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2561,6 +2859,88 @@ func (r SearchRecordsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SearchRecordsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportRecordsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportRecordsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportRecordsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportRecordsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportRecordsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportRecordsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ScanRecordsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ScanRecordsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ScanRecordsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ScanRecordsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ScanRecordsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ScanRecordsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3467,6 +3847,36 @@ func (c *ClientWithResponses) SearchRecordsWithResponse(ctx context.Context, par
 	return ParseSearchRecordsResponse(rsp)
 }
 
+// ExportRecordsWithResponse Every sealed record that a search finds, newest first, streamed as one file
+//
+// A line of NDJSON, a row of CSV or of Parquet a record, of what the index knows. An answer that breaks off is worthless. The trailer Annals-Statement says, as JSON (MatchStatement), how many records it holds and what is missing; NDJSON ends with it, in an object of its own, and Parquet keeps it as annals.statement.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /records/export (the `ExportRecords` operationId).
+func (c *ClientWithResponses) ExportRecordsWithResponse(ctx context.Context, params *ExportRecordsParams, reqEditors ...RequestEditorFn) (*ExportRecordsResponse, error) {
+	rsp, err := c.ExportRecords(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportRecordsResponse(rsp)
+}
+
+// ScanRecordsWithResponse Records by their keys, headers and payloads, read from the archive itself within bounds
+//
+// Lines of JSON (ScanLine), sent while the archive is read: records, progress, and at the end what was read of what is in range, and what stopped it. An answer without an end broke off.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /records/scan (the `ScanRecords` operationId).
+func (c *ClientWithResponses) ScanRecordsWithResponse(ctx context.Context, params *ScanRecordsParams, reqEditors ...RequestEditorFn) (*ScanRecordsResponse, error) {
+	rsp, err := c.ScanRecords(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScanRecordsResponse(rsp)
+}
+
 // GetRecordWithResponse One record, read from its segment
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3906,6 +4316,58 @@ func ParseSearchRecordsResponse(rsp *http.Response) (*SearchRecordsResponse, err
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportRecordsResponse parses an HTTP response from a ExportRecordsWithResponse call
+func ParseExportRecordsResponse(rsp *http.Response) (*ExportRecordsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportRecordsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseScanRecordsResponse parses an HTTP response from a ScanRecordsWithResponse call
+func ParseScanRecordsResponse(rsp *http.Response) (*ScanRecordsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ScanRecordsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

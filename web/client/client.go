@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/schema"
+	shapes "github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -233,6 +235,63 @@ func (c *Client) Export(ctx context.Context, request api.ExportRequest, w io.Wri
 	defer r.Body.Close()
 	return c.copyBody(r, w)
 }
+
+// Matches writes every record that a search finds to w, and gives what the
+// server says of them. After an error what was written is worthless.
+func (c *Client) Matches(ctx context.Context, params api.ExportRecordsParams, w io.Writer) (*shapes.Statement, error) {
+	r, err := c.streams.ExportRecords(ctx, &params)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer r.Body.Close()
+	if err := c.copyBody(r, w); err != nil {
+		return nil, err
+	}
+	var s shapes.Statement
+	if err := json.Unmarshal([]byte(r.Trailer.Get("Annals-Statement")), &s); err != nil {
+		return nil, schema.WithHint(schema.Errorf(schema.Unavailable, "read answer of %s: its statement did not arrive: %w", c.server, err),
+			"a proxy in between may drop trailers; what was written may not be whole")
+	}
+	return &s, nil
+}
+
+// ScanLines are the lines of a scan as they come. Close ends the scan.
+type ScanLines struct {
+	client *Client
+	body   io.ReadCloser
+	lines  *bufio.Reader
+}
+
+// Scan has the archive itself read.
+func (c *Client) Scan(ctx context.Context, params api.ScanRecordsParams) (*ScanLines, error) {
+	r, err := c.streams.ScanRecords(ctx, &params)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if r.StatusCode != http.StatusOK {
+		defer r.Body.Close()
+		return nil, c.problem(r)
+	}
+	return &ScanLines{c, r.Body, bufio.NewReader(r.Body)}, nil
+}
+
+// Next gives the next line, and its text. The last one is that with an End; an
+// answer that breaks off before it is an error.
+func (s *ScanLines) Next() (*api.ScanLine, []byte, error) {
+	raw, err := s.lines.ReadBytes('\n')
+	if err != nil {
+		return nil, nil, schema.WithHint(schema.Errorf(schema.Unavailable, "read answer of %s: %w", s.client.server, err),
+			"the scan broke off; the server's log says why")
+	}
+	line := &api.ScanLine{}
+	if err := json.Unmarshal(raw, line); err != nil {
+		return nil, nil, schema.Errorf(schema.Unavailable, "read answer of %s: %w", s.client.server, err)
+	}
+	return line, raw, nil
+}
+
+// Close ends the scan.
+func (s *ScanLines) Close() { _ = s.body.Close() } // nothing more is wanted of it
 
 func (c *Client) copyBody(r *http.Response, w io.Writer) error {
 	if r.StatusCode != http.StatusOK {

@@ -72,6 +72,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/records/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every sealed record that a search finds, newest first, streamed as one file
+         * @description A line of NDJSON, a row of CSV or of Parquet a record, of what the index knows. An answer that breaks off is worthless. The trailer Annals-Statement says, as JSON (MatchStatement), how many records it holds and what is missing; NDJSON ends with it, in an object of its own, and Parquet keeps it as annals.statement.
+         */
+        get: operations["exportRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/records/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Records by their keys, headers and payloads, read from the archive itself within bounds
+         * @description Lines of JSON (ScanLine), sent while the archive is read: records, progress, and at the end what was read of what is in range, and what stopped it. An answer without an end broke off.
+         */
+        get: operations["scanRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/records/{topic}/{partition}/{offset}": {
         parameters: {
             query?: never;
@@ -469,6 +509,70 @@ export interface components {
             errors?: string[];
             /** Format: int64 */
             bytes: number;
+        };
+        MatchStatement: {
+            /**
+             * Format: int64
+             * @description Written
+             */
+            records: number;
+            /**
+             * Format: int64
+             * @description Found and left out, because they are not sealed
+             */
+            unsealed: number;
+            /** @description Every record that the index finds is there */
+            complete: boolean;
+            /** @description What is missing, in words */
+            notes: string[];
+            topics: number;
+            /** Format: date-time */
+            fresh_to: string;
+            /** Format: date-time */
+            sealed_to: string;
+            /** Format: date-time */
+            at: string;
+        };
+        /** @description One of its members is there */
+        ScanLine: {
+            record?: components["schemas"]["Hit"];
+            progress?: components["schemas"]["ScanProgress"];
+            end?: components["schemas"]["ScanEnd"];
+        };
+        /** @description How much of what is in range was read; bytes are those of segments as they are stored */
+        ScanProgress: {
+            segments: number;
+            of_segments: number;
+            /** Format: int64 */
+            records: number;
+            /** Format: int64 */
+            of_records: number;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            of_bytes: number;
+        };
+        ScanEnd: {
+            read: components["schemas"]["ScanProgress"];
+            found: number;
+            /** @description Everything in range was read, and nothing in range is unsealed or unknown */
+            complete: boolean;
+            /**
+             * @description Absent if everything was read; why not everything was read: as many as asked for were found, or the configuration allows no more bytes or time
+             * @enum {string}
+             */
+            stopped?: "limit" | "bytes" | "time";
+            /**
+             * Format: int64
+             * @description Records of these topics that are not sealed, which no scan reads; absent where the index does not answer
+             */
+            unsealed?: number;
+            /**
+             * Format: int64
+             * @description Values that are no JSON and that a pointer could not look into
+             */
+            opaque: number;
+            unknown_topics?: components["schemas"]["UnknownTopic"][];
         };
         Identification: {
             id: string;
@@ -1374,6 +1478,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecordPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    exportRecords: {
+        parameters: {
+            query: {
+                /** @description Inclusive */
+                from?: string;
+                /** @description Exclusive */
+                to?: string;
+                topic?: string[];
+                /** @description With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given */
+                topic_id?: string;
+                event_type?: string;
+                service?: string;
+                stage?: string;
+                /** @description committed unless asked otherwise */
+                status?: "committed" | "aborted" | "control" | "all";
+                /** @description Trace, event, span, causation or correlation id, in any encoding */
+                id?: string;
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
+                q?: string;
+                format: "ndjson" | "csv" | "parquet";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": Record<string, never>;
+                    "text/csv": string;
+                    "application/vnd.apache.parquet": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    scanRecords: {
+        parameters: {
+            query: {
+                /** @description Terms as they are typed, such as topic:orders after:7d payload:A-17, header.tenant=emea, key:4711 or payload/order/id=A-17 */
+                q: string;
+                /** @description Records found after which to stop */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ScanLine"];
                 };
             };
             default: components["responses"]["Problem"];
