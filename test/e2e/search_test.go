@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -251,5 +252,64 @@ func TestMalformedRequestsNameTheField(t *testing.T) {
 		if said := i.Annals(t, args...); said.Code != 4 || len(said.Out) > 0 || said.Err == "" {
 			t.Errorf("annals %v: code %d, %s%s", args, said.Code, said.Out, said.Err)
 		}
+	}
+}
+
+// TestEveryMatchInAFile exports a search in every format and counts it against
+// Kafka.
+func TestEveryMatchInAFile(t *testing.T) {
+	i := year(t)
+	i.Annals(t, "seal")
+	want := 0
+	for _, s := range i.Stored(t, "fx.risk.exposure") {
+		for _, verdict := range s.Verdicts(t) {
+			if verdict == "committed" {
+				want++
+			}
+		}
+	}
+	dir := t.TempDir()
+	for _, format := range []string{"ndjson", "csv", "parquet"} {
+		file := dir + "/exposure." + format
+		var said struct {
+			Records  int
+			Complete bool
+		}
+		i.JSON(t, &said, "search", "topic:fx.risk.exposure", "--output", file)
+		info, err := os.Stat(file)
+		if err != nil || said.Records != want || !said.Complete || info.Size() == 0 {
+			t.Errorf("%s: %+v, Kafka has %d; %v", format, said, want, err)
+		}
+	}
+	lines, err := os.ReadFile(dir + "/exposure.ndjson")
+	if n := strings.Count(string(lines), "\n"); err != nil || n != want+1 || !strings.Contains(string(lines), `"complete":true`) {
+		t.Errorf("%d lines of NDJSON for %d records, %v", n, want, err)
+	}
+	for _, args := range [][]string{
+		{"search", "--output", dir + "/a.txt"}, {"search", "--output", dir + "/a.csv", "--limit", "5"}, {"search", "--format", "csv"},
+		{"search", "--scan"}, {"search", "--scan", "--topic", "a", "payload:x"}, {"search", "payload:x"},
+	} {
+		if said := i.Annals(t, args...); said.Code != 4 {
+			t.Errorf("annals %v: code %d, %s%s", args, said.Code, said.Out, said.Err)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
+		t.Errorf("what was refused left files: %v, %v", left, err)
+	}
+}
+
+// TestScanFindsABusinessValue looks for one record by a place in its payload.
+func TestScanFindsABusinessValue(t *testing.T) {
+	i := year(t)
+	i.Annals(t, "seal")
+	r := oneOf(t, i, "fx.rates.received")
+	query := []string{"search", "--scan", "topic:fx.rates.received", "payload/eventId=" + eventID(t, r)}
+	said := i.Annals(t, query...)
+	if said.Code != 0 || !strings.Contains(string(said.Out), at(r)) || !strings.Contains(string(said.Out), "1 found; searched ") {
+		t.Errorf("annals %v: code %d, %s%s", query, said.Code, said.Out, said.Err)
+	}
+	key := i.Annals(t, "search", "--scan", "topic:fx.rates.received", "key:"+string(r.Key), "--limit", "1")
+	if key.Code != 2 || !strings.Contains(string(key.Out), "raise --limit") {
+		t.Errorf("annals search key: code %d, %s%s", key.Code, key.Out, key.Err)
 	}
 }
