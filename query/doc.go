@@ -32,6 +32,8 @@
 //	order.go        causal order and depth
 //	stage.go        what a step did, by which rule
 //	compare.go      field-level diffs along edges
+//	field.go        one field followed through a trace
+//	verdict.go      whether everything is there
 //	payload.go      bytes of records: grouped reads of segments, and of Kafka
 //	segments.go     opened segments, bounded
 //	record.go       one record

@@ -36,6 +36,15 @@ type graph struct {
 // with the edges between them; a limit of 0 is DefaultTraceHops. An
 // *answer.NotFoundError says what was searched if there is none.
 func (e *Engine) Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error) {
+	g, err := e.graphOf(ctx, who, request)
+	if err != nil {
+		return nil, err
+	}
+	return g.trace(who), nil
+}
+
+// graphOf reads a trace and puts it together.
+func (e *Engine) graphOf(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*graph, error) {
 	spellings := extract.NormalizeID(request.TraceID)
 	if len(spellings) == 0 {
 		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", request.TraceID, extract.MaxIDBytes)
@@ -60,7 +69,7 @@ func (e *Engine) Trace(ctx context.Context, who policy.Principal, request answer
 		return nil, err
 	}
 	e.decideStages(ctx, g)
-	return g.trace(who), nil
+	return g, nil
 }
 
 func clock(t time.Time) string {

@@ -100,6 +100,22 @@ func (a *archive) Search(_ context.Context, _ policy.Principal, r answer.SearchR
 	return &answer.Page{Records: []answer.Hit{far}}, nil
 }
 
+func (a *archive) Field(_ context.Context, _ policy.Principal, r answer.FieldRequest) (*answer.FieldHistory, error) {
+	a.note(r)
+	return &answer.FieldHistory{TraceID: r.TraceID, Pointer: r.Pointer, Steps: []answer.FieldStep{
+		{Hit: hit(1), Parent: -1, Change: answer.FieldFirst, Value: []byte(`12.50`)},
+		{Hop: 1, Hit: hit(2), Change: answer.FieldUnread, Note: "the payload is no JSON"},
+	}}, nil
+}
+
+func (a *archive) Verdict(_ context.Context, _ policy.Principal, r answer.VerdictRequest) (*answer.Verdict, error) {
+	a.note(r)
+	gap := []answer.VerdictGap{{Class: "cleaned", Ranges: 1, Offsets: 5}}
+	return &answer.Verdict{TraceID: r.TraceID, Reasons: []string{answer.ReasonGaps}, Gaps: gap, Partitions: []answer.VerdictStream{
+		{Topic: "fx.rates", TopicID: topicID, Unsealed: -1, Behind: 3, Gaps: gap},
+	}}, nil
+}
+
 func (a *archive) Matches(_ context.Context, _ policy.Principal, r answer.SearchRequest, f answer.Format, w io.Writer) (*answer.Statement, error) {
 	a.note(r)
 	if r.ID == "refused" {

@@ -45,6 +45,10 @@ type Lag struct {
 type Queries interface {
 	// Trace is every hop of a trace in causal order.
 	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
+	// Field follows one place in the payloads through a trace.
+	Field(ctx context.Context, who policy.Principal, request answer.FieldRequest) (*answer.FieldHistory, error)
+	// Verdict says whether everything is there of a trace or of a range.
+	Verdict(ctx context.Context, who policy.Principal, request answer.VerdictRequest) (*answer.Verdict, error)
 	// Identify finds every role that an id plays. Nothing found is an answer
 	// without matches, not an error.
 	Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error)

@@ -27,6 +27,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" group:"run" help:"Run the web API, the explorer and the replay workers, on your own engines."`
 
 	Trace    traceCommand    `cmd:"" group:"ask" help:"Every hop of a trace, in causal order, with what each step changed."`
+	Verdict  verdictCommand  `cmd:"" group:"ask" help:"Whether everything is there of a trace, or of topics and a range of time: gaps, ghosts, what is not sealed."`
 	Search   searchCommand   `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
 	Get      getCommand      `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
 	Coverage coverageCommand `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`

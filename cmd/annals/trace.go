@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fx-risk-ai/annals/internal/terminal"
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -18,6 +19,7 @@ type traceCommand struct {
 	NoDiffs   bool   `help:"Do not read payloads; show the hops and edges alone."`
 	FactsOnly bool   `help:"Leave inferred edges out."`
 	Limit     int    `default:"2000" help:"Most hops to show."`
+	Field     string `placeholder:"POINTER" help:"Follow one place in the payloads, a JSON Pointer such as /order/total, through the trace instead."`
 	All       bool   `help:"Show each hop; otherwise, of many alike, the first few and how many more there are. JSON always has each."`
 }
 
@@ -28,6 +30,16 @@ func (c *traceCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	defer server.Close()
+	if c.Field != "" {
+		if c.NoDiffs || c.FactsOnly || c.All {
+			return schema.InvalidField("--field", "--field reads payloads and compares along all edges: --no-diffs, --facts-only and --all do not go with it")
+		}
+		history, err := server.Field(ctx, c.ID, api.GetFieldHistoryParams{Pointer: c.Field, Limit: &c.Limit})
+		if err != nil {
+			return err
+		}
+		return c.print(in.out, history, func(w io.Writer) { showField(w, history) })
+	}
 	diffs := !c.NoDiffs
 	trace, err := server.Trace(ctx, c.ID, api.GetTraceParams{Diffs: &diffs, FactsOnly: pointer(c.FactsOnly), Limit: &c.Limit})
 	if err != nil {

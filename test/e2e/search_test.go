@@ -313,3 +313,25 @@ func TestScanFindsABusinessValue(t *testing.T) {
 		t.Errorf("annals search key: code %d, %s%s", key.Code, key.Out, key.Err)
 	}
 }
+
+// TestVerdictAndField asks whether a trace is whole, and follows its rates.
+func TestVerdictAndField(t *testing.T) {
+	i := year(t)
+	i.Annals(t, "seal")
+	r := oneOf(t, i, "fx.rates.enriched")
+	trace := traceOf(t, r)
+	var v api.Verdict
+	if said := i.Annals(t, "verdict", trace, "--json"); said.Code != 0 && said.Code != 2 || json.Unmarshal(said.Out, &v) != nil || v.Complete != (said.Code == 0) || len(v.Partitions) == 0 || v.Hops == nil || *v.Hops < 60 {
+		t.Errorf("annals verdict %s: code %d, %s%s", trace, said.Code, said.Out, said.Err)
+	}
+	if said := i.Annals(t, "verdict", "--topic", "no.such.topic"); said.Code != 2 || !strings.Contains(string(said.Out), "not complete: unknown") {
+		t.Errorf("annals verdict of no topic: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
+	said := i.Annals(t, "trace", trace, "--field", "/rate")
+	if said.Code != 0 || !strings.Contains(string(said.Out), "/rate through trace "+trace) || !strings.Contains(string(said.Out), " first ") || !strings.Contains(string(said.Out), " kept ") {
+		t.Errorf("annals trace --field: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
+	if said := i.Annals(t, "trace", trace, "--field", "rate"); said.Code != 4 {
+		t.Errorf("a pointer without a slash: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
+}

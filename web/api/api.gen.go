@@ -127,6 +127,39 @@ func (e EdgeKind) Valid() bool {
 	}
 }
 
+// Defines values for FieldStepChange.
+const (
+	Absent  FieldStepChange = "absent"
+	Added   FieldStepChange = "added"
+	Changed FieldStepChange = "changed"
+	First   FieldStepChange = "first"
+	Kept    FieldStepChange = "kept"
+	Removed FieldStepChange = "removed"
+	Unread  FieldStepChange = "unread"
+)
+
+// Valid indicates whether the value is a known member of the FieldStepChange enum.
+func (e FieldStepChange) Valid() bool {
+	switch e {
+	case Absent:
+		return true
+	case Added:
+		return true
+	case Changed:
+		return true
+	case First:
+		return true
+	case Kept:
+		return true
+	case Removed:
+		return true
+	case Unread:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HitStatus.
 const (
 	HitStatusAborted   HitStatus = "aborted"
@@ -298,6 +331,36 @@ func (e ScanEndStopped) Valid() bool {
 	case ScanEndStoppedLimit:
 		return true
 	case ScanEndStoppedTime:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for VerdictReasons.
+const (
+	Behind    VerdictReasons = "behind"
+	Gaps      VerdictReasons = "gaps"
+	Ghosts    VerdictReasons = "ghosts"
+	Truncated VerdictReasons = "truncated"
+	Unknown   VerdictReasons = "unknown"
+	Unsealed  VerdictReasons = "unsealed"
+)
+
+// Valid indicates whether the value is a known member of the VerdictReasons enum.
+func (e VerdictReasons) Valid() bool {
+	switch e {
+	case Behind:
+		return true
+	case Gaps:
+		return true
+	case Ghosts:
+		return true
+	case Truncated:
+		return true
+	case Unknown:
+		return true
+	case Unsealed:
 		return true
 	default:
 		return false
@@ -691,6 +754,42 @@ type ExportRequest struct {
 	Topics  *[]string `json:"topics,omitempty"`
 	TraceId *string   `json:"trace_id,omitempty"`
 }
+
+// FieldHistory defines model for FieldHistory.
+type FieldHistory struct {
+	Pointer string `json:"pointer"`
+
+	// Searched What was searched, and up to when, so that "not found" means something
+	Searched  Searched    `json:"searched"`
+	Steps     []FieldStep `json:"steps"`
+	TraceId   string      `json:"trace_id"`
+	Truncated bool        `json:"truncated"`
+}
+
+// FieldStep One hop, in causal order
+type FieldStep struct {
+	// Change first: there, and no parent in the trace; absent: neither here nor in the parent; unread: see note
+	Change FieldStepChange `json:"change"`
+
+	// Hop Its place in the trace
+	Hop int `json:"hop"`
+
+	// MovedFrom Where the parent has this value
+	MovedFrom *string `json:"moved_from,omitempty"`
+	Note      *string `json:"note,omitempty"`
+
+	// Parent The hop it is compared with; absent: none
+	Parent *int `json:"parent,omitempty"`
+
+	// Record What the index knows of a record
+	Record Hit `json:"record"`
+
+	// Value JSON; absent: not there, or see note
+	Value interface{} `json:"value,omitempty"`
+}
+
+// FieldStepChange first: there, and no parent in the trace; absent: neither here nor in the parent; unread: see note
+type FieldStepChange string
 
 // Gap Offsets that Kafka did not serve
 type Gap struct {
@@ -1435,6 +1534,67 @@ type UnreadableDeadLetter struct {
 	Topic     string `json:"topic"`
 }
 
+// Verdict defines model for Verdict.
+type Verdict struct {
+	// Behind In Kafka and not read
+	Behind int64 `json:"behind"`
+
+	// Complete There is no reason against it
+	Complete bool         `json:"complete"`
+	From     *time.Time   `json:"from,omitempty"`
+	Gaps     []VerdictGap `json:"gaps"`
+
+	// Ghosts Parents that are named and not archived, or not to be seen
+	Ghosts     *int               `json:"ghosts,omitempty"`
+	Hops       *int               `json:"hops,omitempty"`
+	Notes      []string           `json:"notes"`
+	Partitions []VerdictPartition `json:"partitions"`
+	Reasons    []VerdictReasons   `json:"reasons"`
+
+	// SealedTo When the partition that was sealed longest ago was
+	SealedTo *time.Time `json:"sealed_to,omitempty"`
+	To       *time.Time `json:"to,omitempty"`
+	TraceId  *string    `json:"trace_id,omitempty"`
+
+	// Unsealed Indexed and not sealed
+	Unsealed     int64 `json:"unsealed"`
+	UnsealedHops *int  `json:"unsealed_hops,omitempty"`
+}
+
+// VerdictReasons defines model for Verdict.Reasons.
+type VerdictReasons string
+
+// VerdictGap defines model for VerdictGap.
+type VerdictGap struct {
+	// Class before_genesis, before_log_start, cleaned, unreadable, unexplained, or purged
+	Class   string `json:"class"`
+	Offsets int64  `json:"offsets"`
+	Ranges  int    `json:"ranges"`
+}
+
+// VerdictPartition defines model for VerdictPartition.
+type VerdictPartition struct {
+	// Behind Absent: Kafka does not answer
+	Behind *int64 `json:"behind,omitempty"`
+
+	// From The offsets that the range of time can lie in
+	From       int64        `json:"from"`
+	Gaps       []VerdictGap `json:"gaps"`
+	LastSealed *time.Time   `json:"last_sealed,omitempty"`
+	Partition  int32        `json:"partition"`
+
+	// SealedTo Offset
+	SealedTo int64 `json:"sealed_to"`
+
+	// To Exclusive
+	To      int64  `json:"to"`
+	Topic   string `json:"topic"`
+	TopicId string `json:"topic_id"`
+
+	// Unsealed Absent: the index does not answer
+	Unsealed *int64 `json:"unsealed,omitempty"`
+}
+
 // GetCoverageParams defines parameters for GetCoverage.
 type GetCoverageParams struct {
 	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
@@ -1604,6 +1764,28 @@ type GetTraceParams struct {
 	Limit     *int  `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetFieldHistoryParams defines parameters for GetFieldHistory.
+type GetFieldHistoryParams struct {
+	// Pointer A JSON Pointer (RFC 6901), such as /order/total
+	Pointer string `form:"pointer" json:"pointer"`
+	Limit   *int   `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetVerdictParams defines parameters for GetVerdict.
+type GetVerdictParams struct {
+	// TraceId Then nothing else is given
+	TraceId *string `form:"trace_id,omitempty" json:"trace_id,omitempty"`
+
+	// Topic All unless given
+	Topic *[]string `form:"topic,omitempty" json:"topic,omitempty"`
+
+	// From Record times, inclusive
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Exclusive
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+}
+
 // ExportJSONRequestBody defines body for Export for application/json ContentType.
 type ExportJSONRequestBody = ExportRequest
 
@@ -1693,6 +1875,12 @@ type ServerInterface interface {
 	// GetTrace Every hop of a trace, in causal order, with edges and diffs
 	// (GET /traces/{trace_id})
 	GetTrace(ctx *echo.Context, traceId string, params GetTraceParams) error
+	// GetFieldHistory One place in the payloads, followed through a trace
+	// (GET /traces/{trace_id}/field)
+	GetFieldHistory(ctx *echo.Context, traceId string, params GetFieldHistoryParams) error
+	// GetVerdict Whether everything is there of a trace, or of topics within a range of time
+	// (GET /verdict)
+	GetVerdict(ctx *echo.Context, params GetVerdictParams) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -2417,6 +2605,77 @@ func (w *ServerInterfaceWrapper) GetTrace(ctx *echo.Context) error {
 	return err
 }
 
+// GetFieldHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFieldHistory(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "trace_id" -------------
+	var traceId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "trace_id", ctx.Param("trace_id"), &traceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter trace_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFieldHistoryParams
+	// ------------- Required query parameter "pointer" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "pointer", ctx.QueryParams(), &params.Pointer, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pointer: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFieldHistory(ctx, traceId, params)
+	return err
+}
+
+// GetVerdict converts echo context to params.
+func (w *ServerInterfaceWrapper) GetVerdict(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetVerdictParams
+	// ------------- Optional query parameter "trace_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "trace_id", ctx.QueryParams(), &params.TraceId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter trace_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetVerdict(ctx, params)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -2467,6 +2726,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/status", wrapper.GetStatus, options.OperationMiddlewares["getStatus"]...)
 	router.GET(options.BaseURL+"/identify", wrapper.Identify, options.OperationMiddlewares["identify"]...)
 	router.GET(options.BaseURL+"/traces/:trace_id", wrapper.GetTrace, options.OperationMiddlewares["getTrace"]...)
+	router.GET(options.BaseURL+"/traces/:trace_id/field", wrapper.GetFieldHistory, options.OperationMiddlewares["getFieldHistory"]...)
+	router.GET(options.BaseURL+"/verdict", wrapper.GetVerdict, options.OperationMiddlewares["getVerdict"]...)
 	router.GET(options.BaseURL+"/records", wrapper.SearchRecords, options.OperationMiddlewares["searchRecords"]...)
 	router.GET(options.BaseURL+"/records/export", wrapper.ExportRecords, options.OperationMiddlewares["exportRecords"]...)
 	router.GET(options.BaseURL+"/records/scan", wrapper.ScanRecords, options.OperationMiddlewares["scanRecords"]...)
@@ -3593,6 +3854,85 @@ func (response GetTracedefaultApplicationProblemPlusJSONResponse) VisitGetTraceR
 	return err
 }
 
+type GetFieldHistoryRequestObject struct {
+	TraceId string `json:"trace_id"`
+	Params  GetFieldHistoryParams
+}
+
+type GetFieldHistoryResponseObject interface {
+	VisitGetFieldHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetFieldHistory200JSONResponse FieldHistory
+
+func (response GetFieldHistory200JSONResponse) VisitGetFieldHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFieldHistorydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFieldHistorydefaultApplicationProblemPlusJSONResponse) VisitGetFieldHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVerdictRequestObject struct {
+	Params GetVerdictParams
+}
+
+type GetVerdictResponseObject interface {
+	VisitGetVerdictResponse(w http.ResponseWriter) error
+}
+
+type GetVerdict200JSONResponse Verdict
+
+func (response GetVerdict200JSONResponse) VisitGetVerdictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVerdictdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVerdictdefaultApplicationProblemPlusJSONResponse) VisitGetVerdictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
@@ -3670,6 +4010,12 @@ type StrictServerInterface interface {
 	// GetTrace Every hop of a trace, in causal order, with edges and diffs
 	// (GET /traces/{trace_id})
 	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
+	// GetFieldHistory One place in the payloads, followed through a trace
+	// (GET /traces/{trace_id}/field)
+	GetFieldHistory(ctx context.Context, request GetFieldHistoryRequestObject) (GetFieldHistoryResponseObject, error)
+	// GetVerdict Whether everything is there of a trace, or of topics within a range of time
+	// (GET /verdict)
+	GetVerdict(ctx context.Context, request GetVerdictRequestObject) (GetVerdictResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *echo.Context, request any) (any, error)
@@ -4397,170 +4743,234 @@ func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetT
 	return nil
 }
 
+// GetFieldHistory operation middleware
+func (sh *strictHandler) GetFieldHistory(ctx *echo.Context, traceId string, params GetFieldHistoryParams) error {
+	var request GetFieldHistoryRequestObject
+
+	request.TraceId = traceId
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFieldHistory(ctx.Request().Context(), request.(GetFieldHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFieldHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetFieldHistoryResponseObject); ok {
+		return validResponse.VisitGetFieldHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetVerdict operation middleware
+func (sh *strictHandler) GetVerdict(ctx *echo.Context, params GetVerdictParams) error {
+	var request GetVerdictRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetVerdict(ctx.Request().Context(), request.(GetVerdictRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetVerdict")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetVerdictResponseObject); ok {
+		return validResponse.VisitGetVerdictResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1fk9s2lu9XQelulSd36P7j2J6xuvbBcZIZz83EvrYz+zCTVUEkJCFNAQwAtlrr6u9+C+cAICiCFNmt",
-	"zs1u+SXVsUgQODg4/88Pn2e53FZSMGH0bP55ppiupNAM/ue9ksuSbe2fuRSGCWP/pFVV8pwaLsV5hU/8",
-	"8Rcthf1N5xu2pfavf1NsNZvP/td5M/45/qrP/bh3d3fZrGA6V7yyw83ms//YUEN2TBiyU1KsyR8+fP+G",
-	"vHr+4k9fzezDbgT7gdd5LmucUaVkxZThOGv4Z31sDh8NNbV+g8/eZbM1rRZ5SbVbOjdse3SMN/Z5GMKO",
-	"YPYVm81nVCm69yPK1UoznMxKqi01s/mMC/Py+Sw8z4Vha6b8G4qKNRv7QjR8m4yfNoyUTKzNhsgVMRtG",
-	"YNyM7DY838A/SLNhSpNtrQ3R9ZYYOcvGfLOq1ZoV3U9+kDtNjN0+SuAZYqS8JnRH9+MGrgXFLU2NDnzB",
-	"NSnZyhB5w9QVoWJvNlysybI25ML+SAWhJVXbMd+7y2aK/VpzZb/2z0DJzLNPmyNae9Pe2kCR9gp+Dp+U",
-	"y19YDhzyjaIi37yx06drBmepLN+tZvN/DvOZZ/W77JDXlzDiIbd8/SxJ4JWS25GMZWR3C767zcta8xs2",
-	"djsNLwdGOSPvkILEzotsmGJECkIVI0IawgVwaUkN04bccLabEwr/qwiuGvnLbBhXpCppzu6x7Y5+jjZ+",
-	"0rD+7gb+nBZWVBOq8g2/YYVdgBTMT1Cu7JTlGo9FwW8YMIrlhL1hOkUcmhuytD+SlVT2JDGlpTgjoi5L",
-	"y+KWNGxbGXumDliBavbyeerkMEGQLnaAJRdU7RvKaKO4WAN7ONp9njFRby11QKpnM8NuzSybhTftXGbZ",
-	"DKfxc2IkrhfwzPyz/20pZcmosD96VdEVWDe0rBmhmnBDtKGi0FZetWZvXyZUFJYOcPa5Jnlt3KTosmSz",
-	"uVE1s6qC/xcby+12gccIB5+WitiH53aW2urDxOqNqkVOk1LsTW0INeSS/J1/cwX8jWtmoqgkF4as+Q3T",
-	"hN0whbKtGT9Q8ICDPa3dgsM2xvNIyaI3GyvMutqTiRtWyop1J/+aWCNAWQ5dcVYWyNUwV7KRFVFsp7gB",
-	"+djddS97urteUcWEeaKRFFeB0yn+Q0bo0lIamV+w1FZv5Q0rFv4TnQ2RVczUtLCiWjH7khX3SAccJMnN",
-	"FTWb7tT/9vHdj+S93TSm0Ep5+eri8qskQ8j0yvMNL4sHLPxQhVUzN9nkfje2SnIya1ppK7Cs+AKt1xEw",
-	"+K9JAk+yciZYOAcr9PMKeth/OLlgKVXBBXWC9gF6E78ycnUVVYYjXUcNbmTF8yRV4ZcFLxI/HtAFx4je",
-	"iKeRNUrOLSRNrcYoaZNKSLPw+m20ZfyjNK/9OwnTWMik+gN9mlNhldySkWshdwIMgwxk/m5jtU/4fpdg",
-	"B18JNBhv0b/3rwR6dMY9oH30kaxNK7/MFLm/ZbT4gRnDVB8VZF2ClrOEqJTMmdasQDrwyOCgZQl6RNMt",
-	"65xYaoxV0mMP5qRDsax5WSS3IZC1uzTFaMHFOiPsFhQJR5XKRcFuU5KTKSUTFHq3crahtuoU1ph8+4YJ",
-	"4w5QR7UrZs0MrpHLkvYQV7p96gtq2FPDgdLdx8db1zxNuGu275sqLBf4BabM0gu2BBk/4amSStHdYunt",
-	"1lFyfrc4siS0dK3Jb5eUWf2z63C/ZZrU/O34ekOfvXjZIz4f7MLcSzZbw4vm7P58B1aUOi71Qc5bAsdH",
-	"LhutDJzHA24/nrOsERie+x1PhUn5cz8s0970BWZOJhgKRosFHohYF4zYux7VGVOwNfjwSt8nVWYTgerI",
-	"LZDX9psaRHmjgjLgfGtNW+ZY8dIwxYorJ+jU2nrBfk9GqbLD7bB2Mr19i69eXlxcdBUmzntRspVZyDqx",
-	"TX+VO7KlYk+2Ek+wYnB6zYaiu36ZXVxcoGOAg5GNLAttnZ6t1CZ5yg73cuLqkvYFuzWLvFY6pT1eo1kt",
-	"RaNEKrpmacvd0DJlL9v1UJNvMghZlCWMoHviIJa50WxPKjKu4e2MmI3ULBCvIwBH0eWn8LUhCh0cgtYO",
-	"tGbsSRCFxQ6ZJH1AKiYKJvJ993AUzNBUYMhH+DDuu+NmQ3hSywlr6kQO3TVdXVPr/xqp7Iy90NCVlGXS",
-	"o7PL26eiEwd0EWhU4eOZn3lywXy1SsiBTXB1xsWT0Re9S53MbUWVZ6Kue20tzRRJ91bZtJgJR2KFFa87",
-	"jNaWfGufqk2PlZCU2G8tlQkXRlrnX/swMz7efMXuY1q3xlGSI/vg5tAiQxaoeyzS8a3af6hFwgecYMv0",
-	"aHqQAclAXojg4Hm2Z7ykQliKUA0nOmvFsXTF6LUmdE250IaoWggIbxki5C4ZUbmHd4OUCD5O0mfCWY51",
-	"djGR057BUb9MsVyqQvfI1Z1VKk7kjZiCZrkUvYM5uwJCxfF4haydeMMBRb1d+vHWW58MOxKOQNvKEaxZ",
-	"VuY4KxqrmWbDMxH1WpvZz8LvY4P9/ry8oXqTjgEpljNemSea2GeCNd4w70nciGb3x2yvrFXO0mxlrSJz",
-	"3MRzQ4QX2vZwd9eAPqld+K5IGnsb5wgPysfk4nIpVtyqyXagOjDnlt7yrVVyl9lsywX+fZFg2oLlJVWp",
-	"iPNrsqK5IdZ8N0yQ5R6ltJJFnTN1hVnAHdeMcLFiSsV7HAkbdtPMs8s3G0YLpqxGiQLDmu410TLFMtdc",
-	"FLEGz2mtWbFYopJVPERzs1lR/rqQK9inqqR7/DuXlfsrTDql5mVtNC/YMan4zj02Xtld+dCsy9GgznOf",
-	"AwKDC9gjMvmWqv1QLBzpB1EdwypIcaTVabRBqi7Z8aOAvOo2IGIb936LI5Mn4LaSynxgv9YMIw20KOAg",
-	"0fJ9dChWtNQs63AiECWDHAp6QGDkUWL41uWnuzFnqlOZCEHsJA1fcct2K7KXtcKMGUQV6BoPzw+QAZ/N",
-	"n0XOzkDAZjBaguGEsc820YEDi8yuWAqGFJgTKuAAeuvJGpyNMyXYjmnT+4G21o2X+/xVlrJVvPP3LOX7",
-	"xUGLaKwXl8+yBFN1OOMvtEq5N5jgBX7+P9ZMJwVHS1QzddPd7kkRyP58RC63W96T59DsV09tfAxnt5K1",
-	"KNDhGKGVhsXhUslrpp5YD1/vmHIJ7qbyAiZOVrIs5U6nM7G1KNJju8CvHT0vZX5NqPEeI6w5O3200m3y",
-	"QBhP0R1ZWrMGMt6CNA4k8PpAxPLBQbqeDFEc3AoRr4hElr4/p9k4HdJZ02q8nf3JHk97Ih4tNHGwbJhd",
-	"aj1/Bc38vdXKKU88l0XKaPheKpd8wZy/U/B6jmIJzA7rmkBsZ8hFT/6wGKxUCGLQFTv89On7p39OfQOS",
-	"pMd2Aussevx6HCFJNm56AhR2ehBgAAJpLPFAG7IrzSYY5Xk7WzkYJYge9TmSiR5YnBnpSZuA4EinrV0V",
-	"wBMNmlsbuq1Gyx03+L5iA9++YUo7h6LzhGa0ZEl72yVJinXbrl0ppjdzopkVnVYmZcBXe2ZIEOMpiwrd",
-	"hoVVVLzHA9EVFX1U1MbJkdQvptYt+xcEkwFDjC6lwr+Azj0RrIbwHUKAnn2iHVM2W5SBEAaby9VW7RlV",
-	"mlwSI8mrV69eXQVOjnd2sdX2KLJbmo/XLrExccQijZg5XlYgU9hxT9IWDx1yTGfborlEbO+dveTZx3KR",
-	"cZV5VlB0q/IKVqVKRn6QAsL4O7pHk4ASJaXJwHAt6V7WPQFyF1wcDO3YZ5oc4giZ6Oi58J7DobCz1or9",
-	"jRQs5wUrnEMyRh1FA2eOGIlqurts9tZZ8VhN3NVQltv0gCQ27NaEgBqhOiO6zjeEavLTT2+/zcjL52TJ",
-	"jSZcwCq2tMzQ8j4PIYBzLIrIfGnXpAqD42HBUfbC3+3zqfFRaKG4Gyxm9s/B2eMp+fixYmXJxVqTUspr",
-	"VpC6mrTUKfFa7mN3GJzlcHqbuNdwuPZt8Ox6HD9nq0sR5FXm0wWaKFl23YqebYJnj0ooNyJPz/YHaphg",
-	"OlFitKW3i61OB3Y6AZzqxcWEh1+9Gv/wlHDb4cpDaMxNL3w686tLkQS5uesMCga743wE3rWXQj3/mOKC",
-	"ZlmjjhgK6m4oWqaEnwtUgLrIiNXyGcmlUqwEOZURWnIrbHJaa/cvLnKDz6IOCswZzMMH6EnHhUiiFNXj",
-	"iqtEFBCkXshFWAPIlxDFtVXt/VCM6h4rbGJ23Y2UmjfGCN5TrrpHaGpoeSBY7MyCSaV8vQFm/9OU4SYF",
-	"pduzPfxcPxk/+JrewbjcgY5NVua+FQNOeCIWPboCcvjdyfGAY8M5Nj0SHeth23hLmohCkvxNqPnw5DnJ",
-	"wEUI9jVxUErWG6lNcy7plhXQzxKf0ISgvLezOOx+wWzSGea+WqfYETm1c4DT6dW978Dq/69kMxKqB9eP",
-	"pFwJjQqxVa4Inili6DXTXgZSQ5Ysl1vm89nbbk1l7lnbe2/6mldQlMx1uoA8FBJ2UjNsF31nlB4La8YV",
-	"pnQapPO7nwOzH+MVGKvb+Vi011O1sB9UUGk6Lg76O8jl4Wozvy9xQg/pPsg5jooPyqc+Ynl4X61xU8s9",
-	"5Ml2i5lP0HHmhdIirTd8Fc+SlXJn/5C1sUync1mxjCzZSiq2WFubmevM5yO1ocqQSpY8H9ksGKYxqDHm",
-	"UUzoiSYC/buTl0LDw+mC9lC8K9ehAWyOkuawcYzRfOM6x87Id9vK7MnOv68gHipFuSfYCjJKWBz0G6bq",
-	"ispaJ4vQfRTJPUDefpsS5Ri4GntQmEhGmz9tXDoMKFKwkhlLIyGxynDHy5JYmdzTV8T05hgTuAhGhpFb",
-	"+4ePAIbY0rju3J5OW0zUoV+a+VpH8uLCMn7TN3pFznO3FefQbbOxDACtW6N2syehsOHrzWJHDVNbqq5H",
-	"bkVJ16Of1GbRBF3HqfhSrhdwphfU+MPedzo8p9kTsmRrKrDnzzTJLlLwkVs02WEYKPaB+JgyCyeVOrNn",
-	"VJWcaZP5HlWpSGOwj3WYprT5+MM6vsa7LazbUjM6O8gPBwvu2UV3DiKp16pz8hLBn/axXbRLltMtxAaw",
-	"oRApieZKWNrc/bMm/+7Li/9Iol5s8kfsPC/IH0nci211YUnFJ78HHRO9pOKJJnpjLUXXAxd8gPundBrZ",
-	"2l801cN6j29Y3Y/xGvur4byuB6sTdVVJA6XBlzhsXOrrmKSK5sYXTFDfiWr/oHVpMuK2HOPrl9br+knw",
-	"XBaMwH+gy1ZfwQ67GnZ0CLCQfQ4xRAbFMcGzvEwXrfsq5oS5z8qir8AOKmcOZp2SFxsuelOQkhTS2zKp",
-	"/NjkkHGTkUq40NyUbCBCfDjFWok5FYKWeg6Zyfm/6ouLr/NrLgr463j2wCV28MNRHmig/PoD3X2Tjjp+",
-	"Cl1Gvb1FHhSDWlECLrh+WGHKFCERV5I8pEjD5X0eXJ35mA1VB/uMrUvug0355ZFmpeT2Y91qopk9TK8z",
-	"8x/lUhZ7wkrNyE5Jw7C8L0CluNhBqEYmS5pfJ03QKNuTLsyfmJy/R2G3I8BpK7uLOh/9ONRrd+tIrBCO",
-	"DTkpcpS7Y8MLtFgA3e8RYY0Ls6mLoeGS4oHjvBSLmBn37WhhdofwCeuiqaouuegmpwq+WjHVX00GUQzS",
-	"PGW9GLJzujUF4sH4WvRHxKx5A1FIXwOsPdSKr8AcsTGDLD9V5ExkTHx64avYk809E7h2PH9Fz/d//dHr",
-	"1TtsHfNyizid+Tb71sPKLhT2kNIHKOWeKPBcddn4XF5U1JZMyvsE8vgho6RzYsQpRRUlTG7BKjnaXvAn",
-	"sXlp4Jm+cqPAd8O91kGfYWjMeW5PNLlme0hJ+G66/kj/om9bwwO9+YUH1OyhtYADNCxzQO+DWXbm1KZj",
-	"h/KZZ982EwXqpotY8OCky0ZP1Yja19/X7t/LsKkP6oxdj7FD0+ptNj9RHv0+XkctYFaLppj9QPnhEhoz",
-	"jOpr69lJBdkasOftUiMoqCanLVX499BNkdOyZIps6Z5oxkITB181EVYxIbr6E84fowrHWmwbdziQKi2E",
-	"q5Lu/yaXCVvWY2F0iyYNXURtcCOKQlZccL2ZEtHrETtlVP4ybKDadYViGbAScjburff2Saf5R75ROkvk",
-	"sU3eacZDcFJGmPIh/jhlk6yr3GqNjowFbCgFY6LWoV9R5LzEfy6Q81eUY0A8pyJnZdnTWlVXBZ0wtVR9",
-	"GE7WbWts10R2uv+MY5f+ExOXYSUgC+p846ADId5T1D7piQoxI5pbz8QKiZ1U1/Y5hy1IfpFLUldn5ANq",
-	"HCt2QrkuKaihVpZAChcTqti4cxs1ZBzmj6+Pi8n4oOA4CwAau6Hl+Mov7VrZxn3o0AjFhmucbXISA5vB",
-	"dcIX/0Uupzi0Xg5ORI8CTcq1ISWjNwzSj3Miy4Ipu5Mu0W//IjtAWwAujDCnDrEWjhivB1SDNQ7hPkUS",
-	"bVqVDlhvi4opJ+mTWBLXbK8zRI9DeBFnJiGKiC7lDiOnS2k2RFFrD/oWjkTz6VDD6ZbeLnaUm0Vv+/W7",
-	"FZGKr7mgJeTy1hQ6Ge1LTomXUqwhqDz12zJZaKPJCvCgNKmk1hwK/YPjRJb75n+urHWw3DuoO5lfA6Cs",
-	"g/Hw7j7k8ShQCSp1NPrITmrk2EHi5ewKQXIUSjS/7h7sCRjhYCsnkkBXjBVHaO52xu73hmsj1d46+nbN",
-	"+MsVubSmDwLq1mbqPhxwPmzKAMc73f2AbIpidJIynNbemWrW/PjX10+fvXgZoC1QUXXbjOMypGlFPEfQ",
-	"EUZZFaEX97g89Y27RzOfk5tdJyDshURcYu07qqyVMil+kLItPLM09AnzPILTEGbQz8u/YfszLUu5W7Bb",
-	"ro1dO3AopozSH3mPppMLZUf+EwxBaOmhbLpRO/xUHEYY/yGrXLDkGes4uNGsXF0RwVgBJQ7RIqxl1QMx",
-	"4EsTdVK6O2QwVjT1Aa7FaQdgvLRkxRWhAuGRsTUE0FT9U9xsoBip7eFN7ZNu9Rv11IM4MMZ7fyNdWvWh",
-	"09DFU0W6g4fVWgiDsNMQXXYNmtEKwuj2odn07vJeoPpOZTpUwHp33NBrJjCX63K0pRTsCkIa/vQ4pIVx",
-	"gjeqkh4x6XZ9qTsP4CLN+ooYfO2omlaAOo+jGM4Vyuxze3zZKWmUHhvm3n2iyZbenm2Z1nTNzjDCxzWB",
-	"UtSiZZ/AlI9WqrZTTx3jAkszYMOG92Bi1feRfaiUvGHC+qOLKFQ8LKBeF8H6xT1w0AosWEidtoy49xO7",
-	"Bx/peEN7XFrINUkZj80BruWccGgdhFYTJhTPN1voTTGKCo3Uht8KVnK7SfYvWjxFTLeMIHjKFXEhNx/p",
-	"IhEAyL1X43oTKsVW/DZBMMflTTwSnyR/dDrjys3uDAsF/kwKvuYmAIpxVzZwRmpRMq0BIl2MwfdwE2vs",
-	"k7S2HgGdcWAWxqrOqr9ohbOE1ZDKm3dlObudKsvvgTIiWIw0Yp1h5xvDLyo86Ap+njjP0f6K7rJP5GKh",
-	"HoSsB7blGRz8+H//GyCZfKjFWAvvsFvpPhHN5AZ+cu7GE01ePicbdusOReZcUcDgdDsJ+WHwVktm9+PP",
-	"mX1CSJ/mLakgG4q5bCsN7Pj/+c+Lp6/o09XPn/+cvXx+929HI3Z+pimr+GNOxXeiSOO9liyVuIjg8bhA",
-	"27cHFy/8zDWpBVp5lghOkqVrgj18SqJWv6K/1okJ/QNjJkFbC0kA4N9Oxd9p47D+m/qhUsprsIDHVzMc",
-	"zY/kVLxXcq1c8E8bWVXJjr6Qu2guiwgkvCK7zR6vCun+OA8MRHWUUoEMi6tgdkYGgEGtawW6Bc14Hcqy",
-	"XVGVIk48eVPD92N43wp+ToaQO+mfE2Rd7LB9CBFRBYTZMM1aDpJPlOHLWUgtEZ1TAXRrUL9CVb5DAikk",
-	"cy2VgPdzj1KoAHdYCxdtxYMTGLbv3P3ABUu32soV1DJu2XYJNR4aLeiOi8nEKKa0BxxNMeTNiXysQnHB",
-	"0eTiXc9S30ef7gnxR4CFHbFyFYGNI9CuXPn0t3bhPTS2AUf2YWgucrWY+Pi0qI9cLYYDOBPrh8djXkah",
-	"kngScVQlWk0jBgJFkpzMaPmBabDme3uAExsfyq7cId6wsiBabtnB3Tn3JgxGq8ch1KZKn937PWsOGfOe",
-	"W6V8phg1Yl1ZY3O3YdBgjgv+18yKHRAb/5qRLaNCt9Z/2Onb1yvjOsd9NHwVwc/5npnGXUpap+2raYYL",
-	"DUZxpBXDi4E45NEPNnrlCEsnAoOBUumdA6ZPhLMdWOHJ+8smiJK+OuAtvV3co1d3y8V9XhPJC7Um3r4w",
-	"GVhW7kaz11CV88DNDj132sHVh5B85Np3rtgjS5fyBgHyse3WXVsHAVlRsOIKM8Vxlx/aIeKx66mBVd0+",
-	"NbfeAQUHWD6d2F32gWCDG6robt5beI93vVlZt2IGpOHIQF4o+E9YgMs6v+5peRlqyYmV4Kg5eDmQAst5",
-	"7G4vt8Zo1sltC30dh/hU254ryewvT3QcrXFGY9fLKjzGP2dTrm0IFwMkE/u78TKmF8QfUV0m1qD2Q84d",
-	"bEuDNNZcCxARAhfRvxlveq8GwQ625Z6EhpeDXJADhhuLJ+gh5cY+j2Bz97mVbSR6XUOKgI85utgYe18f",
-	"ig/z6Hetjeh2fA2VEAg3ES4DCkRJS9jf5rq0iY44zPdjvQU062NZ2WBj9ZfGtMab98EOpA/8Mn2daoC8",
-	"sJ5w5KtMa9481hgfF5LyAK/UW3Hbf//JPnq9VckabjreSWU2RNN9y705QBq5j8GGBu80G931kPfIMWZ2",
-	"zKVpN3y9IaFD3cXUQiz5iUaITlJJHcB2Rval32OlRztvqWFHi3MStXbgr5zO7X58YdVAay4OHZ+u+479",
-	"4Ye0aRrKh9szPykXGj8IPRVTLseB2xfu+pPl47YfIIV6KA73NIwuhJdJNAZ3CcACUZ/6gAV6IpR/lVUU",
-	"juQxom2flzy91zdKbU7RDQ8qCBqBLtmLCTUNejJCe3XXbiCXRfU/gQLxyEfq8ltR5649zYvFXtaLLaNi",
-	"ELa98EAnEIAMMNeMKqbNQXxZOOh0++sURImkCEivKXFVWKJAo2C08JdP+jKNgm7p2l0i1YC2BLujc+tU",
-	"04L5OPcB9jdH9AVERpIPnerULYH4yS5h7QhcrHocLFoXHIMDmPUOGdWVVAiF4qGqrStAxZ7wIoMSc/Ch",
-	"ASMIbgUpuGUmqHdCmErF4GpGeEeXPGdR5ecZ+Q5QwkGufPj+DXn1/MWfiLt/iKDk1mfkk1Wn4Zmvv/76",
-	"VUZ++vSmuakfohOg9HTm8osvnz9dcuP/FRlkS/dYf02e/eeLr11Q3ZJXn4XG/vnsNaAEzCLfa3aJOTom",
-	"aMVn89nXZxdnX7tLrYFjAoAOQPKjk285CjJUb4vZfPYXZgLeESg7umV4seA/P8+4/cavNcNb7AGjPmwt",
-	"ysoxWIE/Ww7RlRSu0fHZxQVyszCOl2lVlQ7T+Nxfd9+MPwzX57Ga7jp1B4i93mA5hQKY9JBhjuceZsMO",
-	"qb2BPXvPXCHi02ASZI2cQnxqa6nJzNln9q+SrttYeQnQlqtg4aUSbMFisLNpAyL1bqr1iv6CqDOPsqNZ",
-	"eqAWImcYbFJtU9/Q/p6KZlifP20jpFkTDP8hgPFYMWRVHzbIxFc11oLdViXlItm00zcVn7BtphIY6/Li",
-	"Ir6ECu4MHYJFsZ/oQQCo6Jo59De4tilBEuyS7Nm3y4tnz3/bo+ivAkmcxNfYp/nwM2iZOouTLQhtjcCF",
-	"cECiMq7h89Ho8N/6mMRKscvPTpMDvIJX5eGSzvFcii1jYfRUKcvly3Qhyxe2n8L2B3cbPyb3D150v3SF",
-	"pnETD7b9AsQaHA4G15FhKNAB17YPBt5X1rQBfCMxZHwSSrUvQ7trW45G1exu0jbdPjVUtb/eVF3DNTwJ",
-	"5k4aCUu6PsHuvCbf0PVbY0fD9BW4VohyF19hHTcwQEaHEkOVNfgYxTHPXTP9vleAvfUPjJJc3Dd2NKTu",
-	"OT5Q8xeVIF7+tmfp4HqLxHZBIRzC4mOxK7FOQYBkccbSqc4awO4THsMdA9wVcXU351H8KrlPGEj40NwL",
-	"0N6sfgjx1DY6TKcEuw92Eg9lldN67l4fGacy71O0+uKiGyz/PVXw9q58caCEJ5X69tG0dZlP/yEeOVpz",
-	"7c/Dh3JX3SQH+vrZCM5s+sQdhbHaMlxN1UPr5uKjrmnSSraNuz4KWrt6LK0D3ZG69sJfcWGZK7oDA8IS",
-	"gGm/J0zk0tl4I0y3EdtxMC2mtu0KPftK0dz14zZ9rri+fsrEmgt8ZP797Qdq2P8mdGWYmj+7ePb86cXl",
-	"04tLlH8gDa8Qi1HPvbVhX8yIC0lkfuzICsnwEqTM5WkzoAR8wcNbkz+gnLQTh2Z06IG7QogdbEo5gxlU",
-	"dF9KWsCaVlJBran+6owgiHYQzpgRguNJlgzumOUGW92Usq9ZjYEFqw1AJtcxvmRqX37t25bnF69efrGj",
-	"H6j7I1Sgx7ShfVGzNZe5VQgtNnbc63KIwKne0WxcTKf0nTUd6f7DKZcctc+P3/7t47sfM7i+DC4wePPx",
-	"H84ufE/VrzUz0c1Mvib34OLEM/JauHppjA8tFVyAL1crgAmQymyszDwjn/A6ZV4yRTBk+PSjoYZt4b4d",
-	"utdgdEK1/h/g6qHw61cZ2cgd1rr7fjx/a2VjAXFNtlxrLtZXbmWEiUL7K6WclCMY3vXJZLkTKET8gq8Z",
-	"q2B0awDDLM+0n8cZ1HF3/ZIvdtQXO+qLHfXFjvpiR32xo7w8HQpseD4VBZgi2SzXN6g8rApKseY0A+dG",
-	"FGe0ovmGnfkxJ4ajsoOIlptpa5TDdGk2M+zWnNu1nCL4teLlKewqDMy4fkN/lS42Arr07IqLQrftqcxF",
-	"vVhhj5PVFTib2MqyvNlrY/3ABRasoTnjO7y+sucHCgO4CxR57cN9T58bPiO+Q8udTTS8mDd2wl2piVap",
-	"KCrk2g4JN7Gd5hE07IERBV5zbw22rn1jJz7SujkqlVBzSwWt/CiB/hSO/Pz108s/BWFgmKDC/DvbMppZ",
-	"KTF//qfLSytw3dPnMMo5L/7dvjZwnEcFF/F4D0cXs74mREz0wHICYieQvWdWp3Szfp4Yl06d4mPNf9CY",
-	"2HNErR+hT+z7AKIG4p952IdIM+gMuX51CEiOSDX+Uuyl3RTdPq+fgf/uzj8HxXV3/hmTEHdDVQgfwp3w",
-	"iYB2Rc2maw6P4rrBzFx73Dh/3T/2/fLZ7S+Fe2/GfebozY3dc/Pa2+dc5FQJZ0qtmjKDqziN+ptZ4r13",
-	"QWE/Inia4DdgU9CIeYUWnfvu0OMHNfrOtQpXEj7wYL8T8eW5/txGRdzjj+h5gJwePqj/cMDSX07rl9P6",
-	"+z2tMjfMPHWp1ZOkij1s/bOL5+mCRTg/4DvVZUn+QImR26U2UrCvTnDSwxeeaMIaFDJ/viEZOlj28sE9",
-	"86hCL4Da9lARYF9PQwxXFYpYte1YbdZT5ACANfatR6pziABxRhU5PDsx5QEFOBFCz3NWudvdHmpI1oJQ",
-	"QMrBcPMvcvlEY6o8IH8+gfsaN1fEIWkTbojZ8Zz5hzTdwpst3j23rw4UqLwv6SNvXhv486FFKvf5OKKx",
-	"p08O0vzHCPvOgX+TPTMncRG0LG8YeO0lwzpyuqZcaBM1VyCMJcqfBhIkFBvpDJMB7spB+0NXSp1/5sUR",
-	"h8Bt87A7DFUgJ8B9QsinhPY/Uj0zCSTq50dnnp7D707pScqcfpHLDIxLHzqxO5xFoRP81eP3dzb9HKHy",
-	"+w/5G/j9y/7/Lvf/o5EVoQDzv5KKrKUsEltcqP1TVYv+Pf5W7WM9/GWPxxWbAtVSG/wfcbTyJIqAFjEa",
-	"Gqp7zAxkYPpD8jZSDfC7lfX28CPGowuqOh3lMeoS7BLB3SbVwd9phazyzrti/4MYJuloOXzoFnytTxUt",
-	"9yEWDZm9IR/wJI73QJ/HCT3vrksc7jRuELP7cpf+x5O65K3vh9vlkrT2P973+48pNfDQvKdc9ZqV8NsJ",
-	"imYBksczr0sDaUNFAWmTRjIEzEQ8Zzu6JwrA/LqywcOE9jgENGf/Y7XIY7k3iKf6/8O3eXTz5M0GUAw3",
-	"cueuNwFLxWkgnbmUIDfWLdVJbqv1ILvVmn2xWn7vlikAdDl0EMV0vWWA8RpwAgX80tSvdPkA3+pnhA/w",
-	"+xdO+F1ywg9QUYkXtwE/rCWRogEQ8ijBsO2a0QFf9KP99cj+vsZ0vxTlHu/aQMZzqBVpg2FH+9LTDiu7",
-	"g9vwmPsSAYoO+RZuRScIIujrOK2sIJnPaOnsWp9bEHLn96hBfukNbX9sAIsmtHM+yDo+5AM8pohZ8d+3",
-	"XLK9qr/YaeB91zvisAuJkXIe3ZLrq2NSGBapeSq6+z0xfwPW2COWAv+dJmmR10pBNbaPnWK/IHp3K6nI",
-	"x//7A6m1ZV9k/4BL2Bcs/ehrNx+PSviFPgLB5ZQPp84/fP0jtkFbfpcrRPEIsIH7qPAqrk3Bq/mAYA2k",
-	"Tq+0+NSg2D4SxRqAuh6iuVmeqvjO8Q+E3kN8wONTQB1+FtnFonD/o8iSbbh3vaBpVZ9/9rhAgyH6T+4e",
-	"mxFFAA3M0KkaUROlYrRwzS9YxASLtGSkikVIMK5RQRPEnOoRUQVfrfQ0IdWZ0Q+A6cLFiinFCgLISu7u",
-	"wGRJK82NXlgzYvJ3J5bAPbto1cC9OHUN3MSDooI/mjgkyl3+cZIzspFV1JwNleRQaV4SKHV0pwc3ynIP",
-	"cgFMTTN14zm8VuVsPjunFT+/uZzd/Xz3/wIAAP//",
+	"7H1rk9s2luhfQelulSc3dD/8ylhd88FxkonnemLftpP5MONVQSQkIU0BDAC1Wuvq/76FcwAQFEGK7FZn",
+	"M1v+kupYJAgcnPfz8ySX60oKJoyeTD9PFNOVFJrB/7xXcl6ytf0zl8IwYeyftKpKnlPDpTit8Imvf9VS",
+	"2N90vmJrav/6D8UWk+nk/5zW65/ir/rUr3t7e5tNCqZzxSu73GQ6+ceKGrJlwpCtkmJJ/nT5w2vy8tnz",
+	"b76a2IfdCvYDr/JcbnBHlZIVU4bjruGf9aE9fDDUbPRrfPY2myxpNctLqt3RuWHrg2u8ts/DEnYFs6vY",
+	"ZDqhStGdX1EuFprhZhZSramZTCdcmBfPJuF5LgxbMuXfUFQs2dAXouWbYPy4YqRkYmlWRC6IWTEC62Zk",
+	"u+L5Cv5BmhVTmqw32hC9WRMjJ9mQb1YbtWRF+5OXcquJsddHCTxDjJRXhG7pbtjCG0HxSlOrA15wTUq2",
+	"MEReM3VBqNiZFRdLMt8YcmZ/pILQkqr1kO/dZhPFfttwZb/2zwDJzKNPEyMad9O82gCR5gk+hU/K+a8s",
+	"Bwz5VlGRr17b7dMlA1oqy3eLyfSf/XjmUf0228f1Oay4jy1PnyQBvFByPRCxjGxfwfc3ebnR/JoNvU7D",
+	"y55VTsg7hCCx+yIrphiRglDFiJCGcAFYWlLDtCHXnG2nhML/KoKnRvwyK8YVqUqasztcu4Ofg43fNJy/",
+	"fYGf0syKakJVvuLXrLAHkIL5DcqF3bJcIlkU/JoBolhM2BmmU8ChuSFz+yNZSGUpiSktxQkRm7K0KG5B",
+	"w9aVsTS1hwpUsxfPUpTDBEG42AXmXFC1qyGjjeJiCejhYPd5wsRmbaEDXD2bGHZjJtkkvGn3MskmuI1P",
+	"iZW4nsEz08/+t7mUJaPC/uhFRZthXdNywwjVhBuiDRWFtvyqsXv7MqGisHAA2uea5BvjNkXnJZtMjdow",
+	"Kyr4f7Gh2G4PeAhw8GmpiH14aneprTxMnN6ojchpkou93hhCDTknf+ffXgB+45mZKCrJhSFLfs00YddM",
+	"IW+r1w8Q3MNgD2t34HCN8T5SvOj1yjKztvRk4pqVsmLtzb8iVglQFkMXnJUFYjXslaxkRRTbKm6AP7Zv",
+	"3fOe9q1XVDFhHmkExUXAdIr/kBE6t5BG5BcsddVrec2Kmf9E60JkFSM1LSyrVsy+ZNk9wgEXSWJzRc2q",
+	"vfW/fXj3E3lvL40p1FJevDw7/yqJEDJ98nzFy+IeB98XYdXEbTZ537WuktzMklbaMizLvkDqtRgM/msS",
+	"wKO0nBEazt4J/b6CHPYfTh5YSlVwQR2jvYfcxK8MPF1FleEI10GLG1nxPAlV+GXGi8SPe3DBNaI34m1k",
+	"tZBzB0lDq1ZKmqAS0sy8fBusGf8kzSv/TkI1FjIp/kCe5lRYITdn5ErIrQDFIAOev11Z6RO+3wbY3lcC",
+	"DIZr9O/9KwEerXX3YB99JGvCyh8zBe7vGC3eMmOY6oKC3JQg5SwgKiVzpjUrEA48UjhoWYIc0XTNWhRL",
+	"jbFCeihhjiKK+YaXRfIaAljbR1OMFlwsM8JuQJBwFKlcFOwmxTmZUjIBoXcLpxtqK07hjMm3r5kwjoBa",
+	"ol0xq2ZwjViW1Ie40k2qL6hhjw0HSLcfH65d8zTgrtiua6twXMAX2DJLH9gCZPiGx3IqRbezuddbB/H5",
+	"7ezAkVDTtSq/PVJm5c+2hf0WaVL7t+vrFX3y/EUH+7y3CXMn3mwVL5qzu+MdaFHqMNcHPm8BHJNcNlgY",
+	"OIsHzH6ks6xmGB77HU6FTXm67+dpr7scM0djDAWjxQwJIpYFA+6uQ3TGEGws3n/S90mRWXugWnwL+LX9",
+	"pgZWXougDDDfatMWORa8NEyx4sIxOrW0VrC/k0GibP86rJ5Mb97gq+dnZ2dtgYn7npVsYWZyk7imH+WW",
+	"rKnYkbVEClYMqNesKJrr59nZ2RkaBrgYWcmy0NboWUttklS2f5cjT5fUL9iNmeUbpVPS4xWq1VLUQqSi",
+	"S5bW3A0tU/qyPQ81+SoDl0VZwgq6ww9ikRvV9qQg4xrezohZSc0C8FoMcBBcfg5f64PQHhE0bqCxYw+C",
+	"yC22jyRpAqmYKJjId23iKJihKceQ9/Ch33fLzYrwpJQTVtWJDLorurii1v41Utkde6ahKynLpEVnj7dL",
+	"eSf24CJQqcLHM7/z5IH5YpHgA6tg6gzzJ6MtepuizHVFlUeitnltNc0USHdW2DSQCVdihWWvW/TWlnxt",
+	"n9qYDi0hybHfWCgTLoy0xr/2bmZ8vP6Kvce0bI29JAfuwe2hAYYsQPeQp+M7tbvciIQNOEKX6ZD0wAOS",
+	"jrzgwUF6tjReUiEsRKgGis4afixdMXqlCV1SLrQhaiMEuLcMEXKb9KjcwbpBSAQbJ2kz4S6HGrsYyGnu",
+	"4KBdplguVaE7+OrWChXH8gZsQbNcis7FnF4BruJ4vUJuHHvDBcVmPffrLdc+GHbAHYG6lQNYfazMYVa0",
+	"Vr3NGmci6DUusxuF38cK+91xeUX1Ku0DUixnvDKPNLHPBG28Rt6jmBH17Q+5XrlROUujldWKzGEVzy0R",
+	"Xmjqw+1bA/ikbuH7IqnsrZwh3Msfk4fLpVhwKyabjuqAnGt6w9dWyJ1nkzUX+PdZAmkLlpdUpTzOr8iC",
+	"5oZY9d0wQeY75NJKFpucqQuMAm65ZoSLBVMqvuOI2bDrep9tvFkxWjBlJUrkGNZ0p4mWKZS54qKIJXhO",
+	"N5oVszkKWcWDNzebFOVvM7mAe6pKusO/c1m5v8KmU2JebozmBTvEFd+5x4YLuwvvmnUxGpR57nMAYDAB",
+	"O1gmX1O16/OFI/zAq2NYBSGOtDiNLkhtSnaYFBBX3QVEaOPeb2BkkgJuKqnMJfttw9DTQIsCCImW7yOi",
+	"WNBSs6yFiQCUDGIoaAGBkkeJ4WsXn277nKlORSIEsZs0fMEt2i3ITm4URszAq0CXSDxvIQI+mT6JjJ0e",
+	"h02vtwTdCUOfrb0DexqZPbEUDCEwJVQAAXrtySqctTEl2JZp0/mBptSNj/vsZZbSVbzx9yRl+8VOi2it",
+	"5+dPsgRStTDjB0v4P3Krgyd0/grjJEk2rhlV+Qp5V2/Chn/OvmNYNVztgb19MKxKKSPxuftDeQeU1LBQ",
+	"Fo7rNxovFB34UxccYa9tY1Ewy30ywgWxHJOWRKoCPpMyO9oLgPtgima71z49y3HhdjiEZ29TIhgH9ARD",
+	"X4BDJtLyLwhailOiGQTtLTF4nu59FbQo4NS4KXRZgfcSI3D2H/BrwfBM8vKVTEDkjdEY+W9sP8l2myHC",
+	"Ln+kA8aKarTLIRCXtEGdvTXYXAIxKSvn+2vw8wjcGObr0pkO4fmPHFAIN50MWMafMh4RpKrvbx+pVxBU",
+	"dJ8PwdIU4v6VplDWZXiAQPt/1k4nBUdTVDN13eb3o0IQ3QHJXK7XvOMWNPvNs1t8DHe3kBtRoMdhgFra",
+	"rw/Nlbxi6pEmVOgtUy7DpU69go2ThSxLudXpVIyNKNJru8iPXT0vZX5FqPEuIzhzdvxwhbvkHrpRdEvm",
+	"1q6BlBdBag8SCLuekMW9vfQdIeLYux1c3hGILHw70Djt013SERLno5XPliIezDe5d2zYXeo8P4JqDlIl",
+	"5YrLZZGyGn6QykVfMenHafh6inoJ2B2WlYFzt89Hl/xh1puqFPQgl+3088cfHv859Y3A5/puAhOtOhx7",
+	"uEISbNx0eCjt9sDDCADSmOMVGOTdrfK8ma7Q6yaMHvVB0pEumDg02hE3BcaRzltxaUCPNKju2tB1NZjv",
+	"uMV3Fev59jVT2nkUUvpiyZIGt4uSFsumYbtQTK+sjmJZp+VJGeDVjhkS2HjKpEK/wcwKKt7hgtAVFV1Q",
+	"1MbxkdQvZqMbBjAwJuO0IanwL4Bzhwu7BnwLECBnH2mHlPUVZcCEQeVw6tKOUaXJOTGSvHz58uVFwOT4",
+	"ZmdrbUmR3dB8uHTp0ar3GXaEzPGxApjCjXuQNnBoH2Na15bFinlAe+/tSdI+qprDUnNR52oz1iqVM/ZW",
+	"CojjbekOVQJKlJQmA8u1pDu56YiQuehCr2/XPlMnEQzgiQ6eM+862Gd2Vluxv5GC5bxghfNIDBFH0cKZ",
+	"A0YinfY2m7xxZjyWE7QllMU23cOJDbsxwaNOqM6I3uQrQjX5+ec332XkxTMy50Zb+8CeYk3LDE3v0+AD",
+	"PMWsqMzndo5KMTocFxikL/zdPp9a/y7GsVE8xR8/VKwsuVhqUkp5xQqyqUYddYwtzL3zHm1fDtRbO777",
+	"4zVvgmunw/PjdHUpAr/KfLxQEyXLtlnRcU3w7EEO5Vbk6d2+pYYJphM5hmt6M1vrtGe35cGtnp+NePjl",
+	"y+EPj/G37588+Mbd9sKnM3+6FEgQm5P+CwtLZyPwtr4UCnqGZBfVxxpEYs44bsWiZIr5OU8liIuMWCmf",
+	"kVwqxUrgUxmhJbfMBtww+C/OdYDPogwKyBnUw3vISYeFCKIU1OOUy0QYALheCEZaBcjnEMbJlc37UIzq",
+	"Di1sZHqNWym1b/QRvKdcJfyGI2NLPdEipxaMyuXtjDD5n8YsNyoq1dzt/ue6wXjpPX+9jvk9GZt0ir0R",
+	"PUZ4Ihg1OAW6/93R/oBDyzk0PeAe70Db+Epqj0IS/HWsaZ/yag+r9/bXgRBKliupTU2XdM0KKGiLKTTB",
+	"KO9sLPabX7CbdIpJl4s8NkSObRzgdjpl7zvQ+v8rWY2I4sEVJCqXQ6dCcIUrgjRFDL1i2vNAasic5XLN",
+	"fELLup1UnXvU9tabvuLgJaVcpytIQiZxKzbLttF3BsmxcGY8YUqmQT5P+3Og9qO/An11Wx+M8nJqI+wH",
+	"FaSaD/OD/gGC+XjazN9LHNFHuPdizmXwrN/ddfOA9SFdxQZ1MUefJduuZjhCyalnSp3BFFdnyEq5tX/I",
+	"jbFIp3NZsYzM2UIqNltanZnrzCckaEOVIZUseT6wWjhso1diTCOf0CNNBNp3R6+FgIfTFS0he18uQwXo",
+	"FDnNfuUoo/nKlY6ekO/XldmRrX9fgT9UinJHMEg0iFnsFRynEgvLjU5WoXgvknuAvPkuxcrRcTWUUJhI",
+	"eps/rlw8HCBSsJIZCyMhMc14y8uSWJ7cUVjI9OoQEjgPRoaeW/uH9wAG39Kw8vyOUnuM1KNdmvlkZ/L8",
+	"zCJ+XTh+QU5zdxWnUG63sggAtZuDbrMjoLDiy9VsSw1Ta6quBl5FSZeDn9RmVjtdh4n4Ui5nQNMzajyx",
+	"d1GHxzRLIXO2pAKLfk0d7CIFH3hFow2Gnmw/8I8pM3NcqbV7RlXJmTaZL1KXitQK+1CDaUydnyfW4UUe",
+	"TWbd5JoR7SA+7B244xYdHURcr5Ho6DmCp/ahZfRzltM1+AawohghiepKONrU/bMmf/H1BV+TqBkD+Rpb",
+	"TxTkaxI3Y7CysKTio7+DlopeUvFIE72ymqIrgg02wN1DOjVv7c6a7EC9h1es7oZ4tf5VY17bgtWJxMqk",
+	"glI3mNmvXOwqmaaK5sZnTFFfim7/oJvSZMRdOfrXz63V9bPguSwYgf9Aao6+gBt2RSxoEGAlyxR8iAyy",
+	"44JleZ6uWvFlDAl1n5VFV4YtpM7t7TrFL1ZcdIYgJSmk12WOlE/lI1IJE5qbkvV4iPe3uFFiSoWgpZ5C",
+	"ZHL6r83Z2dP8iosC/jocPXCBHfxwFAfqqb+4pNtv017Hj6HMsLO40HfFoZaVgAmu75eYMoZJxJkk90nS",
+	"cHGfe6dnP2RF5d49Y+2i+2Cdf32gWjF5/Zi4nuhmEbbX2vlPci6LHWGlZmSrpGGY3xt6JTnfQShHIHOa",
+	"XyVV0Cjak67MGRmcv0NlhwPAcUs7ik0++HFI3GvnkVgmHCtyUuTId4e6F2gxA7jfwcMaV2ZQ50PDI8UL",
+	"x3EpFiEz3tvByowW4BPaRV1WUXLRDk4VfLFgqjubDLwYpH4KEkC3TramuvgwvhTdHjGr3oAX0hcBaJ89",
+	"6VOwB1xML8qPZTkjEROfnvkylmR13wisHY5f0fPdX3/wgpUWWse43ABOa7/1vXWgsnOF3Sf1AWo5RjI8",
+	"l102PJYXJbUlg/I+gDx8ySjonFhxTFJFCZubsUoO1hc8JdYv9TzTlW4U8K6/2UKQZ+gac5bbI02u2A5C",
+	"Er6cttvTP+u61vBAZ3zhHjl7qC34jGyPMnvw3ttla09NOLYgn3n0bSJRgG46iQUJJ502eqxK9K4C32YB",
+	"b4ZVvZBn7JoMuHZ6nd0mjhRHv4vVsRGwq1ldzbIn/PAItRpG9ZW17KSCaA3o8/aoUS+4OqYtVfj3UE6V",
+	"07JkiqzpjmgWyhwIX9QeVjHCu/oz7h+9Codq7GtzuLf+4xLK3P4m5wld1jfDaSdNGjqL6mAHJIUsuOB6",
+	"Ncaj18F2yij9pV9BtecKyTKgJeRs2Fvv7ZNO8g98o3SayEOrvOOUh2CkDFDlg/9xzCVZU7nRGyFSFrCi",
+	"HJSJjQ4FyyLnJf5zgZi/oBwd4jkVOSvLjtrKTVXQEVtL5YfhZt21xnpNpKf7zzh06aaYOA0r0bNkk69c",
+	"71Dw9xQbH/REgZgRza1lYpnEVqor+5xrLkp+lXOyqU7IJUocy3ZCui4pqKFQPWNWbI0BVazcu4kKMvbj",
+	"x1eH2WRMKLjODErKrmk5PPNLu0qkYR/aV0KxJAt3m9xEz2VwnbDFf5XzMQat54Mj28eBJOXakJLRawbh",
+	"xymRZcGUvUkX6Ld/kS20WwEsjJrO7TdbOaC87kENztjX+C3iaOOydEB7m1VMOU6fbCZzxXY6w6o17C/k",
+	"1CRsI6RLuUXP6VyaFVHU6oO+hCNRfd5Xcb6mN7Mt5WbW2X/h3YJIxZdc0BJieUsKpcz2JSfESymW4FQe",
+	"+22ZTLTRZAEN4TSppNYcEv2D4UTmu/p/Lqx2MN+5Xpcyv4KO0q6Pjzf3IY5HAUqQqaPRRnZcI8cKklDt",
+	"iF2yFHI0f+6O5jOwwt5VjgSBrhgrDsDc3Yy97xUW5lpD354Zf7kg51b1wY7aGzP2HvYwHy6lB+Od7L5H",
+	"NEUxOkoYjqvvTlVrf/jx1eMnz1+E3jYoqNp9BuI0pHFJPAfaowzSKkIx/mF+6iv3D0Y+R1e7j2ixGQJx",
+	"ibNvqbJayij/QUq38MhSwyfs80CjlrCDblz+Hfsf0LKU2xm74drYswOGYsgo/ZH3qDo5V3ZkP8EShJa+",
+	"l1Xba4efit0Iwz9khQumPGMeBzealYsLIhgrIMUhOoTVrDp6jPjURJ3k7q41ICvq/ABX4rSFbty0ZMUF",
+	"oQL7o2NpCLRT9k9xs4JkpKaFN7ZRQqPeqCMfxHVjvfM30qlVl62CLp5K0u0lVqsh9PadB++yK9CMThBW",
+	"tw9NxreX6JxU0cpMhwxYb44besUExnJdjLaUgl2AS8NTj6v5H8Z4oyzpAZtu5pc6egATadKVxOBzR9W4",
+	"BNRp7MVwplBmn9vhy05II/dYMffuI03W9OZkzbSmS3aCHj6uCaSiFg39BLZ8MFO1GXpqKReYmgEX1n8H",
+	"I7O+D9xDpeQ1E9YenUWu4n4G9aoI2i/egeutwoKG1CrLiGs/sXrwgcgbyuPSTK4OyvjmPGBaTgmH0kEo",
+	"NWFC8Xy1htoUo6jQCG34rWAlt5dk/6LFY2zqmBHsnnRBnMvNe7pI1AHozqdxtQmVYgt+kwCYw/LaH4lP",
+	"kq+dzLhwuzvBRIE/k4IvuQkdBblLGzghG1EyrWFGghjS4MdtrNZP0tJ6QO+cPbUwFnVW/EUnnCS0hlTc",
+	"vM3L2c1YXn6HNkOCxa2GrDHsbGP4RYUHXcLPI2c52l/RXPaBXEzUA5d1z7U8AcKP//ffoJXR5UYM1fD2",
+	"q5Xu4tFMXuBHZ2480uTFM7JiN44oMmeKQhNed5MQHwZrtWT2Pv6c2SeE9GHekgqyohjLttzArv+f/zx7",
+	"/JI+Xnz6/OfsxbPb/zjosfM7TWnFH3IqvhdFuuFzyVKBi6g/Jheo+3Y0xgw/c002ArU8CwTHydI5wb59",
+	"SiJXv6K/pbrj/II+kyCthSQw4cNuxQ+1csM+6vyhUsor0ICHZzMcjI/kVLxXcqmc808bWVXJir4Qu6in",
+	"xQQQXpDtaoezgto/TgMCUR2FVCDC4jKYnZIB3eCWGwWyBdV4HdKyXVKVIo49eVXD12N42wp+TrqQW+Gf",
+	"I0Rd7LJdHSKiDAizYpo1DCQfKMOXsxBaIjqnAuBWt/0LWfmuE0ghmSuphH4/d0iFCv1ON8J5W5FwAsJ2",
+	"0d1bLli61FYuIJdxzdZzyPHQqEG3TEwmBiGlJXBUxRA3R+LxiA5Wtx1HfR99usPFH3UsbbGVi2jaAHba",
+	"lgsf/tbOvYfKNjSSvl83F7mYjXx8nNdHLmb9DpyR+cPDm95GrpJ4E7FXJTpNzQYCRJKYzGh5yTRo8501",
+	"wImLD2lXjohXrCyIlmu2NzzrzoBBb/WwFtWp1Gf3fseZQ8S8Y6ycjxSjRNxUVtncrhgUmOOB/zWxbAfY",
+	"xr8mZM2o0I3z71f6dtXKuMpx7w1fRP0nfc1MbS4ltdPmbKr+RINBGGnZ8KzHD3nwg7VcOYDSCcdggFT6",
+	"5gDpE+5s16306PVlI1hJVx7wmt7M7lCru+biLq+J5ES9keNXRneWltvB6NWX5dwz2qVjqCXMPoXgI9e+",
+	"csWSLJ3La5yQgWW3bm4lOGRFwYoLjBTHVX6oh4iHzqcGVHX3VI+9BAj2oHw6sDvv6oIPZqii22ln4j0O",
+	"e7S8bsEMcMOBjryQ8J/QAOeb/Kqj5KWvJCcWgoP24PlAqlnOQ1d7uTNGu05eW6jr2O9Pte6YSWh/eaRj",
+	"b41TGttWVuGHfHA2Zm5LmAySDOxvh/OYzike2NVlZA5qd8u5vWupO43Vc0EiQOAhui/jdedsIKxgm+9I",
+	"KHjZiwW5xnBD+wn6lnJDn8dmc3cZyziwe10NitAfc3CyMda+3rc/zIMPWxxQ7fgKMiGw3USYBhaAkuaw",
+	"v8+8xJGGOOz3w2YN7ewPRWWDjtWdGtNYb9rVdiBN8PP0POXQ8sJawpGtMq5481BhfJxIykN7pc6M2+4B",
+	"SLvo9UYmaxh1vpXKrIimu4Z5s9dp5C4KGyq843R0V0PewceY2TIXpl3x5YqECnXnUwu+5EcaW3SSSurQ",
+	"bGdgXfodTnqw8pYadjA5J5FrB/bK8czuh2dWdWvN2b7h0zbfsT58HzZ1QXl/eeZH5Vzje66nYsx0LBi/",
+	"ctsdLB92/dBSqAPiMKhlcCK8THZjcFNAZtj1qauxQIeH8kdZRe5IHne07bKSx9f6RqHNMbLhXglBA7pL",
+	"Hn8Mg5u7g1gW5f8ECIyYy9DwOrf1aV7MdnIzWzMqetu2F77RCTggQ5trRhXTZs+/LFzrdPvrmI4SSRaQ",
+	"PlNiVmAiQaNgtPDTZ32aRkHXdOmmyNVNW4Le0Ro7V5dgPsxA0O7iiC6HyEDwoVGdGhOKn0wB9hemCp6n",
+	"LGW24iLduxqnI7jI14j5Z90xto91TQvB/othvFw8WDExpH8gJx3TEd+BpKOFTc2UW/5d8M7XERrIDvJQ",
+	"2q/2IUZaXNOMifTkM8ff27/8PlXaDgi9Vdp4U801fWgt5lYOZKEbSwh7ZR7LQoQt3UC8XcBVdnTTCm35",
+	"62xqE7moS1ZgKrc2hC6l/ecRKQxHaRvYF/V749zXHmnGdHzyq866MKdtCfu4nb/H3gvaHx7fYRlFxNOO",
+	"sfshKM1Tt/qs4f+Hjj4ZyS3VM+j658WA/ZvdVCXlwhEVdtNJJj3XCX2DZoH7QagD53coP9vTf6cHLn1z",
+	"ETsY7is3BsfNpBkfv+3K0bSyXsZTb0JhPURV+BpqTUjJrXo3ru3YEfjsnXp5je+p1clJ3vn2WIOGr/9P",
+	"zW/v5iUebY4Z+j/QyiseZFNDNuua+GJX52LR4d2lm4JjZAJT7kI610IqpAU/J4PMd4SKHeFFBvVt4MCH",
+	"BoUwk7DgVpOFZGvska0YDIaHd3TJcxaVnZyQ72FECUjwyx9ek5fPnn9D3PRTgmajPiEfrS0fnnn69OnL",
+	"jPz88fUJ8S4FUADA4taZS2568ezxnBv/r0hxa7rD4i/y5D+fP3URfXu3+iR0FZpOXkGLoknk+J2cY4IQ",
+	"E7Tik+nk6cnZyVPMmloB3YXufTAPCCMMltlAesybYjKd/JWZ0GwRrpGuGY41/+fnCbff+G3DlFUocUBO",
+	"uHwk3yGNij9Z7NGVFK7LwpOzM1SlhXGKNK2q0g1UOP3V9e+u1+/vFewbRd62kh5x8EvdSDJk36aXDHs8",
+	"9T2+7JLae/cm75mrgngckD2rjSQcjiEsjmXOOWT/Kumy2ag30THuIriXUtk9wV1hd9Psxth5qW+5tvxU",
+	"P9SNZumFGu3Aw2KjEqu7lvZCtl7Wa5hNtQFUlabeYG0gVBz2B8VHqkNC4ezais8Wq7cSEOv87CwegXsG",
+	"/9vTk81+oqP9UEWXzKlAMDQ2ARJs0dBxb+dnT579vqTo55AlKPEVNom4Pw1apM7iTA+cq4Fdk4FAohzy",
+	"fvqoHQi/N5nEFnkbn50bAXo7eT8CYEDBbkZgKdarh9VTebTnL9JZtF/Qfgza13j04Nj/j1ZKQqVkDr3P",
+	"sS21xdC4ghh7joACC8TBYBiym2+rE4SB05LrGsRvJcarjwKp5ijm26ZWadSG3Y66ppvHhqrm1+uSL5gB",
+	"mEDupJIwp8sj3M4r8i1dvjF2NcydAesfW+yG7ARRNKonIZ2EEkOVVfgYxTVPXSefXScDe+MfGMS5uK8q",
+	"rUHdQT5QcBDVP5z/vrS0N1srcV2QhY8zebDShlijIPSDc8rSsWgNZv4QHs9agF6bxCX9nkbBs+Q9YRTj",
+	"sh5K1Lys7vklqWt0dlUC3XvbmPRZpGk5d6ePDBOZd6mYeX7WjtT/kcqHOk8+2xPCo+qMumDamCTYTcQD",
+	"V6tnDt5/KTdnL7nQ0ycDMLNuUuMgjKUeYS5mB6zrqYtt1aSR6TNsdiXUlXdoWnuyIzVzy8/XssgVDeAC",
+	"twQM1NkRJnLpdLwBqtuA69jbFlPrZnmAfaWoBw26S58qrq8eM7HkAh+Z/nBzSQ37v4QuDFPTJ2dPnj0+",
+	"O398do78D7jhBTaC1lOvbdgXM+JcEplfO9JCMpzAmLkksQwgAV/wPl7yJ+STduPQCQcK8C+wvx9WxJ7A",
+	"Diq6KyUt4EwLqaDQRX91QnCCR2DO6N4C8iRzpnnBCDdYZ6+Ufc1KDKyWqbtzcx03t07dy29d1/Ls7OWL",
+	"L3r0PWV/1JLwIXVoX1Fl1WVuBUIDjR32ugQmwFRvaNYmphP6TpuOZP/+lkuO0uen7/724d1PGcxOhelJ",
+	"rz/84vTC91T9tmEmGgvpC4L2pjafkFfCeWzRPzRXjF5B6jb0KJLKrCzPPCEwm0RRXjJF0GX4+IOhhq1h",
+	"2B/daVA6oVTwTzD3MPz6VUZWcouFdr4ZgB+ZXWtAXJM115qL5YU7GWGi0H6epeNyBN27PpNNbgUyEX/g",
+	"K8YqWN0qwLDLE+33cQJFZG275Ise9UWP+qJHfdGjvuhRX/Qoz0/7HBseT0UBqkg2yfU1Cg8rglKoOU7B",
+	"uRbFCa1ovmInfs2R7qhsz6PldtpYZT9cmk0MuzGn9izHcH4teHkMvQodMy63xs/xxy4ELjy74KLQTX0q",
+	"c14vVlhysrICdxNrWRY3O3Wst1xgtjyqM768/CtLP5CVyJ2jyEsf7hsKuOUz4svDHW2i4sW8shMGtSfq",
+	"tCOvkOt5QLiJ9TTfvssSjCjIXMkrSLVo6zd24wO1m4NcCSW3VNBHCDnQN4Hkp68en38TmIFhggrzF7Zm",
+	"NLNcYvrsm/NzSKLBp09hlVNe/MW+1kPOg5yLSN793sWsqwMCBnrgOKFdOIC9Y1fHNLM+jfRLp6j4UOcB",
+	"6IrQQaLWjtBHtn2gnRc2X/U9pyLJoDPE+sX+NBRskweYzQWZ20vRTXr9DPh3e/o5CK7b088YhLjty0K4",
+	"9LXaKYd2Rc2qrQ4PwrreyFxz3Th+3b323eLZzS+FoXvDPnNwbHSbbl55/ZyLnCrhVKlFnWZwEYdRfzdN",
+	"vHMQJTZDAEvThIS0IfsK9cF3vaGHd2p00bUK85DvSdjvRDy539NtVEE2nERPw7yLfkL9xU21+EKtX6j1",
+	"j0utMjfMPHah1aOEiv3MnCdnz9IJi0A/YDttypL8iRIj13NtpGBfHYHSwxceacLqFqieviEY2pv2cume",
+	"eVCmFzrqd0ARes4fBxguKxQb5Td9tVlHkgN0y7NvPVCeQ9SNb1CSw5MjQx5GECRc6HnOKjda9r6K5EYQ",
+	"Cm360N38q5w/0hgqD23HH8Gw6NUFcWM8CDfEbHnO/EOaruHNBu6e2ld7ElTel/SBL6/Zdfy+SSp3+TiO",
+	"gklTDsL8p6jxrps8QnbMHMVE0LK8ZmC1lwyL2HwJVl3ZiT20kf/U/chCspHOMBjg5h3bH9pc6vQzLw4Y",
+	"BO6a+81hyAI5QtNJ7DeZkP4HsmdGdaj89ODI00H8jkqPkub0q5xnoFx614m94SxyneCvfnhQ69JPcU5P",
+	"N5G/ht+/3P8f8v4/GFkRCjOGFlKRpZRF4ooLtXusNqL7jr9Tu1gOf7njYcmmALXUBf8j9lYeRRDQIm7F",
+	"iuIeIwMZqP4QvI1EA/xueb0lfmww7ZyqTkb5BrkJdIlK85Li4O+0QlQJ5Vj/ixAmaWi54RSN3vk+VDTf",
+	"BV80RPb6bMCjGN49dR5HtLzbJjGale6qwozZZOzS/3hUk7zx/TDaNglr/+Ndv/+QXAOJ5j3lqlOthN+O",
+	"kDQL/QA98rowkDZUFBA2qTlDaNiMdLalO6Kgk3CbN/ge5R0GAc3Z/1op8lDmDTZz/5+wbR5cPXm9gsrl",
+	"ldy62WqgqTgJpDMXEuTGmqU6iW0b3YtuG82+aC1/dM0UuoO61mSK6c2aQYP50AFCwC91/kobD/CtbkS4",
+	"hN+/YMIfEhPeQkYlTo0FfFhKIkXdvdCPKIBr14z22KIf7K8H7vcVhvulKHc46AsRLzTPSCkMW9oVnnaD",
+	"OlpNox7yXqJu5n22hTvREZwI+ioOKysI5jNaOr3WxxaE3Po7qtvOdbq2P9TdEkeUc95LO97HAyRTbJj1",
+	"75su2TzVX+02sCfIlrjGycRIOY1G9PvsmFQDrdQ+Fd3+kZC/7hTdwZYC/h0naJFvlIJsbO87xXpBtO4W",
+	"UpEP//8t2WiLvoj+oSlyl7P0g8/dfDgo4Re6AASTse8PnV98/iOWQVt8lwvs4hF6Fu+ixKs4NwXnAgPA",
+	"6n5+ndziY91C/4EgVnfH7QCa2+Wxku8c/oDrPfgHfH8KyMPPIr1YFO5/FHEthxByiuZMn372rat6XfQf",
+	"3RC9AUkAdY/DYxWiJlLFaOGKXzCJCQ5pwUgVizrBuEIFTbDhZQeLKvhioccxqdaO3kJPFy4WTClWEGjr",
+	"6AYXJ1NaaW70zKoRo787MgXuyVkjB+75sXPgRhKKCvZogkiUmzx2FBpZySoqzoZMcsg0LwmkOjrqwYuy",
+	"2INYkKaMU8jg7qOPH+wDP2JLoT8MmbzCZNn3bjbYny5/eE1evDw7/6pOIXV5n0YaUH6TPkB8fehGsZ7s",
+	"4E7/rdG4cdsd2LzyPx8l56sqaR6a7tapmwtZlnILcziV3CzrcaeAx9d1q8903ZoGoeCmx2PAN4vK0SxZ",
+	"YBM6w8rywlVvkWum+GJHYPApFHaF3FFQEU/Iu4jsomZHrkBsJSvt+iBZ9deVG5gVW/vzGVnJUi537ezp",
+	"vzLj+5cetsRFmNPHSg3JCL0KdU2QxyPAshysy/8uRV/xZM/mhOZ/s/K5h6Ruj2EdhO2p6ihOdDANo+Cb",
+	"n4TXEF2NxiIuIZs2GzfiZjVT154cNqqcTCentOKn1+eT20+3/x0AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -255,6 +255,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /traces/{trace_id} (the `GetTrace` operationId).
 	GetTrace(ctx context.Context, traceId string, params *GetTraceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFieldHistory One place in the payloads, followed through a trace
+	//
+	// Corresponds with GET /traces/{trace_id}/field (the `GetFieldHistory` operationId).
+	GetFieldHistory(ctx context.Context, traceId string, params *GetFieldHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetVerdict Whether everything is there of a trace, or of topics within a range of time
+	//
+	// As far as the ledger, the index and Kafka tell; annals verify proves it from the bytes. Of a trace, the topics of its hops and those beside them in the topology.
+	//
+	// Corresponds with GET /verdict (the `GetVerdict` operationId).
+	GetVerdict(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
@@ -702,6 +714,38 @@ func (c *requests) ListTopics(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with GET /traces/{trace_id} (the `GetTrace` operationId).
 func (c *requests) GetTrace(ctx context.Context, traceId string, params *GetTraceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetTraceRequest(c.Server, traceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFieldHistory One place in the payloads, followed through a trace
+//
+// Corresponds with GET /traces/{trace_id}/field (the `GetFieldHistory` operationId).
+func (c *requests) GetFieldHistory(ctx context.Context, traceId string, params *GetFieldHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFieldHistoryRequest(c.Server, traceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetVerdict Whether everything is there of a trace, or of topics within a range of time
+//
+// As far as the ledger, the index and Kafka tell; annals verify proves it from the bytes. Of a trace, the topics of its hops and those beside them in the topology.
+//
+// Corresponds with GET /verdict (the `GetVerdict` operationId).
+func (c *requests) GetVerdict(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetVerdictRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2332,6 +2376,165 @@ func NewGetTraceRequest(server string, traceId string, params *GetTraceParams) (
 	return req, nil
 }
 
+// NewGetFieldHistoryRequest constructs an http.Request for the GetFieldHistory method
+func NewGetFieldHistoryRequest(server string, traceId string, params *GetFieldHistoryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "trace_id", traceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/traces/%s/field", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "pointer", params.Pointer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetVerdictRequest constructs an http.Request for the GetVerdict method
+func NewGetVerdictRequest(server string, params *GetVerdictParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/verdict")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TraceId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "trace_id", *params.TraceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *requests) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2582,6 +2785,22 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /traces/{trace_id} (the `GetTrace` operationId).
 	GetTraceWithResponse(ctx context.Context, traceId string, params *GetTraceParams, reqEditors ...RequestEditorFn) (*GetTraceResponse, error)
+
+	// GetFieldHistoryWithResponse One place in the payloads, followed through a trace
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /traces/{trace_id}/field (the `GetFieldHistory` operationId).
+	GetFieldHistoryWithResponse(ctx context.Context, traceId string, params *GetFieldHistoryParams, reqEditors ...RequestEditorFn) (*GetFieldHistoryResponse, error)
+
+	// GetVerdictWithResponse Whether everything is there of a trace, or of topics within a range of time
+	//
+	// As far as the ledger, the index and Kafka tell; annals verify proves it from the bytes. Of a trace, the topics of its hops and those beside them in the topology.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /verdict (the `GetVerdict` operationId).
+	GetVerdictWithResponse(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*GetVerdictResponse, error)
 }
 
 type GetCoverageResponse struct {
@@ -3756,6 +3975,102 @@ func (r GetTraceResponse) ContentType() string {
 	return ""
 }
 
+type GetFieldHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FieldHistory
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFieldHistoryResponse) GetJSON200() *FieldHistory {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFieldHistoryResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFieldHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFieldHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFieldHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFieldHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetVerdictResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Verdict
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetVerdictResponse) GetJSON200() *Verdict {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetVerdictResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetVerdictResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetVerdictResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetVerdictResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetVerdictResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetCoverageWithResponse Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4135,6 +4450,34 @@ func (c *ClientWithResponses) GetTraceWithResponse(ctx context.Context, traceId 
 		return nil, err
 	}
 	return ParseGetTraceResponse(rsp)
+}
+
+// GetFieldHistoryWithResponse One place in the payloads, followed through a trace
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /traces/{trace_id}/field (the `GetFieldHistory` operationId).
+func (c *ClientWithResponses) GetFieldHistoryWithResponse(ctx context.Context, traceId string, params *GetFieldHistoryParams, reqEditors ...RequestEditorFn) (*GetFieldHistoryResponse, error) {
+	rsp, err := c.GetFieldHistory(ctx, traceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFieldHistoryResponse(rsp)
+}
+
+// GetVerdictWithResponse Whether everything is there of a trace, or of topics within a range of time
+//
+// As far as the ledger, the index and Kafka tell; annals verify proves it from the bytes. Of a trace, the topics of its hops and those beside them in the topology.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /verdict (the `GetVerdict` operationId).
+func (c *ClientWithResponses) GetVerdictWithResponse(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*GetVerdictResponse, error) {
+	rsp, err := c.GetVerdict(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetVerdictResponse(rsp)
 }
 
 // ParseGetCoverageResponse parses an HTTP response from a GetCoverageWithResponse call
@@ -4920,6 +5263,72 @@ func ParseGetTraceResponse(rsp *http.Response) (*GetTraceResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Trace
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFieldHistoryResponse parses an HTTP response from a GetFieldHistoryWithResponse call
+func ParseGetFieldHistoryResponse(rsp *http.Response) (*GetFieldHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFieldHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FieldHistory
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetVerdictResponse parses an HTTP response from a GetVerdictWithResponse call
+func ParseGetVerdictResponse(rsp *http.Response) (*GetVerdictResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetVerdictResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Verdict
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -100,6 +100,18 @@ func (c *Client) Trace(ctx context.Context, id string, params api.GetTraceParams
 	return answer[api.Trace](c, r, err)
 }
 
+// Field asks for one place in the payloads of a trace.
+func (c *Client) Field(ctx context.Context, id string, params api.GetFieldHistoryParams) (*api.FieldHistory, error) {
+	r, err := c.raw.GetFieldHistory(ctx, id, &params)
+	return answer[api.FieldHistory](c, r, err)
+}
+
+// Verdict asks whether everything is there of a trace or of a range.
+func (c *Client) Verdict(ctx context.Context, params api.GetVerdictParams) (*api.Verdict, error) {
+	r, err := c.raw.GetVerdict(ctx, &params)
+	return answer[api.Verdict](c, r, err)
+}
+
 // Search asks for a page of records.
 func (c *Client) Search(ctx context.Context, params api.SearchRecordsParams) (*api.RecordPage, error) {
 	r, err := c.raw.SearchRecords(ctx, &params)

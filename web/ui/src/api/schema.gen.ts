@@ -55,6 +55,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/traces/{trace_id}/field": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One place in the payloads, followed through a trace */
+        get: operations["getFieldHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether everything is there of a trace, or of topics within a range of time
+         * @description As far as the ledger, the index and Kafka tell; annals verify proves it from the bytes. Of a trace, the topics of its hops and those beside them in the topology.
+         */
+        get: operations["getVerdict"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/records": {
         parameters: {
             query?: never;
@@ -509,6 +546,104 @@ export interface components {
             errors?: string[];
             /** Format: int64 */
             bytes: number;
+        };
+        FieldHistory: {
+            trace_id: string;
+            pointer: string;
+            steps: components["schemas"]["FieldStep"][];
+            truncated: boolean;
+            searched: components["schemas"]["Searched"];
+        };
+        /** @description One hop, in causal order */
+        FieldStep: {
+            /** @description Its place in the trace */
+            hop: number;
+            record: components["schemas"]["Hit"];
+            /** @description The hop it is compared with; absent: none */
+            parent?: number;
+            /**
+             * @description first: there, and no parent in the trace; absent: neither here nor in the parent; unread: see note
+             * @enum {string}
+             */
+            change: "first" | "added" | "changed" | "kept" | "removed" | "absent" | "unread";
+            /** @description JSON; absent: not there, or see note */
+            value?: unknown;
+            /** @description Where the parent has this value */
+            moved_from?: string;
+            note?: string;
+        };
+        Verdict: {
+            /** @description There is no reason against it */
+            complete: boolean;
+            reasons: ("truncated" | "ghosts" | "gaps" | "unsealed" | "behind" | "unknown")[];
+            trace_id?: string;
+            /** Format: date-time */
+            from?: string;
+            /** Format: date-time */
+            to?: string;
+            hops?: number;
+            /** @description Parents that are named and not archived, or not to be seen */
+            ghosts?: number;
+            unsealed_hops?: number;
+            /**
+             * Format: date-time
+             * @description When the partition that was sealed longest ago was
+             */
+            sealed_to?: string;
+            /**
+             * Format: int64
+             * @description Indexed and not sealed
+             */
+            unsealed: number;
+            /**
+             * Format: int64
+             * @description In Kafka and not read
+             */
+            behind: number;
+            gaps: components["schemas"]["VerdictGap"][];
+            partitions: components["schemas"]["VerdictPartition"][];
+            notes: string[];
+        };
+        VerdictGap: {
+            /** @description before_genesis, before_log_start, cleaned, unreadable, unexplained, or purged */
+            class: string;
+            ranges: number;
+            /** Format: int64 */
+            offsets: number;
+        };
+        VerdictPartition: {
+            topic: string;
+            topic_id: string;
+            /** Format: int32 */
+            partition: number;
+            /**
+             * Format: int64
+             * @description The offsets that the range of time can lie in
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description Exclusive
+             */
+            to: number;
+            /**
+             * Format: int64
+             * @description Offset
+             */
+            sealed_to: number;
+            /** Format: date-time */
+            last_sealed?: string;
+            /**
+             * Format: int64
+             * @description Absent: the index does not answer
+             */
+            unsealed?: number;
+            /**
+             * Format: int64
+             * @description Absent: Kafka does not answer
+             */
+            behind?: number;
+            gaps: components["schemas"]["VerdictGap"][];
         };
         MatchStatement: {
             /**
@@ -1437,6 +1572,63 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Trace"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getFieldHistory: {
+        parameters: {
+            query: {
+                /** @description A JSON Pointer (RFC 6901), such as /order/total */
+                pointer: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The history */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FieldHistory"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getVerdict: {
+        parameters: {
+            query?: {
+                /** @description Then nothing else is given */
+                trace_id?: string;
+                /** @description All unless given */
+                topic?: string[];
+                /** @description Record times, inclusive */
+                from?: string;
+                /** @description Exclusive */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The verdict */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,118 @@
+package query_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// watermark is a Kafka that has as many records as are archived, and more.
+type watermark struct {
+	a     *archive
+	ahead int64
+}
+
+func (w *watermark) Cluster(context.Context) (c kafka.Cluster, err error) {
+	for _, s := range w.a.streams {
+		if !slices.ContainsFunc(c.Topics, func(t kafka.Topic) bool { return t.Name == s.Topic }) {
+			c.Topics = append(c.Topics, kafka.Topic{Name: s.Topic, ID: s.TopicID})
+		}
+	}
+	return c, nil
+}
+
+func (w *watermark) Offsets(_ context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error) {
+	all := map[string]map[int32]kafka.Offsets{}
+	for _, s := range w.a.streams {
+		if !slices.Contains(topics, s.Topic) {
+			continue
+		}
+		if all[s.Topic] == nil {
+			all[s.Topic] = map[int32]kafka.Offsets{}
+		}
+		all[s.Topic][s.Partition] = kafka.Offsets{HighWatermark: s.next + w.ahead}
+	}
+	return all, nil
+}
+
+// TestVerdict takes away one thing after the other of what makes an answer
+// whole.
+func TestVerdict(t *testing.T) {
+	broker := &watermark{}
+	a := newArchive(t, func(o *query.Options) { o.Broker = broker })
+	broker.a = a
+	p := newPipeline(a, 3)
+	first, _ := p.day()
+	a.sealAll()
+	second, _ := p.day()
+	a.sealAll()
+	verdict := func(r answer.VerdictRequest) *answer.Verdict {
+		t.Helper()
+		v, err := a.Verdict(t.Context(), everybody(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Complete != (len(v.Reasons) == 0) {
+			t.Errorf("%+v", v)
+		}
+		return v
+	}
+	for _, trace := range []string{first, second} {
+		if v := verdict(answer.VerdictRequest{TraceID: trace}); !v.Complete || v.Hops != 11 || v.SealedTo.IsZero() || len(v.Partitions) < 5 {
+			t.Errorf("all is there, and the verdict is %+v", v)
+		}
+	}
+	if v := verdict(answer.VerdictRequest{}); !v.Complete || len(v.Gaps) != 0 {
+		t.Errorf("everything is there, and the verdict is %+v", v)
+	}
+	at := p.at(0, 0)
+	lost := a.stream("fx.rates.received", partitionOf("C00"))
+	lost.next += 5 // offsets that Kafka does not serve
+	_, _ = p.day()
+	a.sealAll()
+	today := answer.VerdictRequest{Topics: []string{"fx.rates.received"}, From: at.AddDate(0, 0, -1), To: at}
+	if v := verdict(today); len(v.Partitions) == 0 || len(v.Notes) != 0 || len(v.Gaps) > 1 {
+		t.Errorf("a day beside the gap: %+v", v)
+	}
+	after := answer.VerdictRequest{Topics: []string{"fx.rates.received"}, From: at}
+	if v := verdict(after); !slices.Equal(v.Reasons, []string{answer.ReasonGaps}) || !slices.Equal(v.Gaps, []answer.VerdictGap{{Class: string(schema.GapCleaned), Ranges: 1, Offsets: 5}}) {
+		t.Errorf("five offsets are missing: %+v", v)
+	}
+	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.rates.received"}, To: at.AddDate(0, 0, -1)}); !v.Complete || len(v.Gaps) != 0 {
+		t.Errorf("before the gap: %+v", v)
+	}
+	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.alerts"}}); !v.Complete {
+		t.Errorf("another topic: %+v", v)
+	}
+	broker.ahead = 2
+	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.exposure"}}); !slices.Equal(v.Reasons, []string{answer.ReasonBehind}) || v.Behind < 2 {
+		t.Errorf("two records were not read: %+v", v)
+	}
+	broker.ahead = 0
+	id := hexID(16)
+	a.produce("fx.risk.alerts", "k", "{}", time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), "traceId", id, "causationId", "nobody")
+	a.indexAll()
+	if v := verdict(answer.VerdictRequest{TraceID: id}); v.Complete || !slices.Contains(v.Reasons, answer.ReasonGhosts) || !slices.Contains(v.Reasons, answer.ReasonUnsealed) || v.Ghosts != 1 || v.UnsealedHop != 1 || v.Unsealed != 1 {
+		t.Errorf("a ghost, and a record that is not sealed: %+v", v)
+	}
+	if v := verdict(answer.VerdictRequest{Topics: []string{"nothing"}}); !slices.Equal(v.Reasons, []string{answer.ReasonUnknown}) || len(v.Notes) != 1 {
+		t.Errorf("no such topic: %+v", v)
+	}
+	if v, err := a.Verdict(t.Context(), only(t, "fx.risk.alerts"), answer.VerdictRequest{}); err != nil || len(v.Partitions) == 0 || slices.ContainsFunc(v.Partitions, func(s answer.VerdictStream) bool { return s.Topic != "fx.risk.alerts" }) {
+		t.Errorf("a viewer of alerts: %+v, %v", v, err)
+	}
+	for _, r := range []answer.VerdictRequest{{TraceID: id, Topics: []string{"a"}}, {From: at, To: at}, {Topics: make([]string, 51)}} {
+		if _, err := a.Verdict(t.Context(), everybody(), r); schema.KindOf(err) != schema.Invalid {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if _, err := a.Verdict(t.Context(), everybody(), answer.VerdictRequest{TraceID: hexID(16)}); schema.KindOf(err) != schema.NotFound {
+		t.Errorf("no such trace: %v", err)
+	}
+}
