@@ -124,6 +124,10 @@ bench-replay: need-go engines build ## Replays beside the bare client and their 
 bench-archive: need-go engines build ## The archiver beside its parts, others and its limits
 	@mkdir -p .stamps && go build -o .stamps/bench-archive ./bench/archive && .stamps/bench-archive $(BENCH_FLAGS)
 
+.PHONY: bench-query
+bench-query: need-go engines build ## Look-ups and searches beside a bare read and their limits
+	@mkdir -p .stamps && go build -o .stamps/bench-query ./bench/query && .stamps/bench-query $(BENCH_FLAGS)
+
 ##@ Change
 
 .PHONY: format
