@@ -9,6 +9,7 @@ import (
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -117,6 +118,42 @@ func TestReindexAppliesAChangedRule(t *testing.T) {
 	r.readAgain(t, archiver.ReindexOptions{})
 	if got := r.sql(t, "SELECT count() FROM DB.records FINAL WHERE event_type = 'stray'"); got != "0" {
 		t.Errorf("%s rows of a run that was stopped are left", got)
+	}
+}
+
+// A policy that changed is applied to what is archived: what it withholds is
+// in no table any more, and the archive itself is what it was.
+func TestReindexAppliesAChangedPolicy(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.stream("orders", r.topic(t, "orders", 1), 0)
+	r.produce(t, "orders", 0, 20)
+	a, stop := r.archive(t, nil)
+	r.sealed(t, a, s, 20)
+	must(t, a.Indexed(t.Context()))
+	stop()
+	const what = "SELECT count(), countIf(event_id != ''), countIf(trace_id != '') FROM DB.records FINAL WHERE topic = 'orders'"
+	if got := r.sql(t, what); got != "20\t14\t14" {
+		t.Fatalf("before: %s", got)
+	}
+	secret := true
+	policies, err := policy.NewRules([]policy.Rule{{Pattern: "ord*", Secret: &secret}})
+	must(t, err)
+	rules, err := extract.New(extract.Options{Policy: policies})
+	must(t, err)
+	only := func(name string) bool { return name == "orders" }
+	done, damaged, err := archiver.Reindex(t.Context(), r.store, r.book, r.index, rules, r.log, archiver.ReindexOptions{Topics: only})
+	must(t, err)
+	r.deleted(t)
+	if got := r.sql(t, what); got != "20\t0\t0" || done.Records != 20 || len(damaged) > 0 {
+		t.Errorf("after: %s, %+v", got, done)
+	}
+	if got := r.sql(t, "SELECT count() FROM DB.id_index FINAL WHERE kind != 1"); got != "0" {
+		t.Errorf("%s ids are left", got)
+	}
+	r.readAgain(t, archiver.ReindexOptions{Topics: only})
+	if got := r.sql(t, what); got != "20\t14\t14" {
+		t.Errorf("after the policy was taken back: %s", got)
 	}
 }
 

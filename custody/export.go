@@ -61,6 +61,8 @@ type Options struct {
 	Ledger Ledger
 	Traces Traces // nil: traces cannot be exported
 	Fresh  Fresh  // nil: exports of topics do not say how much was not sealed
+	// Policy is what holds for topics; nil: nothing is withheld.
+	Policy *policy.Rules
 
 	// TempDir is where an export keeps files until they are sent: the lines of
 	// JSON of all records, and the Parquet file and the segment that it is at.
@@ -108,7 +110,8 @@ func New(options Options) (*Exporter, error) {
 
 // Export writes a bag as a tar stream. After an error whatever was written is
 // worthless; most errors come before the first byte. Kinds: Invalid for a
-// request that means nothing, NotFound when nothing matches, Conflict when what
+// request that means nothing, Permission for a topic whose policy withholds
+// something, NotFound when nothing matches, Conflict when what
 // matches is not sealed yet, Exhausted beyond a bound, Corrupt when the archive
 // does not hold what the ledger says.
 func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.ExportRequest, w io.Writer) (err error) {
@@ -120,6 +123,9 @@ func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.Ex
 	}
 	p, err := e.plan(ctx, who, &r)
 	if err != nil {
+		return err
+	}
+	if err := e.permitted(p); err != nil {
 		return err
 	}
 	temporary, err := newSpool(e.options.TempDir, e.options.SpoolBytes)
@@ -145,6 +151,23 @@ func (e *Exporter) Export(ctx context.Context, who policy.Principal, r answer.Ex
 	span.Set(slog.Int64("records", j.scope.Records), slog.Int64("bytes", j.bag.bytes))
 	e.logger.InfoContext(ctx, "exported a bag", "component", "custody", "export_id", j.scope.ID, "principal", who.Name,
 		"records", j.scope.Records, "bytes", j.bag.bytes, "took", e.options.Now().Sub(began))
+	return nil
+}
+
+// permitted refuses what a policy withholds: a bag holds exact bytes, and a
+// masked record would not be the one that was archived.
+func (e *Exporter) permitted(p *plan) error {
+	for i := range p.streams {
+		topic := p.streams[i].view.Stream.Topic
+		why, by := "is secret", e.options.Policy.Of(topic).Secret.By
+		if held := e.options.Policy.Of(topic); !held.Secret.Value {
+			why, by = "holds personal data", held.Personal.By
+		}
+		if e.options.Policy.Of(topic).Restricts() {
+			return schema.WithHint(schema.Errorf(schema.Permission, "topic %q %s, by %s of the configuration: it is not exported", topic, why, by),
+				"leave the topic out")
+		}
+	}
 	return nil
 }
 

@@ -33,6 +33,10 @@ func (g *graph) diff(parent, child int) *answer.Diff {
 			d.Note = fmt.Sprintf("the %s payload could not be read: %v", side.whose, side.c.err)
 			return d
 		}
+		if side.c.hidesValue() {
+			d.Note = fmt.Sprintf("the %s payload is withheld by its topic's policy", side.whose)
+			return d
+		}
 	}
 	result, err := payload.Diff(from.record.Value, to.record.Value)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -64,8 +65,13 @@ type Options struct {
 	Store   Store
 	Ledger  Ledger
 	Extract Extractor
-	Broker  Broker
-	Fresh   FreshReader
+	// Policy is what holds for topics; nil: nothing is withheld.
+	Policy *policy.Rules
+	// Chosen tells whether a topic is one that is read from Kafka, whatever its
+	// policy; nil: all are.
+	Chosen func(topic string) bool
+	Broker Broker
+	Fresh  FreshReader
 	// Archiver gives what the archiver of this process knows of Kafka's topics;
 	// nil where it has none.
 	Archiver func() answer.Listing

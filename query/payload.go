@@ -21,6 +21,9 @@ type content struct {
 	x      *schema.Extraction // nil if read from Kafka; valid if the columns were asked for
 	source string
 	err    error
+
+	raw      *schema.Record // as it was read; record is without what is withheld
+	withheld []string       // as of policy.Topic.Mask
 }
 
 // Bounds of reading payloads.
@@ -35,7 +38,7 @@ const (
 
 // contents reads records: those that are sealed from their segments, one opened
 // segment for all of its records, and only the columns asked for; the others
-// from Kafka, whole.
+// from Kafka, whole. What the topics' policies withhold is not in what it gives.
 // Every hit has an entry. Errors are the entries' own: one segment that cannot
 // be read must not hide the rest of a trace.
 func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit, columns segment.Columns) map[schema.Position]*content {
@@ -76,6 +79,9 @@ func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit, col
 		})
 	}
 	_ = group.Wait() // the functions report through the entries
+	for i := range hits {
+		e.withhold(all[hits[i].Position], &hits[i])
+	}
 	return all
 }
 

@@ -115,8 +115,9 @@ func (e *Engine) freshHit(ctx context.Context, c *catalog, who policy.Principal,
 func (e *Engine) recordOf(entry *content, sealed bool) *answer.Record {
 	r := entry.record
 	x := &schema.Extraction{}
-	e.options.Extract.Extract(r, x)
-	if entry.x != nil {
+	e.options.Extract.Extract(entry.raw, x)
+	// What was extracted when the segment was written may be withheld by now.
+	if p := e.options.Policy.Of(r.Topic); entry.x != nil && !p.Restricts() && p.IDs.Value == policy.IDsAll {
 		ids := x.Identifiers // a segment has no column for them
 		x = entry.x
 		x.Identifiers = ids
@@ -128,7 +129,7 @@ func (e *Engine) recordOf(entry *content, sealed bool) *answer.Record {
 		TraceID: x.TraceID, EventID: x.EventID, SpanID: x.SpanID, Errors: x.Errors, Bytes: r.Bytes(),
 	}
 	e.name(&hit)
-	return &answer.Record{Hit: hit, Record: r, Extraction: x, Source: entry.source}
+	return &answer.Record{Hit: hit, Record: r, Extraction: x, Source: entry.source, Withheld: entry.withheld}
 }
 
 // recordByLedger finds a record without the index.
@@ -169,7 +170,9 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 	if err != nil {
 		return nil, err
 	}
-	return e.recordOf(&content{record: &row.Record, x: &row.X, source: s.Ref.Key}, true), nil
+	found := &content{record: &row.Record, x: &row.X, source: s.Ref.Key}
+	e.withhold(found, &index.Hit{Topic: request.Topic, EventType: row.X.EventType, EventVersion: row.X.EventVersion})
+	return e.recordOf(found, true), nil
 }
 
 // holding gives the segment that holds the offset, on the newest branch unless

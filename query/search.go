@@ -314,7 +314,7 @@ func roles(spellings []string) []index.ID {
 	var ids []index.ID
 	for _, text := range spellings {
 		for _, kind := range []schema.IDKind{
-			schema.IDEvent, schema.IDSpan, schema.IDCorrelation, schema.IDAlias,
+			schema.IDEvent, schema.IDSpan, schema.IDCorrelation, schema.IDKey, schema.IDAlias, schema.IDHeader,
 			schema.RefEvent, schema.RefSpan, schema.RefTrace, schema.RefRecord,
 		} {
 			ids = append(ids, index.ID{Kind: kind, Text: text})

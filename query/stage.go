@@ -206,13 +206,13 @@ func (e *Engine) stage(g *graph, hop int, parents []int, named bool) stageOf {
 // false if they were not read.
 func (g *graph) classify(hop int, parents []int) (schema.Stage, string, bool) {
 	own := g.bytes[g.hits[hop].Position]
-	if own == nil || own.err != nil || len(parents) == 0 {
+	if own == nil || own.err != nil || own.hidesValue() || len(parents) == 0 {
 		return schema.StageUnknown, "", false
 	}
 	var values [][]byte
 	for _, parent := range parents[:min(len(parents), maxJoin)] {
 		c := g.bytes[g.hits[parent].Position]
-		if c == nil || c.err != nil {
+		if c == nil || c.err != nil || c.hidesValue() {
 			return schema.StageUnknown, "", false
 		}
 		values = append(values, c.record.Value)

@@ -118,7 +118,9 @@ const (
 	IDEvent       IDKind = 2
 	IDSpan        IDKind = 3
 	IDCorrelation IDKind = 4
+	IDKey         IDKind = 5 // the record's key, where the topic's policy has it indexed
 	IDAlias       IDKind = 6
+	IDHeader      IDKind = 7 // a header's value, where the topic's policy has it indexed
 	RefEvent      IDKind = 16
 	RefSpan       IDKind = 17
 	RefTrace      IDKind = 18
@@ -126,7 +128,7 @@ const (
 )
 
 var idKindNames = map[IDKind]string{
-	IDRecord: "record", IDEvent: "event", IDSpan: "span", IDCorrelation: "correlation", IDAlias: "alias",
+	IDRecord: "record", IDEvent: "event", IDSpan: "span", IDCorrelation: "correlation", IDKey: "key", IDAlias: "alias", IDHeader: "header",
 	RefEvent: "causation", RefSpan: "parent span", RefTrace: "linked trace", RefRecord: "source record",
 }
 

@@ -14,6 +14,12 @@ func topicOf(t *answer.Topic) api.TopicSummary {
 	}
 }
 
+func policyOf(t *answer.TopicPolicy) api.TopicPolicy {
+	return api.TopicPolicy{Topic: t.Topic, Properties: each(t.Properties, func(p *answer.PolicyProperty) api.PolicyProperty {
+		return api.PolicyProperty{Name: p.Name, Value: p.Value, DecidedBy: optional(p.By)}
+	})}
+}
+
 func coverageOf(c *answer.Coverage) api.Coverage {
 	return api.Coverage{
 		Partitions: each(c.Partitions, partitionOf), Notes: append([]string{}, c.Notes...),

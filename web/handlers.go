@@ -120,6 +120,9 @@ func (o *operations) GetRecordValue(ctx context.Context, r api.GetRecordValueReq
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(found.Withheld, func(w string) bool { return w == "value" || strings.HasPrefix(w, "/") }) {
+		return nil, schema.Errorf(schema.Permission, "the topic's policy withholds %s: the exact value is not given", strings.Join(found.Withheld, ", "))
+	}
 	if found.Record.Value == nil {
 		return api.GetRecordValue204Response{}, nil
 	}
@@ -149,6 +152,15 @@ func (o *operations) ListTopics(ctx context.Context, _ api.ListTopicsRequestObje
 		return nil, err
 	}
 	return api.ListTopics200JSONResponse{Topics: each(topics.Topics, topicOf), Notes: append([]string{}, topics.Notes...)}, nil
+}
+
+// ListTopicPolicies implements [api.StrictServerInterface].
+func (o *operations) ListTopicPolicies(ctx context.Context, r api.ListTopicPoliciesRequestObject) (api.ListTopicPoliciesResponseObject, error) {
+	policies, err := o.services.Queries.Policies(ctx, callOf(ctx).who, value(r.Params.Topic))
+	if err != nil {
+		return nil, err
+	}
+	return api.ListTopicPolicies200JSONResponse{Topics: each(policies.Topics, policyOf), Notes: append([]string{}, policies.Notes...)}, nil
 }
 
 // GetCoverage implements [api.StrictServerInterface].

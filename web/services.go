@@ -64,6 +64,9 @@ type Queries interface {
 	Record(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.Record, error)
 	// Topics lists every topic, archived or not.
 	Topics(ctx context.Context, who policy.Principal) (*answer.Topics, error)
+	// Policies are what holds for each topic and why; of every topic if topic
+	// is "".
+	Policies(ctx context.Context, who policy.Principal, topic string) (*answer.TopicPolicies, error)
 	// Coverage is what is archived of each partition, and which topics are not;
 	// of every topic if topic is "".
 	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)

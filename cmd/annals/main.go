@@ -31,6 +31,7 @@ type commands struct {
 	Search   searchCommand   `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
 	Get      getCommand      `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
 	Coverage coverageCommand `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`
+	Topics   topicsCommand   `cmd:"" group:"ask" help:"What holds for each topic by its policy (secret, personal data, team), and why."`
 	Files    filesCommand    `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
 
 	DeadLetters deadLetterCommands `cmd:"" group:"ask" help:"What could not be processed, and is archived raw all the same."`

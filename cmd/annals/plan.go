@@ -53,7 +53,7 @@ func (c *planCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	defer both(&err, p.close)
-	topics, err := p.cfg.Kafka.Topics.Filter()
+	topics, err := p.cfg.Archived()
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
@@ -34,6 +35,7 @@ type parts struct {
 	book     *ledger.Ledger
 	index    *index.Index
 	rules    *extract.Rules
+	policy   *policy.Rules
 	tracer   *telemetry.Tracer // nil: nothing is traced
 	writer   string            // names this process in commits and leases
 	tempDir  string            // of exports and compactions; "": the system's
@@ -60,7 +62,11 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	if p.index, err = openIndex(&cfg, log); err != nil {
 		return nil, err
 	}
+	if p.policy, err = cfg.Policies(); err != nil {
+		return nil, err
+	}
 	rules := cfg.Extract.Options()
+	rules.Policy = p.policy
 	if rules.Decoder, err = p.openSchemas(cfg.Schemas); err != nil {
 		return nil, err
 	}
@@ -126,7 +132,7 @@ func (p *parts) migrate(ctx context.Context) error {
 // membership static, if it is not empty; recheck says that the engines were not
 // stopped cleanly.
 func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, error) {
-	topics, err := p.cfg.Kafka.Topics.Filter()
+	topics, err := p.cfg.Archived()
 	if err != nil {
 		return nil, err
 	}

@@ -49,9 +49,12 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	options := query.Options{
-		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Broker: admin, Fresh: fresh,
+		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Policy: p.policy, Broker: admin, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
 		ScanBytes: int64(p.cfg.Search.ScanBytes), ScanTime: p.cfg.Search.ScanTime.Std(),
+	}
+	if options.Chosen, err = p.cfg.Kafka.Topics.Filter(); err != nil {
+		return nil, err
 	}
 	if a != nil {
 		options.Archiver = a.Topics
@@ -65,7 +68,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	exporter, err := custody.New(custody.Options{
-		Store: p.store, Ledger: p.book, Traces: engine, Fresh: engine,
+		Store: p.store, Ledger: p.book, Traces: engine, Fresh: engine, Policy: p.policy,
 		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log, Tracer: p.tracer,
 	})
 	if err != nil {

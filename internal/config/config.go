@@ -9,20 +9,21 @@ import "time"
 // number counts, `enum` the allowed words, `min` and `max` the allowed range.
 // A field of type [Secret] is set from the environment only.
 type Config struct {
-	Kafka      Kafka      `yaml:"kafka" doc:"The Kafka cluster that is archived. Without brokers, annals up starts an embedded one."`
-	S3         S3         `yaml:"s3" doc:"The object store that holds the archive: the only truth. Without an endpoint, annals up keeps the archive in its data folder."`
-	ClickHouse ClickHouse `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
-	Archive    Archive    `yaml:"archive" doc:"How records are buffered and sealed into segments."`
-	Extract    Extract    `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
-	Schemas    Schemas    `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
-	Index      Index      `yaml:"index" doc:"What the index keeps and how it is filled."`
-	Search     Search     `yaml:"search" doc:"Bounds of searches that read the archive itself."`
-	Replay     Replay     `yaml:"replay" doc:"How history is produced again into new topics."`
-	Web        Web        `yaml:"web" doc:"The web API and the explorer."`
-	Embedded   Embedded   `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
-	Log        Log        `yaml:"log" doc:"What the process says on standard error."`
-	Metrics    Metrics    `yaml:"metrics" doc:"What /metrics answers."`
-	Telemetry  Telemetry  `yaml:"telemetry" doc:"Traces of Annals' own work. Nothing of them goes into Kafka's records."`
+	Kafka      Kafka         `yaml:"kafka" doc:"The Kafka cluster that is archived. Without brokers, annals up starts an embedded one."`
+	S3         S3            `yaml:"s3" doc:"The object store that holds the archive: the only truth. Without an endpoint, annals up keeps the archive in its data folder."`
+	ClickHouse ClickHouse    `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
+	Archive    Archive       `yaml:"archive" doc:"How records are buffered and sealed into segments."`
+	Topics     []TopicPolicy `yaml:"topics" doc:"What holds for topics, by patterns: this list is the only place where that is said (docs/guides/topics.md). For each property the first entry that matches the topic's name and says something of it decides; annals topics shows which. After a change restart, and run annals reindex --topic." change:"To leave topics out, to keep content from the index and from answers, and to name the teams that own topics."`
+	Extract    Extract       `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
+	Schemas    Schemas       `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
+	Index      Index         `yaml:"index" doc:"What the index keeps and how it is filled."`
+	Search     Search        `yaml:"search" doc:"Bounds of searches that read the archive itself."`
+	Replay     Replay        `yaml:"replay" doc:"How history is produced again into new topics."`
+	Web        Web           `yaml:"web" doc:"The web API and the explorer."`
+	Embedded   Embedded      `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
+	Log        Log           `yaml:"log" doc:"What the process says on standard error."`
+	Metrics    Metrics       `yaml:"metrics" doc:"What /metrics answers."`
+	Telemetry  Telemetry     `yaml:"telemetry" doc:"Traces of Annals' own work. Nothing of them goes into Kafka's records."`
 
 	given map[string]bool // paths of the options that Load found set
 }
@@ -150,6 +151,20 @@ type Memory struct {
 type Spool struct {
 	Bytes Bytes  `yaml:"bytes" min:"0B" max:"16TiB" doc:"Most bytes of compressed records in the spool's files. From half of archive.memory.bytes on the largest buffers go there; at 70 % of this the largest are sealed early. 0: no spool. When the disk is full or broken, buffers are sealed from memory as if there were none." change:"Set it where annals plan says that memory cuts segments before their time: with thousands of partitions, or segments of minutes. A record of 300 bytes takes about 100. Records stand on the disk in the clear, readable by the process' user alone."`
 	Dir   string `yaml:"dir" doc:"Folder in which annals-spool is made (mode 0700), for one archiver alone: a second one refuses to start. It is emptied at start. Empty: spool in the data folder of annals up; annals archive needs it." change:"Required with annals archive, when there is a spool. A local disk, not the memory of a tmpfs."`
+}
+
+// TopicPolicy is what holds for the topics that match a pattern. What is not
+// set is not said by it.
+type TopicPolicy struct {
+	Pattern      string   `yaml:"pattern" doc:"A topic's name, or a pattern in which * stands for any characters and ? for one."`
+	Excluded     *bool    `yaml:"excluded" doc:"Such topics are not archived. What was archived before stays."`
+	Secret       *bool    `yaml:"secret" doc:"Keys, values and headers are archived, and never shown nor exported; nothing is read from them for the index unless index_ids says so."`
+	PersonalData []string `yaml:"personal_data" unit:"locations" doc:"Where personal data stands: key, header:NAME, or a JSON Pointer in which the step * stands for any. It is masked in answers and nothing of it reaches the index; exports that hold it are refused. A value that is not JSON is then withheld whole."`
+	IndexIDs     string   `yaml:"index_ids" enum:",all,headers,none" doc:"Where ids and contract fields are read for the index: all is headers and payload (what holds by default), headers the headers alone, none nothing (what holds by default for a secret topic)."`
+	IndexKeys    *bool    `yaml:"index_keys" doc:"The record's key is indexed, so that records are found by it: printable text of up to 512 bytes. By default keys are not in the index."`
+	IndexHeaders []string `yaml:"index_headers" unit:"header names" doc:"Headers whose values are indexed, so that records are found by them: printable text of up to 512 bytes."`
+	Team         string   `yaml:"team" doc:"The team that owns the topics."`
+	Retention    Duration `yaml:"retention" min:"0s" max:"36500d" doc:"How long records are to be kept. It is stated and shown, and not enforced: nothing is deleted by it. 0 says nothing."`
 }
 
 // Extract is how ids and contract fields are read.

@@ -125,6 +125,11 @@ func parse(typ reflect.Type, text string) (reflect.Value, error) {
 		return v.Elem(), u.UnmarshalText([]byte(text))
 	}
 	switch typ.Kind() {
+	case reflect.Pointer: // what may be left unsaid
+		said, err := parse(typ.Elem(), text)
+		pointer := reflect.New(typ.Elem())
+		pointer.Elem().Set(said)
+		return pointer, err
 	case reflect.String:
 		v.Elem().SetString(text)
 	case reflect.Bool:

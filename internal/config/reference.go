@@ -83,7 +83,7 @@ func writeOption(b *strings.Builder, defaults *Config, option *node) {
 // kindOf says what is to be written as the value.
 func kindOf(option *node) string {
 	if words := option.tag.Get("enum"); words != "" {
-		return "one of `" + strings.ReplaceAll(words, ",", "`, `") + "`"
+		return "one of `" + strings.ReplaceAll(strings.TrimPrefix(words, ","), ",", "`, `") + "`"
 	}
 	unit := option.tag.Get("unit")
 	switch {
@@ -97,7 +97,7 @@ func kindOf(option *node) string {
 		return "list of sections"
 	case option.list():
 		return "list of " + cmp.Or(unit, "text")
-	case option.typ.Kind() == reflect.Bool:
+	case option.typ.Kind() == reflect.Bool, option.typ == reflect.TypeFor[*bool]():
 		return "`true` or `false`"
 	default:
 		return cmp.Or(unit, "text")

@@ -32,6 +32,7 @@ func validate(cfg *Config, root *node, origins map[string]string, found *problem
 	c.s3()
 	c.clickHouse()
 	c.archive()
+	c.topics()
 	c.extract()
 	c.schemas()
 	c.replay()

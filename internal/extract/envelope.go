@@ -1,6 +1,10 @@
 package extract
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/fx-risk-ai/annals/internal/policy"
+)
 
 // rankStep separates the places a value can come from: headers first, then the
 // payload's root, then its envelope objects.
@@ -42,6 +46,18 @@ func (r *reading) readText(body []byte, o *override) {
 	if len(body) > MaxPayloadBytes {
 		addError(r.into, PayloadTooLarge)
 		return
+	}
+	if len(r.paths) > 0 {
+		masked, ok := policy.MaskJSON(body, r.paths)
+		if !ok {
+			addError(r.into, NotJSON)
+			return
+		}
+		if len(masked) > MaxPayloadBytes {
+			addError(r.into, PayloadTooLarge)
+			return
+		}
+		body = masked
 	}
 	c := collector{s: scanner{data: body}, found: r.found, cloudEvent: r.structured}
 	ok := c.document() && c.s.end()

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -29,6 +30,7 @@ type reading struct {
 	guid    [16]byte                  // of valueSchema
 	text    []byte                    // of finishCauses
 	seen    map[schema.Cause]struct{} // by causeSet, where there are many
+	paths   policy.Paths              // of personal data in the payload: not read
 
 	axonTraced bool // Axon up to 4: the trace id is the flow
 	replayed   bool
@@ -225,6 +227,14 @@ func (r *reading) identify(kind schema.IDKind, id string) {
 		return
 	}
 	r.into.Identifiers = append(r.into.Identifiers, identifier)
+}
+
+// identifyText keeps what policy has indexed, where it can be an id. What cannot
+// is no mistake of the producer's: keys may be anything.
+func (r *reading) identifyText(kind schema.IDKind, value []byte) {
+	if len(bytes.TrimSpace(value)) > 0 && len(value) <= MaxIDBytes && printable(value) {
+		r.identify(kind, string(value))
+	}
 }
 
 // complete tells that the payload has nothing to add: every contract field is

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -12,6 +13,9 @@ import (
 // rules for all.
 type Options struct {
 	Topics []TopicRule // at most 1,000; the first whose Topic matches counts
+
+	// Policy says what may be read of a topic's records; nil: everything.
+	Policy *policy.Rules
 
 	// Decoder reads payloads that name a schema; nil: only those that are JSON
 	// text are read, whatever schema they name.
@@ -27,6 +31,7 @@ type Rules struct {
 	matched   sync.Map       // topic → *override
 	readings  sync.Pool      // of *reading, to keep their memory
 	decoder   Decoder        // nil: none
+	policy    *policy.Rules  // nil: nothing is withheld
 }
 
 // New checks the options. Its errors are of kind schema.Invalid and name the
@@ -35,7 +40,7 @@ func New(options Options) (*Rules, error) {
 	if len(options.Topics) > maxTopicRules {
 		return nil, schema.InvalidField("topics", "read topic rules: %d of them, at most %d", len(options.Topics), maxTopicRules)
 	}
-	rules := &Rules{exact: make(map[string]int), decoder: options.Decoder}
+	rules := &Rules{exact: make(map[string]int), decoder: options.Decoder, policy: options.Policy}
 	for i, topic := range options.Topics {
 		o, err := topic.parse()
 		if err != nil {
@@ -51,7 +56,8 @@ func New(options Options) (*Rules, error) {
 
 // Extract reads the record into an extraction, which it resets first. It never
 // fails: what is wrong is named in into.Errors. A transaction marker has
-// nothing to extract.
+// nothing to extract. What the topic's policy withholds is not read, so that it
+// is in no id, field or error.
 func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
 	into.Reset()
 	if rec.Status == schema.Control {
@@ -66,16 +72,29 @@ func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
 		rules.readings.Put(r)
 	}()
 	r.into = into
-	o := rules.overrideOf(rec.Topic)
-	rules.readHeaders(r, rec, o)
+	rules.read(r, rec, rules.overrideOf(rec.Topic), rules.policy.Of(rec.Topic))
+}
+
+// read takes what the policy lets be read.
+func (rules *Rules) read(r *reading, rec *schema.Record, o *override, p *policy.Topic) {
+	into := r.into
+	if p.IDs.Value == policy.IDsNone {
+		return
+	}
+	r.paths = p.Paths()
+	rules.readHeaders(r, rec, o, p)
 	if !r.unframed {
 		into.SchemaID, into.HasSchemaID = frameID(rec.Value)
 	}
 	switch {
+	case p.IDs.Value == policy.IDsHeaders:
 	case rules.decoder != nil && (into.HasSchemaID || r.unframed):
 		r.decode(rules.decoder, rec.Value, o)
 	case !r.complete() || o != nil && len(o.pointers) > 0:
 		r.readPayload(rec.Value, o)
+	}
+	if p.MayReadKey() {
+		r.identifyText(schema.IDKey, rec.Key)
 	}
 	r.finish()
 	if o != nil && o.contract {
@@ -83,7 +102,7 @@ func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
 	}
 }
 
-func (rules *Rules) readHeaders(r *reading, rec *schema.Record, o *override) {
+func (rules *Rules) readHeaders(r *reading, rec *schema.Record, o *override, p *policy.Topic) {
 	headers := rec.Headers
 	if len(headers) > MaxHeaders {
 		headers = headers[:MaxHeaders]
@@ -97,6 +116,12 @@ func (rules *Rules) readHeaders(r *reading, rec *schema.Record, o *override) {
 	)
 	for i := range headers {
 		h := &headers[i]
+		if p.PersonalHeader(h.Name) {
+			continue
+		}
+		if p.IndexedHeader(h.Name) {
+			r.identifyText(schema.IDHeader, h.Value)
+		}
 		if o != nil && o.readHeader(r, h.Name, h.Value) {
 			continue
 		}

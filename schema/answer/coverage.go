@@ -29,6 +29,22 @@ type Topic struct {
 	Detail        string // why it is not archived, or anything worth saying
 }
 
+// TopicPolicies are what holds for topics, by name.
+type TopicPolicies struct {
+	Topics []TopicPolicy
+	Notes  []string // what cannot be known here, and why
+}
+
+// TopicPolicy is what holds for a topic.
+type TopicPolicy struct {
+	Topic      string
+	Properties []PolicyProperty
+}
+
+// PolicyProperty is one thing that holds for a topic, in the words of the
+// configuration, and the entry that decides: "" where none says anything.
+type PolicyProperty struct{ Name, Value, By string }
+
 // Coverage is what is archived, and what is known not to be.
 type Coverage struct {
 	Partitions  []PartitionCoverage

@@ -15,5 +15,8 @@ type Record struct {
 	Hit        Hit
 	Record     *schema.Record
 	Extraction *schema.Extraction
-	Source     string // where the bytes were read: a segment's key, or "kafka"
+	// Withheld is what the topic's policy takes out of Record: "key", "value",
+	// "header:NAME", or a JSON Pointer into the value.
+	Withheld []string
+	Source   string // where the bytes were read: a segment's key, or "kafka"
 }

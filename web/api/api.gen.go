@@ -1062,6 +1062,16 @@ type PlanTopic struct {
 	TopicId    string `json:"topic_id"`
 }
 
+// PolicyProperty defines model for PolicyProperty.
+type PolicyProperty struct {
+	// DecidedBy The entry of the configuration that says so; absent: none does, and this is what holds by default
+	DecidedBy *string `json:"decided_by,omitempty"`
+
+	// Name As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, team, retention
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// At The character of that field at fault, counted from 1 in Unicode code points; one more than there are: its end
@@ -1169,6 +1179,9 @@ type Record struct {
 
 	// Value Exact bytes for a person. null is not empty
 	Value Bytes `json:"value"`
+
+	// Withheld What the topic's policy takes out of this answer: key, value, header:NAME, or a JSON Pointer into the value
+	Withheld *[]string `json:"withheld,omitempty"`
 }
 
 // RecordStatus defines model for Record.Status.
@@ -1472,6 +1485,19 @@ type TopicList struct {
 	Topics []TopicSummary `json:"topics"`
 }
 
+// TopicPolicies defines model for TopicPolicies.
+type TopicPolicies struct {
+	// Notes What cannot be known here, and why
+	Notes  []string      `json:"notes"`
+	Topics []TopicPolicy `json:"topics"`
+}
+
+// TopicPolicy defines model for TopicPolicy.
+type TopicPolicy struct {
+	Properties []PolicyProperty `json:"properties"`
+	Topic      string           `json:"topic"`
+}
+
 // TopicSummary defines model for TopicSummary.
 type TopicSummary struct {
 	Archived bool `json:"archived"`
@@ -1754,6 +1780,11 @@ type ListSegmentsParams struct {
 	Raw *bool `form:"raw,omitempty" json:"raw,omitempty"`
 }
 
+// ListTopicPoliciesParams defines parameters for ListTopicPolicies.
+type ListTopicPoliciesParams struct {
+	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
+}
+
 // GetTraceParams defines parameters for GetTrace.
 type GetTraceParams struct {
 	// Diffs Read the payloads and compare each step with its parent
@@ -1872,6 +1903,9 @@ type ServerInterface interface {
 	// ListTopics Every topic, with what is archived of it, how fast and how far behind
 	// (GET /topics)
 	ListTopics(ctx *echo.Context) error
+	// ListTopicPolicies What holds for each topic by its policy, and which entry of the configuration decides
+	// (GET /topics/policies)
+	ListTopicPolicies(ctx *echo.Context, params ListTopicPoliciesParams) error
 	// GetTrace Every hop of a trace, in causal order, with edges and diffs
 	// (GET /traces/{trace_id})
 	GetTrace(ctx *echo.Context, traceId string, params GetTraceParams) error
@@ -2566,6 +2600,24 @@ func (w *ServerInterfaceWrapper) ListTopics(ctx *echo.Context) error {
 	return err
 }
 
+// ListTopicPolicies converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTopicPolicies(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTopicPoliciesParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTopicPolicies(ctx, params)
+	return err
+}
+
 // GetTrace converts echo context to params.
 func (w *ServerInterfaceWrapper) GetTrace(ctx *echo.Context) error {
 	var err error
@@ -2734,6 +2786,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset", wrapper.GetRecord, options.OperationMiddlewares["getRecord"]...)
 	router.GET(options.BaseURL+"/records/:topic/:partition/:offset/value", wrapper.GetRecordValue, options.OperationMiddlewares["getRecordValue"]...)
 	router.GET(options.BaseURL+"/topics", wrapper.ListTopics, options.OperationMiddlewares["listTopics"]...)
+	router.GET(options.BaseURL+"/topics/policies", wrapper.ListTopicPolicies, options.OperationMiddlewares["listTopicPolicies"]...)
 	router.GET(options.BaseURL+"/coverage", wrapper.GetCoverage, options.OperationMiddlewares["getCoverage"]...)
 	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
 	router.GET(options.BaseURL+"/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
@@ -3814,6 +3867,45 @@ func (response ListTopicsdefaultApplicationProblemPlusJSONResponse) VisitListTop
 	return err
 }
 
+type ListTopicPoliciesRequestObject struct {
+	Params ListTopicPoliciesParams
+}
+
+type ListTopicPoliciesResponseObject interface {
+	VisitListTopicPoliciesResponse(w http.ResponseWriter) error
+}
+
+type ListTopicPolicies200JSONResponse TopicPolicies
+
+func (response ListTopicPolicies200JSONResponse) VisitListTopicPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTopicPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTopicPoliciesdefaultApplicationProblemPlusJSONResponse) VisitListTopicPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTraceRequestObject struct {
 	TraceId string `json:"trace_id"`
 	Params  GetTraceParams
@@ -4007,6 +4099,9 @@ type StrictServerInterface interface {
 	// ListTopics Every topic, with what is archived of it, how fast and how far behind
 	// (GET /topics)
 	ListTopics(ctx context.Context, request ListTopicsRequestObject) (ListTopicsResponseObject, error)
+	// ListTopicPolicies What holds for each topic by its policy, and which entry of the configuration decides
+	// (GET /topics/policies)
+	ListTopicPolicies(ctx context.Context, request ListTopicPoliciesRequestObject) (ListTopicPoliciesResponseObject, error)
 	// GetTrace Every hop of a trace, in causal order, with edges and diffs
 	// (GET /traces/{trace_id})
 	GetTrace(ctx context.Context, request GetTraceRequestObject) (GetTraceResponseObject, error)
@@ -4717,6 +4812,31 @@ func (sh *strictHandler) ListTopics(ctx *echo.Context) error {
 	return nil
 }
 
+// ListTopicPolicies operation middleware
+func (sh *strictHandler) ListTopicPolicies(ctx *echo.Context, params ListTopicPoliciesParams) error {
+	var request ListTopicPoliciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTopicPolicies(ctx.Request().Context(), request.(ListTopicPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTopicPolicies")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTopicPoliciesResponseObject); ok {
+		return validResponse.VisitListTopicPoliciesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetTrace operation middleware
 func (sh *strictHandler) GetTrace(ctx *echo.Context, traceId string, params GetTraceParams) error {
 	var request GetTraceRequestObject
@@ -4799,178 +4919,183 @@ func (sh *strictHandler) GetVerdict(ctx *echo.Context, params GetVerdictParams) 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rk9s2luhfQelulSc3dD/8ylhd88FxkonnemLftpP5MONVQSQkIU0BDAC1Wuvq/76FcwAQFEGK7FZn",
-	"M1v+kupYJAgcnPfz8ySX60oKJoyeTD9PFNOVFJrB/7xXcl6ytf0zl8IwYeyftKpKnlPDpTit8Imvf9VS",
-	"2N90vmJrav/6D8UWk+nk/5zW65/ir/rUr3t7e5tNCqZzxSu73GQ6+ceKGrJlwpCtkmJJ/nT5w2vy8tnz",
-	"b76a2IfdCvYDr/JcbnBHlZIVU4bjruGf9aE9fDDUbPRrfPY2myxpNctLqt3RuWHrg2u8ts/DEnYFs6vY",
-	"ZDqhStGdX1EuFprhZhZSramZTCdcmBfPJuF5LgxbMuXfUFQs2dAXouWbYPy4YqRkYmlWRC6IWTEC62Zk",
-	"u+L5Cv5BmhVTmqw32hC9WRMjJ9mQb1YbtWRF+5OXcquJsddHCTxDjJRXhG7pbtjCG0HxSlOrA15wTUq2",
-	"MEReM3VBqNiZFRdLMt8YcmZ/pILQkqr1kO/dZhPFfttwZb/2zwDJzKNPEyMad9O82gCR5gk+hU/K+a8s",
-	"Bwz5VlGRr17b7dMlA1oqy3eLyfSf/XjmUf0228f1Oay4jy1PnyQBvFByPRCxjGxfwfc3ebnR/JoNvU7D",
-	"y55VTsg7hCCx+yIrphiRglDFiJCGcAFYWlLDtCHXnG2nhML/KoKnRvwyK8YVqUqasztcu4Ofg43fNJy/",
-	"fYGf0syKakJVvuLXrLAHkIL5DcqF3bJcIlkU/JoBolhM2BmmU8ChuSFz+yNZSGUpiSktxQkRm7K0KG5B",
-	"w9aVsTS1hwpUsxfPUpTDBEG42AXmXFC1qyGjjeJiCejhYPd5wsRmbaEDXD2bGHZjJtkkvGn3MskmuI1P",
-	"iZW4nsEz08/+t7mUJaPC/uhFRZthXdNywwjVhBuiDRWFtvyqsXv7MqGisHAA2uea5BvjNkXnJZtMjdow",
-	"Kyr4f7Gh2G4PeAhw8GmpiH14aneprTxMnN6ojchpkou93hhCDTknf+ffXgB+45mZKCrJhSFLfs00YddM",
-	"IW+r1w8Q3MNgD2t34HCN8T5SvOj1yjKztvRk4pqVsmLtzb8iVglQFkMXnJUFYjXslaxkRRTbKm6AP7Zv",
-	"3fOe9q1XVDFhHmkExUXAdIr/kBE6t5BG5BcsddVrec2Kmf9E60JkFSM1LSyrVsy+ZNk9wgEXSWJzRc2q",
-	"vfW/fXj3E3lvL40p1FJevDw7/yqJEDJ98nzFy+IeB98XYdXEbTZ537WuktzMklbaMizLvkDqtRgM/msS",
-	"wKO0nBEazt4J/b6CHPYfTh5YSlVwQR2jvYfcxK8MPF1FleEI10GLG1nxPAlV+GXGi8SPe3DBNaI34m1k",
-	"tZBzB0lDq1ZKmqAS0sy8fBusGf8kzSv/TkI1FjIp/kCe5lRYITdn5ErIrQDFIAOev11Z6RO+3wbY3lcC",
-	"DIZr9O/9KwEerXX3YB99JGvCyh8zBe7vGC3eMmOY6oKC3JQg5SwgKiVzpjUrEA48UjhoWYIc0XTNWhRL",
-	"jbFCeihhjiKK+YaXRfIaAljbR1OMFlwsM8JuQJBwFKlcFOwmxTmZUjIBoXcLpxtqK07hjMm3r5kwjoBa",
-	"ol0xq2ZwjViW1Ie40k2qL6hhjw0HSLcfH65d8zTgrtiua6twXMAX2DJLH9gCZPiGx3IqRbezuddbB/H5",
-	"7ezAkVDTtSq/PVJm5c+2hf0WaVL7t+vrFX3y/EUH+7y3CXMn3mwVL5qzu+MdaFHqMNcHPm8BHJNcNlgY",
-	"OIsHzH6ks6xmGB77HU6FTXm67+dpr7scM0djDAWjxQwJIpYFA+6uQ3TGEGws3n/S90mRWXugWnwL+LX9",
-	"pgZWXougDDDfatMWORa8NEyx4sIxOrW0VrC/k0GibP86rJ5Mb97gq+dnZ2dtgYn7npVsYWZyk7imH+WW",
-	"rKnYkbVEClYMqNesKJrr59nZ2RkaBrgYWcmy0NboWUttklS2f5cjT5fUL9iNmeUbpVPS4xWq1VLUQqSi",
-	"S5bW3A0tU/qyPQ81+SoDl0VZwgq6ww9ikRvV9qQg4xrezohZSc0C8FoMcBBcfg5f64PQHhE0bqCxYw+C",
-	"yC22jyRpAqmYKJjId23iKJihKceQ9/Ch33fLzYrwpJQTVtWJDLorurii1v41Utkde6ahKynLpEVnj7dL",
-	"eSf24CJQqcLHM7/z5IH5YpHgA6tg6gzzJ6MtepuizHVFlUeitnltNc0USHdW2DSQCVdihWWvW/TWlnxt",
-	"n9qYDi0hybHfWCgTLoy0xr/2bmZ8vP6Kvce0bI29JAfuwe2hAYYsQPeQp+M7tbvciIQNOEKX6ZD0wAOS",
-	"jrzgwUF6tjReUiEsRKgGis4afixdMXqlCV1SLrQhaiMEuLcMEXKb9KjcwbpBSAQbJ2kz4S6HGrsYyGnu",
-	"4KBdplguVaE7+OrWChXH8gZsQbNcis7FnF4BruJ4vUJuHHvDBcVmPffrLdc+GHbAHYG6lQNYfazMYVa0",
-	"Vr3NGmci6DUusxuF38cK+91xeUX1Ku0DUixnvDKPNLHPBG28Rt6jmBH17Q+5XrlROUujldWKzGEVzy0R",
-	"Xmjqw+1bA/ikbuH7IqnsrZwh3Msfk4fLpVhwKyabjuqAnGt6w9dWyJ1nkzUX+PdZAmkLlpdUpTzOr8iC",
-	"5oZY9d0wQeY75NJKFpucqQuMAm65ZoSLBVMqvuOI2bDrep9tvFkxWjBlJUrkGNZ0p4mWKZS54qKIJXhO",
-	"N5oVszkKWcWDNzebFOVvM7mAe6pKusO/c1m5v8KmU2JebozmBTvEFd+5x4YLuwvvmnUxGpR57nMAYDAB",
-	"O1gmX1O16/OFI/zAq2NYBSGOtDiNLkhtSnaYFBBX3QVEaOPeb2BkkgJuKqnMJfttw9DTQIsCCImW7yOi",
-	"WNBSs6yFiQCUDGIoaAGBkkeJ4WsXn277nKlORSIEsZs0fMEt2i3ITm4URszAq0CXSDxvIQI+mT6JjJ0e",
-	"h02vtwTdCUOfrb0DexqZPbEUDCEwJVQAAXrtySqctTEl2JZp0/mBptSNj/vsZZbSVbzx9yRl+8VOi2it",
-	"5+dPsgRStTDjB0v4P3Krgyd0/grjJEk2rhlV+Qp5V2/Chn/OvmNYNVztgb19MKxKKSPxuftDeQeU1LBQ",
-	"Fo7rNxovFB34UxccYa9tY1Ewy30ywgWxHJOWRKoCPpMyO9oLgPtgima71z49y3HhdjiEZ29TIhgH9ARD",
-	"X4BDJtLyLwhailOiGQTtLTF4nu59FbQo4NS4KXRZgfcSI3D2H/BrwfBM8vKVTEDkjdEY+W9sP8l2myHC",
-	"Ln+kA8aKarTLIRCXtEGdvTXYXAIxKSvn+2vw8wjcGObr0pkO4fmPHFAIN50MWMafMh4RpKrvbx+pVxBU",
-	"dJ8PwdIU4v6VplDWZXiAQPt/1k4nBUdTVDN13eb3o0IQ3QHJXK7XvOMWNPvNs1t8DHe3kBtRoMdhgFra",
-	"rw/Nlbxi6pEmVOgtUy7DpU69go2ThSxLudXpVIyNKNJru8iPXT0vZX5FqPEuIzhzdvxwhbvkHrpRdEvm",
-	"1q6BlBdBag8SCLuekMW9vfQdIeLYux1c3hGILHw70Djt013SERLno5XPliIezDe5d2zYXeo8P4JqDlIl",
-	"5YrLZZGyGn6QykVfMenHafh6inoJ2B2WlYFzt89Hl/xh1puqFPQgl+3088cfHv859Y3A5/puAhOtOhx7",
-	"uEISbNx0eCjt9sDDCADSmOMVGOTdrfK8ma7Q6yaMHvVB0pEumDg02hE3BcaRzltxaUCPNKju2tB1NZjv",
-	"uMV3Fev59jVT2nkUUvpiyZIGt4uSFsumYbtQTK+sjmJZp+VJGeDVjhkS2HjKpEK/wcwKKt7hgtAVFV1Q",
-	"1MbxkdQvZqMbBjAwJuO0IanwL4Bzhwu7BnwLECBnH2mHlPUVZcCEQeVw6tKOUaXJOTGSvHz58uVFwOT4",
-	"ZmdrbUmR3dB8uHTp0ar3GXaEzPGxApjCjXuQNnBoH2Na15bFinlAe+/tSdI+qprDUnNR52oz1iqVM/ZW",
-	"CojjbekOVQJKlJQmA8u1pDu56YiQuehCr2/XPlMnEQzgiQ6eM+862Gd2Vluxv5GC5bxghfNIDBFH0cKZ",
-	"A0YinfY2m7xxZjyWE7QllMU23cOJDbsxwaNOqM6I3uQrQjX5+ec332XkxTMy50Zb+8CeYk3LDE3v0+AD",
-	"PMWsqMzndo5KMTocFxikL/zdPp9a/y7GsVE8xR8/VKwsuVhqUkp5xQqyqUYddYwtzL3zHm1fDtRbO777",
-	"4zVvgmunw/PjdHUpAr/KfLxQEyXLtlnRcU3w7EEO5Vbk6d2+pYYJphM5hmt6M1vrtGe35cGtnp+NePjl",
-	"y+EPj/G37588+Mbd9sKnM3+6FEgQm5P+CwtLZyPwtr4UCnqGZBfVxxpEYs44bsWiZIr5OU8liIuMWCmf",
-	"kVwqxUrgUxmhJbfMBtww+C/OdYDPogwKyBnUw3vISYeFCKIU1OOUy0QYALheCEZaBcjnEMbJlc37UIzq",
-	"Di1sZHqNWym1b/QRvKdcJfyGI2NLPdEipxaMyuXtjDD5n8YsNyoq1dzt/ue6wXjpPX+9jvk9GZt0ir0R",
-	"PUZ4Ihg1OAW6/93R/oBDyzk0PeAe70Db+Epqj0IS/HWsaZ/yag+r9/bXgRBKliupTU2XdM0KKGiLKTTB",
-	"KO9sLPabX7CbdIpJl4s8NkSObRzgdjpl7zvQ+v8rWY2I4sEVJCqXQ6dCcIUrgjRFDL1i2vNAasic5XLN",
-	"fELLup1UnXvU9tabvuLgJaVcpytIQiZxKzbLttF3BsmxcGY8YUqmQT5P+3Og9qO/An11Wx+M8nJqI+wH",
-	"FaSaD/OD/gGC+XjazN9LHNFHuPdizmXwrN/ddfOA9SFdxQZ1MUefJduuZjhCyalnSp3BFFdnyEq5tX/I",
-	"jbFIp3NZsYzM2UIqNltanZnrzCckaEOVIZUseT6wWjhso1diTCOf0CNNBNp3R6+FgIfTFS0he18uQwXo",
-	"FDnNfuUoo/nKlY6ekO/XldmRrX9fgT9UinJHMEg0iFnsFRynEgvLjU5WoXgvknuAvPkuxcrRcTWUUJhI",
-	"eps/rlw8HCBSsJIZCyMhMc14y8uSWJ7cUVjI9OoQEjgPRoaeW/uH9wAG39Kw8vyOUnuM1KNdmvlkZ/L8",
-	"zCJ+XTh+QU5zdxWnUG63sggAtZuDbrMjoLDiy9VsSw1Ta6quBl5FSZeDn9RmVjtdh4n4Ui5nQNMzajyx",
-	"d1GHxzRLIXO2pAKLfk0d7CIFH3hFow2Gnmw/8I8pM3NcqbV7RlXJmTaZL1KXitQK+1CDaUydnyfW4UUe",
-	"TWbd5JoR7SA+7B244xYdHURcr5Ho6DmCp/ahZfRzltM1+AawohghiepKONrU/bMmf/H1BV+TqBkD+Rpb",
-	"TxTkaxI3Y7CysKTio7+DlopeUvFIE72ymqIrgg02wN1DOjVv7c6a7EC9h1es7oZ4tf5VY17bgtWJxMqk",
-	"glI3mNmvXOwqmaaK5sZnTFFfim7/oJvSZMRdOfrXz63V9bPguSwYgf9Aao6+gBt2RSxoEGAlyxR8iAyy",
-	"44JleZ6uWvFlDAl1n5VFV4YtpM7t7TrFL1ZcdIYgJSmk12WOlE/lI1IJE5qbkvV4iPe3uFFiSoWgpZ5C",
-	"ZHL6r83Z2dP8iosC/jocPXCBHfxwFAfqqb+4pNtv017Hj6HMsLO40HfFoZaVgAmu75eYMoZJxJkk90nS",
-	"cHGfe6dnP2RF5d49Y+2i+2Cdf32gWjF5/Zi4nuhmEbbX2vlPci6LHWGlZmSrpGGY3xt6JTnfQShHIHOa",
-	"XyVV0Cjak67MGRmcv0NlhwPAcUs7ik0++HFI3GvnkVgmHCtyUuTId4e6F2gxA7jfwcMaV2ZQ50PDI8UL",
-	"x3EpFiEz3tvByowW4BPaRV1WUXLRDk4VfLFgqjubDLwYpH4KEkC3TramuvgwvhTdHjGr3oAX0hcBaJ89",
-	"6VOwB1xML8qPZTkjEROfnvkylmR13wisHY5f0fPdX3/wgpUWWse43ABOa7/1vXWgsnOF3Sf1AWo5RjI8",
-	"l102PJYXJbUlg/I+gDx8ySjonFhxTFJFCZubsUoO1hc8JdYv9TzTlW4U8K6/2UKQZ+gac5bbI02u2A5C",
-	"Er6cttvTP+u61vBAZ3zhHjl7qC34jGyPMnvw3ttla09NOLYgn3n0bSJRgG46iQUJJ502eqxK9K4C32YB",
-	"b4ZVvZBn7JoMuHZ6nd0mjhRHv4vVsRGwq1ldzbIn/PAItRpG9ZW17KSCaA3o8/aoUS+4OqYtVfj3UE6V",
-	"07JkiqzpjmgWyhwIX9QeVjHCu/oz7h+9Codq7GtzuLf+4xLK3P4m5wld1jfDaSdNGjqL6mAHJIUsuOB6",
-	"Ncaj18F2yij9pV9BtecKyTKgJeRs2Fvv7ZNO8g98o3SayEOrvOOUh2CkDFDlg/9xzCVZU7nRGyFSFrCi",
-	"HJSJjQ4FyyLnJf5zgZi/oBwd4jkVOSvLjtrKTVXQEVtL5YfhZt21xnpNpKf7zzh06aaYOA0r0bNkk69c",
-	"71Dw9xQbH/REgZgRza1lYpnEVqor+5xrLkp+lXOyqU7IJUocy3ZCui4pqKFQPWNWbI0BVazcu4kKMvbj",
-	"x1eH2WRMKLjODErKrmk5PPNLu0qkYR/aV0KxJAt3m9xEz2VwnbDFf5XzMQat54Mj28eBJOXakJLRawbh",
-	"xymRZcGUvUkX6Ld/kS20WwEsjJrO7TdbOaC87kENztjX+C3iaOOydEB7m1VMOU6fbCZzxXY6w6o17C/k",
-	"1CRsI6RLuUXP6VyaFVHU6oO+hCNRfd5Xcb6mN7Mt5WbW2X/h3YJIxZdc0BJieUsKpcz2JSfESymW4FQe",
-	"+22ZTLTRZAEN4TSppNYcEv2D4UTmu/p/Lqx2MN+5Xpcyv4KO0q6Pjzf3IY5HAUqQqaPRRnZcI8cKklDt",
-	"iF2yFHI0f+6O5jOwwt5VjgSBrhgrDsDc3Yy97xUW5lpD354Zf7kg51b1wY7aGzP2HvYwHy6lB+Od7L5H",
-	"NEUxOkoYjqvvTlVrf/jx1eMnz1+E3jYoqNp9BuI0pHFJPAfaowzSKkIx/mF+6iv3D0Y+R1e7j2ixGQJx",
-	"ibNvqbJayij/QUq38MhSwyfs80CjlrCDblz+Hfsf0LKU2xm74drYswOGYsgo/ZH3qDo5V3ZkP8EShJa+",
-	"l1Xba4efit0Iwz9khQumPGMeBzealYsLIhgrIMUhOoTVrDp6jPjURJ3k7q41ICvq/ABX4rSFbty0ZMUF",
-	"oQL7o2NpCLRT9k9xs4JkpKaFN7ZRQqPeqCMfxHVjvfM30qlVl62CLp5K0u0lVqsh9PadB++yK9CMThBW",
-	"tw9NxreX6JxU0cpMhwxYb44besUExnJdjLaUgl2AS8NTj6v5H8Z4oyzpAZtu5pc6egATadKVxOBzR9W4",
-	"BNRp7MVwplBmn9vhy05II/dYMffuI03W9OZkzbSmS3aCHj6uCaSiFg39BLZ8MFO1GXpqKReYmgEX1n8H",
-	"I7O+D9xDpeQ1E9YenUWu4n4G9aoI2i/egeutwoKG1CrLiGs/sXrwgcgbyuPSTK4OyvjmPGBaTgmH0kEo",
-	"NWFC8Xy1htoUo6jQCG34rWAlt5dk/6LFY2zqmBHsnnRBnMvNe7pI1AHozqdxtQmVYgt+kwCYw/LaH4lP",
-	"kq+dzLhwuzvBRIE/k4IvuQkdBblLGzghG1EyrWFGghjS4MdtrNZP0tJ6QO+cPbUwFnVW/EUnnCS0hlTc",
-	"vM3L2c1YXn6HNkOCxa2GrDHsbGP4RYUHXcLPI2c52l/RXPaBXEzUA5d1z7U8AcKP//ffoJXR5UYM1fD2",
-	"q5Xu4tFMXuBHZ2480uTFM7JiN44oMmeKQhNed5MQHwZrtWT2Pv6c2SeE9GHekgqyohjLttzArv+f/zx7",
-	"/JI+Xnz6/OfsxbPb/zjosfM7TWnFH3IqvhdFuuFzyVKBi6g/Jheo+3Y0xgw/c002ArU8CwTHydI5wb59",
-	"SiJXv6K/pbrj/II+kyCthSQw4cNuxQ+1csM+6vyhUsor0ICHZzMcjI/kVLxXcqmc808bWVXJir4Qu6in",
-	"xQQQXpDtaoezgto/TgMCUR2FVCDC4jKYnZIB3eCWGwWyBdV4HdKyXVKVIo49eVXD12N42wp+TrqQW+Gf",
-	"I0Rd7LJdHSKiDAizYpo1DCQfKMOXsxBaIjqnAuBWt/0LWfmuE0ghmSuphH4/d0iFCv1ON8J5W5FwAsJ2",
-	"0d1bLli61FYuIJdxzdZzyPHQqEG3TEwmBiGlJXBUxRA3R+LxiA5Wtx1HfR99usPFH3UsbbGVi2jaAHba",
-	"lgsf/tbOvYfKNjSSvl83F7mYjXx8nNdHLmb9DpyR+cPDm95GrpJ4E7FXJTpNzQYCRJKYzGh5yTRo8501",
-	"wImLD2lXjohXrCyIlmu2NzzrzoBBb/WwFtWp1Gf3fseZQ8S8Y6ycjxSjRNxUVtncrhgUmOOB/zWxbAfY",
-	"xr8mZM2o0I3z71f6dtXKuMpx7w1fRP0nfc1MbS4ltdPmbKr+RINBGGnZ8KzHD3nwg7VcOYDSCcdggFT6",
-	"5gDpE+5s16306PVlI1hJVx7wmt7M7lCru+biLq+J5ES9keNXRneWltvB6NWX5dwz2qVjqCXMPoXgI9e+",
-	"csWSLJ3La5yQgWW3bm4lOGRFwYoLjBTHVX6oh4iHzqcGVHX3VI+9BAj2oHw6sDvv6oIPZqii22ln4j0O",
-	"e7S8bsEMcMOBjryQ8J/QAOeb/Kqj5KWvJCcWgoP24PlAqlnOQ1d7uTNGu05eW6jr2O9Pte6YSWh/eaRj",
-	"b41TGttWVuGHfHA2Zm5LmAySDOxvh/OYzike2NVlZA5qd8u5vWupO43Vc0EiQOAhui/jdedsIKxgm+9I",
-	"KHjZiwW5xnBD+wn6lnJDn8dmc3cZyziwe10NitAfc3CyMda+3rc/zIMPWxxQ7fgKMiGw3USYBhaAkuaw",
-	"v8+8xJGGOOz3w2YN7ewPRWWDjtWdGtNYb9rVdiBN8PP0POXQ8sJawpGtMq5481BhfJxIykN7pc6M2+4B",
-	"SLvo9UYmaxh1vpXKrIimu4Z5s9dp5C4KGyq843R0V0PewceY2TIXpl3x5YqECnXnUwu+5EcaW3SSSurQ",
-	"bGdgXfodTnqw8pYadjA5J5FrB/bK8czuh2dWdWvN2b7h0zbfsT58HzZ1QXl/eeZH5Vzje66nYsx0LBi/",
-	"ctsdLB92/dBSqAPiMKhlcCK8THZjcFNAZtj1qauxQIeH8kdZRe5IHne07bKSx9f6RqHNMbLhXglBA7pL",
-	"Hn8Mg5u7g1gW5f8ECIyYy9DwOrf1aV7MdnIzWzMqetu2F77RCTggQ5trRhXTZs+/LFzrdPvrmI4SSRaQ",
-	"PlNiVmAiQaNgtPDTZ32aRkHXdOmmyNVNW4Le0Ro7V5dgPsxA0O7iiC6HyEDwoVGdGhOKn0wB9hemCp6n",
-	"LGW24iLduxqnI7jI14j5Z90xto91TQvB/othvFw8WDExpH8gJx3TEd+BpKOFTc2UW/5d8M7XERrIDvJQ",
-	"2q/2IUZaXNOMifTkM8ff27/8PlXaDgi9Vdp4U801fWgt5lYOZKEbSwh7ZR7LQoQt3UC8XcBVdnTTCm35",
-	"62xqE7moS1ZgKrc2hC6l/ecRKQxHaRvYF/V749zXHmnGdHzyq866MKdtCfu4nb/H3gvaHx7fYRlFxNOO",
-	"sfshKM1Tt/qs4f+Hjj4ZyS3VM+j658WA/ZvdVCXlwhEVdtNJJj3XCX2DZoH7QagD53coP9vTf6cHLn1z",
-	"ETsY7is3BsfNpBkfv+3K0bSyXsZTb0JhPURV+BpqTUjJrXo3ru3YEfjsnXp5je+p1clJ3vn2WIOGr/9P",
-	"zW/v5iUebY4Z+j/QyiseZFNDNuua+GJX52LR4d2lm4JjZAJT7kI610IqpAU/J4PMd4SKHeFFBvVt4MCH",
-	"BoUwk7DgVpOFZGvska0YDIaHd3TJcxaVnZyQ72FECUjwyx9ek5fPnn9D3PRTgmajPiEfrS0fnnn69OnL",
-	"jPz88fUJ8S4FUADA4taZS2568ezxnBv/r0hxa7rD4i/y5D+fP3URfXu3+iR0FZpOXkGLoknk+J2cY4IQ",
-	"E7Tik+nk6cnZyVPMmloB3YXufTAPCCMMltlAesybYjKd/JWZ0GwRrpGuGY41/+fnCbff+G3DlFUocUBO",
-	"uHwk3yGNij9Z7NGVFK7LwpOzM1SlhXGKNK2q0g1UOP3V9e+u1+/vFewbRd62kh5x8EvdSDJk36aXDHs8",
-	"9T2+7JLae/cm75mrgngckD2rjSQcjiEsjmXOOWT/Kumy2ag30THuIriXUtk9wV1hd9Psxth5qW+5tvxU",
-	"P9SNZumFGu3Aw2KjEqu7lvZCtl7Wa5hNtQFUlabeYG0gVBz2B8VHqkNC4ezais8Wq7cSEOv87CwegXsG",
-	"/9vTk81+oqP9UEWXzKlAMDQ2ARJs0dBxb+dnT579vqTo55AlKPEVNom4Pw1apM7iTA+cq4Fdk4FAohzy",
-	"fvqoHQi/N5nEFnkbn50bAXo7eT8CYEDBbkZgKdarh9VTebTnL9JZtF/Qfgza13j04Nj/j1ZKQqVkDr3P",
-	"sS21xdC4ghh7joACC8TBYBiym2+rE4SB05LrGsRvJcarjwKp5ijm26ZWadSG3Y66ppvHhqrm1+uSL5gB",
-	"mEDupJIwp8sj3M4r8i1dvjF2NcydAesfW+yG7ARRNKonIZ2EEkOVVfgYxTVPXSefXScDe+MfGMS5uK8q",
-	"rUHdQT5QcBDVP5z/vrS0N1srcV2QhY8zebDShlijIPSDc8rSsWgNZv4QHs9agF6bxCX9nkbBs+Q9YRTj",
-	"sh5K1Lys7vklqWt0dlUC3XvbmPRZpGk5d6ePDBOZd6mYeX7WjtT/kcqHOk8+2xPCo+qMumDamCTYTcQD",
-	"V6tnDt5/KTdnL7nQ0ycDMLNuUuMgjKUeYS5mB6zrqYtt1aSR6TNsdiXUlXdoWnuyIzVzy8/XssgVDeAC",
-	"twQM1NkRJnLpdLwBqtuA69jbFlPrZnmAfaWoBw26S58qrq8eM7HkAh+Z/nBzSQ37v4QuDFPTJ2dPnj0+",
-	"O398do78D7jhBTaC1lOvbdgXM+JcEplfO9JCMpzAmLkksQwgAV/wPl7yJ+STduPQCQcK8C+wvx9WxJ7A",
-	"Diq6KyUt4EwLqaDQRX91QnCCR2DO6N4C8iRzpnnBCDdYZ6+Ufc1KDKyWqbtzcx03t07dy29d1/Ls7OWL",
-	"L3r0PWV/1JLwIXVoX1Fl1WVuBUIDjR32ugQmwFRvaNYmphP6TpuOZP/+lkuO0uen7/724d1PGcxOhelJ",
-	"rz/84vTC91T9tmEmGgvpC4L2pjafkFfCeWzRPzRXjF5B6jb0KJLKrCzPPCEwm0RRXjJF0GX4+IOhhq1h",
-	"2B/daVA6oVTwTzD3MPz6VUZWcouFdr4ZgB+ZXWtAXJM115qL5YU7GWGi0H6epeNyBN27PpNNbgUyEX/g",
-	"K8YqWN0qwLDLE+33cQJFZG275Ise9UWP+qJHfdGjvuhRX/Qoz0/7HBseT0UBqkg2yfU1Cg8rglKoOU7B",
-	"uRbFCa1ovmInfs2R7qhsz6PldtpYZT9cmk0MuzGn9izHcH4teHkMvQodMy63xs/xxy4ELjy74KLQTX0q",
-	"c14vVlhysrICdxNrWRY3O3Wst1xgtjyqM768/CtLP5CVyJ2jyEsf7hsKuOUz4svDHW2i4sW8shMGtSfq",
-	"tCOvkOt5QLiJ9TTfvssSjCjIXMkrSLVo6zd24wO1m4NcCSW3VNBHCDnQN4Hkp68en38TmIFhggrzF7Zm",
-	"NLNcYvrsm/NzSKLBp09hlVNe/MW+1kPOg5yLSN793sWsqwMCBnrgOKFdOIC9Y1fHNLM+jfRLp6j4UOcB",
-	"6IrQQaLWjtBHtn2gnRc2X/U9pyLJoDPE+sX+NBRskweYzQWZ20vRTXr9DPh3e/o5CK7b088YhLjty0K4",
-	"9LXaKYd2Rc2qrQ4PwrreyFxz3Th+3b323eLZzS+FoXvDPnNwbHSbbl55/ZyLnCrhVKlFnWZwEYdRfzdN",
-	"vHMQJTZDAEvThIS0IfsK9cF3vaGHd2p00bUK85DvSdjvRDy539NtVEE2nERPw7yLfkL9xU21+EKtX6j1",
-	"j0utMjfMPHah1aOEiv3MnCdnz9IJi0A/YDttypL8iRIj13NtpGBfHYHSwxceacLqFqieviEY2pv2cume",
-	"eVCmFzrqd0ARes4fBxguKxQb5Td9tVlHkgN0y7NvPVCeQ9SNb1CSw5MjQx5GECRc6HnOKjda9r6K5EYQ",
-	"Cm360N38q5w/0hgqD23HH8Gw6NUFcWM8CDfEbHnO/EOaruHNBu6e2ld7ElTel/SBL6/Zdfy+SSp3+TiO",
-	"gklTDsL8p6jxrps8QnbMHMVE0LK8ZmC1lwyL2HwJVl3ZiT20kf/U/chCspHOMBjg5h3bH9pc6vQzLw4Y",
-	"BO6a+81hyAI5QtNJ7DeZkP4HsmdGdaj89ODI00H8jkqPkub0q5xnoFx614m94SxyneCvfnhQ69JPcU5P",
-	"N5G/ht+/3P8f8v4/GFkRCjOGFlKRpZRF4ooLtXusNqL7jr9Tu1gOf7njYcmmALXUBf8j9lYeRRDQIm7F",
-	"iuIeIwMZqP4QvI1EA/xueb0lfmww7ZyqTkb5BrkJdIlK85Li4O+0QlQJ5Vj/ixAmaWi54RSN3vk+VDTf",
-	"BV80RPb6bMCjGN49dR5HtLzbJjGale6qwozZZOzS/3hUk7zx/TDaNglr/+Ndv/+QXAOJ5j3lqlOthN+O",
-	"kDQL/QA98rowkDZUFBA2qTlDaNiMdLalO6Kgk3CbN/ge5R0GAc3Z/1op8lDmDTZz/5+wbR5cPXm9gsrl",
-	"ldy62WqgqTgJpDMXEuTGmqU6iW0b3YtuG82+aC1/dM0UuoO61mSK6c2aQYP50AFCwC91/kobD/CtbkS4",
-	"hN+/YMIfEhPeQkYlTo0FfFhKIkXdvdCPKIBr14z22KIf7K8H7vcVhvulKHc46AsRLzTPSCkMW9oVnnaD",
-	"OlpNox7yXqJu5n22hTvREZwI+ioOKysI5jNaOr3WxxaE3Po7qtvOdbq2P9TdEkeUc95LO97HAyRTbJj1",
-	"75su2TzVX+02sCfIlrjGycRIOY1G9PvsmFQDrdQ+Fd3+kZC/7hTdwZYC/h0naJFvlIJsbO87xXpBtO4W",
-	"UpEP//8t2WiLvoj+oSlyl7P0g8/dfDgo4Re6AASTse8PnV98/iOWQVt8lwvs4hF6Fu+ixKs4NwXnAgPA",
-	"6n5+ndziY91C/4EgVnfH7QCa2+Wxku8c/oDrPfgHfH8KyMPPIr1YFO5/FHEthxByiuZMn372rat6XfQf",
-	"3RC9AUkAdY/DYxWiJlLFaOGKXzCJCQ5pwUgVizrBuEIFTbDhZQeLKvhioccxqdaO3kJPFy4WTClWEGjr",
-	"6AYXJ1NaaW70zKoRo787MgXuyVkjB+75sXPgRhKKCvZogkiUmzx2FBpZySoqzoZMcsg0LwmkOjrqwYuy",
-	"2INYkKaMU8jg7qOPH+wDP2JLoT8MmbzCZNn3bjbYny5/eE1evDw7/6pOIXV5n0YaUH6TPkB8fehGsZ7s",
-	"4E7/rdG4cdsd2LzyPx8l56sqaR6a7tapmwtZlnILcziV3CzrcaeAx9d1q8903ZoGoeCmx2PAN4vK0SxZ",
-	"YBM6w8rywlVvkWum+GJHYPApFHaF3FFQEU/Iu4jsomZHrkBsJSvt+iBZ9deVG5gVW/vzGVnJUi537ezp",
-	"vzLj+5cetsRFmNPHSg3JCL0KdU2QxyPAshysy/8uRV/xZM/mhOZ/s/K5h6Ruj2EdhO2p6ihOdDANo+Cb",
-	"n4TXEF2NxiIuIZs2GzfiZjVT154cNqqcTCentOKn1+eT20+3/x0AAP//",
+	"7H1fk9s2su9XQemeKm/u0vPHsb1rTZ0Hr5NsvNcb+9rO7sNujgoiIREZCmAAaDQ6Ln/3W+gGQFAEKXJG",
+	"k5uc8tvYIkGg0Wj0319/muVyU0vBhNGz+aeZYrqWQjP4xzsllxXb2D9zKQwTxv5J67riOTVcivMan/jj",
+	"z1oK+5vOS7ah9q//UGw1m8/+13kz/jn+qs/9uJ8/f85mBdO54rUdbjaf/bOkhuyYMGSnpFiTP7z/7hV5",
+	"8fTZn76a2YfdCPYDL/NcbnFGtZI1U4bjrOG/9bE5fDDUbPUrfPZzNlvTepFXVLulc8M2R8d4ZZ+HIewI",
+	"Zl+z2XxGlaJ7P6JcrTTDyayk2lAzm8+4MM+fzsLzXBi2Zsq/oahYs7EvRMO3yfixZKRiYm1KIlfElIzA",
+	"uBnZlTwv4T+kKZnSZLPVhujthhg5y8Z8s96qNSu6n3wvd5oYu32UwDPESHlN6I7uxw28FRS3NDU68AXX",
+	"pGIrQ+QNU1eEir0puViT5daQC/sjFYRWVG3GfO9zNlPsly1X9mv/CpTMPPu0OaK1N+2tDRRpr+Cn8Em5",
+	"/JnlwCF/UVTk5Ss7fbpmcJaq6u1qNv/XMJ95Vv+cHfL6EkY85JavnyQJvFJyM5KxjOxuwbe3ebXV/IaN",
+	"3U7Dq4FRzshbpCCx8yIlU4xIQahiREhDuAAurahh2pAbznZzQuGfiuCqkb9MybgidUVzdodtd/RztPGT",
+	"hvV3N/CntLCimlCVl/yGFXYBUjA/QbmyU5ZrPBYFv2HAKJYT9obpFHFobsjS/khWUtmTxJSW4oyIbVVZ",
+	"FrekYZva2DN1wApUs+dPUyeHCYJ0sQMsuaBq31BGG8XFGtjD0e7TjIntxlIHpHo2M+zWzLJZeNPOZZbN",
+	"cBo/JUbiegHPzD/535ZSVowK+6O/KroC64ZWW0aoJtwQbagotJVXrdnblwkVhaUDnH2uSb41blJ0WbHZ",
+	"3Kgts1cF/282ltvtAo8RDj4tFbEPz+0stb0PE6s3aitympRir7aGUEMuyd/5X66Av3HNTBS15MKQNb9h",
+	"mrAbplC2NeMHCh5wsKe1W3DYxngeKVn0qrTCrHt7MnHDKlmz7uRfEqsEKMuhK86qArka5kpKWRPFdoob",
+	"kI/dXfeyp7vrNVVMmEcaSXEVOJ3if2SELi2lkfkFS231Rt6wYuE/0dkQWcdMTQsrqhWzL1lxj3TAQZLc",
+	"XFNTdqf+tw9vfyDv7KYxhVrK8xcXl18lGUKmV56XvCrusfDDK6yeuckm97vRVZKTWdNaW4FlxRfceh0B",
+	"g/+bJPAkLWeChnOwQj+vcA/7DycXLKUquKBO0N7j3sSvjFxdTZXhSNdRgxtZ8zxJVfhlwYvEjwd0wTGi",
+	"N+JpZM0l5xaSplajlLRJJaRZ+PtttGb8gzQv/TsJ1VjI5PUH92lOhb3kloxcC7kToBhkIPN3pb19wve7",
+	"BDv4SqDBeI3+nX8l0KMz7gHto49kbVr5ZabI/Q2jxRtmDFN9VJDbCm45S4hayZxpzQqkA48UDlpVcI9o",
+	"umGdE0uNsZf02IM56VAst7wqktsQyNpdmmK04GKdEXYLFwnHK5WLgt2mJCdTSiYo9HbldENtr1NYY/Lt",
+	"GyaMO0Cdq10xq2ZwjVyW1Ie40u1TX1DDHhsOlO4+Pl675mnCXbN931RhucAvMGWWXrAlyPgJT5VUiu4W",
+	"S6+3jpLzu8WRJaGma1V+u6TM3j+7DvdbpknN346vS/rk2fMe8XlvE+ZOstkqXjRnd+c70KLUcakPct4S",
+	"OD5y2ejLwFk8YPbjOcsageG53/FUmJQ/98My7VWfY+ZkgqFgtFjggYjvghF713N1xhRsDT680nfJK7Px",
+	"QHXkFshr+00Nory5gjLgfKtNW+ZY8cowxYorJ+jU2lrBfk9GXWWH22H1ZHr7Gl+9vLi46F6YOO9FxVZm",
+	"IbeJbfpe7siGij3ZSDzBisHpNSVFc/0yu7i4QMMAByOlrAptjZ6N1CZ5yg73cuLqkvoFuzWLfKt06vZ4",
+	"iWq1FM0lUtM1S2vuhlYpfdmuh5q8zMBlUVUwgu7xg1jmRrU9eZFxDW9nxJRSs0C8jgAcRZcfw9eGKHRw",
+	"CFo70JqxJ0HkFjtkkvQBqZkomMj33cNRMENTjiHv4UO/746bkvDkLSesqhMZdNd0dU2t/WuksjP2QkPX",
+	"UlZJi84ub5/yThzQRaBShY9nfubJBfPVKiEHymDqjPMnoy36OXUyNzVVnom65rXVNFMk3dvLpsVMOBIr",
+	"rHjdobe24hv71Nb0aAlJif3aUplwYaQ1/rV3M+PjzVfsPqbv1thLcmQf3BxaZMgCdY95Or5R+/dbkbAB",
+	"J+gyPTc9yICkIy94cPA82zNeUSEsRaiGE521/Fi6ZvRaE7qmXGhD1FYIcG8ZIuQu6VG5g3WDlAg2TtJm",
+	"wlmONXYxkNOewVG7TLFcqkL3yNWdvVScyBsxBc1yKXoHc3oFuIrj8Qq5deINBxTbzdKPt974YNgRdwTq",
+	"Vo5gzbIyx1nRWM00G56JqNfazH4Wfhcr7Hfn5ZLqMu0DUixnvDaPNLHPBG28Yd6TmBHN7o/ZXrlVOUuz",
+	"ldWKzHEVzw0RXmjrw91dA/qkduHbIqnslc4QHpSPycXlUqy4vSbbjurAnBt6yzf2krvMZhsu8O+LBNMW",
+	"LK+oSnmcX5IVzQ2x6rthgiz3KKWVLLY5U1cYBdxxzQgXK6ZUvMeRsGE3zTy7fFMyWjBlb5TIMazpXhMt",
+	"UyxzzUUR3+A53WpWLJZ4ySoevLnZrKh+WcgV7FNd0T3+ncva/RUmnbrm5dZoXrBjUvGte2z8ZXflXbMu",
+	"RoN3nvscEBhMwB6RyTdU7Yd84Ug/8OoYVkOII32dRhukthU7fhSQV90GRGzj3m9xZPIE3NZSmffsly1D",
+	"TwMtCjhItHoXHYoVrTTLOpwIRMkghoIWECh5lBi+cfHprs+Z6lQkQhA7ScNX3LLdiuzlVmHEDLwKdI2H",
+	"5w1EwGfzJ5GxM+CwGfSWoDth7LONd+BAI7MrloIhBeaECjiAXnuyCmdjTAm2Y9r0fqB968bLffoiS+kq",
+	"3vh7krL9YqdFNNazyydZgqk6nPGdPfjfc6uDJ3T+GuMkSTGuGVV5ibJrMGHDP2ffMawer/bA3D4YVqeU",
+	"kXjdw6G8I0pqGCgLy/UTjQeKFvxTHx1hrl1jUTArfTLCBbESk1ZEqgI+kzI7ugOA+2COZrvXPr3IceF2",
+	"WIQXb3MiGAf2BENfgEMm0vKvCFqKc6IZBO3tYfAy3fsqaFHAqnFS6LIC7yVG4Ox/4NeC4ZmU5aVMUOS1",
+	"0Rj5b00/KXbbIcI+f6QjRkk12uUQiEvaoM7eGm0uwTUpa+f7a8nziNwY5uvTmY7x+fccWAgnnQxYxp8y",
+	"nhGkavbvkKlLCCq6z4dgaYpx/0pTLOsyPOBC+z/WTicFR1NUM3XTlfeTQhD9Aclcbja8Zxc0+8WLW3wM",
+	"Z7eSW1Ggx2GEWjqsDy2VvGbqkSZU6B1TLsOlSb2CiZOVrCq50+lUjK0o0mO7yI8dPa9kfk2o8S4jWHN2",
+	"+nCF2+SBc6PojiytXQMpL4I0HiS47AZCFvf20veEiGPvdnB5RySy9O1h47RPd00n3Dgf7f1sT8SD+SYP",
+	"lg2zS63ne1DN4VZJueJyWaSshu+kctFXTPpxGr6eo14CdocVZeDcHfLRJX9YDKYqBT3IZTv9+PG7x39O",
+	"fSPIuaGdwESrHscejpAkGzc9Hko7PfAwAoE05ngFAXl3qzxvpysMugmjR32QdKILJg6N9sRNQXCk81Zc",
+	"GtAjDaq7NnRTj5Y7bvB9zQa+fcOUdh6FlL5YsaTB7aKkxbpt2K4U06XVUazotDIpA77aM0OCGE+ZVOg3",
+	"WNiLive4IHRNRR8VtXFyJPWL2eqWAQyCyThtSCr8C+jc48JuCN8hBNyzj7RjymaLMhDCoHI4dWnPqNLk",
+	"khhJXrx48eIqcHK8s4uNtkeR3dJ8/O0yoFUfCuyImeNlBTKFHfckbfHQIcd0ti2LFfPA9t7bkzz7qGqO",
+	"S81FnasrWOtUztgbKSCOt6N7VAkoUVKaDCzXiu7ltidC5qILg75d+0yTRDBCJjp6Lrzr4FDYWW3F/kYK",
+	"lvOCFc4jMeY6igbOHDES6bSfs9lrZ8ZjOUH3hrLcpgcksWG3JnjUCdUZ0du8JFSTH398/U1Gnj8lS260",
+	"tQ/sKja0ytD0Pg8+wHPMisp8buekFKPjcYFR+sLf7fOp8e9iHBvFU/LxQ82qiou1JpWU16wg23rSUqfY",
+	"wtw779H25XB6G8f3cLzmdXDt9Hh+nK4uRZBXmY8XaqJk1TUrerYJnj0qodyIPD3bN9QwwXQix3BDbxcb",
+	"nfbsdjy49bOLCQ+/eDH+4Sn+9sOVB9+4m174dOZXlyIJcnPSf2Fp6WwE3tWXQkHPmOyiZlmjjpgzjjux",
+	"KJkSfs5TCddFRuwtn5FcKsUqkFMZoRW3wgbcMPg/znWAz+IdFJgzqIf3uCcdFyKJUlSPUy4TYQCQeiEY",
+	"aRUgn0MYJ1e290Mxqnu0sInpNW6k1LzRR/COcpXwG06MLQ1Ei5xaMCmXtzfC5H+aMtykqFR7toef6yfj",
+	"e+/5G3TMH9yxSafYazFghCeCUaNToIffnewPODacY9Mj7vEeto23pPEoJMnfxJoOT17jYfXe/iYQQsm6",
+	"lNo055JuWAEFbfEJTQjKOxuLw+YXzCadYtLnIo8NkVMbBzid3rv3LWj9/52sRsTrwRUkKpdDp0JwhSuC",
+	"Z4oYes20l4HUkCXL5Yb5hJZNN6k696ztrTd9zcFLSrlOV5CETOJObJbtou+MusfCmnGFqTsN8nm6nwO1",
+	"H/0V6Kvb+WCUv6e2wn5QQar5OD/obyCYj6vN/L7EEX2k+yDnvA+e9bu7bh6wPqSv2KAp5hiyZLvVDCco",
+	"OfVCqTeY4uoMWSV39g+5NZbpdC5rlpElW0nFFmurM3Od+YQEbagypJYVz0dWC4dpDN4Y88gn9EgTgfbd",
+	"yWsh4OF0RUvI3pfrUAE6R0lzWDnKaF660tEz8u2mNnuy8+8r8IdKUe0JBolGCYuDguNUYmG11ckqFO9F",
+	"cg+Q19+kRDk6rsYeFCaS3uaPpYuHA0UKVjFjaSQkphnveFURK5N7CguZLo8xgfNgZOi5tX94D2DwLY0r",
+	"z+8ptcdIPdqlmU92Js8uLOM3heNX5Dx3W3EO5XalZQCo3Ry1mz0BhZKvy8WOGqY2VF2P3IqKrkc/qc2i",
+	"cbqOu+IruV7AmV5Q4w973+nwnGZPyJKtqcCiX9MEu0jBR27RZINhINsP/GPKLJxU6syeUVVxpk3mi9Sl",
+	"Io3CPtZgmlLn5w/r+CKPtrBuS83o7CA/HCy4ZxfdOYikXivR0UsEf9rHltEvWU434BvAimKkJKorYWlz",
+	"99+a/KevL/gjicAYyB8ReqIgfyQxGIO9CysqPvo96KjoFRWPNNGl1RRdEWywAe4e0mlka3/WZA/rPbxi",
+	"dTfGa/SvhvO6FqxOJFYmFRTgNGehJmsFQG4vlj35ckwYYBUXzRcrvt4qcMi0chDbGRakkF7hhyQPrvE6",
+	"xkqV5Z4UbEW31WDtwQEDaZ+A0prDnDB7BcHFo1mumMkcngOtFgU11N1HC15o/+c124e/XdA1I4bRTUYU",
+	"M0y4A94fDB3eyKOBzwjy57CWtK+InSqaG5/DRj04gP3DUjEj7hBixOPSUupHwXNZWGoVjECylL6CM+fK",
+	"itBEw9qiOXh1GeQrBlv/Ml1H5AtLEgYYq4q+nGdIZjyYdYrEJRe9QWFJCum1yxNluPkYYcKpwU3FBnz2",
+	"h1PcKjGnQtBKzyFWPP/39uLi6/yaiwL+Oh7PcaE2/HAUmRuoiHlPd39J+4E/hsLP3nJPj1NErXAHp4i+",
+	"X6rQFLEd5/bcJ23GReLunTD/kDWuB/uM1aTug01G/JH60eT2YylBAl8kTK8z8x/kUhZ7wirNyE5JwzDj",
+	"OqBXOW9OKBAhS5pfJ42CKP6WrpWamC5xh1obR4DTFtsU23z045BK2c3ssUI4Vq2lyFHujnX40GIBdL+D",
+	"zzuulaHOq4lLigeOI4UsYmbct6O1Mh3CJ/S9ptCl4qIbLiz4asVUf34f+JVI8xSk5O6ctpPCVWJ8Lfp9",
+	"lFbhBL+wL8sI6oRPih+xMYMsP1XkTGRMfHrhC4uS9ZYTuHY8f0XP93/9wUuIOmwd83KLOJ35NvvWw8rO",
+	"OXmfZBSorpko8JzqOT66GqUZJtMkfEh//JBRGkBixClpLhVMbsFqOVpf8CexeWngmb4EsMB3w/AX4T5D",
+	"Z6WzpR9pcs32ECTyBc79sZdF37aGB3ojPlOyKLPZjpuyTOrSTUqONQwfaefMxfCKdwKDvYVJ0XNcnoO6",
+	"Qn6b//Dy79+6uFgLXyvoAT4hfywnJ/UbP4hn8gMOOaBrh4rtne/wSuYPXJvtAz+kE6HwqKdTj0+FZtBX",
+	"JN4uAs+wMhxy1R1QhYNk7EUsOVEuxl3spK2AWS2aiqiD6xqX0CiOVF9bW9TymCjQArFLjfAEm7wIqcL/",
+	"h5K8nFYVU2RD90SzUCpD+Krx0osJHvofcf7omTrGvo1LZbCG6D2USv5NLhPatwdU6ibeGrqIaqlHJBat",
+	"uOC6nOIV7hGUVZRCNaxS23WFhCvQa3I27q139kmnq4x8o3K600Mr6dPUnWBWjTA+gg97yiZZ476FrxGp",
+	"N4hKAOrPVoeid5HzCv+7QM5fUY5BlZyKnFVVT33uti7ohKmlcgxxsm5bY00ssiz8Zxy79J+YOJUvgXuz",
+	"zUuHPwseqmLrA+d4hWdEc2tLWSGxk+raPucAasnPckm29Rl5jzeOFTsh5ZsU1FCowDIl22BQHqs/b6Oi",
+	"nsMchOvjYjI+KDjOAm7TG1qNzx7Urppt3IcO1WYs68PZJicxsBlcJ7wHP8vlFBPcy8GJEIRwk3JtSMXo",
+	"DWovcyKrgim7k853bP8iO4DsAS6MgAsPAXumKSmwxiHwwEiiTcv0An1zUTPlJH0SkAg90KAjIUaVU5MQ",
+	"ikpXcoe+3qU0JVHUarC+DCiBYDCEWrCht4sd5WbRi+HxdkWk4msuaAXx4DWFcnj7krvEKynWEJiY+m1Z",
+	"pB35KwAVtOqr1hyKRYKpR5b75h9XVjtY7h1eqsyvAZXcYUF5BwXEgilQCbRajVa9kxo5OuNDxSwirSmU",
+	"aH7dPQBGMMLBVk4kga4ZK47Q3O2M3e8Si7sJR4hr/OWKXFrVB1HZt2bqPhxwPmzKAMe7u/seETnF6KTL",
+	"cBpGQKri/8P3Lx8/efY84CPhRdXFqohT2aYlgh2B2BmlVQRAh+Py1KM/HI2eT0ZMmADTGoK5ibXvqLJa",
+	"yiSPR0q38MzS0CfM8wjYT5hBPy//ihgatKrkbsFuuTZ27cChGORKf+Qdqk7O6I7sJxiC0MrjoXX9jPip",
+	"2PEx/kP2csG0ecwF4kazanVFBGMFpMlEi7CaVQ9OjU9v1Unp7uAlWdHkmLgyuR0gutOKFVeECsTYx/Ii",
+	"gOT2T3FTgi9DDHshjoBttGrWenKKHKLvnb+RTs973ykK5KlE78HDajWEwd4F4A93Rb7RCsLo9qHZdIiS",
+	"3m4nneoGyKL25rih10xg9NlFlSsp2BW4NPzpcbgR4wRvlGk/YtLtHGV3HsBEmvUlwvj8YzUtiXkeezGc",
+	"KZTZ5/b4srukUXqUzL37SJMNvT3bMK3pmp2hT5JrAunMRUs/gSkfzXZuB8s6ygWm98CGDe/BxMqBI/tQ",
+	"K3nDhLVHF5Fze1hAvSyC9ot74PB5WNCQOqU9cf0wVqA+0PGGEsu0kGvCSB7gCUzLOeFQfgrlSkwonpcb",
+	"qG8yigqN1IbfClZxu0n2L1o8RmDQjCAC1xVxLjfv6SIRitSdV+PqW2rFVvw2QTDH5Y0/Ep8kf3R3xpWb",
+	"3RmmNvyZFHzNTUCl5C7R4YxsRcW0hj4bYgxIlJtYo5+kb+sR+EsHamF81dnrL1rhLKE1pCL9XVnObqfK",
+	"8jtAVQkWw1VZY9jZxvCLCg+6pLFHznK0v6K57EPPmOwJLuuBbXkCBz/+5+8ADuv9VozV8A4r3u7i0Uxu",
+	"4EdnbjzS5PlTUrJbdygyZ4oCkLPbSYhog7VaMbsff87sE0L6wHRFBSkpRt+tNLDj/9e/Lh6/oI9XP336",
+	"c/b86ef/OOqx8zNNacUfciq+FUUaNLxiqcBFhLHKBeq+PeCq4WeuyVaglmeJ4CRZOq/cQ/Ak6j1q+ksK",
+	"Yekf6DMJt7WQGMXCTENsjOYCWk3GUyXlNWjA4/MvjsZHcireKblWzvmnjazrZFVoiF00HYcCCa/Irtxj",
+	"v6nuj/PAQFRHIRWIsLgseKdktLMyQY3XIbXfpYEp4sSTVzV8TY+3reDnpAu5E/45QdTFDtuHMhLlbJiS",
+	"adYykHygDF/OQmiJ6JwKoFsDHRkqOxyaTCGZK8uF8OgdkrcCZu5WOG8rHpzAsH3n7g0XLF2uLVeQfblh",
+	"myVkpWjUoDsmJhOjmNIecFTFkDcn8vEEFLTPPUt9F326x8Ufod52xMpV1LEC0drlygfstXPvobINYOT3",
+	"QwSSq8XEx6d5feRqMezAmZiDPh44OXKVxJOIvSrRahoxECiS5GRGq/dMgzbfW0ee2PiQKOYOccmqgmi5",
+	"YQcN2O5MGPRWj4M5T6XPu/d71hwi5j2tCX2kGG/EbW2VzV3JAKQAF/zvmRU7IDb+PSMbRoVurf+wWryv",
+	"3sqhD3hv+CrCMPV1V425lNRO2/3NhhMNRnGkFcOLAT/k0Q8298oRlk44BgOl0jsHTJ9wZzvE25PXKE4Q",
+	"JX2Zyxt6u7hDvfeGi7u8JpJdGSe28JmMTi53o9lrKC97oD1QT2NU6J8LwUeuffWTPbJ0KW+wywqWbrve",
+	"p+CQFQUrrjBSHFeKoh4iHjoDHFjV7VPTOhUoOMDy6cDusq+TApihiu7mvaUC2DDUyroVMyANRzryQolC",
+	"QgNcbvPrnrKpobKu+BIcNQcvB1KASw9dMejWGM06uW2hEuWwNmvT09fS/vJIx94apzR2razCN4rhbErv",
+	"n9BdJhnY342XMb2dYBAZaGLWbD9s4cG2NGh1TW+ZiBC4iP7NeNXbXwqrIJd7Ekp0DmJBDlxwLCalhyUc",
+	"+zwCFt6ltedIBMSGFAFjdXR6NNZP3xdj6MEbdo6omH0JmRAIWRI6ygWipCXsr9Nzc6IhDvP9sN1AS4Rj",
+	"UdmgY/WnxsB4UFXKU21ff7s0wErY05IgBcTfhsUbFWtv1+hOuKj6QJWaOfTO37PEvA99JC2zl+m26gH5",
+	"hhtNInNzWg33MXyMOBeYB5S13qTp/j5o++j1VjIyFd4NJ5Upiab7loV6ADh0F50bbZZpZpaDkui5ipjZ",
+	"MRdpL/m6JAGowrlFQzjgkUakXlJLHTC3RsJT3GGlRwvwqWFH86sS6ZJgcp7Oc/Lw902DsLs4tF27HhiE",
+	"iTikTYMrMVwT/FG56MaB97CY0iQPujB97s93GLf9gCzWQ3Ho1zS6lkEmQVlcM6AFgr/14Yv0OJm/l3Xk",
+	"UeYxsHWfo2N6gXkUnZ5ytd0rp2sEyOzpu7G49lvIZVEKV6DAhPYsrcBB1yTixWIvt4sNo2Kwe0Ph8Y7A",
+	"hxzQ7hlVTJuDEIFwHRTsr1OAZZIiIL2mRMvQRI5NwWjhm1D7TJuCbujaNZNssJuC2tTpPtnU/T5MX+D+",
+	"+pY+n9ZI8qFfJNUtGD+ZIuw/mCp4nnJ2sJKLNIQ9NklxwcsJbRD7w6Qfm7IkgjCsoctk3F+1Bak1SZJO",
+	"aYzhSNKDZNUI5Y6LHgIsTZANErw8lQ4LtoiRltc0YyLdANHJ9+4vvw40gCPCIDQA7lR7TB8djaWVI1kA",
+	"ZQqRy8xzWQiSpvsIdGvwqh5QvdCdo0mIN1GUoWIFZuNrQ+ha2v+ekIVyEvTQocDtaxeB8EwzBfjNj7ro",
+	"45yuM8OHXv0+Dm5QSxfrt+yiw9NNk/C9kNqr7sAt4r8DsFdGcnvqGYB/+mvA/s1u64py4Q4Vgmol89ab",
+	"nMwx2QuhH/LINj7Kt/j13xmgy1B71B6B+9LBQrnWVNND8H1ptvaul3Hzq4DmAIExvoFyIVJxq95NQx88",
+	"gZy9E6TfdGi9Xkny1qPkjcHglveOAd3JghqSJZ5tTpm9cQTRL+5n1VA262v8ZEfnYtXjoKfbgmNwCbMm",
+	"Q0beSio8C75dDlnuCRV7wgHCjGEMBnBKoTVpwa0mC/nyCJWv2HLLqwLe0RXPWVQ5dEa+hU5FcIO//+4V",
+	"efH02Z+Ia4JM0GzUZ+SjteXDM19//fWLjPz48dUZ8S4FUADA4taZy097/vTxkhv/v3jiNnSP9XvkyX89",
+	"+9olZdi91WcBymo+ewm4WLPIdz+7xBwvJmjNZ/PZ12cXZ19j4lsJ5y6AeEJbMAwSWWEDGU6vi9l89ldm",
+	"AuYqbCPdMOitP//Xpxm33/hly5RVKBFPLmw+Ht8xeOU/We7RtRQO2uPJxQWq0sI4RZrWdeX6qpz/7GD8",
+	"m/GHIcM9XuznTt4q9n9q8GRDAnV6yDDHcw8sZ4fU3rs3e8dcIcvjwOxZYyRhjxxheSxzziH7V0XXbbzu",
+	"BHDkVXAvpRK0grvCzqYNytq7qW+4tvJUP9SOZumBWl0BwmCTcuP7hvaXbDOs1zDbagOoKm29wdpAqDiE",
+	"tp2uK3+kOiQUzr6p+IS/ZiqBsS4vLuJO2BfwzwEgQPuJHsyrmq6ZU4Ggd3SCJIiy0bNvlxdPnv66R9G3",
+	"I0ycxJeI83H/M2iZOouTdbC9DoKnwwGJygCGz0fjQPi1j0lskXf52bkRAFDM+xGAAwp2O4FLEXIgjJ5K",
+	"hb58nk6E/sL2U9i+4aMH5/5/drJKaiVzaIGA6PSWQ+MicISNAQUWDgeDnuiuzbVOHAxsmt6Ukf5FYsrB",
+	"SSjV7sj+ua1VGrVlnydt0+1jQ1X7603VHrQCTTB3UklY0vUJducl+QtdvzZ2NEx/AusfkbZDgokoWgWw",
+	"kBFEiaHKKnyM4pjnDoxp3yvAXvsHRkku7guDG1L3HB+oGYlKWC5/3bN00GIvsV1QSIGtubBYilijIIAQ",
+	"OmXpVGcNWn8RHrdcAYBX4vK2z6PgWXKfMIrxvulN1t6s/jZGqW10dlWC3QeRaIYs0vQ9d6ePjLsy71L0",
+	"9Oyim2nwW6oA61354uASnlQq1kfTVkPR/kM8crSm9ej9h3LtNpMDff1kBGc2OEOOwlitE9rj9tC6ab7a",
+	"VU1ayVrjWtgCNECPpnVwd6Ra7/k2e5a5oj584JaAvlp7wkQunY43QnUbsR0H02Jq067wsK8UTb9Rt+lz",
+	"xfX1YybWXOAj8+9u31PD/jehK8PU/MnFk6ePLy4fX1yi/ANpeIXo43rutQ37YkacSyLzY0daSIaNWDOX",
+	"55cBJeAL3sdL/oBy0k4cwIwAQ+EKURexqPkMZlDTfSVpAWtaSQW1SvqrM4KNfIJwRvcWHE+yZJoXjHCD",
+	"UAlK2dfsjYEFTw0kPNcxonpqX37p25anFy+ef9Gj73n3R6iSD6lD+6I4qy5zeyG02Nhxr0tgAk71hmZj",
+	"YrpL32nT0d1/OOWK4+3zwzd/+/D2hwxaKEMTtVcf/uH0wndU/bJlJuoO62u6Dpq3n5GXwnls0T+0VIxe",
+	"Q/Y9wExJZUorM88ItChSlFdMEXQZPv5gqGEb6PlJ9xqUTqj2/AO0Pw2/fpWRUu6wVtLjOfjO+Y0GxDXZ",
+	"cK25WF+5lREmCu3b2jopR9C96zPZ5E6gEPELvmashtGtAgyzPNN+HmdQB9i1S77oUV/0qC961Bc96ose",
+	"9UWP8vJ0yLHh+VQUoIpks1zf4OVhr6AUa05TcG5EcUZrmpfszI850R2VHXi03ExboxyGS7OZYbfm3K7l",
+	"FM6vFa9OoVehY8bl1jgEMgck4cKzKy4K3danMuf1YoU9TvauwNnEWpblzV4d6w0XmC2P6oxHCPjKnh/I",
+	"SuTOUeRvH+4xIdzwGfEV/u5souLFvLLjq+lTpfaRV8jBVhBuYj3NI7DZAyMKslTyGlItuvqNnfhI7eao",
+	"VMKbWyqAgkIJ9Kdw5OcvH1/+KQgDwwQV5j/ZhtHMSon50z9dXkISDT59DqOc8+I/7WsDx3mUcxGP97B3",
+	"MesDscBADywnIL4D2XtmdUoz66eJfunUKT4GHgHAFj1H1NoR+sS2DyCyIX6uhw2LbgadIdevDlvwINIh",
+	"cDYXZGk3RbfP6yfgv8/nn8LF9fn8EwYhPg9lIbz35fYph3ZNTdlVh0dx3WBkrj1uHL/uH/tu8ez2l0Lv",
+	"zXGfOdo9vntuXnr9nIucKuFUqVWTZnAVh1F/NU28tx+tadoampCQNmZeocT7rjv08E6NvnOtQlv0ex7s",
+	"t1Fj9ObcRhVk44/oeWiyMnxQ/+Eak3w5rV9O62/3tMrcMPPYhVZPEir23YWeXDxNJyzC+QHbaVtV5A+U",
+	"GLlZaiMF++oEJz184ZEmrEGx9ecbgqGDaS/v3TMPKvRCU4QeKkLbgNMQw2WFYq+Dtq8260lyAMBD+9YD",
+	"5TlEgIqjkhyenJjy0EUi4ULPc1a7DtP3VSS3glBAWkR3889y+UhjqDwgxz+CnvHlFXGdWAg3xOx4zvxD",
+	"mm7gzRbvnttXBxJU3lX0gTevDRx/3ySVu3wcu/mkTw7S/IcIO9k1jyF7Zk5iImhZ3TCw2iuGRWy+BKup",
+	"7EQYdJQ/DaRcSDbSGQYDXNtz+0NXSp1/4sURg8Bt87A5DFkgJ8ANRcjQxO1/JHtmEsjoTw/OPD2H353S",
+	"k6Q5/SyXGSiX3nVidziLXCf4q+//1Nn0c2y11H/IX8HvX/b/N7n/H4ysCYU2USupyFrKIrHFhdo/VlvR",
+	"v8ffqH18D3/Z43HJpkC11Ab/M/ZWnuQioEWMpovXPUYGMlD9IXgbXQ3wu5X19vAjRrhzqro7ymMcJ9gl",
+	"Ks1LXgd/pzWySijH+h/EMElDy/UXabU/8KGi5T74oiGyN2QDnsTwHqjzOKHl3TWJ0ax0WxUaGydjl/7H",
+	"k5rkre+HfspJWvsf7/r9h5QaeGjeUa561Ur47QRJswDp6JnXhYG0oaKAsEkjGQLmNp6zHd0TBWDQXdng",
+	"YeZ7DAKas/+xt8hDmTeIx///w7Z5cPXkVQmVy6XcufZ4oKm4G0hnLiTIjTVLdZLbtnqQ3baafdFafuua",
+	"KQC8OmgyxfR2w6BHQECAEPBLk7/S5QN8q58R3sPvXzjhN8kJbyCjEhv/Aj+sJZGiAaD0XSZg2zWjA7bo",
+	"B/vrkf19ieF+Kao99mpDxgvgGSmFYUf7wtOu10oHNOoh9yUCpB+yLdyKTuBE0NdxWFlBMJ/Ryum1PrYg",
+	"5M7vUQM71+va/tCgJU4o57yXdnzIB3hMETDr95su2V7VX+00EBNkRxz2NTFSIqbE0uNVpiGve+ap6O63",
+	"xPwN2HePWAr8d5qgRb5VCrKxve8U6wXRultJRT783zdkqy37IvsHXOs+Z+kHn7v5cFTCL/QRCJqb3586",
+	"//D5j1gGbfldrhDFI8BO76PEqzg3BVs7A8EaPL9eafGx6YLwQBRrAI57iOZmearkO8c/4HoP/gGPTwF5",
+	"+FmkF4vC/UMRBzkUUe68jnCJh0kYEIx/h+gh7QX02cbh99MUleLVZk85sDVeFss9etQBwNjzN89LwoRR",
+	"QT1sN6gqWM4LH1WBYmN9/slDjg2GVj66/pUjkjcabMpTFRAnUvxo4YqWMPkMlm/JShWLEHxcgYkmCFTa",
+	"c7UUfLXS0y6XzozeABYPFyumFCsIwHG6nuHJVGSaG72w6t/k705MXXxy0cpdfHbq3MWJx0cFP0JCuCnX",
+	"9O8ksq2UdVRUDxUAUCFQEUhRdVIPN8pyD3JB+mScQ+b90Pn4zj7wPUJB/WaOyUtMcn7n2vL94f13r8jz",
+	"FxeXXzWpvy5f10gDRkvSd4uvj50o1gEenenvmo1bu93DzaX/+SS5enVF8wCW3KTcrmRVyR20wFVyu246",
+	"DQMf3zQQrel6Qw2XOWaGu0B9FpUR2mOB4IGGVdWVq7ojN0zx1Z5Az2EoyAs5v6Dan5G30bGLQKpcYV8p",
+	"a+3wq6zZ4spETMk2fn1G1rKS63036/2vzHjc2eMeFBFaZLJKQxLJoCHUHMjTHcCqGm2D/SrFenFT3XZz",
+	"9N9Z2eNDnm7PYT0H25+qkwQ/wKSPgqa+CWXr6moBwrhEetoG3MTJaqZu/HHYqmo2n53Tmp/fXM4+//T5",
+	"/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -251,6 +251,11 @@ type ClientInterface interface {
 	// Corresponds with GET /topics (the `ListTopics` operationId).
 	ListTopics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListTopicPolicies What holds for each topic by its policy, and which entry of the configuration decides
+	//
+	// Corresponds with GET /topics/policies (the `ListTopicPolicies` operationId).
+	ListTopicPolicies(ctx context.Context, params *ListTopicPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetTrace Every hop of a trace, in causal order, with edges and diffs
 	//
 	// Corresponds with GET /traces/{trace_id} (the `GetTrace` operationId).
@@ -699,6 +704,21 @@ func (c *requests) GetStatus(ctx context.Context, reqEditors ...RequestEditorFn)
 // Corresponds with GET /topics (the `ListTopics` operationId).
 func (c *requests) ListTopics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTopicsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTopicPolicies What holds for each topic by its policy, and which entry of the configuration decides
+//
+// Corresponds with GET /topics/policies (the `ListTopicPolicies` operationId).
+func (c *requests) ListTopicPolicies(ctx context.Context, params *ListTopicPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTopicPoliciesRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2291,6 +2311,60 @@ func NewListTopicsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListTopicPoliciesRequest constructs an http.Request for the ListTopicPolicies method
+func NewListTopicPoliciesRequest(server string, params *ListTopicPoliciesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/topics/policies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetTraceRequest constructs an http.Request for the GetTrace method
 func NewGetTraceRequest(server string, traceId string, params *GetTraceParams) (*http.Request, error) {
 	var err error
@@ -2778,6 +2852,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /topics (the `ListTopics` operationId).
 	ListTopicsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTopicsResponse, error)
+
+	// ListTopicPoliciesWithResponse What holds for each topic by its policy, and which entry of the configuration decides
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /topics/policies (the `ListTopicPolicies` operationId).
+	ListTopicPoliciesWithResponse(ctx context.Context, params *ListTopicPoliciesParams, reqEditors ...RequestEditorFn) (*ListTopicPoliciesResponse, error)
 
 	// GetTraceWithResponse Every hop of a trace, in causal order, with edges and diffs
 	//
@@ -3927,6 +4008,54 @@ func (r ListTopicsResponse) ContentType() string {
 	return ""
 }
 
+type ListTopicPoliciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TopicPolicies
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTopicPoliciesResponse) GetJSON200() *TopicPolicies {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTopicPoliciesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTopicPoliciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTopicPoliciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTopicPoliciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTopicPoliciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetTraceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4437,6 +4566,19 @@ func (c *ClientWithResponses) ListTopicsWithResponse(ctx context.Context, reqEdi
 		return nil, err
 	}
 	return ParseListTopicsResponse(rsp)
+}
+
+// ListTopicPoliciesWithResponse What holds for each topic by its policy, and which entry of the configuration decides
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /topics/policies (the `ListTopicPolicies` operationId).
+func (c *ClientWithResponses) ListTopicPoliciesWithResponse(ctx context.Context, params *ListTopicPoliciesParams, reqEditors ...RequestEditorFn) (*ListTopicPoliciesResponse, error) {
+	rsp, err := c.ListTopicPolicies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTopicPoliciesResponse(rsp)
 }
 
 // GetTraceWithResponse Every hop of a trace, in causal order, with edges and diffs
@@ -5230,6 +5372,39 @@ func ParseListTopicsResponse(rsp *http.Response) (*ListTopicsResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest TopicList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListTopicPoliciesResponse parses an HTTP response from a ListTopicPoliciesWithResponse call
+func ParseListTopicPoliciesResponse(rsp *http.Response) (*ListTopicPoliciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTopicPoliciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TopicPolicies
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -144,6 +144,12 @@ func (c *Client) Topics(ctx context.Context) (*api.TopicList, error) {
 	return decode[api.TopicList](c, c.raw.ListTopics)(ctx)
 }
 
+// TopicPolicies asks what holds for topics.
+func (c *Client) TopicPolicies(ctx context.Context, params api.ListTopicPoliciesParams) (*api.TopicPolicies, error) {
+	r, err := c.raw.ListTopicPolicies(ctx, &params)
+	return answer[api.TopicPolicies](c, r, err)
+}
+
 // Coverage asks what is archived of a topic's partitions; of all if topic is "".
 func (c *Client) Coverage(ctx context.Context, topic string) (*api.Coverage, error) {
 	params := &api.GetCoverageParams{}

@@ -1,0 +1,131 @@
+package query_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// newPolicedArchive is an archive whose records are read, and answered, by some
+// policies.
+func newPolicedArchive(t *testing.T, list ...policy.Rule) *archive {
+	t.Helper()
+	policies, err := policy.NewRules(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := extract.New(extract.Options{Policy: policies})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newArchive(t, func(o *query.Options) { o.Policy, o.Extract = policies, rules })
+	a.rules = rules
+	return a
+}
+
+// TestAnswersKeepToThePolicy asks everything that gives bytes or ids of records
+// with a word in every place.
+func TestAnswersKeepToThePolicy(t *testing.T) {
+	yes := true
+	a := newPolicedArchive(
+		t,
+		policy.Rule{Pattern: "cards", Secret: &yes, IDs: policy.IDsHeaders, Team: "payments"},
+		policy.Rule{Pattern: "people", Personal: []string{"/who", "header:user"}, Key: &yes},
+	)
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	const trace = "0123456789abcdef0123456789abcdef"
+	body := `{"eventId":"%s","eventType":"T","who":"WHO","n":%d}`
+	first := a.produce("people", "KEY-1", fmt.Sprintf(body, "e1", 1), at, "traceId", trace, "user", "USER")
+	second := a.produce("people", "KEY-1", fmt.Sprintf(body, "e2", 2), at.Add(time.Second), "traceId", trace, "causationId", "e1")
+	card := a.produce("cards", "SECRETKEY", `{"number":"4711","eventId":"inside"}`, at.Add(2*time.Second), "traceId", trace, "causationId", "e2")
+	a.sealAll()
+
+	got, err := a.Record(t.Context(), everybody(), request(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := fmt.Sprintf("%s %+v %+v", got.Record.Value, got.Record.Headers, got.Extraction); strings.Contains(all, "WHO") || strings.Contains(all, "USER") ||
+		!strings.Contains(all, `"n":1`) || string(got.Record.Key) != "KEY-1" || !slices.Equal(got.Withheld, []string{"header:user", "/who"}) {
+		t.Errorf("people: %s, withheld %v", all, got.Withheld)
+	}
+	got, err = a.Record(t.Context(), everybody(), request(card))
+	if err != nil || got.Record.Value != nil || got.Record.Key != nil || !slices.Contains(got.Withheld, "value") || got.Hit.TraceID != trace || got.Hit.EventID != "" {
+		t.Errorf("cards: %+v, %v", got, err)
+	}
+
+	whole, err := a.Trace(t.Context(), everybody(), answer.TraceRequest{TraceID: trace, Diffs: true})
+	if err != nil || len(whole.Hops) != 3 {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	text := fmt.Sprintf("%+v", whole)
+	for i := range whole.Hops {
+		text += fmt.Sprintf(" %s", whole.Hops[i].Key)
+		if d := whole.Hops[i].Diff; d != nil {
+			text += fmt.Sprintf(" %+v", *d)
+		}
+	}
+	for _, word := range []string{"WHO", "SECRETKEY", "4711", "inside"} {
+		if strings.Contains(text, word) {
+			t.Errorf("the trace shows %s: %s", word, text)
+		}
+	}
+	if changed := whole.Hops[1].Diff; changed == nil || !changed.Comparable || len(changed.Changes) != 2 {
+		t.Errorf("of two masked records the rest is compared: %+v", changed)
+	}
+	if hidden := whole.Hops[2].Diff; hidden == nil || hidden.Comparable || !strings.Contains(hidden.Note, "withheld") {
+		t.Errorf("a withheld payload is no tombstone: %+v", hidden)
+	}
+
+	for id, want := range map[string]int{"WHO": 0, "USER": 0, "SECRETKEY": 0, "inside": 0, "KEY-1": 2, "e2": 2} {
+		page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{ID: id})
+		if err != nil || len(page.Records) != want {
+			t.Errorf("%s finds %d records, want %d (%v)", id, len(page.Records), want, err)
+		}
+	}
+	_ = second
+}
+
+func TestPoliciesSayWhichEntryDecides(t *testing.T) {
+	yes := true
+	a := newPolicedArchive(t, policy.Rule{Pattern: "c*", Secret: &yes, Retention: 48 * time.Hour}, policy.Rule{Pattern: "*", Team: "platform"})
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	a.produce("cards", "k", "v", at)
+	a.produce("open", "k", "v", at)
+	a.sealAll()
+	got, err := a.Policies(t.Context(), everybody(), "cards")
+	if err != nil || len(got.Topics) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	held := map[string]answer.PolicyProperty{}
+	for _, p := range got.Topics[0].Properties {
+		held[p.Name] = p
+	}
+	for name, want := range map[string]answer.PolicyProperty{
+		"secret":        {Value: "true", By: `topics[0] "c*"`},
+		"index_ids":     {Value: "none", By: `topics[0] "c*"`},
+		"retention":     {Value: "2d (stated, not enforced)", By: `topics[0] "c*"`},
+		"team":          {Value: "platform", By: `topics[1] "*"`},
+		"personal_data": {Value: "none"},
+		"excluded":      {Value: "false"},
+	} {
+		want.Name = name
+		if held[name] != want {
+			t.Errorf("%+v, want %+v", held[name], want)
+		}
+	}
+	some, err := a.Policies(t.Context(), only(t, "open"), "")
+	if err != nil || len(some.Topics) != 1 || some.Topics[0].Topic != "open" {
+		t.Errorf("somebody who sees one topic: %+v, %v", some, err)
+	}
+	if _, err := a.Policies(t.Context(), only(t, "open"), "cards"); schema.KindOf(err) != schema.NotFound || strings.Contains(err.Error(), "did you mean cards") {
+		t.Errorf("a hidden topic: %v", err)
+	}
+}
