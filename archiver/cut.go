@@ -84,8 +84,9 @@ type job struct {
 	epoch  int32 // the leader epoch that the guard had passed
 	// decidedBy is the marker behind the cut that decided rows of it, or below.
 	decidedBy      *schema.Decider
-	contractErrors int64     // rows with errors of extraction; counted by encode
-	since, cutAt   time.Time // when its first row or gap arrived, and when it was cut
+	contractErrors int64            // rows with errors of extraction; counted by encode
+	broken         map[breach]int64 // what they break; nil: nothing
+	since, cutAt   time.Time        // when its first row or gap arrived, and when it was cut
 	trace          telemetry.Place
 	body           int64 // what it counts among the segments that are made of spooled rows
 }

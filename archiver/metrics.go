@@ -26,6 +26,7 @@ type metrics struct {
 	freed       *prometheus.CounterVec
 	guards      *prometheus.CounterVec
 	unreadable  prometheus.Counter
+	violations  *prometheus.CounterVec
 
 	spoolWritten  prometheus.Counter
 	spoolFull     prometheus.Counter
@@ -82,13 +83,16 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 	m.unreadable = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "annals_archiver_unreadable_offsets_total", Help: "Offsets that could not be read or archived; their raw bytes are kept.",
 	})
+	m.violations = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "annals_archiver_contract_violations_total", Help: "Sealed records that break a rule, by event type where a contract of it is registered, and by the rule without its place.",
+	}, []string{"event_type", "rule"})
 	m.ofSpool()
 	if registerer != nil {
 		registerer.MustRegister(m.spoolWritten, m.spoolFull, m.spoolFailures, m.spoolDamaged, m.spoolRead,
 			a.gauge("annals_archiver_spool_bytes", "Bytes of the spool's files.", a.spoolUsed),
 			a.gauge("annals_archiver_spool_budget_bytes", "The budget of the spool's files; 0: there is no spool.", func() float64 { return float64(a.options.Spool.Bytes) }),
 		)
-		registerer.MustRegister(m.unreadable, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
+		registerer.MustRegister(m.unreadable, m.violations, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
 			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
 			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),

@@ -355,9 +355,7 @@ func (e *encoder) encode(body *bytes.Buffer, j *job, rules Rules, to *letters, s
 			rules.Extract(r, &e.extraction)
 		}
 		number++
-		if len(e.extraction.Errors) > 0 {
-			j.contractErrors++
-		}
+		j.breaches(&e.extraction)
 		summary.Add(r, &e.extraction)
 		err := e.writer.Append(r, &e.extraction)
 		if schema.KindOf(err) == schema.Exhausted && segment.Holds(r) == nil && o.Rows < segment.MaxRows {

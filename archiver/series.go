@@ -328,6 +328,9 @@ func (a *Archiver) sealedJob(j *job, segmentBytes int64, ours bool) {
 	}
 	t.sealed += segmentBytes
 	t.contractErrors += j.contractErrors
+	for b, n := range j.broken {
+		a.metrics.violations.WithLabelValues(b.kind, b.rule).Add(float64(n))
+	}
 	if i := slices.Index(cutReasons[:], j.reason); i >= 0 {
 		t.commits[i]++
 	}

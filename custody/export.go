@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
@@ -63,6 +64,8 @@ type Options struct {
 	Fresh  Fresh  // nil: exports of topics do not say how much was not sealed
 	// Policy is what holds for topics; nil: nothing is withheld.
 	Policy *policy.Rules
+	// Contracts are what producers promised; nil: nothing.
+	Contracts *contract.Registry
 
 	// TempDir is where an export keeps files until they are sent: the lines of
 	// JSON of all records, and the Parquet file and the segment that it is at.
@@ -165,6 +168,10 @@ func (e *Exporter) permitted(p *plan) error {
 		}
 		if e.options.Policy.Of(topic).Restricts() {
 			return schema.WithHint(schema.Errorf(schema.Permission, "topic %q %s, by %s of the configuration: it is not exported", topic, why, by),
+				"leave the topic out")
+		}
+		if c := e.options.Contracts.SensitiveTopic(topic); c != nil {
+			return schema.WithHint(schema.Errorf(schema.Permission, "topic %q may hold what contract %s (%s, version %s) calls sensitive: it is not exported", topic, c.File, c.Type, c.Version),
 				"leave the topic out")
 		}
 	}

@@ -238,6 +238,15 @@ func TestRefusals(t *testing.T) {
 	x := traceOf("t", all[0])
 	e := a.exporter(func(o *custody.Options) { o.Traces = x })
 	nobody := policy.Principal{Name: "nobody"}
+	yes := true
+	policies, err := policy.NewRules([]policy.Rule{{Pattern: "payments", Secret: &yes}, {Pattern: "orders", Personal: []string{"/who"}}})
+	must(t, err)
+	for _, topic := range []string{"payments", "orders"} {
+		held := a.exporter(func(o *custody.Options) { o.Policy = policies })
+		if err := held.Export(t.Context(), policy.Everything(), answer.ExportRequest{Topics: []string{topic}}, io.Discard); schema.KindOf(err) != schema.Permission {
+			t.Errorf("what policy withholds of %s is exported: %v", topic, err)
+		}
+	}
 	for name, c := range map[string]struct {
 		request answer.ExportRequest
 		who     policy.Principal

@@ -37,6 +37,7 @@
 //	event.go       the contracts and their headers
 //	currency.go    names, regions, portfolios
 //	gateway.go     ecb-gateway: publishing days, resuming, running again
+//	contracts.go   the contracts, for who wants to hold events to them
 //	rejected.go    ecb-gateway: cells without a quote
 //	enricher.go    rate-enricher
 //	engine.go      risk-engine: windows, waiting days, what state must be kept

@@ -43,6 +43,10 @@
 //	scan.go         a search through the bytes of segments, bounded
 //	scan_match.go   a record held against a search
 //	identify.go     what an id is, and what names it
+//	policies.go     what holds for topics
+//	withhold.go     what policy takes out of records
+//	contracts.go    what records break; a contract held to archived events
+//	events.go       the event catalog
 //	topics.go       topics, archived or not
 //	unarchived.go   topics that are known not to be archived
 //	coverage.go     what is archived of every partition

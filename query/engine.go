@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -26,6 +27,9 @@ type Index interface {
 	CountBehind(ctx context.Context, tails []index.Tail, from, to *int64) (int64, error)
 	Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]index.SegmentRow, error)
 	Topology(ctx context.Context) ([]index.Feed, error)
+	Violations(ctx context.Context, f index.ViolationFilter, scope index.Scope, limit int) ([]index.Violation, bool, error)
+	Volumes(ctx context.Context, eventType *string, scope index.Scope) ([]index.TypeVolume, bool, error)
+	Count(ctx context.Context, f index.Filter, scope index.Scope) (int64, error)
 }
 
 // Store is where segments and dead letters are read. *objstore.Store is one.
@@ -56,6 +60,8 @@ type FreshReader interface {
 // Extractor reads ids and contract fields from a record. *extract.Rules is one.
 type Extractor interface {
 	Extract(rec *schema.Record, into *schema.Extraction)
+	// Payload is a payload as JSON text; unread where it is not known what it is.
+	Payload(rec *schema.Record) (text []byte, unread bool)
 }
 
 // Options are what an Engine works with. Broker and Fresh may be nil: lag is
@@ -67,11 +73,16 @@ type Options struct {
 	Extract Extractor
 	// Policy is what holds for topics; nil: nothing is withheld.
 	Policy *policy.Rules
+	// Contracts are what producers promised; nil: nothing.
+	Contracts *contract.Registry
 	// Chosen tells whether a topic is one that is read from Kafka, whatever its
 	// policy; nil: all are.
 	Chosen func(topic string) bool
-	Broker Broker
-	Fresh  FreshReader
+	// Consumers gives the consumer groups of topics, and how many could not be
+	// asked about; nil: they are unknown.
+	Consumers func(ctx context.Context) (byTopic map[string][]string, hidden int, err error)
+	Broker    Broker
+	Fresh     FreshReader
 	// Archiver gives what the archiver of this process knows of Kafka's topics;
 	// nil where it has none.
 	Archiver func() answer.Listing

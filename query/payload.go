@@ -23,6 +23,7 @@ type content struct {
 	err    error
 
 	raw      *schema.Record // as it was read; record is without what is withheld
+	limited  bool           // what was extracted before may be more than is shown now
 	withheld []string       // as of policy.Topic.Mask
 }
 

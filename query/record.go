@@ -117,7 +117,7 @@ func (e *Engine) recordOf(entry *content, sealed bool) *answer.Record {
 	x := &schema.Extraction{}
 	e.options.Extract.Extract(entry.raw, x)
 	// What was extracted when the segment was written may be withheld by now.
-	if p := e.options.Policy.Of(r.Topic); entry.x != nil && !p.Restricts() && p.IDs.Value == policy.IDsAll {
+	if entry.x != nil && !entry.limited {
 		ids := x.Identifiers // a segment has no column for them
 		x = entry.x
 		x.Identifiers = ids

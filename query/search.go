@@ -227,7 +227,10 @@ func joined(notes ...string) string {
 
 // filterOf checks a request; topics are resolved later.
 func filterOf(r *answer.SearchRequest) (index.Filter, error) {
-	f := index.Filter{EventType: r.EventType, Service: r.Service, Statuses: r.Statuses}
+	f := index.Filter{EventType: r.EventType, Service: r.Service, Statuses: r.Statuses, Violation: r.Violation}
+	if r.Violation != "" && (r.ID != "" || len(r.Violation) > extract.MaxIDBytes) {
+		return f, schema.InvalidField("violation", "a violation of up to %d bytes goes with other filters, but not with an id", extract.MaxIDBytes)
+	}
 	if r.Limit < 1 || r.Limit > MaxPage {
 		return f, schema.InvalidField("limit", "limit %d: want 1 to %d", r.Limit, MaxPage)
 	}

@@ -32,7 +32,7 @@ func searchRequest(p *api.SearchRecordsParams) (answer.SearchRequest, error) {
 		From: value(p.From), To: value(p.To), Topics: value(p.Topic),
 		EventType: value(p.EventType), Service: value(p.Service), Stage: value(p.Stage),
 		ID: strings.TrimSpace(value(p.Id)), Limit: value(p.Limit), Cursor: value(p.Cursor),
-		Query: value(p.Q),
+		Query: value(p.Q), Violation: value(p.Violation),
 	}
 	var err error
 	if request.TopicID, err = parseID(p.TopicId); err != nil {
@@ -65,7 +65,7 @@ func (o *operations) ExportRecords(ctx context.Context, r api.ExportRecordsReque
 	p := r.Params
 	request, err := searchRequest(&api.SearchRecordsParams{
 		From: p.From, To: p.To, Topic: p.Topic, TopicId: p.TopicId, EventType: p.EventType, Service: p.Service,
-		Stage: p.Stage, Status: (*api.SearchRecordsParamsStatus)(p.Status), Id: p.Id, Q: p.Q,
+		Stage: p.Stage, Violation: p.Violation, Status: (*api.SearchRecordsParamsStatus)(p.Status), Id: p.Id, Q: p.Q,
 	})
 	if err != nil {
 		return nil, err

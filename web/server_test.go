@@ -171,6 +171,21 @@ func (a *archive) Policies(_ context.Context, _ policy.Principal, topic string) 
 	return &answer.TopicPolicies{Topics: []answer.TopicPolicy{{Topic: "cards", Properties: []answer.PolicyProperty{{Name: "secret", Value: "true", By: "topics[0]"}}}}}, nil
 }
 
+func (a *archive) Violations(_ context.Context, _ policy.Principal, r answer.ViolationRequest) (*answer.Violations, error) {
+	a.note(r)
+	return &answer.Violations{Groups: []answer.Violation{{Topic: "t", Rule: "contract:type:/a", Records: 3}}}, nil
+}
+
+func (a *archive) CheckContract(_ context.Context, _ policy.Principal, r answer.ContractCheckRequest) (*answer.ContractCheck, error) {
+	a.note(r)
+	return &answer.ContractCheck{Verdict: answer.ContractIndeterminate, Evolution: "new", Matching: -1}, nil
+}
+
+func (a *archive) EventTypes(_ context.Context, _ policy.Principal, eventType string) (*answer.EventTypes, error) {
+	a.note(eventType)
+	return &answer.EventTypes{Types: []answer.EventType{{Type: "T", Schema: []byte(`{"type":"object"}`)}}}, nil
+}
+
 func (a *archive) Coverage(_ context.Context, _ policy.Principal, topic string) (*answer.Coverage, error) {
 	return &answer.Coverage{Partitions: []answer.PartitionCoverage{{Topic: topic, HighWatermark: -1}}}, nil
 }

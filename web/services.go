@@ -67,6 +67,12 @@ type Queries interface {
 	// Policies are what holds for each topic and why; of every topic if topic
 	// is "".
 	Policies(ctx context.Context, who policy.Principal, topic string) (*answer.TopicPolicies, error)
+	// Violations counts which rules records break.
+	Violations(ctx context.Context, who policy.Principal, request answer.ViolationRequest) (*answer.Violations, error)
+	// CheckContract holds a contract to archived events.
+	CheckContract(ctx context.Context, who policy.Principal, request answer.ContractCheckRequest) (*answer.ContractCheck, error)
+	// EventTypes is the event catalog; of one type if it is not "".
+	EventTypes(ctx context.Context, who policy.Principal, eventType string) (*answer.EventTypes, error)
 	// Coverage is what is archived of each partition, and which topics are not;
 	// of every topic if topic is "".
 	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)

@@ -23,12 +23,13 @@ import (
 )
 
 type commands struct {
-	ECBGateway   serviceCommand `cmd:"" name:"ecb-gateway" help:"Publish the fixing days as events."`
-	RateEnricher serviceCommand `cmd:"" name:"rate-enricher" help:"Add currency, region and change to each rate."`
-	RiskEngine   serviceCommand `cmd:"" name:"risk-engine" help:"Compute volatilities and exposures."`
-	RiskAlerts   serviceCommand `cmd:"" name:"risk-alerts" help:"Raise alerts for moves beyond four standard deviations."`
-	All          allCommand     `cmd:"" help:"Run the four services, each as a process of its own, until Ctrl-C."`
-	Again        againCommand   `cmd:"" help:"Have the live days arrive again, with new trace ids, while the other services run."`
+	ECBGateway   serviceCommand   `cmd:"" name:"ecb-gateway" help:"Publish the fixing days as events."`
+	RateEnricher serviceCommand   `cmd:"" name:"rate-enricher" help:"Add currency, region and change to each rate."`
+	RiskEngine   serviceCommand   `cmd:"" name:"risk-engine" help:"Compute volatilities and exposures."`
+	RiskAlerts   serviceCommand   `cmd:"" name:"risk-alerts" help:"Raise alerts for moves beyond four standard deviations."`
+	All          allCommand       `cmd:"" help:"Run the four services, each as a process of its own, until Ctrl-C."`
+	Contracts    contractsCommand `cmd:"" help:"Write the contracts of the event types into a folder."`
+	Again        againCommand     `cmd:"" help:"Have the live days arrive again, with new trace ids, while the other services run."`
 }
 
 func main() {
@@ -77,6 +78,14 @@ func (c *serviceCommand) Run(ctx context.Context, k *kong.Context) error {
 	}
 	return demo.Run(ctx, k.Command(), cfg)
 }
+
+// contractsCommand writes the contracts.
+type contractsCommand struct {
+	Dir string `arg:"" help:"The folder; created when missing."`
+}
+
+// Run implements kong's command.
+func (c *contractsCommand) Run() error { return demo.WriteContracts(c.Dir) }
 
 // againCommand is the gateway's further run.
 type againCommand struct {

@@ -70,6 +70,19 @@ func (c *upCommand) runDemo(ctx context.Context, in *invocation, cfg config.Conf
 	return nil
 }
 
+// demoContracts has the demo's command write its contracts, and says where.
+func demoContracts(ctx context.Context, dataDir string) (string, error) {
+	program, err := besides("annals-demo")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(dataDir, "demo-contracts")
+	if text, err := exec.CommandContext(ctx, program, "contracts", dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("write the demo's contracts: %w: %s", err, text)
+	}
+	return dir, nil
+}
+
 func (c *upCommand) demoArguments(in *invocation) []string {
 	hint := "run bin/annals-demo again --up-file " + filepath.Join(c.DataDir, "up.json")
 	if isTerminal(in.err) {

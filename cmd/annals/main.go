@@ -26,13 +26,15 @@ type commands struct {
 	Archive archiveCommand `cmd:"" group:"run" help:"Run the archiver alone, on your own Kafka, S3 and ClickHouse."`
 	Serve   serveCommand   `cmd:"" group:"run" help:"Run the web API, the explorer and the replay workers, on your own engines."`
 
-	Trace    traceCommand    `cmd:"" group:"ask" help:"Every hop of a trace, in causal order, with what each step changed."`
-	Verdict  verdictCommand  `cmd:"" group:"ask" help:"Whether everything is there of a trace, or of topics and a range of time: gaps, ghosts, what is not sealed."`
-	Search   searchCommand   `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
-	Get      getCommand      `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
-	Coverage coverageCommand `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`
-	Topics   topicsCommand   `cmd:"" group:"ask" help:"What holds for each topic by its policy (secret, personal data, team), and why."`
-	Files    filesCommand    `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
+	Trace     traceCommand     `cmd:"" group:"ask" help:"Every hop of a trace, in causal order, with what each step changed."`
+	Verdict   verdictCommand   `cmd:"" group:"ask" help:"Whether everything is there of a trace, or of topics and a range of time: gaps, ghosts, what is not sealed."`
+	Search    searchCommand    `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
+	Get       getCommand       `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
+	Coverage  coverageCommand  `cmd:"" group:"ask" help:"What is archived of each topic-partition, and how far behind it is."`
+	Topics    topicsCommand    `cmd:"" group:"ask" help:"What holds for each topic by its policy (secret, personal data, team), and why."`
+	Catalog   catalogCommand   `cmd:"" group:"ask" help:"Event types: versions, producers, consumers, team, topics, volumes, schema."`
+	Contracts contractCommands `cmd:"" group:"ask" help:"What producers promised: which records break it, and whether a new version would hold."`
+	Files     filesCommand     `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
 
 	DeadLetters deadLetterCommands `cmd:"" group:"ask" help:"What could not be processed, and is archived raw all the same."`
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/config"
+	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
@@ -27,20 +28,21 @@ import (
 
 // parts are the clients that every role is made of.
 type parts struct {
-	cfg      config.Config
-	log      *slog.Logger
-	registry *prometheus.Registry
-	kafka    kafka.Options
-	store    *objstore.Store
-	book     *ledger.Ledger
-	index    *index.Index
-	rules    *extract.Rules
-	policy   *policy.Rules
-	tracer   *telemetry.Tracer // nil: nothing is traced
-	writer   string            // names this process in commits and leases
-	tempDir  string            // of exports and compactions; "": the system's
-	spoolDir string            // of the spool, where none is configured; "": there is none
-	closers  []func()
+	cfg       config.Config
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	kafka     kafka.Options
+	store     *objstore.Store
+	book      *ledger.Ledger
+	index     *index.Index
+	rules     *extract.Rules
+	policy    *policy.Rules
+	contracts *contract.Registry // nil: none
+	tracer    *telemetry.Tracer  // nil: nothing is traced
+	writer    string             // names this process in commits and leases
+	tempDir   string             // of exports and compactions; "": the system's
+	spoolDir  string             // of the spool, where none is configured; "": there is none
+	closers   []func()
 }
 
 // connect makes the clients. Nothing is dialled yet.
@@ -65,8 +67,13 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 	if p.policy, err = cfg.Policies(); err != nil {
 		return nil, err
 	}
+	if cfg.Contracts.Dir != "" {
+		if p.contracts, err = contract.Load(cfg.Contracts.Dir); err != nil {
+			return nil, fmt.Errorf("contracts.dir: %w", err)
+		}
+	}
 	rules := cfg.Extract.Options()
-	rules.Policy = p.policy
+	rules.Policy, rules.Contracts = p.policy, p.contracts
 	if rules.Decoder, err = p.openSchemas(cfg.Schemas); err != nil {
 		return nil, err
 	}

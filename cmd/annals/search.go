@@ -18,18 +18,19 @@ import (
 type searchCommand struct {
 	asking
 	between
-	Query   []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, id, after, before; with --scan also key, header.NAME=, payload and payload/POINTER=."`
-	Topic   []string `placeholder:"TOPIC" help:"Only these topics."`
-	TopicID string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
-	Type    string   `placeholder:"TYPE" help:"Only this event type."`
-	Service string   `placeholder:"NAME" help:"Only this source service."`
-	Stage   string   `placeholder:"STAGE" help:"Only this stage."`
-	Status  string   `placeholder:"STATUS" enum:"committed,aborted,control,all" default:"committed" help:"committed, aborted, control or all."`
-	Limit   int      `placeholder:"50" help:"Records on a page; with --scan, records found after which to stop."`
-	Cursor  string   `placeholder:"CURSOR" help:"Go on where the page before ended."`
-	Output  string   `short:"o" placeholder:"FILE" help:"Write every sealed record that matches into this file (.ndjson, .csv or .parquet; - is standard output)."`
-	Format  string   `placeholder:"FORMAT" help:"With --output: ndjson, csv or parquet, where the file's name does not say it."`
-	Scan    bool     `help:"Read the archive itself, within the bounds of search.scan_bytes and search.scan_time: for keys, headers and payloads, which the index does not have. What to read is said by terms alone."`
+	Query     []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, id, after, before; with --scan also key, header.NAME=, payload and payload/POINTER=."`
+	Topic     []string `placeholder:"TOPIC" help:"Only these topics."`
+	TopicID   string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
+	Type      string   `placeholder:"TYPE" help:"Only this event type."`
+	Service   string   `placeholder:"NAME" help:"Only this source service."`
+	Stage     string   `placeholder:"STAGE" help:"Only this stage."`
+	Violation string   `placeholder:"RULE" help:"Only what breaks this rule, such as contract:type:/amount, or 'contract:*' (annals contracts violations lists them)."`
+	Status    string   `placeholder:"STATUS" enum:"committed,aborted,control,all" default:"committed" help:"committed, aborted, control or all."`
+	Limit     int      `placeholder:"50" help:"Records on a page; with --scan, records found after which to stop."`
+	Cursor    string   `placeholder:"CURSOR" help:"Go on where the page before ended."`
+	Output    string   `short:"o" placeholder:"FILE" help:"Write every sealed record that matches into this file (.ndjson, .csv or .parquet; - is standard output)."`
+	Format    string   `placeholder:"FORMAT" help:"With --output: ndjson, csv or parquet, where the file's name does not say it."`
+	Scan      bool     `help:"Read the archive itself, within the bounds of search.scan_bytes and search.scan_time: for keys, headers and payloads, which the index does not have. What to read is said by terms alone."`
 }
 
 // usage refuses flags that would do nothing together.
@@ -41,7 +42,7 @@ func (c *searchCommand) usage() error {
 		return schema.InvalidField("--format", "--format goes with --output")
 	case c.Output != "" && (c.Limit != 0 || c.Cursor != "" || c.Scan):
 		return schema.InvalidField("--output", "--output writes everything that is found: --limit, --cursor and --scan do not go with it")
-	case c.Scan && (c.Cursor != "" || c.From != "" || c.To != "" || len(c.Topic) > 0 || c.TopicID != "" || c.Type != "" || c.Service != "" || c.Stage != "" || c.Status != "committed"):
+	case c.Scan && (c.Cursor != "" || c.From != "" || c.To != "" || len(c.Topic) > 0 || c.TopicID != "" || c.Type != "" || c.Service != "" || c.Stage != "" || c.Violation != "" || c.Status != "committed"):
 		return schema.WithHint(schema.InvalidField("--scan", "with --scan everything is said by terms"), "write topic:NAME, type:NAME, after:TIME and so on")
 	case c.Scan && len(c.Query) == 0:
 		return schema.InvalidField("--scan", "--scan needs terms")
@@ -74,6 +75,7 @@ func (c *searchCommand) Run(ctx context.Context, in *invocation) error {
 		From: from, To: to, EventType: pointer(c.Type), Service: pointer(c.Service), Stage: pointer(c.Stage),
 		Q: pointer(strings.Join(c.Query, " ")), Limit: &c.Limit, Cursor: pointer(c.Cursor), Status: pointer(api.SearchRecordsParamsStatus(c.Status)),
 	}
+	params.Violation = pointer(c.Violation)
 	params.TopicId = pointer(c.TopicID)
 	if len(c.Topic) > 0 {
 		params.Topic = &c.Topic

@@ -39,7 +39,7 @@ func (c *searchCommand) export(ctx context.Context, in *invocation, server *clie
 		return err
 	}
 	params := api.ExportRecordsParams{
-		From: p.From, To: p.To, Topic: p.Topic, TopicId: p.TopicId, EventType: p.EventType, Service: p.Service, Stage: p.Stage,
+		From: p.From, To: p.To, Topic: p.Topic, TopicId: p.TopicId, EventType: p.EventType, Service: p.Service, Stage: p.Stage, Violation: p.Violation,
 		Status: (*api.ExportRecordsParamsStatus)(p.Status), Q: p.Q, Format: format,
 	}
 	said, err := c.download(in, func(w io.Writer) (*answer.Statement, error) { return server.Matches(ctx, params, w) })

@@ -49,7 +49,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	options := query.Options{
-		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Policy: p.policy, Broker: admin, Fresh: fresh,
+		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Policy: p.policy, Contracts: p.contracts, Broker: admin, Consumers: admin.Consumers, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
 		ScanBytes: int64(p.cfg.Search.ScanBytes), ScanTime: p.cfg.Search.ScanTime.Std(),
 	}
@@ -68,7 +68,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		return nil, err
 	}
 	exporter, err := custody.New(custody.Options{
-		Store: p.store, Ledger: p.book, Traces: engine, Fresh: engine, Policy: p.policy,
+		Store: p.store, Ledger: p.book, Traces: engine, Fresh: engine, Policy: p.policy, Contracts: p.contracts,
 		TempDir: p.tempDir, Agent: "annals " + telemetry.Version().String(), Logger: p.log, Tracer: p.tracer,
 	})
 	if err != nil {

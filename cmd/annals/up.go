@@ -40,6 +40,11 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	defer both(&err, engines.close)
+	if c.Demo && cfg.Contracts.Dir == "" {
+		if cfg.Contracts.Dir, err = demoContracts(ctx, cfg.Embedded.DataDir); err != nil {
+			return err
+		}
+	}
 	p, err := connect(cfg, log)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ type Config struct {
 	ClickHouse ClickHouse    `yaml:"clickhouse" doc:"The index, derived from the archive and rebuildable at any time. Without a URL, annals up starts an embedded one."`
 	Archive    Archive       `yaml:"archive" doc:"How records are buffered and sealed into segments."`
 	Topics     []TopicPolicy `yaml:"topics" doc:"What holds for topics, by patterns: this list is the only place where that is said (docs/guides/topics.md). For each property the first entry that matches the topic's name and says something of it decides; annals topics shows which. After a change restart, and run annals reindex --topic." change:"To leave topics out, to keep content from the index and from answers, and to name the teams that own topics."`
+	Contracts  Contracts     `yaml:"contracts" doc:"What producers promise of their events (docs/guides/contracts.md)."`
 	Extract    Extract       `yaml:"extract" doc:"What is read from records beyond the built-in rules, for those topics that need it."`
 	Schemas    Schemas       `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
 	Index      Index         `yaml:"index" doc:"What the index keeps and how it is filled."`
@@ -165,6 +166,11 @@ type TopicPolicy struct {
 	IndexHeaders []string `yaml:"index_headers" unit:"header names" doc:"Headers whose values are indexed, so that records are found by them: printable text of up to 512 bytes."`
 	Team         string   `yaml:"team" doc:"The team that owns the topics."`
 	Retention    Duration `yaml:"retention" min:"0s" max:"36500d" doc:"How long records are to be kept. It is stated and shown, and not enforced: nothing is deleted by it. 0 says nothing."`
+}
+
+// Contracts says where contracts are registered.
+type Contracts struct {
+	Dir string `yaml:"dir" doc:"Folder of contracts, usually a checkout: one YAML file a version of an event type, with its JSON Schema beside it. Empty: none. Read at start; after a change restart, and run annals reindex --topic to hold what is archived to it." change:"To hold events to what their producers promised."`
 }
 
 // Extract is how ids and contract fields are read.

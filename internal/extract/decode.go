@@ -34,6 +34,11 @@ func (r *reading) decode(decoder Decoder, value []byte, o *override) {
 		return
 	}
 	text, code := decoder.Decode(SchemaID{Number: r.into.SchemaID, GUID: r.guid}, r.indexes, body)
+	if code == "" && text != nil {
+		r.decoded = text
+	} else if code == "" {
+		r.decoded = body
+	}
 	wanted := !r.complete() || o != nil && len(o.pointers) > 0
 	switch {
 	case code != "":

@@ -48,7 +48,7 @@ func (r *reading) readText(body []byte, o *override) {
 		return
 	}
 	if len(r.paths) > 0 {
-		masked, ok := policy.MaskJSON(body, r.paths)
+		masked, ok := policy.MaskJSON(body, r.paths, policy.Absent)
 		if !ok {
 			addError(r.into, NotJSON)
 			return

@@ -31,6 +31,7 @@ type reading struct {
 	text    []byte                    // of finishCauses
 	seen    map[schema.Cause]struct{} // by causeSet, where there are many
 	paths   policy.Paths              // of personal data in the payload: not read
+	decoded []byte                    // the payload as JSON text, where it was made of another form
 
 	axonTraced bool // Axon up to 4: the trace id is the flow
 	replayed   bool

@@ -2,9 +2,11 @@ package extract
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -17,6 +19,10 @@ type Options struct {
 	// Policy says what may be read of a topic's records; nil: everything.
 	Policy *policy.Rules
 
+	// Contracts are what producers promised; a rule that a record breaks is among
+	// its errors. Nil: none.
+	Contracts *contract.Registry
+
 	// Decoder reads payloads that name a schema; nil: only those that are JSON
 	// text are read, whatever schema they name.
 	Decoder Decoder
@@ -27,11 +33,12 @@ const maxTopicRules = 1000
 // Rules extracts. Make one with New and share it: it is safe for concurrent use.
 type Rules struct {
 	overrides []*override
-	exact     map[string]int // index into overrides, of names without wildcards
-	matched   sync.Map       // topic → *override
-	readings  sync.Pool      // of *reading, to keep their memory
-	decoder   Decoder        // nil: none
-	policy    *policy.Rules  // nil: nothing is withheld
+	exact     map[string]int     // index into overrides, of names without wildcards
+	matched   sync.Map           // topic → *override
+	readings  sync.Pool          // of *reading, to keep their memory
+	decoder   Decoder            // nil: none
+	policy    *policy.Rules      // nil: nothing is withheld
+	contracts *contract.Registry // nil: none
 }
 
 // New checks the options. Its errors are of kind schema.Invalid and name the
@@ -40,7 +47,7 @@ func New(options Options) (*Rules, error) {
 	if len(options.Topics) > maxTopicRules {
 		return nil, schema.InvalidField("topics", "read topic rules: %d of them, at most %d", len(options.Topics), maxTopicRules)
 	}
-	rules := &Rules{exact: make(map[string]int), decoder: options.Decoder, policy: options.Policy}
+	rules := &Rules{exact: make(map[string]int), decoder: options.Decoder, policy: options.Policy, contracts: options.Contracts}
 	for i, topic := range options.Topics {
 		o, err := topic.parse()
 		if err != nil {
@@ -72,16 +79,21 @@ func (rules *Rules) Extract(rec *schema.Record, into *schema.Extraction) {
 		rules.readings.Put(r)
 	}()
 	r.into = into
-	rules.read(r, rec, rules.overrideOf(rec.Topic), rules.policy.Of(rec.Topic))
-}
-
-// read takes what the policy lets be read.
-func (rules *Rules) read(r *reading, rec *schema.Record, o *override, p *policy.Topic) {
-	into := r.into
+	o, p := rules.overrideOf(rec.Topic), rules.policy.Of(rec.Topic)
 	if p.IDs.Value == policy.IDsNone {
 		return
 	}
-	r.paths = p.Paths()
+	rules.read(r, rec, o, p, nil)
+	if rules.contracts != nil {
+		rules.hold(r, rec, o, p)
+	}
+}
+
+// read takes what the policy lets be read, and of the payload nothing that
+// stands at the paths.
+func (rules *Rules) read(r *reading, rec *schema.Record, o *override, p *policy.Topic, paths policy.Paths) {
+	into := r.into
+	r.paths = append(slices.Clip(p.Paths()), paths...)
 	rules.readHeaders(r, rec, o, p)
 	if !r.unframed {
 		into.SchemaID, into.HasSchemaID = frameID(rec.Value)

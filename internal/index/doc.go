@@ -28,6 +28,7 @@
 //	position.go  how far each stream is indexed
 //	segment.go   the row of a commit
 //	summary.go   rollups of a segment
+//	violations.go what records break which rule; volumes of types; counts
 //	topology.go  which topics feed which, by sampled causes
 //	read.go      what reads share: scope, hits, one bounded query
 //	trace.go     a trace's records

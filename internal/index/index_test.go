@@ -157,14 +157,14 @@ func TestRetention(t *testing.T) {
 	other := x.options
 	other.Retention = 0
 	x.reopen(other) // nobody asked for it
-	if got := x.ask("SELECT countIf(create_table_query LIKE '% TTL %') FROM system.tables WHERE database = '" + x.options.Database + "'"); got != "5" {
-		t.Errorf("a retention that was not given: %s tables have a TTL, want 5", got)
+	if got := x.ask("SELECT countIf(create_table_query LIKE '% TTL %') FROM system.tables WHERE database = '" + x.options.Database + "'"); got != "6" {
+		t.Errorf("a retention that was not given: %s tables have a TTL, want 6", got)
 	}
 	for _, retention := range []time.Duration{0, 10 * 365 * 24 * time.Hour} {
 		other.Retention, other.Given.Retention = retention, true
 		x.reopen(other)
 		got := x.ask("SELECT countIf(create_table_query LIKE '% TTL %') FROM system.tables WHERE database = '" + x.options.Database + "'")
-		if want := map[bool]string{true: "0", false: "5"}[retention == 0]; got != want {
+		if want := map[bool]string{true: "0", false: "6"}[retention == 0]; got != want {
 			t.Errorf("retention %v: %s tables have a TTL, want %s", retention, got, want)
 		}
 	}

@@ -50,7 +50,7 @@ func migrations() ([]migration, error) {
 
 // expiring are the tables whose rows end with the retention. Segments stay:
 // they lead to the archive, which is older than the index.
-var expiring = []string{"records", "records_by_trace", "id_index", "rollups", "topology"}
+var expiring = []string{"records", "records_by_trace", "id_index", "rollups", "topology", "violations"}
 
 // Migrate makes the database and its tables, or brings them to this version.
 // It is idempotent, and safe when several processes start at once. Tables that

@@ -28,6 +28,8 @@ type Filter struct {
 	After     *Mark // the last hit of the page before
 
 	TypePrefix, ServicePrefix string // what the event type and the service begin with
+
+	Violation string // a rule that the record breaks, or how it begins with a * behind it
 }
 
 // Incarnation is a topic's name with one of the IDs it had.
@@ -183,6 +185,11 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 	}
 	if f.ServicePrefix != "" {
 		with("startsWith(source_service, {service_prefix:String})", clickhouse.Named("service_prefix", f.ServicePrefix))
+	}
+	if beginning, cut := strings.CutSuffix(f.Violation, "*"); cut {
+		with("arrayExists(e -> startsWith(e, {violation:String}), errors)", clickhouse.Named("violation", beginning))
+	} else if f.Violation != "" {
+		with("has(errors, {violation:String})", clickhouse.Named("violation", f.Violation))
 	}
 	if f.Version != "" {
 		with("event_version = {event_version:String}", clickhouse.Named("event_version", f.Version))

@@ -32,7 +32,7 @@ type SegmentRow struct {
 	Gaps          map[schema.GapClass]int64 // offsets not served
 	HighWatermark int64                     // as seen at the commit; -1: not known
 	SealedAt      time.Time
-	Summary       *Summary // nil: no rollups and topology, as of a commit without rows
+	Summary       *Summary // nil: no rollups, topology and violations, as of a commit without rows
 }
 
 // SegmentOf takes from a commit what the index keeps of it. Invalid clocks are
@@ -99,6 +99,9 @@ func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
 		return err
 	}
 	if err := x.insertTopology(ctx, rows); err != nil {
+		return err
+	}
+	if err := x.insertViolations(ctx, rows); err != nil {
 		return err
 	}
 	var b segmentBlock

@@ -27,6 +27,8 @@ const hourMillis = int64(time.Hour / time.Millisecond)
 type Summary struct {
 	groups  map[group]*totals
 	samples map[string][]schema.Cause // by event type
+
+	violations map[violation]*violated // nil: none
 }
 
 type group struct {
@@ -70,6 +72,9 @@ func (s *Summary) Add(r *schema.Record, x *schema.Extraction) {
 	}
 	if len(x.Errors) > 0 {
 		t.withErrors++
+	}
+	if r.Status == schema.Committed && len(x.Errors) > 0 {
+		s.violates(r, x)
 	}
 	if r.Status == schema.Committed && len(x.Causes) > 0 {
 		s.sample(x)

@@ -140,7 +140,7 @@ func (x *Index) delete(ctx context.Context, table, condition string) error {
 	return fault("delete stale rows of "+table, err)
 }
 
-// forgetSummaries deletes the rollups and topology of commits that were read
+// forgetSummaries deletes the rollups, topology and violations of commits that were read
 // again: their groups may be others now, and would count beside the old ones.
 func (x *Index) forgetSummaries(ctx context.Context, rows []SegmentRow) error {
 	var terms []string
@@ -150,7 +150,7 @@ func (x *Index) forgetSummaries(ctx context.Context, rows []SegmentRow) error {
 		}
 	}
 	for some := range slices.Chunk(terms, maxRanges) {
-		for _, table := range []string{"rollups", "topology"} {
+		for _, table := range []string{"rollups", "topology", "violations"} {
 			if err := x.delete(ctx, table, "(topic_id, partition, branch, seq) IN ("+strings.Join(some, ", ")+")"); err != nil {
 				return err
 			}

@@ -33,7 +33,8 @@ var clients = []client{
 	{"github.com/versity/versitygw", []string{"internal/embedded"}},
 	{"github.com/labstack/echo", []string{"web"}},
 	{"github.com/ebitengine/purego", []string{"cmd/annals-chdb"}},
-	{"github.com/goccy/go-yaml", []string{"internal/config"}},
+	{"github.com/goccy/go-yaml", []string{"internal/config", "internal/contract"}},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"internal/contract"}},
 	{"github.com/cenkalti/backoff", []string{"internal/retry"}},
 	{"go.opentelemetry.io", []string{"internal/telemetry"}},
 	// The independent reader is worth something only while nothing we ship

@@ -14,6 +14,13 @@ import (
 // Masked stands for a value that policy withholds.
 const Masked = "[masked]"
 
+// What MaskJSON puts in place of a value: Shown for people, Absent where ids are
+// read, which null is not.
+const (
+	Shown  = `"` + Masked + `"`
+	Absent = "null"
+)
+
 // maxSteps bounds a path.
 const maxSteps = 64
 
@@ -56,15 +63,28 @@ func (ps Paths) Name(place []string) bool {
 	})
 }
 
-// MaskJSON gives JSON text with the values at the paths replaced by the text
-// Masked; all else stays byte for byte. Of members with one name all are
+// Touch tells whether a place, in which "*" stands for any step, may be one that
+// the paths name, inside one, or around one. No place, nil, touches nothing.
+func (ps Paths) Touch(place []string) bool {
+	return place != nil && slices.ContainsFunc(ps, func(p Path) bool {
+		for i := range min(len(p), len(place)) {
+			if p[i] != place[i] && p[i] != "*" && place[i] != "*" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// MaskJSON gives JSON text with the values at the paths replaced by another,
+// itself JSON; all else stays byte for byte. Of members with one name all are
 // replaced. It is false for what is not one JSON value: nothing of that may be
 // shown.
-func MaskJSON(text []byte, paths Paths) (masked []byte, ok bool) {
+func MaskJSON(text []byte, paths Paths, with string) (masked []byte, ok bool) {
 	if len(paths) == 0 {
 		return text, true
 	}
-	m := masking{text: text, paths: paths, decoder: json.NewDecoder(bytes.NewReader(text))}
+	m := masking{text: text, paths: paths, with: with, decoder: json.NewDecoder(bytes.NewReader(text))}
 	m.decoder.UseNumber()
 	if !m.value() {
 		return nil, false
@@ -85,6 +105,7 @@ func MaskJSON(text []byte, paths Paths) (masked []byte, ok bool) {
 type masking struct {
 	text    []byte
 	paths   Paths
+	with    string
 	decoder *json.Decoder
 	open    []container
 	place   []string
@@ -129,7 +150,7 @@ func (m *masking) value() bool {
 		if m.decoder.Decode(&whole) != nil {
 			return false
 		}
-		m.out = append(append(m.out, m.text[m.copied:from]...), `"`+Masked+`"`...)
+		m.out = append(append(m.out, m.text[m.copied:from]...), m.with...)
 		m.copied = m.decoder.InputOffset()
 		return true
 	}
@@ -171,7 +192,7 @@ func (t *Topic) Mask(r *schema.Record, more Paths, body func(value []byte) []byt
 	case len(paths) > 0:
 		text := body(own.Value)
 		frame := len(own.Value) - len(text)
-		masked, ok := MaskJSON(text, paths)
+		masked, ok := MaskJSON(text, paths, Shown)
 		if !ok {
 			own.Value, withheld = nil, append(withheld, "value")
 			break

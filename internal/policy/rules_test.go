@@ -88,13 +88,13 @@ func TestMaskJSONReplacesWhatPathsNameAndNothingElse(t *testing.T) {
 			}
 			paths = append(paths, p)
 		}
-		got, ok := policy.MaskJSON([]byte(c.text), paths)
+		got, ok := policy.MaskJSON([]byte(c.text), paths, policy.Shown)
 		if !ok || string(got) != c.want || !json.Valid(got) {
 			t.Errorf("%s of %s: %s, %t; want %s", c.paths, c.text, got, ok, c.want)
 		}
 	}
 	for _, bad := range []string{``, `{`, `{"a":1}x`, `{"a":1} {"a":2}`, "\x00\x01", `{"a"`, `{"a":`, `{"a":tru`} {
-		if got, ok := policy.MaskJSON([]byte(bad), policy.Paths{{"a"}}); ok {
+		if got, ok := policy.MaskJSON([]byte(bad), policy.Paths{{"a"}}, policy.Shown); ok {
 			t.Errorf("%q: %q", bad, got)
 		}
 	}
@@ -107,7 +107,7 @@ func FuzzMaskJSON(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, ok := policy.MaskJSON([]byte(text), policy.Paths{{"a"}, {"*", "a"}})
+		got, ok := policy.MaskJSON([]byte(text), policy.Paths{{"a"}, {"*", "a"}}, policy.Shown)
 		if !ok {
 			return
 		}

@@ -21,6 +21,8 @@ type SearchRequest struct {
 	Query     string          // more of the same, as it is typed; see Search of the query package
 	Limit     int             // 1 to 1,000; 0: as many as whoever answers sees fit
 	Cursor    string          // NextCursor of the page before
+	// Violation is a rule that the record breaks, or how it begins with a * behind.
+	Violation string `json:",omitempty"`
 }
 
 // Page is a page of records, newest first.

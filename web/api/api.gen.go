@@ -73,6 +73,51 @@ func (e ChangeOp) Valid() bool {
 	}
 }
 
+// Defines values for ContractCheckEvolution.
+const (
+	Additive  ContractCheckEvolution = "additive"
+	Breaking  ContractCheckEvolution = "breaking"
+	Identical ContractCheckEvolution = "identical"
+	New       ContractCheckEvolution = "new"
+)
+
+// Valid indicates whether the value is a known member of the ContractCheckEvolution enum.
+func (e ContractCheckEvolution) Valid() bool {
+	switch e {
+	case Additive:
+		return true
+	case Breaking:
+		return true
+	case Identical:
+		return true
+	case New:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ContractCheckVerdict.
+const (
+	Compatible    ContractCheckVerdict = "compatible"
+	Incompatible  ContractCheckVerdict = "incompatible"
+	Indeterminate ContractCheckVerdict = "indeterminate"
+)
+
+// Valid indicates whether the value is a known member of the ContractCheckVerdict enum.
+func (e ContractCheckVerdict) Valid() bool {
+	switch e {
+	case Compatible:
+		return true
+	case Incompatible:
+		return true
+	case Indeterminate:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DependencyName.
 const (
 	DependencyNameIndex DependencyName = "index"
@@ -529,6 +574,13 @@ type BranchCoverage struct {
 	Until int64 `json:"until"`
 }
 
+// BrokenEvent defines model for BrokenEvent.
+type BrokenEvent struct {
+	// Record What the index knows of a record
+	Record Hit      `json:"record"`
+	Rules  []string `json:"rules"`
+}
+
 // Bytes Exact bytes for a person. null is not empty
 type Bytes struct {
 	// Base64 When format is binary
@@ -575,6 +627,79 @@ type ClassCount struct {
 	Class   string `json:"class"`
 	Offsets int64  `json:"offsets"`
 	Ranges  int64  `json:"ranges"`
+}
+
+// ContractCheck defines model for ContractCheck.
+type ContractCheck struct {
+	// Against The registered version that it was compared with
+	Against *string `json:"against,omitempty"`
+
+	// Broken Events that would break the contract
+	Broken       int64                `json:"broken"`
+	Differences  []ContractDifference `json:"differences"`
+	EventType    string               `json:"event_type"`
+	EventVersion string               `json:"event_version"`
+
+	// Events The newest that would break it, 100 at most
+	Events    []BrokenEvent          `json:"events"`
+	Evolution ContractCheckEvolution `json:"evolution"`
+	From      time.Time              `json:"from"`
+
+	// Looked Events that were looked at
+	Looked int64 `json:"looked"`
+
+	// Masked Looked at but for what policy or a contract masks in them
+	Masked int64 `json:"masked"`
+
+	// Matching Events that there are; absent if they could not be counted
+	Matching *int64      `json:"matching,omitempty"`
+	Rules    []RuleCount `json:"rules"`
+
+	// Unread Not looked at, for their payload could not be read
+	Unread int64 `json:"unread"`
+
+	// Verdict indeterminate: no event could be looked at
+	Verdict ContractCheckVerdict `json:"verdict"`
+
+	// Withheld Of secret topics: not looked at
+	Withheld int64 `json:"withheld"`
+}
+
+// ContractCheckEvolution defines model for ContractCheck.Evolution.
+type ContractCheckEvolution string
+
+// ContractCheckVerdict indeterminate: no event could be looked at
+type ContractCheckVerdict string
+
+// ContractCheckRequest defines model for ContractCheckRequest.
+type ContractCheckRequest struct {
+	// Contract The contract as YAML
+	Contract string `json:"contract"`
+
+	// Days Hold it to events of the last so many days, by record time
+	Days *int `json:"days,omitempty"`
+
+	// Limit Look at so many at most, the newest first
+	Limit *int `json:"limit,omitempty"`
+
+	// Name The file's name, for messages
+	Name *string `json:"name,omitempty"`
+
+	// Schemas JSON Schemas by the names that the contract gives
+	Schemas *map[string]string `json:"schemas,omitempty"`
+}
+
+// ContractDifference defines model for ContractDifference.
+type ContractDifference struct {
+	// BreaksConsumers Who relies on the registered version may meet what it did not allow
+	BreaksConsumers bool `json:"breaks_consumers"`
+
+	// BreaksEvents What fitted the registered version may not fit this one
+	BreaksEvents bool   `json:"breaks_events"`
+	Change       string `json:"change"`
+
+	// Path A JSON Pointer into the event; empty: the event, or the contract, as a whole
+	Path string `json:"path"`
 }
 
 // Coordinates defines model for Coordinates.
@@ -741,6 +866,84 @@ type Edge struct {
 
 // EdgeKind defines model for Edge.Kind.
 type EdgeKind string
+
+// EventConsumer defines model for EventConsumer.
+type EventConsumer struct {
+	Group  string   `json:"group"`
+	Topics []string `json:"topics"`
+}
+
+// EventProducer defines model for EventProducer.
+type EventProducer struct {
+	// Declared A contract names it
+	Declared bool   `json:"declared"`
+	Records  int64  `json:"records"`
+	Service  string `json:"service"`
+}
+
+// EventTopic defines model for EventTopic.
+type EventTopic struct {
+	// Declared A contract names it
+	Declared bool   `json:"declared"`
+	Records  int64  `json:"records"`
+	Topic    string `json:"topic"`
+}
+
+// EventType What is known of an event type. Counts are of sealed, committed records
+type EventType struct {
+	// Bytes Of keys, values and headers
+	Bytes int64 `json:"bytes"`
+
+	// Consumers Consumer groups with offsets of the topics; that they read this type of them is not known
+	Consumers      []EventConsumer `json:"consumers"`
+	ConsumersKnown bool            `json:"consumers_known"`
+	Description    *string         `json:"description,omitempty"`
+	EventType      string          `json:"event_type"`
+	FirstTimestamp *time.Time      `json:"first_timestamp,omitempty"`
+	LastTimestamp  *time.Time      `json:"last_timestamp,omitempty"`
+
+	// MaxDelayMs What the SLA promises between an event's time and its record's
+	MaxDelayMs *int64          `json:"max_delay_ms,omitempty"`
+	Producers  []EventProducer `json:"producers"`
+	Records    int64           `json:"records"`
+
+	// Sample What the index knows of a record
+	Sample *Hit `json:"sample,omitempty"`
+
+	// Schema The JSON Schema of the newest version that has one, if one type was asked for
+	Schema interface{} `json:"schema,omitempty"`
+	Sla    *string     `json:"sla,omitempty"`
+	Team   *string     `json:"team,omitempty"`
+
+	// TeamBy Who says so: a contract's file, or an entry of the topics section
+	TeamBy   *string        `json:"team_by,omitempty"`
+	Topics   []EventTopic   `json:"topics"`
+	Versions []EventVersion `json:"versions"`
+
+	// WithErrors Records that break a rule
+	WithErrors int64 `json:"with_errors"`
+}
+
+// EventTypeList defines model for EventTypeList.
+type EventTypeList struct {
+	EventTypes []EventType `json:"event_types"`
+
+	// More There are more than can be shown
+	More bool `json:"more"`
+
+	// Notes What cannot be known here, and why
+	Notes []string `json:"notes"`
+}
+
+// EventVersion defines model for EventVersion.
+type EventVersion struct {
+	// Contract The file of its contract; absent: not registered
+	Contract       *string    `json:"contract,omitempty"`
+	EventVersion   string     `json:"event_version"`
+	FirstTimestamp *time.Time `json:"first_timestamp,omitempty"`
+	LastTimestamp  *time.Time `json:"last_timestamp,omitempty"`
+	Records        int64      `json:"records"`
+}
 
 // ExportRequest A trace, or topics with a time range
 type ExportRequest struct {
@@ -1335,6 +1538,12 @@ type ReplayRequest struct {
 // ReplayRequestOversized What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
 type ReplayRequestOversized string
 
+// RuleCount defines model for RuleCount.
+type RuleCount struct {
+	Records int64  `json:"records"`
+	Rule    string `json:"rule"`
+}
+
 // RunRequest defines model for RunRequest.
 type RunRequest struct {
 	Pace *ReplayPace `json:"pace,omitempty"`
@@ -1621,6 +1830,54 @@ type VerdictPartition struct {
 	Unsealed *int64 `json:"unsealed,omitempty"`
 }
 
+// Violation defines model for Violation.
+type Violation struct {
+	EventType      string      `json:"event_type"`
+	EventVersion   string      `json:"event_version"`
+	FirstTimestamp *time.Time  `json:"first_timestamp,omitempty"`
+	LastTimestamp  *time.Time  `json:"last_timestamp,omitempty"`
+	Newest         Coordinates `json:"newest"`
+	Records        int64       `json:"records"`
+
+	// Rule Such as contract:required:/amount; a search by violation gives the records
+	Rule          string `json:"rule"`
+	SourceService string `json:"source_service"`
+
+	// Team Of the contract, else of the topic
+	Team  *string `json:"team,omitempty"`
+	Topic string  `json:"topic"`
+}
+
+// ViolationList defines model for ViolationList.
+type ViolationList struct {
+	// More There are more than the limit
+	More       bool        `json:"more"`
+	Violations []Violation `json:"violations"`
+}
+
+// ListEventTypesParams defines parameters for ListEventTypes.
+type ListEventTypesParams struct {
+	// EventType Only this one, with its schema and the newest record
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+}
+
+// ListViolationsParams defines parameters for ListViolations.
+type ListViolationsParams struct {
+	Topic     *string `form:"topic,omitempty" json:"topic,omitempty"`
+	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
+	Service   *string `form:"service,omitempty" json:"service,omitempty"`
+
+	// Rule How the rule begins
+	Rule *string `form:"rule,omitempty" json:"rule,omitempty"`
+
+	// From Of segments with records from then on; a segment counts whole
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Of segments with records before
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Limit *int       `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // GetCoverageParams defines parameters for GetCoverage.
 type GetCoverageParams struct {
 	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
@@ -1674,6 +1931,9 @@ type SearchRecordsParams struct {
 	Service   *string `form:"service,omitempty" json:"service,omitempty"`
 	Stage     *string `form:"stage,omitempty" json:"stage,omitempty"`
 
+	// Violation A rule that the records break, such as contract:type:/amount, or how it begins with a * behind it; not with an id
+	Violation *string `form:"violation,omitempty" json:"violation,omitempty"`
+
 	// Status committed unless asked otherwise
 	Status *SearchRecordsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
 
@@ -1705,6 +1965,9 @@ type ExportRecordsParams struct {
 	EventType *string `form:"event_type,omitempty" json:"event_type,omitempty"`
 	Service   *string `form:"service,omitempty" json:"service,omitempty"`
 	Stage     *string `form:"stage,omitempty" json:"stage,omitempty"`
+
+	// Violation A rule that the records break, such as contract:type:/amount, or how it begins with a * behind it; not with an id
+	Violation *string `form:"violation,omitempty" json:"violation,omitempty"`
 
 	// Status committed unless asked otherwise
 	Status *ExportRecordsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
@@ -1817,6 +2080,9 @@ type GetVerdictParams struct {
 	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
 }
 
+// CheckContractJSONRequestBody defines body for CheckContract for application/json ContentType.
+type CheckContractJSONRequestBody = ContractCheckRequest
+
 // ExportJSONRequestBody defines body for Export for application/json ContentType.
 type ExportJSONRequestBody = ExportRequest
 
@@ -1831,6 +2097,15 @@ type PaceReplayJSONRequestBody = ReplayPace
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
+	// (GET /catalog)
+	ListEventTypes(ctx *echo.Context, params ListEventTypesParams) error
+	// CheckContract Hold a contract to archived events of its type, and compare it with the registered one
+	// (POST /contracts/check)
+	CheckContract(ctx *echo.Context) error
+	// ListViolations How many sealed records break which rule, by topic, type, version and producer, the most first
+	// (GET /contracts/violations)
+	ListViolations(ctx *echo.Context, params ListViolationsParams) error
 	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx *echo.Context, params GetCoverageParams) error
@@ -1920,6 +2195,93 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// ListEventTypes converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEventTypes(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventTypesParams
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEventTypes(ctx, params)
+	return err
+}
+
+// CheckContract converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckContract(ctx *echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckContract(ctx)
+	return err
+}
+
+// ListViolations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListViolations(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListViolationsParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "event_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event_type", ctx.QueryParams(), &params.EventType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "service" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "service", ctx.QueryParams(), &params.Service, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter service: %s", err))
+	}
+
+	// ------------- Optional query parameter "rule" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "rule", ctx.QueryParams(), &params.Rule, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter rule: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListViolations(ctx, params)
+	return err
 }
 
 // GetCoverage converts echo context to params.
@@ -2114,6 +2476,13 @@ func (w *ServerInterfaceWrapper) SearchRecords(ctx *echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
 	}
 
+	// ------------- Optional query parameter "violation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "violation", ctx.QueryParams(), &params.Violation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter violation: %s", err))
+	}
+
 	// ------------- Optional query parameter "status" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -2207,6 +2576,13 @@ func (w *ServerInterfaceWrapper) ExportRecords(ctx *echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "stage", ctx.QueryParams(), &params.Stage, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter stage: %s", err))
+	}
+
+	// ------------- Optional query parameter "violation" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "violation", ctx.QueryParams(), &params.Violation, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter violation: %s", err))
 	}
 
 	// ------------- Optional query parameter "status" -------------
@@ -2791,6 +3167,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
 	router.GET(options.BaseURL+"/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
 	router.GET(options.BaseURL+"/segments", wrapper.ListSegments, options.OperationMiddlewares["listSegments"]...)
+	router.GET(options.BaseURL+"/contracts/violations", wrapper.ListViolations, options.OperationMiddlewares["listViolations"]...)
+	router.POST(options.BaseURL+"/contracts/check", wrapper.CheckContract, options.OperationMiddlewares["checkContract"]...)
+	router.GET(options.BaseURL+"/catalog", wrapper.ListEventTypes, options.OperationMiddlewares["listEventTypes"]...)
 	router.POST(options.BaseURL+"/seal", wrapper.Seal, options.OperationMiddlewares["seal"]...)
 	router.POST(options.BaseURL+"/replays/plans", wrapper.PlanReplay, options.OperationMiddlewares["planReplay"]...)
 	router.GET(options.BaseURL+"/replays", wrapper.ListReplays, options.OperationMiddlewares["listReplays"]...)
@@ -2807,6 +3186,123 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListEventTypesRequestObject struct {
+	Params ListEventTypesParams
+}
+
+type ListEventTypesResponseObject interface {
+	VisitListEventTypesResponse(w http.ResponseWriter) error
+}
+
+type ListEventTypes200JSONResponse EventTypeList
+
+func (response ListEventTypes200JSONResponse) VisitListEventTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventTypesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEventTypesdefaultApplicationProblemPlusJSONResponse) VisitListEventTypesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckContractRequestObject struct {
+	Body *CheckContractJSONRequestBody
+}
+
+type CheckContractResponseObject interface {
+	VisitCheckContractResponse(w http.ResponseWriter) error
+}
+
+type CheckContract200JSONResponse ContractCheck
+
+func (response CheckContract200JSONResponse) VisitCheckContractResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckContractdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckContractdefaultApplicationProblemPlusJSONResponse) VisitCheckContractResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListViolationsRequestObject struct {
+	Params ListViolationsParams
+}
+
+type ListViolationsResponseObject interface {
+	VisitListViolationsResponse(w http.ResponseWriter) error
+}
+
+type ListViolations200JSONResponse ViolationList
+
+func (response ListViolations200JSONResponse) VisitListViolationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListViolationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListViolationsdefaultApplicationProblemPlusJSONResponse) VisitListViolationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type GetCoverageRequestObject struct {
 	Params GetCoverageParams
@@ -4027,6 +4523,15 @@ func (response GetVerdictdefaultApplicationProblemPlusJSONResponse) VisitGetVerd
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
+	// (GET /catalog)
+	ListEventTypes(ctx context.Context, request ListEventTypesRequestObject) (ListEventTypesResponseObject, error)
+	// CheckContract Hold a contract to archived events of its type, and compare it with the registered one
+	// (POST /contracts/check)
+	CheckContract(ctx context.Context, request CheckContractRequestObject) (CheckContractResponseObject, error)
+	// ListViolations How many sealed records break which rule, by topic, type, version and producer, the most first
+	// (GET /contracts/violations)
+	ListViolations(ctx context.Context, request ListViolationsRequestObject) (ListViolationsResponseObject, error)
 	// GetCoverage Per topic-partition, archived from and to, fresh to, lag, and what became of every offset; and the topics that are not archived
 	// (GET /coverage)
 	GetCoverage(ctx context.Context, request GetCoverageRequestObject) (GetCoverageResponseObject, error)
@@ -4123,6 +4628,102 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// ListEventTypes operation middleware
+func (sh *strictHandler) ListEventTypes(ctx *echo.Context, params ListEventTypesParams) error {
+	var request ListEventTypesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEventTypes(ctx.Request().Context(), request.(ListEventTypesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEventTypes")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListEventTypesResponseObject); ok {
+		return validResponse.VisitListEventTypesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CheckContract operation middleware
+func (sh *strictHandler) CheckContract(ctx *echo.Context) error {
+	var request CheckContractRequestObject
+
+	var body CheckContractJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckContract(ctx.Request().Context(), request.(CheckContractRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckContract")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CheckContractResponseObject); ok {
+		return validResponse.VisitCheckContractResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListViolations operation middleware
+func (sh *strictHandler) ListViolations(ctx *echo.Context, params ListViolationsParams) error {
+	var request ListViolationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListViolations(ctx.Request().Context(), request.(ListViolationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListViolations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListViolationsResponseObject); ok {
+		return validResponse.VisitListViolationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // GetCoverage operation middleware
@@ -4919,183 +5520,209 @@ func (sh *strictHandler) GetVerdict(ctx *echo.Context, params GetVerdictParams) 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1fk9s2su9XQemeKm/u0vPHsb1rTZ0Hr5NsvNcb+9rO7sNujgoiIREZCmAAaDQ6Ln/3W+gGQFAEKXJG",
-	"k5uc8tvYIkGg0Wj0319/muVyU0vBhNGz+aeZYrqWQjP4xzsllxXb2D9zKQwTxv5J67riOTVcivMan/jj",
-	"z1oK+5vOS7ah9q//UGw1m8/+13kz/jn+qs/9uJ8/f85mBdO54rUdbjaf/bOkhuyYMGSnpFiTP7z/7hV5",
-	"8fTZn76a2YfdCPYDL/NcbnFGtZI1U4bjrOG/9bE5fDDUbPUrfPZzNlvTepFXVLulc8M2R8d4ZZ+HIewI",
-	"Zl+z2XxGlaJ7P6JcrTTDyayk2lAzm8+4MM+fzsLzXBi2Zsq/oahYs7EvRMO3yfixZKRiYm1KIlfElIzA",
-	"uBnZlTwv4T+kKZnSZLPVhujthhg5y8Z8s96qNSu6n3wvd5oYu32UwDPESHlN6I7uxw28FRS3NDU68AXX",
-	"pGIrQ+QNU1eEir0puViT5daQC/sjFYRWVG3GfO9zNlPsly1X9mv/CpTMPPu0OaK1N+2tDRRpr+Cn8Em5",
-	"/JnlwCF/UVTk5Ss7fbpmcJaq6u1qNv/XMJ95Vv+cHfL6EkY85JavnyQJvFJyM5KxjOxuwbe3ebXV/IaN",
-	"3U7Dq4FRzshbpCCx8yIlU4xIQahiREhDuAAurahh2pAbznZzQuGfiuCqkb9MybgidUVzdodtd/RztPGT",
-	"hvV3N/CntLCimlCVl/yGFXYBUjA/QbmyU5ZrPBYFv2HAKJYT9obpFHFobsjS/khWUtmTxJSW4oyIbVVZ",
-	"FrekYZva2DN1wApUs+dPUyeHCYJ0sQMsuaBq31BGG8XFGtjD0e7TjIntxlIHpHo2M+zWzLJZeNPOZZbN",
-	"cBo/JUbiegHPzD/535ZSVowK+6O/KroC64ZWW0aoJtwQbagotJVXrdnblwkVhaUDnH2uSb41blJ0WbHZ",
-	"3Kgts1cF/282ltvtAo8RDj4tFbEPz+0stb0PE6s3aitympRir7aGUEMuyd/5X66Av3HNTBS15MKQNb9h",
-	"mrAbplC2NeMHCh5wsKe1W3DYxngeKVn0qrTCrHt7MnHDKlmz7uRfEqsEKMuhK86qArka5kpKWRPFdoob",
-	"kI/dXfeyp7vrNVVMmEcaSXEVOJ3if2SELi2lkfkFS231Rt6wYuE/0dkQWcdMTQsrqhWzL1lxj3TAQZLc",
-	"XFNTdqf+tw9vfyDv7KYxhVrK8xcXl18lGUKmV56XvCrusfDDK6yeuckm97vRVZKTWdNaW4FlxRfceh0B",
-	"g/+bJPAkLWeChnOwQj+vcA/7DycXLKUquKBO0N7j3sSvjFxdTZXhSNdRgxtZ8zxJVfhlwYvEjwd0wTGi",
-	"N+JpZM0l5xaSplajlLRJJaRZ+PtttGb8gzQv/TsJ1VjI5PUH92lOhb3kloxcC7kToBhkIPN3pb19wve7",
-	"BDv4SqDBeI3+nX8l0KMz7gHto49kbVr5ZabI/Q2jxRtmDFN9VJDbCm45S4hayZxpzQqkA48UDlpVcI9o",
-	"umGdE0uNsZf02IM56VAst7wqktsQyNpdmmK04GKdEXYLFwnHK5WLgt2mJCdTSiYo9HbldENtr1NYY/Lt",
-	"GyaMO0Cdq10xq2ZwjVyW1Ie40u1TX1DDHhsOlO4+Pl675mnCXbN931RhucAvMGWWXrAlyPgJT5VUiu4W",
-	"S6+3jpLzu8WRJaGma1V+u6TM3j+7DvdbpknN346vS/rk2fMe8XlvE+ZOstkqXjRnd+c70KLUcakPct4S",
-	"OD5y2ejLwFk8YPbjOcsageG53/FUmJQ/98My7VWfY+ZkgqFgtFjggYjvghF713N1xhRsDT680nfJK7Px",
-	"QHXkFshr+00Nory5gjLgfKtNW+ZY8cowxYorJ+jU2lrBfk9GXWWH22H1ZHr7Gl+9vLi46F6YOO9FxVZm",
-	"IbeJbfpe7siGij3ZSDzBisHpNSVFc/0yu7i4QMMAByOlrAptjZ6N1CZ5yg73cuLqkvoFuzWLfKt06vZ4",
-	"iWq1FM0lUtM1S2vuhlYpfdmuh5q8zMBlUVUwgu7xg1jmRrU9eZFxDW9nxJRSs0C8jgAcRZcfw9eGKHRw",
-	"CFo70JqxJ0HkFjtkkvQBqZkomMj33cNRMENTjiHv4UO/746bkvDkLSesqhMZdNd0dU2t/WuksjP2QkPX",
-	"UlZJi84ub5/yThzQRaBShY9nfubJBfPVKiEHymDqjPMnoy36OXUyNzVVnom65rXVNFMk3dvLpsVMOBIr",
-	"rHjdobe24hv71Nb0aAlJif3aUplwYaQ1/rV3M+PjzVfsPqbv1thLcmQf3BxaZMgCdY95Or5R+/dbkbAB",
-	"J+gyPTc9yICkIy94cPA82zNeUSEsRaiGE521/Fi6ZvRaE7qmXGhD1FYIcG8ZIuQu6VG5g3WDlAg2TtJm",
-	"wlmONXYxkNOewVG7TLFcqkL3yNWdvVScyBsxBc1yKXoHc3oFuIrj8Qq5deINBxTbzdKPt974YNgRdwTq",
-	"Vo5gzbIyx1nRWM00G56JqNfazH4Wfhcr7Hfn5ZLqMu0DUixnvDaPNLHPBG28Yd6TmBHN7o/ZXrlVOUuz",
-	"ldWKzHEVzw0RXmjrw91dA/qkduHbIqnslc4QHpSPycXlUqy4vSbbjurAnBt6yzf2krvMZhsu8O+LBNMW",
-	"LK+oSnmcX5IVzQ2x6rthgiz3KKWVLLY5U1cYBdxxzQgXK6ZUvMeRsGE3zTy7fFMyWjBlb5TIMazpXhMt",
-	"UyxzzUUR3+A53WpWLJZ4ySoevLnZrKh+WcgV7FNd0T3+ncva/RUmnbrm5dZoXrBjUvGte2z8ZXflXbMu",
-	"RoN3nvscEBhMwB6RyTdU7Yd84Ug/8OoYVkOII32dRhukthU7fhSQV90GRGzj3m9xZPIE3NZSmffsly1D",
-	"TwMtCjhItHoXHYoVrTTLOpwIRMkghoIWECh5lBi+cfHprs+Z6lQkQhA7ScNX3LLdiuzlVmHEDLwKdI2H",
-	"5w1EwGfzJ5GxM+CwGfSWoDth7LONd+BAI7MrloIhBeaECjiAXnuyCmdjTAm2Y9r0fqB968bLffoiS+kq",
-	"3vh7krL9YqdFNNazyydZgqk6nPGdPfjfc6uDJ3T+GuMkSTGuGVV5ibJrMGHDP2ffMawer/bA3D4YVqeU",
-	"kXjdw6G8I0pqGCgLy/UTjQeKFvxTHx1hrl1jUTArfTLCBbESk1ZEqgI+kzI7ugOA+2COZrvXPr3IceF2",
-	"WIQXb3MiGAf2BENfgEMm0vKvCFqKc6IZBO3tYfAy3fsqaFHAqnFS6LIC7yVG4Ox/4NeC4ZmU5aVMUOS1",
-	"0Rj5b00/KXbbIcI+f6QjRkk12uUQiEvaoM7eGm0uwTUpa+f7a8nziNwY5uvTmY7x+fccWAgnnQxYxp8y",
-	"nhGkavbvkKlLCCq6z4dgaYpx/0pTLOsyPOBC+z/WTicFR1NUM3XTlfeTQhD9Aclcbja8Zxc0+8WLW3wM",
-	"Z7eSW1Ggx2GEWjqsDy2VvGbqkSZU6B1TLsOlSb2CiZOVrCq50+lUjK0o0mO7yI8dPa9kfk2o8S4jWHN2",
-	"+nCF2+SBc6PojiytXQMpL4I0HiS47AZCFvf20veEiGPvdnB5RySy9O1h47RPd00n3Dgf7f1sT8SD+SYP",
-	"lg2zS63ne1DN4VZJueJyWaSshu+kctFXTPpxGr6eo14CdocVZeDcHfLRJX9YDKYqBT3IZTv9+PG7x39O",
-	"fSPIuaGdwESrHscejpAkGzc9Hko7PfAwAoE05ngFAXl3qzxvpysMugmjR32QdKILJg6N9sRNQXCk81Zc",
-	"GtAjDaq7NnRTj5Y7bvB9zQa+fcOUdh6FlL5YsaTB7aKkxbpt2K4U06XVUazotDIpA77aM0OCGE+ZVOg3",
-	"WNiLive4IHRNRR8VtXFyJPWL2eqWAQyCyThtSCr8C+jc48JuCN8hBNyzj7RjymaLMhDCoHI4dWnPqNLk",
-	"khhJXrx48eIqcHK8s4uNtkeR3dJ8/O0yoFUfCuyImeNlBTKFHfckbfHQIcd0ti2LFfPA9t7bkzz7qGqO",
-	"S81FnasrWOtUztgbKSCOt6N7VAkoUVKaDCzXiu7ltidC5qILg75d+0yTRDBCJjp6Lrzr4FDYWW3F/kYK",
-	"lvOCFc4jMeY6igbOHDES6bSfs9lrZ8ZjOUH3hrLcpgcksWG3JnjUCdUZ0du8JFSTH398/U1Gnj8lS260",
-	"tQ/sKja0ytD0Pg8+wHPMisp8buekFKPjcYFR+sLf7fOp8e9iHBvFU/LxQ82qiou1JpWU16wg23rSUqfY",
-	"wtw779H25XB6G8f3cLzmdXDt9Hh+nK4uRZBXmY8XaqJk1TUrerYJnj0qodyIPD3bN9QwwXQix3BDbxcb",
-	"nfbsdjy49bOLCQ+/eDH+4Sn+9sOVB9+4m174dOZXlyIJcnPSf2Fp6WwE3tWXQkHPmOyiZlmjjpgzjjux",
-	"KJkSfs5TCddFRuwtn5FcKsUqkFMZoRW3wgbcMPg/znWAz+IdFJgzqIf3uCcdFyKJUlSPUy4TYQCQeiEY",
-	"aRUgn0MYJ1e290Mxqnu0sInpNW6k1LzRR/COcpXwG06MLQ1Ei5xaMCmXtzfC5H+aMtykqFR7toef6yfj",
-	"e+/5G3TMH9yxSafYazFghCeCUaNToIffnewPODacY9Mj7vEeto23pPEoJMnfxJoOT17jYfXe/iYQQsm6",
-	"lNo055JuWAEFbfEJTQjKOxuLw+YXzCadYtLnIo8NkVMbBzid3rv3LWj9/52sRsTrwRUkKpdDp0JwhSuC",
-	"Z4oYes20l4HUkCXL5Yb5hJZNN6k696ztrTd9zcFLSrlOV5CETOJObJbtou+MusfCmnGFqTsN8nm6nwO1",
-	"H/0V6Kvb+WCUv6e2wn5QQar5OD/obyCYj6vN/L7EEX2k+yDnvA+e9bu7bh6wPqSv2KAp5hiyZLvVDCco",
-	"OfVCqTeY4uoMWSV39g+5NZbpdC5rlpElW0nFFmurM3Od+YQEbagypJYVz0dWC4dpDN4Y88gn9EgTgfbd",
-	"yWsh4OF0RUvI3pfrUAE6R0lzWDnKaF660tEz8u2mNnuy8+8r8IdKUe0JBolGCYuDguNUYmG11ckqFO9F",
-	"cg+Q19+kRDk6rsYeFCaS3uaPpYuHA0UKVjFjaSQkphnveFURK5N7CguZLo8xgfNgZOi5tX94D2DwLY0r",
-	"z+8ptcdIPdqlmU92Js8uLOM3heNX5Dx3W3EO5XalZQCo3Ry1mz0BhZKvy8WOGqY2VF2P3IqKrkc/qc2i",
-	"cbqOu+IruV7AmV5Q4w973+nwnGZPyJKtqcCiX9MEu0jBR27RZINhINsP/GPKLJxU6syeUVVxpk3mi9Sl",
-	"Io3CPtZgmlLn5w/r+CKPtrBuS83o7CA/HCy4ZxfdOYikXivR0UsEf9rHltEvWU434BvAimKkJKorYWlz",
-	"99+a/KevL/gjicAYyB8ReqIgfyQxGIO9CysqPvo96KjoFRWPNNGl1RRdEWywAe4e0mlka3/WZA/rPbxi",
-	"dTfGa/SvhvO6FqxOJFYmFRTgNGehJmsFQG4vlj35ckwYYBUXzRcrvt4qcMi0chDbGRakkF7hhyQPrvE6",
-	"xkqV5Z4UbEW31WDtwQEDaZ+A0prDnDB7BcHFo1mumMkcngOtFgU11N1HC15o/+c124e/XdA1I4bRTUYU",
-	"M0y4A94fDB3eyKOBzwjy57CWtK+InSqaG5/DRj04gP3DUjEj7hBixOPSUupHwXNZWGoVjECylL6CM+fK",
-	"itBEw9qiOXh1GeQrBlv/Ml1H5AtLEgYYq4q+nGdIZjyYdYrEJRe9QWFJCum1yxNluPkYYcKpwU3FBnz2",
-	"h1PcKjGnQtBKzyFWPP/39uLi6/yaiwL+Oh7PcaE2/HAUmRuoiHlPd39J+4E/hsLP3nJPj1NErXAHp4i+",
-	"X6rQFLEd5/bcJ23GReLunTD/kDWuB/uM1aTug01G/JH60eT2YylBAl8kTK8z8x/kUhZ7wirNyE5JwzDj",
-	"OqBXOW9OKBAhS5pfJ42CKP6WrpWamC5xh1obR4DTFtsU23z045BK2c3ssUI4Vq2lyFHujnX40GIBdL+D",
-	"zzuulaHOq4lLigeOI4UsYmbct6O1Mh3CJ/S9ptCl4qIbLiz4asVUf34f+JVI8xSk5O6ctpPCVWJ8Lfp9",
-	"lFbhBL+wL8sI6oRPih+xMYMsP1XkTGRMfHrhC4uS9ZYTuHY8f0XP93/9wUuIOmwd83KLOJ35NvvWw8rO",
-	"OXmfZBSorpko8JzqOT66GqUZJtMkfEh//JBRGkBixClpLhVMbsFqOVpf8CexeWngmb4EsMB3w/AX4T5D",
-	"Z6WzpR9pcs32ECTyBc79sZdF37aGB3ojPlOyKLPZjpuyTOrSTUqONQwfaefMxfCKdwKDvYVJ0XNcnoO6",
-	"Qn6b//Dy79+6uFgLXyvoAT4hfywnJ/UbP4hn8gMOOaBrh4rtne/wSuYPXJvtAz+kE6HwqKdTj0+FZtBX",
-	"JN4uAs+wMhxy1R1QhYNk7EUsOVEuxl3spK2AWS2aiqiD6xqX0CiOVF9bW9TymCjQArFLjfAEm7wIqcL/",
-	"h5K8nFYVU2RD90SzUCpD+Krx0osJHvofcf7omTrGvo1LZbCG6D2USv5NLhPatwdU6ibeGrqIaqlHJBat",
-	"uOC6nOIV7hGUVZRCNaxS23WFhCvQa3I27q139kmnq4x8o3K600Mr6dPUnWBWjTA+gg97yiZZ476FrxGp",
-	"N4hKAOrPVoeid5HzCv+7QM5fUY5BlZyKnFVVT33uti7ohKmlcgxxsm5bY00ssiz8Zxy79J+YOJUvgXuz",
-	"zUuHPwseqmLrA+d4hWdEc2tLWSGxk+raPucAasnPckm29Rl5jzeOFTsh5ZsU1FCowDIl22BQHqs/b6Oi",
-	"nsMchOvjYjI+KDjOAm7TG1qNzx7Urppt3IcO1WYs68PZJicxsBlcJ7wHP8vlFBPcy8GJEIRwk3JtSMXo",
-	"DWovcyKrgim7k853bP8iO4DsAS6MgAsPAXumKSmwxiHwwEiiTcv0An1zUTPlJH0SkAg90KAjIUaVU5MQ",
-	"ikpXcoe+3qU0JVHUarC+DCiBYDCEWrCht4sd5WbRi+HxdkWk4msuaAXx4DWFcnj7krvEKynWEJiY+m1Z",
-	"pB35KwAVtOqr1hyKRYKpR5b75h9XVjtY7h1eqsyvAZXcYUF5BwXEgilQCbRajVa9kxo5OuNDxSwirSmU",
-	"aH7dPQBGMMLBVk4kga4ZK47Q3O2M3e8Si7sJR4hr/OWKXFrVB1HZt2bqPhxwPmzKAMe7u/seETnF6KTL",
-	"cBpGQKri/8P3Lx8/efY84CPhRdXFqohT2aYlgh2B2BmlVQRAh+Py1KM/HI2eT0ZMmADTGoK5ibXvqLJa",
-	"yiSPR0q38MzS0CfM8wjYT5hBPy//ihgatKrkbsFuuTZ27cChGORKf+Qdqk7O6I7sJxiC0MrjoXX9jPip",
-	"2PEx/kP2csG0ecwF4kazanVFBGMFpMlEi7CaVQ9OjU9v1Unp7uAlWdHkmLgyuR0gutOKFVeECsTYx/Ii",
-	"gOT2T3FTgi9DDHshjoBttGrWenKKHKLvnb+RTs973ykK5KlE78HDajWEwd4F4A93Rb7RCsLo9qHZdIiS",
-	"3m4nneoGyKL25rih10xg9NlFlSsp2BW4NPzpcbgR4wRvlGk/YtLtHGV3HsBEmvUlwvj8YzUtiXkeezGc",
-	"KZTZ5/b4srukUXqUzL37SJMNvT3bMK3pmp2hT5JrAunMRUs/gSkfzXZuB8s6ygWm98CGDe/BxMqBI/tQ",
-	"K3nDhLVHF5Fze1hAvSyC9ot74PB5WNCQOqU9cf0wVqA+0PGGEsu0kGvCSB7gCUzLOeFQfgrlSkwonpcb",
-	"qG8yigqN1IbfClZxu0n2L1o8RmDQjCAC1xVxLjfv6SIRitSdV+PqW2rFVvw2QTDH5Y0/Ep8kf3R3xpWb",
-	"3RmmNvyZFHzNTUCl5C7R4YxsRcW0hj4bYgxIlJtYo5+kb+sR+EsHamF81dnrL1rhLKE1pCL9XVnObqfK",
-	"8jtAVQkWw1VZY9jZxvCLCg+6pLFHznK0v6K57EPPmOwJLuuBbXkCBz/+5+8ADuv9VozV8A4r3u7i0Uxu",
-	"4EdnbjzS5PlTUrJbdygyZ4oCkLPbSYhog7VaMbsff87sE0L6wHRFBSkpRt+tNLDj/9e/Lh6/oI9XP336",
-	"c/b86ef/OOqx8zNNacUfciq+FUUaNLxiqcBFhLHKBeq+PeCq4WeuyVaglmeJ4CRZOq/cQ/Ak6j1q+ksK",
-	"Yekf6DMJt7WQGMXCTENsjOYCWk3GUyXlNWjA4/MvjsZHcireKblWzvmnjazrZFVoiF00HYcCCa/Irtxj",
-	"v6nuj/PAQFRHIRWIsLgseKdktLMyQY3XIbXfpYEp4sSTVzV8TY+3reDnpAu5E/45QdTFDtuHMhLlbJiS",
-	"adYykHygDF/OQmiJ6JwKoFsDHRkqOxyaTCGZK8uF8OgdkrcCZu5WOG8rHpzAsH3n7g0XLF2uLVeQfblh",
-	"myVkpWjUoDsmJhOjmNIecFTFkDcn8vEEFLTPPUt9F326x8Ufod52xMpV1LEC0drlygfstXPvobINYOT3",
-	"QwSSq8XEx6d5feRqMezAmZiDPh44OXKVxJOIvSrRahoxECiS5GRGq/dMgzbfW0ee2PiQKOYOccmqgmi5",
-	"YQcN2O5MGPRWj4M5T6XPu/d71hwi5j2tCX2kGG/EbW2VzV3JAKQAF/zvmRU7IDb+PSMbRoVurf+wWryv",
-	"3sqhD3hv+CrCMPV1V425lNRO2/3NhhMNRnGkFcOLAT/k0Q8298oRlk44BgOl0jsHTJ9wZzvE25PXKE4Q",
-	"JX2Zyxt6u7hDvfeGi7u8JpJdGSe28JmMTi53o9lrKC97oD1QT2NU6J8LwUeuffWTPbJ0KW+wywqWbrve",
-	"p+CQFQUrrjBSHFeKoh4iHjoDHFjV7VPTOhUoOMDy6cDusq+TApihiu7mvaUC2DDUyroVMyANRzryQolC",
-	"QgNcbvPrnrKpobKu+BIcNQcvB1KASw9dMejWGM06uW2hEuWwNmvT09fS/vJIx94apzR2razCN4rhbErv",
-	"n9BdJhnY342XMb2dYBAZaGLWbD9s4cG2NGh1TW+ZiBC4iP7NeNXbXwqrIJd7Ekp0DmJBDlxwLCalhyUc",
-	"+zwCFt6ltedIBMSGFAFjdXR6NNZP3xdj6MEbdo6omH0JmRAIWRI6ygWipCXsr9Nzc6IhDvP9sN1AS4Rj",
-	"UdmgY/WnxsB4UFXKU21ff7s0wErY05IgBcTfhsUbFWtv1+hOuKj6QJWaOfTO37PEvA99JC2zl+m26gH5",
-	"hhtNInNzWg33MXyMOBeYB5S13qTp/j5o++j1VjIyFd4NJ5Upiab7loV6ADh0F50bbZZpZpaDkui5ipjZ",
-	"MRdpL/m6JAGowrlFQzjgkUakXlJLHTC3RsJT3GGlRwvwqWFH86sS6ZJgcp7Oc/Lw902DsLs4tF27HhiE",
-	"iTikTYMrMVwT/FG56MaB97CY0iQPujB97s93GLf9gCzWQ3Ho1zS6lkEmQVlcM6AFgr/14Yv0OJm/l3Xk",
-	"UeYxsHWfo2N6gXkUnZ5ytd0rp2sEyOzpu7G49lvIZVEKV6DAhPYsrcBB1yTixWIvt4sNo2Kwe0Ph8Y7A",
-	"hxzQ7hlVTJuDEIFwHRTsr1OAZZIiIL2mRMvQRI5NwWjhm1D7TJuCbujaNZNssJuC2tTpPtnU/T5MX+D+",
-	"+pY+n9ZI8qFfJNUtGD+ZIuw/mCp4nnJ2sJKLNIQ9NklxwcsJbRD7w6Qfm7IkgjCsoctk3F+1Bak1SZJO",
-	"aYzhSNKDZNUI5Y6LHgIsTZANErw8lQ4LtoiRltc0YyLdANHJ9+4vvw40gCPCIDQA7lR7TB8djaWVI1kA",
-	"ZQqRy8xzWQiSpvsIdGvwqh5QvdCdo0mIN1GUoWIFZuNrQ+ha2v+ekIVyEvTQocDtaxeB8EwzBfjNj7ro",
-	"45yuM8OHXv0+Dm5QSxfrt+yiw9NNk/C9kNqr7sAt4r8DsFdGcnvqGYB/+mvA/s1u64py4Q4Vgmol89ab",
-	"nMwx2QuhH/LINj7Kt/j13xmgy1B71B6B+9LBQrnWVNND8H1ptvaul3Hzq4DmAIExvoFyIVJxq95NQx88",
-	"gZy9E6TfdGi9Xkny1qPkjcHglveOAd3JghqSJZ5tTpm9cQTRL+5n1VA262v8ZEfnYtXjoKfbgmNwCbMm",
-	"Q0beSio8C75dDlnuCRV7wgHCjGEMBnBKoTVpwa0mC/nyCJWv2HLLqwLe0RXPWVQ5dEa+hU5FcIO//+4V",
-	"efH02Z+Ia4JM0GzUZ+SjteXDM19//fWLjPz48dUZ8S4FUADA4taZy097/vTxkhv/v3jiNnSP9XvkyX89",
-	"+9olZdi91WcBymo+ewm4WLPIdz+7xBwvJmjNZ/PZ12cXZ19j4lsJ5y6AeEJbMAwSWWEDGU6vi9l89ldm",
-	"AuYqbCPdMOitP//Xpxm33/hly5RVKBFPLmw+Ht8xeOU/We7RtRQO2uPJxQWq0sI4RZrWdeX6qpz/7GD8",
-	"m/GHIcM9XuznTt4q9n9q8GRDAnV6yDDHcw8sZ4fU3rs3e8dcIcvjwOxZYyRhjxxheSxzziH7V0XXbbzu",
-	"BHDkVXAvpRK0grvCzqYNytq7qW+4tvJUP9SOZumBWl0BwmCTcuP7hvaXbDOs1zDbagOoKm29wdpAqDiE",
-	"tp2uK3+kOiQUzr6p+IS/ZiqBsS4vLuJO2BfwzwEgQPuJHsyrmq6ZU4Ggd3SCJIiy0bNvlxdPnv66R9G3",
-	"I0ycxJeI83H/M2iZOouTdbC9DoKnwwGJygCGz0fjQPi1j0lskXf52bkRAFDM+xGAAwp2O4FLEXIgjJ5K",
-	"hb58nk6E/sL2U9i+4aMH5/5/drJKaiVzaIGA6PSWQ+MicISNAQUWDgeDnuiuzbVOHAxsmt6Ukf5FYsrB",
-	"SSjV7sj+ua1VGrVlnydt0+1jQ1X7603VHrQCTTB3UklY0vUJducl+QtdvzZ2NEx/AusfkbZDgokoWgWw",
-	"kBFEiaHKKnyM4pjnDoxp3yvAXvsHRkku7guDG1L3HB+oGYlKWC5/3bN00GIvsV1QSIGtubBYilijIIAQ",
-	"OmXpVGcNWn8RHrdcAYBX4vK2z6PgWXKfMIrxvulN1t6s/jZGqW10dlWC3QeRaIYs0vQ9d6ePjLsy71L0",
-	"9Oyim2nwW6oA61354uASnlQq1kfTVkPR/kM8crSm9ej9h3LtNpMDff1kBGc2OEOOwlitE9rj9tC6ab7a",
-	"VU1ayVrjWtgCNECPpnVwd6Ra7/k2e5a5oj584JaAvlp7wkQunY43QnUbsR0H02Jq067wsK8UTb9Rt+lz",
-	"xfX1YybWXOAj8+9u31PD/jehK8PU/MnFk6ePLy4fX1yi/ANpeIXo43rutQ37YkacSyLzY0daSIaNWDOX",
-	"55cBJeAL3sdL/oBy0k4cwIwAQ+EKURexqPkMZlDTfSVpAWtaSQW1SvqrM4KNfIJwRvcWHE+yZJoXjHCD",
-	"UAlK2dfsjYEFTw0kPNcxonpqX37p25anFy+ef9Gj73n3R6iSD6lD+6I4qy5zeyG02Nhxr0tgAk71hmZj",
-	"YrpL32nT0d1/OOWK4+3zwzd/+/D2hwxaKEMTtVcf/uH0wndU/bJlJuoO62u6Dpq3n5GXwnls0T+0VIxe",
-	"Q/Y9wExJZUorM88ItChSlFdMEXQZPv5gqGEb6PlJ9xqUTqj2/AO0Pw2/fpWRUu6wVtLjOfjO+Y0GxDXZ",
-	"cK25WF+5lREmCu3b2jopR9C96zPZ5E6gEPELvmashtGtAgyzPNN+HmdQB9i1S77oUV/0qC961Bc96ose",
-	"9UWP8vJ0yLHh+VQUoIpks1zf4OVhr6AUa05TcG5EcUZrmpfszI850R2VHXi03ExboxyGS7OZYbfm3K7l",
-	"FM6vFa9OoVehY8bl1jgEMgck4cKzKy4K3danMuf1YoU9TvauwNnEWpblzV4d6w0XmC2P6oxHCPjKnh/I",
-	"SuTOUeRvH+4xIdzwGfEV/u5souLFvLLjq+lTpfaRV8jBVhBuYj3NI7DZAyMKslTyGlItuvqNnfhI7eao",
-	"VMKbWyqAgkIJ9Kdw5OcvH1/+KQgDwwQV5j/ZhtHMSon50z9dXkISDT59DqOc8+I/7WsDx3mUcxGP97B3",
-	"MesDscBADywnIL4D2XtmdUoz66eJfunUKT4GHgHAFj1H1NoR+sS2DyCyIX6uhw2LbgadIdevDlvwINIh",
-	"cDYXZGk3RbfP6yfgv8/nn8LF9fn8EwYhPg9lIbz35fYph3ZNTdlVh0dx3WBkrj1uHL/uH/tu8ez2l0Lv",
-	"zXGfOdo9vntuXnr9nIucKuFUqVWTZnAVh1F/NU28tx+tadoampCQNmZeocT7rjv08E6NvnOtQlv0ex7s",
-	"t1Fj9ObcRhVk44/oeWiyMnxQ/+Eak3w5rV9O62/3tMrcMPPYhVZPEir23YWeXDxNJyzC+QHbaVtV5A+U",
-	"GLlZaiMF++oEJz184ZEmrEGx9ecbgqGDaS/v3TMPKvRCU4QeKkLbgNMQw2WFYq+Dtq8260lyAMBD+9YD",
-	"5TlEgIqjkhyenJjy0EUi4ULPc1a7DtP3VSS3glBAWkR3889y+UhjqDwgxz+CnvHlFXGdWAg3xOx4zvxD",
-	"mm7gzRbvnttXBxJU3lX0gTevDRx/3ySVu3wcu/mkTw7S/IcIO9k1jyF7Zk5iImhZ3TCw2iuGRWy+BKup",
-	"7EQYdJQ/DaRcSDbSGQYDXNtz+0NXSp1/4sURg8Bt87A5DFkgJ8ANRcjQxO1/JHtmEsjoTw/OPD2H353S",
-	"k6Q5/SyXGSiX3nVidziLXCf4q+//1Nn0c2y11H/IX8HvX/b/N7n/H4ysCYU2USupyFrKIrHFhdo/VlvR",
-	"v8ffqH18D3/Z43HJpkC11Ab/M/ZWnuQioEWMpovXPUYGMlD9IXgbXQ3wu5X19vAjRrhzqro7ymMcJ9gl",
-	"Ks1LXgd/pzWySijH+h/EMElDy/UXabU/8KGi5T74oiGyN2QDnsTwHqjzOKHl3TWJ0ax0WxUaGydjl/7H",
-	"k5rkre+HfspJWvsf7/r9h5QaeGjeUa561Ur47QRJswDp6JnXhYG0oaKAsEkjGQLmNp6zHd0TBWDQXdng",
-	"YeZ7DAKas/+xt8hDmTeIx///w7Z5cPXkVQmVy6XcufZ4oKm4G0hnLiTIjTVLdZLbtnqQ3baafdFafuua",
-	"KQC8OmgyxfR2w6BHQECAEPBLk7/S5QN8q58R3sPvXzjhN8kJbyCjEhv/Aj+sJZGiAaD0XSZg2zWjA7bo",
-	"B/vrkf19ieF+Kao99mpDxgvgGSmFYUf7wtOu10oHNOoh9yUCpB+yLdyKTuBE0NdxWFlBMJ/Ryum1PrYg",
-	"5M7vUQM71+va/tCgJU4o57yXdnzIB3hMETDr95su2V7VX+00EBNkRxz2NTFSIqbE0uNVpiGve+ap6O63",
-	"xPwN2HePWAr8d5qgRb5VCrKxve8U6wXRultJRT783zdkqy37IvsHXOs+Z+kHn7v5cFTCL/QRCJqb3586",
-	"//D5j1gGbfldrhDFI8BO76PEqzg3BVs7A8EaPL9eafGx6YLwQBRrAI57iOZmearkO8c/4HoP/gGPTwF5",
-	"+FmkF4vC/UMRBzkUUe68jnCJh0kYEIx/h+gh7QX02cbh99MUleLVZk85sDVeFss9etQBwNjzN89LwoRR",
-	"QT1sN6gqWM4LH1WBYmN9/slDjg2GVj66/pUjkjcabMpTFRAnUvxo4YqWMPkMlm/JShWLEHxcgYkmCFTa",
-	"c7UUfLXS0y6XzozeABYPFyumFCsIwHG6nuHJVGSaG72w6t/k705MXXxy0cpdfHbq3MWJx0cFP0JCuCnX",
-	"9O8ksq2UdVRUDxUAUCFQEUhRdVIPN8pyD3JB+mScQ+b90Pn4zj7wPUJB/WaOyUtMcn7n2vL94f13r8jz",
-	"FxeXXzWpvy5f10gDRkvSd4uvj50o1gEenenvmo1bu93DzaX/+SS5enVF8wCW3KTcrmRVyR20wFVyu246",
-	"DQMf3zQQrel6Qw2XOWaGu0B9FpUR2mOB4IGGVdWVq7ojN0zx1Z5Az2EoyAs5v6Dan5G30bGLQKpcYV8p",
-	"a+3wq6zZ4spETMk2fn1G1rKS63036/2vzHjc2eMeFBFaZLJKQxLJoCHUHMjTHcCqGm2D/SrFenFT3XZz",
-	"9N9Z2eNDnm7PYT0H25+qkwQ/wKSPgqa+CWXr6moBwrhEetoG3MTJaqZu/HHYqmo2n53Tmp/fXM4+//T5",
-	"/wUAAP//",
+	"7L1rk9s2sjf+VVD6nypvztJz8S1rTe2LWSfZeP9O7GfsZOup3RwVREISMhTAANBodFL+7k+hGwBBEaTI",
+	"GY2TbPnd2CJBoNFo9PXXv05yua6kYMLoyfTXiWK6kkIz+Mc7JeclW9s/cykME8b+Sauq5Dk1XIrTCp/4",
+	"889aCvubzldsTe1f/6XYYjKd/H+n9fin+Ks+9eN+/PgxmxRM54pXdrjJdPLPFTVky4QhWyXFkvzp6ptX",
+	"5OWz519+MbEPuxHsBy7zXG5wRpWSFVOG46zhv/WhObw31Gz0K3z2YzZZ0mqWl1S7pXPD1gfHeGWfhyHs",
+	"CGZXscl0QpWiOz+iXCw0w8kspFpTM5lOuDAvnk3C81wYtmTKv6GoWLKhL0TDN8n4YcVIycTSrIhcELNi",
+	"BMbNyHbF8xX8hzQrpjRZb7QherMmRk6yId+sNmrJivYnr+RWE2O3jxJ4hhgprwnd0t2wgTeC4pamRge+",
+	"4JqUbGGIvGHqglCxMysulmS+MeTM/kgFoSVV6yHf+5hNFPtlw5X92r8CJTPPPk2OaOxNc2sDRZor+Cl8",
+	"Us5/ZjlwyN8UFfnqlZ0+XTI4S2X5djGZ/qufzzyrf8z2eX0OI+5zy9MnSQIvlFwPZCwj21vw9W1ebjS/",
+	"YUO30/CyZ5QT8hYpSOy8yIopRqQgVDEipCFcAJeW1DBtyA1n2ymh8E9FcNXIX2bFuCJVSXN2h2139HO0",
+	"8ZOG9bc38Ke0sKKaUJWv+A0r7AKkYH6CcmGnLJd4LAp+w4BRgBPkNRNf37CUAFMsl6o4JHy+5cBTalPu",
+	"SSw3a20UF8u2YNqjgPuYHyjJtjvDdGonaW7I3P5IFlLZY8+UluKEiE1Z2vNo95GtK2MFwB7fUs1ePEsd",
+	"cyYIbqIdYM4FVbt6G+s1+Y3+dcLEZm0XAldQNjHs1kyySXjTzmWSTXAaPyVG4noGz9SUm0tZMirsj/5e",
+	"a0vXG1puGKGacEO0oaLQVrg2Zm9fJlQUlg4gqLgm+ca4SdF5ySZTozbM3mv8f9nQo2kXeIhw8GmpiH14",
+	"amepLaclVm/URuQ0KXJfbQyhhpyT7/jfLuAw4pqZKCrJhSFLfsM0YTdMoSCuxw8U3GM2T2u34LCN8TxS",
+	"HPhqZSVv+6QwccNKWbH25C+J1ViU5dAFZ2WBRxDmSlayIoptFTcgzNu77gVle9crqpgwjzSS4iJwOsX/",
+	"yAidW0oj8wuW2uq1vGHFzH+itSGyipmaFnA0mX3J3k1IBxwkyc0VNav21P/x/u335J3dNKZQpXrx8uz8",
+	"iyRDyPTK8xUvi3ssfP++rSZussn9rhWr5GSWtNJWulpZC1d0S8Dg/yYJPEolG6GO7a3QzysoDf7DyQU7",
+	"Zn21Yvl1m8/pknKhO4ih2JJrwxQryA1TmkuBzM7xbrJXB7U/brlZpXZ8DndRQr7b28mpdFu5KQsyV4zC",
+	"jRsO1zBVoOCLBVNM5GN0a/eFr8K7KR2b2TnO8H8Te40/O6p0P9GhQAu2tbpHiwDcZOT87MwKx7XUlgaD",
+	"VhTf+cmlyHJj3Dz9+Rdsa4cvmDA8p1Zw0qLgBpUwmI1dR0oQtJS9ghr22PA1S/FAKeV16g5o8IDV0PBB",
+	"Qgfu/Jrq5Lhv/DCgvFvtYWs/UcmS5zsCykSQ33YM7fTB9dDPmhxupN4FGdA5qWIXQXqBrbQjOey2VV/m",
+	"ltdRox/05bY61scSV5uSddqPG6EYTdDue2nqbciAeE4JprtS0qI5exhj0NRvmCp4nhAyXBTMMLXmgho2",
+	"JUISODXuO/MmU3jOBbFjuL0AsgkXe/+MBkxyr5VVK1YmVv92QTTLFTPEyIrnegoLHcWWe4I6kiH7EqMm",
+	"Snw+mwIt2A7uDEWTD3sYDkKQtp5TggQ6eCtcsV82TCf9HU4Wp+9tf4yoJv/38rs3MJfbN+AbmEzPz579",
+	"5fmXLxI7UNCdE4sLuinNZPr0bN/8+VaWhb1ljGMI7X0NJdWGaEnWVOyIHSgj8x1BS4M4EbSmt3xtWeXp",
+	"i+dnZ9lkzQX++zzFmyVfc9OYzvnZWWtCb8DhUH/aCegMJuWk+YIrENnh+0/Ozg5/X9A1S9N3wUv2SBP7",
+	"AJ7FNdOa4o0fEfr5+ZMEkSN3Fsp1KWj5rrG7wzarre29x6Et4WH1dM1qsVdzBejwONX4u+dnLXbcV288",
+	"1/UxbnR5T9uuC0av9SyXQm/WTOmUTSOJYiVnmkj0BiRUnTXdkTVjBi8Qbs1slH20LOU2qd67L3dd/WDV",
+	"L7gxrOj7qP3GwnL/itv5seSn8mC4DNTUL0lDV+fCSJgETPYCrelp/T8ZQekfNjSz55yS7UqWiYt+bw9h",
+	"CpFV0SRM1t6i9F5LVYAk16lNHuGfQgV5oGJeUWW4V5cGDA63Rdo9Yn+Z8SLx4x69cIzojXgaWe1McgtJ",
+	"U6t2/jVJJaSZeT/SYAXie2ku/TsJFULIpOcGODynwqkI10JuBTjgMnBXbFe7WKc94E+KaDBc8XnnXwn0",
+	"OOSnij6SNWnll5ki91eMFm+YMUx1USHWlSolc6Y1K5AOPHLs0bKEc6Yp3F575pkx9mAOtSlHHYr5hpdF",
+	"chsCWdtLs0oHF8uMsFuQChy9QVbvuk2p/0wpqZK6VrjO3RqTb4POxJNee6thc3ALAJclXXlwIw82VUZ4",
+	"sXmacNds1zVVWC7wC0yZpRdsCTJ8wmMllaLb2dy7XAe5KLazA0tCJy1VDJaUWT1t2+J+p6m25m/H1yv6",
+	"5PmLDvF571DBnWRzNrGsze7Od+AAVIelPsh5S+D4yGWDLwNnHUB4Dc9ZVgsMz/2Op8Kk/Lnvl2mvugKg",
+	"RxMMBaPFDA9EfBcM2LuOqzOmYGPw/pW+S16ZdaS3JbdAXoOBCKK8voIy4Hx2gyd8wUvQ7C6coFPL2EYY",
+	"dJXtbwe4H25f46topexfmDjvWckWZiY3iW36Vm7RgllLPMHop7D6OyrC59nZ2Rmq8zgYWcmy0JFLKuGF",
+	"29vLkatL6hfs1szyjdKp2+MSfSpS1JdIRZcs7XQ2tEzZV3Y91OSrDEKDZQkj6I54o2Vu9DgnLzKu4W1r",
+	"DUrNAvFaAnAQXX4IX+uj0N4haOxAY8aeBFH4eZ9J0gekYqJgIt+1D0fBDE0FYH0kHfMrttysCE/ect7m",
+	"9R6da7q4ppNsoo1U3otjhYaupCyTXhy7vF0qsLZHF4FKFT6e+ZknF8wXi4QcWAUv/TDfMho8H1Mnc11R",
+	"5Zmobc9ZTTNF0p29bPa8hs7t7n2blIATw0UAU1pCUmK/tlRGO3Alq+Biwce7nPuxfI4DfAf2wc2hQYYs",
+	"UPdQkO4rtbvaiIQNOEKX6bjpQQYkY9Ah+OhiHppUJRXCUoRqONFZIwSrK2vSEhdQIWojBERmDREd3oI7",
+	"WDdIiWDjJG0mnOVQYxcTpkbF+TMX2tcdchXc+cO9w5rlUnQO5vQKSMmIxyvkZh47IsRmPffjLdfe/3LA",
+	"QYu6lSNYvazMcVY0Vj3Nmmci6jU2s5uF38UK+915eUX1qitilzNemUea2GeCNl4z71HMiHr3h2yv3Kg8",
+	"7agyVisyh1U8N0R4oakPt3cN6JPaha+LpLK34ql4wJ58TC4ul2LBC++GbDNn8AWfR37gswTTFiwvqUoF",
+	"tC7JguaGWPXdMOG9rpWSxSZn6gKz7bZcM8LFgikV73EkbNhNPc8236wYLZiyN0qU06DpThMtUyxzzUUR",
+	"3+A53WhWzOZ4ySoeEhGySVH+MpML2KeqpDv8O5eV+ytMOnXNy43RvGCHpOJb99jwyy7E5Vx6Ed557nNA",
+	"YDABO0QmX1O160vjqN3h2rAKsnPS12m0QWpTssNHAXnVbUDENu79BkcmT8ANE+aVc7u2j8JSyU3VbS/f",
+	"Jx0Mhw4DdU7unePslN7ZfUZC2AHDEbHeGdN4nORi6obnAzbFPxjLojDZzoV+8Pbtb7vKkWb2qBXuKtZt",
+	"JqBzWC4IFS7sa0c5IZg5DVapXBDNaMmKzB6gNUZO6hl03KAtC+2a7XSG6URotKO408P0k544kj9IBJhb",
+	"o83jsnG8Po38fhFEwg5UGrQa7cfcc2uf1ui9SoP0weZxTpodbvIzHDdpezQW1Zns0pkLA06NmeFrpg1d",
+	"VyNyQ+jd3lvT21nB7GWy7opBWMq/f3Np78k110yTOTNbxkRgtkca4sXojjfacdWjgTzhr9/hmntTtvXr",
+	"1ENkE11XJRuYyVvXTrQvrCik6znWxbMbKV8rCqHIjHDMjQPOhQRlfc0Ke43Ch0qavhgYXXf+YLWGZITW",
+	"6R/TKGXnETjWGAQn7U4Ko3bNg0Y0y51iOOQOO7hlKKUT++XIM3K4H13+R2JAKzxm4MdNMPUVcgduBiaL",
+	"UeKu/HulpYRlxEwdC722DAmETOne8Sp6L4Y3PJVyUs9t7D7ZDyWoupYqrfM6x6fzg1JBcirInBG9anj1",
+	"91w0Dx3z7NwqMDzRPdYdlGyw2Mh0Hnuu7FGywtA/6dVkTIWq0xW6Y3V9GZGf/J4YI1KThK+ztfxQSarf",
+	"VlKZKIsqnXGzoKVmWUunA0MDsy1QgIESQfF2Ui5/Ym8jqU4lpguC6ZwLbk25BdnJjdI+i4/M6bKZOPQk",
+	"CiDcNbsTQ3RDn60jbnsnCNQm4UT4lFABRm24j+g6ClDg7TRQvMfLffYyrUq4gMqTVDwlDgQeyLn6mOCM",
+	"b6wx/S3XRqqEH73CVJzkWdGMqnzFDtbqvPfP2XcMq4ZLTZjbe8OqlNSM191f2XHA8RsGysJy/UTjgaIF",
+	"/9RFR5hrW70XzFr0GeFWgm80LYlUBXwm5cpvDwBSaYqhMO/R9Wa8KxWDRUSykHFgT7hDBAQ5I8/5BcHo",
+	"y5RoBgVnLMpd9fE/WhSwapwUhoEhIwALMux/4NfqTM+Uf2QlExR5bTRWrTWmn85mblSMdMX4HTGsCghW",
+	"CxhSybiOi2EMDkGA60lWLp7e8JHEV49gPX7IgTowTjpZv9K85RwjSFXv3z5Tr6DGJNS3Oc5KMe7faYpl",
+	"nYEIutz/TxfXNKQWaqZu2vJ+VFpPd30KmtDpXdDsFy9u8TGc3UJuwD4aZhX1+xghP1k9sha43jLlqjPr",
+	"smGYOFnIspRbna7M24giPbbLprKj56XMIVfXhWFhzdnxU4DcJvecG0W3ZE6NK9cUpI7KwmXXkwZ078yX",
+	"joqhOGMkpJFEJLL07WDjdJ7Eko64ccCUsifiweL9+y5HO7vUer4F/w/cKkkHnCxS/rdvpHLaPdaAejcS",
+	"Zs2iL9+KMkiY6It7J3+Y9VauBj3IeYl++PDN47+kvhHkXG/BEBhrHcFyHCFJNm563C0QtQcCaaxPDgLy",
+	"7pGuvJkC3F/WVT/qEw9HhjXjdMMuJxjvStePXBS1qTJU7ty72gzdpKm4h8s8LJbNYNFCMb2yOooVnVYm",
+	"ZcBXO2ZIEOMpIxhjcbNu33g20RUVXVTUhnZkrWuAzWgElbzLF7QhqfAvoHNHWkjDRmwSAu7ZRzquFYEn",
+	"MxDCoHI4dWnHqNLknBhJXr58+fIicHK8s7O1tkeR3e6VKvZbQN1adasGombmeFmBTGHHPUmz/mqjvW3L",
+	"YsU8sL334iTPPqqaw2AlUOdqC9YqVZjwRgrIjdvSHaoElCgpXf1ZSXdyYzprPw/mS9hn6sTcATLR0XPm",
+	"w3H7ws5qK/Y3UrCcF66Qw2/BgTBRPXDmiJGAgviYTV47Mx6hcNo3lOW2Pse3YbcmZKkQqjOiN/mKUE1+",
+	"+OH1Vxl58YzMuYHKR7uKNS0zNL1PQ1z9FKMYmS/1H5W2fzjXZpC+8J19PjX+XYxjo3hKPr6vWFlysdS+",
+	"0A9ilMOXOsYW5j4hBm1fzopGMkl/DtTr4Nrp8Pw4XV2KIK8yn4OnicKinSYbdWwTPHtQQrkReXq2b6hh",
+	"gulE3c6a3rqozYBUnur52YiHX74c/vA9XINR/BGnFz6d+dWlSILcnPRfWFo6G4G39aUARjUkY79e1qAj",
+	"5ozjVixKpoSf81S68jB7y2ckl0qxEuRURmjJrbABNwz+j3Md4LN4BwXmDOrhPe5Jx4VIohTV4zKmREAd",
+	"pF5I8IPiPvd07LzfB9GhukMLGx1Lh5FS80YfwTvKE3kQY/O1ejKwnFowqj6uM2vL/zRmuFGZXs3Z7n+u",
+	"m4xX3vPX65jfu2OTTrHXoscITyR4DS4r7H93tD/g0HCOTQ+4xzvYNt6S2qOQJH+dv7V/8moPq/f214EQ",
+	"SpYr6fExOJZAF4DnEJ/QhKC8s7HYb37BbNKpE10u8vHBquFCD6fTefe+Ba3/f5NIenEUmSpXl6JCcIUr",
+	"gmeKGHrNtJeB1JA5y+Wa+aSWdbtQMd8HGNHXHLyklOs0EkOozmvlO7Jt9J1B91hYM64wdadFhf7x50Dt",
+	"R38F+uq2Phjl76kNQEwoKN8cCNXx2yfI4mozvy9xpB7p3ss5V8GzfnfXzQPWXHcV8NYF0n2WbLtC+Ahw",
+	"iV4odQZTHOwcK+XW/iE3BrLbclmxjMzZQio2W1qdmSOmhTMrlYeuGcZ5YRq9N8Y08gk90kSgfXf0+mJ4",
+	"OJ0xESpi5TKgF05R0uyjHjKarxzs4Qn5el2ZHdn69xX4Q6Uodw4nYSBcUgMsM5U1V250srLbe5HcA+T1",
+	"VylRjo6roQeFiaS3+YNPaQKKFKxkxtJISExZ2fKyJFYmd+DMMb06xATOg5Gh59b+4T2Awbc0DFq2H+UK",
+	"7NLMFxCS52eW8WvQ0wtymrutOAX0tZVlAIDyG7SbHQGFFV+uZltqmFpTdT1wK0q6HPykNrPa6ToUC2s5",
+	"gzM9o8Yf9q7T4TnNnpA5W1KBGJCmDnaRgg/cotEGQ08FDfjHlJk5qdSaPaOq5EybzAOsSkVqhX2owTQG",
+	"O8Mf1uGF001h3ZSa0dlBfthbcMcuunMQSb1G8ZCXCP60D4WAnbOcrsE3gACTSElUV8LSpiHl+K++ZvfP",
+	"JAISJn9G2OSC/JnEQML2LiypCHnoLRW9pOKRJnrlUrFDhs79Qjq1bO2uROpgvYdXrO7GeLX+VXNe24JN",
+	"JUwmFRTgNGehJutvQW4n82at3G1kxUI9yHKjwCHTqOtpZliQQnqFH5I8uMbrGKu/5zvi8bF64pp7DOSh",
+	"9ZpzmBJmryC4eBBvLXPwvrScFdRQdx/NeKH9n5jAj3+7oGtGDKPrjChmmOhK+A3B0P6NPBj4jODq9/FZ",
+	"ujBNqaK58Tls1GPF2j8sFTOP/YcRj3NLqR8Ez2VhqVUwAslS+gLOXJ2iGur1p+DVZVAD1I8vVhdrJwyw",
+	"JA4e1hFCMuPerFMkXnHRGRSWpJBeuzxShpuPESacGtyUrMdnvz/FjRJTKgQt9RRixdN/b87OnubXXBTw",
+	"1+F4jgu14YejyFxPlfkV3f4t7Qf+EMBUOiFUPMY+tcIdS4Dulyo0RmzHuT33SZtxkbh7F6E+JG7M3j4j",
+	"Qov7YJ3pfgCTJbn9WJ6bSHsP00uAcs5lsSOs1IxslTSshm5DBTrCUIV435zm10mjIIq/9SS3Pyg6lyPA",
+	"cQvYi00++PE08Ok3VgjHqrUUOcrdoQ4fWsyA7nfwecf157SYREuKB44jhSxiZty3g/XnLcIn9L26eLzk",
+	"oh0uLBqQi6kCAqUNqZ+ClNyt03ZSMPuML0W3j9IqnOAXDmUpXp3wSfFD4Xq7WH6syBnJmPj0zBfrJzFM",
+	"RnDtcP6Knu/++oOX5bfYOublBnFa8633rYOVnXPyPskoULE+UuD5stHB0dUozTCZJuFD+sOHjNIAEiOO",
+	"SXMpYXIzVsnB+oI/ifVLPc90JYAFvuuHlAv3GTornS39SJNrtoMgkQcN6o69zLq2NTzQGfEZk0XZhyld",
+	"p+RYw/CR9jjkEF7xTmCwtzApeorLc50PkN+m319+97WLi6UhXH1C/h2LzFC/8YPUtdENDtmja4uKzZ1v",
+	"8UrmD1yT7QM/pBOh8KinU4+PhRDWBbzUBFbKEG0JctUd+JtrJ9SJAnikXIy72EkbAbOa1RVRe9c1LqFW",
+	"HEMVLzgAwAKxS43ay9R5EVKF/69Rn2lZMgXoxZrto94rFjXvGIiBBvPvqL3tzMfprSG6AviRf8h5Qvv2",
+	"IKXtxFtDZxE+0YDEogUXXK/GeIU7BGUZpVD1q9R2XSHhCvSanA176x3F5hf2Oh74Rul0p4dW0sepO8Gs",
+	"GmB8BB/2mE2yxn0Dsy5SbxDpC9SfjQ5AUiLnJf53gZy/oByDKjkVOSvLDsybTVXQEVNL5RjiZN22xppY",
+	"ZFn4zzh26T4xcSpfAktyk69c7zTwUBUbHzjHKzwjmltbygqJrVTX9jnXXI38LOdkU52QK7xxrNipUT4K",
+	"aihUYAE2BgTlsfrzNirq2c9BuD4sJuODguPM4Da9oeXw7EHtqtmGfaiFFiMwMn/t8tlbk+jZjGTR/M9y",
+	"PsYE93JwJKw33KRcG1IyeoPay5TIsmDK7qTzHdu/yBZgMIELo8L4fRDMcUoKrLGv9j2SaOMyvUDfnFVM",
+	"OUk/CkIG4V11Kbfo651LsyKKWg3WlwElUMH6kMDW9Ha2pdzMOnHx3i6IVHzJBS0hHrykADFlX3KXeCnF",
+	"EgITY78ti7QjfwFA3VZ91ZpDsUgw9ch8V//jwmoH851rnyXza+io6fBVvYMCYsEUqARarXbNEFBq5OiM",
+	"DxWziF6sUKL5dXeAgsIIe1s5kgS6Yqw4QHO3M3a/V1jcTTi2Z8RfLsi5VX2wo+jGjN2HPc6HTenheHd3",
+	"3yMipxgddRmOwwhIVfy///by8ZPnLwLmKF5Ubfy3OJVtXCLY/SF2VA3ocFieevSHg9Hz0YgJI1ofhGBu",
+	"Cl2GKqul3AfBDXQLzyw1fXrhYKIYeJhBNy9/QgwNaOIyY7dcm9DOyzUASn7EQTc5ozuyn2AIQkuPMdz2",
+	"M+KnYsfH8A/ZywXT5jEXiBvNysUFEYwVmjQXYTWrDuzHBqhOS7o7yHZW1DkmrkxuCw0+acmKC8BbgvQr",
+	"KC+CDo3+KW5W4MsQ/V6IA2AbjZq1jpwi1yXjzt9Ip+ddtYoCeSrRu/ewWg2ht5Ut+MNdkW+0gjC6fWgy",
+	"HqKks1N3q7oBsqi9OW7oNRMYfXZR5VIKdgEuDX96HG7EMMEbZdoPmHQzR9mdBzCRJl2JMD7/WI1LYp7G",
+	"XgxnCmUIxAcvu0s69DvCdx9psqa3J67l1gn6JLkmkM5cNPQTmPLBbOdmsKylXGB6D2xY/x6MrBw4sA+V",
+	"kjdMWHt0Fjm3+wXUZRG0X9wDh8/DgobUKu2J64exAvWBjjeUWKaFXB1G8sCVYFpOCYfyUyhXYkLxfLWG",
+	"+iajqNBIbfitYCW3m2T/osVjBNvPCKLaXhDncvOeLhIhs955Na6+pVJswW8TBHNcXvsj8UnyZ3dnXLjZ",
+	"nWBqw19IwZe8RqbkLtHhhGxEybSGlm1iCEiUm1itnwzoMZfGX9pTC+Orzl5/0QonCa0hFelvy3J2O1aW",
+	"3wGqSrAYrsoaw842hl9UeNAljT1ylqP9Fc1lH3rGZE9wWfdsyxM4+PE//wBwWHVT0o7O9INV80FYya7S",
+	"ug+67Wojhuqc+zV4d/GxJlnqgzOAHmny4hlZsVt3TDNnHEO7FsdbEGMH+7lklkP+Al35hPSh8pIKsqKY",
+	"D2Dlkx3/f/519vglfbz46de/ZC+effyvw8373ExTBHufU/G1KNKtgUqWCqVEnRS4QG28o4VC+JlrshGo",
+	"d1oiONmaznT3oECJCpSK/pLCfPoRvThBfxAS42qY+wi+CYdVFuVglVJeg04+PCPkYMQmp+Kdkkvl3JHa",
+	"yKpK1qmGaErdEj+Q8IJsV9gzMvHjNDBQDNWKMR+Xl1+3eYzyRMGw0KHYwCWmKd9i1Ss/vsrIW3vwc9Kp",
+	"3QpIHSEOZIftwj2JskjMimnWMNl86M5jS/tgF9E5FUC3GiA+1Jo4fJtCMlcoDAHbO6SThc4YG+H8v3hw",
+	"AsN2nbs3XLB0AbmD7Vyz9RzyZDTq9C2jl4lBTGkPOCqHyJsj+XgELtvHjqW+iz7dEXSIelu0xMpF1JcO",
+	"ezIBkji6IpzDEdV/aDl0P4wiuZiNfHzcZScXs36X0lhU+8HtUSLnTTyJ2M8TraYWA4EiSU5mtLxiGuyL",
+	"zsr2xMaH1DV3iFesLIiWawYS7wh1mOg/H9bMKJXQ797vWHOI4SeMW+dlgUfwRtxUVv3drhjAJuCC/z2B",
+	"xsBWbPx7QtaMCt1Y/379elcFmMND8P75Bua3qwSrDbikviw2ZYmdrIzasHsC73oko1mPZ/TgB+t75QBL",
+	"J1yVgVLpnQOmTzjYHQbv0asmR4iSrlzqNb29E6w+F3d5DRL879uoc3QPIrkdzF59meI9TUA3wqS63F1Z",
+	"xYj67txYj2WPLJ3LG+a7VlBXsepcxKJgxQXGruPaVdRDxEPnpAOrun3yy3IU7GH5dKh53tUvDQxjRbfT",
+	"zuIFqglHWbdgBqThQNdiKJpIaIDzTX7dUcjVV2gWX4KD5uDlQAoC6qFrGN0ao1knty3UxuxXi61l2ui0",
+	"vzzSsf/IKY2pDiGuHSRnYzp8hh6SyVSD7Rgk945+j4hVNDKPtxtIcW9bYvx330EyIgQuonszXnV2kcW6",
+	"zPmOhKKhveiUgzscipLpgRKHPo8QincoVhiKyViTIqC+Dk7Yxoru+6IePXhb/gE1vJeQm4EgKqFvdCBK",
+	"WsJ+ms76Iw1xmO/7zRoanx2KEwcdqztZB8aDOle/u38QGmBt7nFJkGoN0ATqGxT9b1YNj7ioumCe6jl0",
+	"zt+zxLQLDyUtsztadQUsHm40iczNcVXlhxA74uxkbvbbbiUiFF3djnfR6430aCq8G04qsyKa7hoW6hE6",
+	"oqDNMs7McuAWHVeRa49lbcEVX65IgM5wbtEQoHikETuYVFIHFLCBgBl3WOlBSABq2MGMr0QCJ5icx/Oc",
+	"PPx9U2P+zvZt17YHBoEr9mlTI130Vyl/UC66sec9LMa0woZeqx+7MzCGbT9gnXVQHLqyDq6ukEmYGNfy",
+	"c4ZwdF2IJx1O5m9lFXmUeQy13eXoGF/yHsXLx1xt98oyGwB7e/z+MK7JLnJZlFQWKDCiYUwjcNA2iXgx",
+	"28nNbM2o6O0nUXgEJvAhB/x9RhXTZi9EIFxPB/vrGKibpAhIr8m3j/iK0eIN5B+ksn4KRguC6Qkh96eg",
+	"a7p0LeNrNKmgNrV6zNeVyHshPuDU9lddl+7Mp5JxKQg0xsFG/u26ms6Kmy6f1kDyoV/Ey9F6xv6TKcL+",
+	"yFTB85Szg624SIPqY9sWF7wc0ey8O0z6oS6UIggMG3rJd/R5HSlJx7TqcCTpwNaqhXLLRQ8BljrIBiln",
+	"nkr7JWTESGi4x5hItzl38r39y6cBK3BE6AUrwJ1qjumjo7G0ciQLMFEhcpl5LgtB0nRng3ZVYNkB8xf6",
+	"hdQp+iaKMpSswPoAbQhdSvvfI/JijoJn2he4fe0iEJ5pxkDR+VFnXZzTdmb40Kvfx94Nauhi3ZZddHja",
+	"aRK+O1Nz1S0ASPx3gBrLSG5PPQM4Un8N2L/ZbVVSLtyhQpivZCZ9nSU6JHsBgEWGUNA1FnIv1N/poUsD",
+	"g2KYwL10QFWuWdb4EHxX4q+962XcjivgS0BgjK+hgImU3Kp34/AQjyBn7wQyOB7sr1OSvPW4fYPaiN87",
+	"BnQnC6pPlni2OWb2xgGMwbjDVk3ZrLsV1Y9clh1tPu7dFOiTN1x1vTnHgW/fLfVvL3HU9TfxTZimfsum",
+	"p3QtN8Iq6y7ETuY7cuOJDrmVjfqzZPHv4Z5HvsN1K7HbRK2hMkRxivtV39tSGNv3Zy8pMuxZL2+mPdXD",
+	"Wytj6ei6Q48NuzFCboZTc8gTGw3uGii3V2rf4WLRESajm4JjiBezqUOm7kIqvJGmEWtRsSMcoA0ZRkIB",
+	"v1gbVkGTRyNDB/qMKDbf8LKAd3TJcxZVFJ6Qr6GDGVDy6ptX5OWz51+SCoEICTpv9An5YA9peObp06cv",
+	"M/LDh1cnxDv2QA0Hv5fOXJboi2eP59z4/8V7b013WNdLnvzP86cuNcqynT4JEHfTySXg5U2iCNrkHDMt",
+	"maAVn0wnT0/OTp5i+ukKdvE0p4aWElyPDlXI8hBsyetiMp1Y3godvF0Mm66ZgVqEf7Wz3cqdC70LFjW4",
+	"QcYIvkqXzhLSWLh995cNU9Y6RLjK5rmpW+Qfymv+yfKXrqRw8EFPzs58c21nGtOqKl3vptOfXauQevxB",
+	"nczhwAFfJuA97UMEq7ngAVeskR46zPXUg1jaUbX320cjuo3KsCjIWQpOTmTE68qFZXIv0LAU2veHJ0sl",
+	"NxUWvJ+GR07zFUMkh8p1UWju/yv78yvfmjyUFf5NYsD3KHT1w8O3QqlmU1QYtWEfH3BvG3NI7e0/A9zq",
+	"Ebb1W2nlStgokDvepwXbHeIslpEyt4/QfxeyNDzeQt3zHar79ra2Kbk7j/ePsQzeO96pk+lvtuShTDcq",
+	"+fWYR7xjtPoSHTVUO38VCLspodaDA1FSn3M39T2+9TZKeoUd9aVzvuxPEClQM4KnPHr0duWaeyVm5RTc",
+	"elbDQEoGTw0t346Po1o9+tOpobw6Uo8WTtz52Rnk0DlU3TP4Zw/I7oNeCU0drONKiM7hMUTHFksGmlcA",
+	"mStGr12uvOVNbFNhj2rmhIjTCkCY+HI7KLVE5H9sPOJESN16Iyk2/s5MaNDwQDLjpwcV9r65RHrD8qj5",
+	"xD236x1zVe+Pgx2a1bIeG2parUhmLm5r/yrpstncJ4EyfxG0qVTtRIgkNvbz1Hs/Ou+Cv6N77VPeAo0W",
+	"Ym3hMaSQtmto7/+qh/XO36ZHD7yITZfeJJs4n17o8U8xWh159RK+4E8h0LJOgNyKLlm/jHaQfB37dn72",
+	"5NmnPYq+d3niJF4iKOD9z6Bl6iw2PLAXZyTwoprh/vNRx/Y+9TGJg2VtfnYRPkAf9iE+4ICC3Y7gUsQn",
+	"C6OnqhTPX6RrFD+z/Ri2r/nowbn/n62E70rJHPqlxTpCHY5CjEnwLcPhYLeVVBicSNuIX8MDD2Qc4uBH",
+	"swpvHxuqml+vIT64oGqXYO6kkjCnyyPsziX5G12+NnY0rEyAwBy25Qm536JooOVAsj4lhiqijWIUxzx1",
+	"yK27TgH22j8wSHJxjyJUk7rP3Inq3c8/7Vna68ed2C6occY+voisQKqS7gJiuVOWjnXWoE8w4XF/RugG",
+	"QVxJ5WnkUk/uEyYYXdWNjPtcbnHP0we0CONg0QPbfu0r8y4ICc/P2q7n3xNcROfKZ3uX8Chcid+1qyU5",
+	"lOvNnxzo6RA3yiU6a+r4cGwQ1731Q+zJDujjThCWX8kt4cZ5ezyyz38TjHYTbmLEH9cCPLWSYOXfzytU",
+	"Y6w6hkFcAOC3Lddd5y9UqiQ0rUZZiNcY+0tFABatQ3HcuwpTbcd9i3FL3qgHOYReoKfwjjCRS6eyDtBE",
+	"R5PxA1PrZi25faWo+cHx8FRxff2YiSUX+Mj0m9srath/E7owTE2fnD159vjs/PHZOYpz4IAL7Lykp0kH",
+	"S+bHjpSqjACjZ66iKANKwBd8Ngn5E4p9O3EAcgX8uAtEnEdApxN03dBdKWkBa1pIBagI+osTgk1Mw12D",
+	"gXSQNmTONC8YsDIVBFLtsM0Yuovqdlhcx92kUvvyS9e2PDt7+eKzWXBPVSZC1H9Ik8DDb1jtn9v7rcHG",
+	"jntdqQRwqreba4vZSVlnHESqzP6US46X6fdf/eP92+8zQomS0ED61fsfnZr7jqpfNswExMIsoEfUqSHX",
+	"Qm71CbkULjcE5T3IeKjzBYhdqczKyswTAu1ZFeUlUwTDoo/fG2oY+NEt64MODbgyf/qOmnwVfv0igwsB",
+	"XKz+KuG+0V5Q6Lgma641F8sLtzLCRKF9xNNJOYIhbB/LkVuBQsQv+JqxCka3+jzM8kT7eZwA4kjbzPqs",
+	"Fn5WCz+rhZ/Vws9q4We18D9NLXTXQ5/byfOpKECzyia5vsG70N6oKdYcp6/diOKEVjRfsRM/5khnYbbn",
+	"b3QzbYyyn+GWTQy7Nad2LcdwTS54eQw1Ed1mjTizR+BzGXULLgrdVA8z55NkhT1O9urD2cRKo+XNTpXx",
+	"DRdYZozamYdW+8KeHyjn4s6N5y9T7sH0QjaUh0ZzZxMvAOZ1Nw9DlsIoi3x2Du+PcBOrnR5M2x4YUZC5",
+	"kteQo95W1+zEByprB6USKiJSAaovSqAvw5GfXj4+/zIIA8MEFeavbM1oZqXE9NmX5+dQfYBPn8Iop7z4",
+	"q32t5zgPcv3i8e73/WZd6H8YhoPlhOZdQPaOWf12SSHpU3wIdQ8QATuOqDWL9JFNOQDXxlYoHgE6uhl0",
+	"hly/2O+miqD1wNlckLndFN08r78C/308/TVcXB9Pf8UQ0ce+HJErn+CZCjdU1Kza2v0gruuNmzbHjbML",
+	"use+W7ZB80vSl2MM+wwk0B/6zJ5K680NLnKqhFOlonT1izjI/ckMizZzuxmYukO9CZU8Q+YVsLHuukMP",
+	"76PpOtcup/n+B/utYMEdUp/bCHpj+BE9Df0y+w/qj67H5OfT+vm0/n5Pq8wNM49d4PsogXzfKPbJ2bN0",
+	"jQmcH7CdNmVJ/kSJkeu5NlKwL46U4w9feKQJqxuS+PMNoerepKQr98yDCr3Q366DitAB7jjEcIU82Lau",
+	"6XrOOlJQACnevvVAWSgREv2gFJQnR6Y8NARMRATynFWGHeO+udoIQgGiHr3nP8v5I42JDKEJ2CNNVlSv",
+	"Lohrqkm4IWbLc+Yf0nQNbzZ499S+2pM+9K6kD7x5zR5gn7awJG7Mmj45SPPvozY4rg8o2TFzFBNBy/KG",
+	"gdVeMkT/8NgVNSQOdrRC+VNjcYdUMO2quVwNgv2hLaVOf+XFAYPAbXO/OQw5OkdouIC9FhK3/4HcplHd",
+	"GX56cObpOPzulB4lCe1nOc9AufSuE7vDWeQ6wV99K9/Wpp9i19yeOjL4/fP+/y73/72RFaHQ8XchFVlK",
+	"WSS2uFC7x2ojuvf4K7WL7+HPezwsFRio1lly6L2VR7kIaBG3IcHrHiMDGaj+EIuOrgb4nUK4S7t2T86p",
+	"6u4o3xwmwS4RpknyOviOVsgqAcfiP4hhkoaWaxXZ6GTnQ0XzXfBFQ2SvzwY8iuHdU4VzRMu7bRKjWem2",
+	"ynXd7Ihd+h+PapI3vo970EVr/+Ndv/+QUgMPzTvKVadaCb8dIaUZACM887owkDZUFBA2qSVDaFaE52xL",
+	"d0RBF522bPD9uToMApqz/9hb5KHMG2xk9lvYNg+unrxaAeTTSm5dp3PQVNwNpDMXEuTGmqU6yW0b3ctu",
+	"G80+ay2/d80UOmM4TGfF9GbNoLlagM4T8Eudv9LmA3yrmxGu4PfPnPC75IQ3kCAKR7kAflhKIkWN3O/b",
+	"88G2a0Z7bNH39tcD+3uJ4X4pyh223UbGC6iDKYVhS7vC065JZQtt9yH3Jerk1WdbuBUdwYmgr+OwsoJg",
+	"PqOl02t9bEHIrd+jGq+707X9voaZH1Fsey/teJ8P8Jgi0vAfN/uzuaq/22kgmOKWuKZBxEiJYHxzD/Sf",
+	"7hXUBYhCt78n5q+7JHWIpcB/xwla5BulILnc+06xmhOtu4VU5P3/eUM22rIvsn9oCNTlLH3vczcfjkr4",
+	"hS4CGWqOkUb2o89/xCJ1y+9ygcBroV/PLkq8inNTHOCSJVgNhN4pLT7U7eMeiGJ1Z5gOorlZHiv5zvEP",
+	"uN6Df8Cjh0BZQRbpxaJw/1AuTTmm3GkVNXTpJ2Fo/fIHxHZpLqDLNg6/H6fkF682e8qBrfGymO/Qow6d",
+	"Xzx/83xFmDAqqIfNzr4Fy3nhoypQCq5Pf/VYzb2hFewKMSh5owb1P1Z5dyLFjxauBguTzxoQZjXoYkAI",
+	"xA4PHVdLwRcLPe5yac3oDcAncrFgSrGCQB8DIjddn1zQ3OiZVf9Gf3dk6uKTs0bu4vPfFtAK2ahLuCnX",
+	"Lf0osm0lqwjyACoAoEKgJJCi6qQebpTlHuSC9Mk4hcz7vvPxjX3gW0Tv/N0ck0tMcn7n+pn/6eqbV+TF",
+	"y7PzL+rUX5eva6QBoyXpu8XXh04UyxoPzvQPzcaN3e7g5pX/+Si5elVJ89Blpk65XciylFtmhaGSm+XK",
+	"szvy8U3d2yJdPqnhMsfMcBeoz6KqSHssEHXdsLK8cEWE5IYpvtiRSskbgJ2oc35BtT8hb6NjF0GIuTrF",
+	"lay0QxezZosrEzErtvbrM7KSpVzu2lnvf2fGN+w47EERPnyEyMv8gCFUH8jjHcCyHGyDfZLawytXZsEh",
+	"Jsf/uFWcD4q66DisC2/R/3yM4AeY9FHQ1Hfvb1xdDbgel0hPm50KcLKaqRt/HDaqnEwnp7Tipzfnk48/",
+	"ffx/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -150,6 +150,28 @@ func (c *Client) TopicPolicies(ctx context.Context, params api.ListTopicPolicies
 	return answer[api.TopicPolicies](c, r, err)
 }
 
+// Violations asks which rules records break.
+func (c *Client) Violations(ctx context.Context, params api.ListViolationsParams) (*api.ViolationList, error) {
+	r, err := c.raw.ListViolations(ctx, &params)
+	return answer[api.ViolationList](c, r, err)
+}
+
+// CheckContract holds a contract to archived events.
+func (c *Client) CheckContract(ctx context.Context, request api.ContractCheckRequest) (*api.ContractCheck, error) {
+	r, err := c.raw.CheckContract(ctx, request)
+	return answer[api.ContractCheck](c, r, err)
+}
+
+// EventTypes asks for the event catalog; for one type if it is not "".
+func (c *Client) EventTypes(ctx context.Context, eventType string) (*api.EventTypeList, error) {
+	params := &api.ListEventTypesParams{}
+	if eventType != "" {
+		params.EventType = &eventType
+	}
+	r, err := c.raw.ListEventTypes(ctx, params)
+	return answer[api.EventTypeList](c, r, err)
+}
+
 // Coverage asks what is archived of a topic's partitions; of all if topic is "".
 func (c *Client) Coverage(ctx context.Context, topic string) (*api.Coverage, error) {
 	params := &api.GetCoverageParams{}

@@ -1,0 +1,240 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/contract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+// Violations counts what sealed records of the principal's topics break, by
+// topic, type, version, producer and rule; a limit of 0 is DefaultPage. Times
+// count whole segments.
+func (e *Engine) Violations(ctx context.Context, who policy.Principal, request answer.ViolationRequest) (*answer.Violations, error) {
+	if request.Limit == 0 {
+		request.Limit = DefaultPage
+	}
+	if request.Limit < 1 || request.Limit > MaxPage {
+		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxPage)
+	}
+	f := index.ViolationFilter{Topic: request.Topic, EventType: request.EventType, Service: request.Service, Rule: request.Rule}
+	if !request.From.IsZero() {
+		from := request.From.UnixMilli()
+		f.From = &from
+	}
+	if !request.To.IsZero() {
+		to := request.To.UnixMilli()
+		f.To = &to
+	}
+	c, err := e.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, more, err := e.options.Index.Violations(ctx, f, c.scope(who), request.Limit)
+	if err != nil {
+		return nil, err
+	}
+	all := &answer.Violations{More: more}
+	for _, v := range found {
+		team, _ := e.team(v.EventType, []string{v.Topic})
+		all.Groups = append(all.Groups, answer.Violation{
+			Topic: v.Topic, EventType: v.EventType, EventVersion: v.EventVersion, Service: v.Service, Rule: v.Rule, Team: team,
+			Records: v.Records, First: v.First, Last: v.Last,
+			Newest: answer.Place{Topic: v.Topic, TopicID: v.TopicID, Partition: v.Partition, Branch: v.Branch, Offset: v.Offset},
+		})
+	}
+	return all, nil
+}
+
+// team gives who owns a type, and who says so: its newest contract, else its
+// topics' policies.
+func (e *Engine) team(eventType string, topics []string) (team, by string) {
+	for _, c := range slices.Backward(e.options.Contracts.Of(eventType)) {
+		if c.Team != "" {
+			return c.Team, c.File
+		}
+	}
+	var teams, says []string
+	for _, topic := range topics {
+		if held := e.options.Policy.Of(topic).Team; held.By != "" && !slices.Contains(teams, held.Value) {
+			teams, says = append(teams, held.Value), append(says, held.By)
+		}
+	}
+	return strings.Join(teams, ", "), strings.Join(says, ", ")
+}
+
+// Bounds of a contract's check.
+const (
+	DefaultCheckDays  = 30
+	MaxCheckDays      = 36_500
+	DefaultCheckLimit = 1000
+	MaxCheckLimit     = 20_000
+	checkedAtOnce     = 500
+)
+
+// CheckContract holds a contract to the newest archived events of its type that
+// the principal may see, and compares it with the registered one. What policy
+// masks is not looked at. Invalid for what is no contract.
+func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, request answer.ContractCheckRequest) (*answer.ContractCheck, error) {
+	request.Days, request.Limit = cmp.Or(request.Days, DefaultCheckDays), cmp.Or(request.Limit, DefaultCheckLimit)
+	if request.Days < 1 || request.Days > MaxCheckDays {
+		return nil, schema.InvalidField("days", "days %d: want 1 to %d", request.Days, MaxCheckDays)
+	}
+	if request.Limit < 1 || request.Limit > MaxCheckLimit {
+		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxCheckLimit)
+	}
+	next, err := contract.Parse(cmp.Or(request.Name, "contract"), []byte(request.Text), func(name string) ([]byte, error) {
+		text, ok := request.Schemas[name]
+		if !ok {
+			return nil, schema.Errorf(schema.Invalid, "it was not sent along")
+		}
+		return []byte(text), nil
+	})
+	if err != nil {
+		return nil, schema.InvalidField("contract", "%w", err)
+	}
+	out := &answer.ContractCheck{Type: next.Type, Version: next.Version, From: time.Now().UTC().AddDate(0, 0, -request.Days)}
+	e.compareRegistered(next, out)
+	c, err := e.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := out.From.UnixMilli()
+	k := checking{engine: e, catalog: c, contract: next, out: out, rules: map[string]int64{}}
+	filter := index.Filter{EventType: next.Type, From: &from}
+	switch out.Matching, err = e.options.Index.Count(ctx, filter, c.scope(who)); {
+	case schema.KindOf(err) == schema.Exhausted:
+		out.Matching = -1
+	case err != nil:
+		return nil, err
+	}
+	if err := k.events(ctx, filter, c.scope(who), request.Limit); err != nil {
+		return nil, err
+	}
+	k.conclude()
+	return out, nil
+}
+
+// compareRegistered compares a contract with the registered one of its version,
+// or else with the newest.
+func (e *Engine) compareRegistered(next *contract.Contract, out *answer.ContractCheck) {
+	out.Evolution = "new"
+	before := e.options.Contracts.Find(next.Type, next.Version)
+	if versions := e.options.Contracts.Of(next.Type); before == nil && len(versions) > 0 {
+		before = versions[len(versions)-1]
+	}
+	if before == nil {
+		return
+	}
+	out.Against = before.Version
+	evolution, differences := contract.Compare(before, next)
+	out.Evolution = string(evolution)
+	for _, d := range differences {
+		out.Differences = append(out.Differences, answer.ContractDifference{Path: d.Path, Change: d.Change, Events: d.Events, Consumers: d.Consumers})
+	}
+}
+
+// checking is one check of a contract.
+type checking struct {
+	engine   *Engine
+	catalog  *catalog
+	contract *contract.Contract
+	out      *answer.ContractCheck
+	rules    map[string]int64
+}
+
+// events looks at events, some at a time, until there are no more, or limit were
+// looked at or could not be.
+func (k *checking) events(ctx context.Context, filter index.Filter, scope index.Scope, limit int) error {
+	for limit > 0 {
+		hits, more, err := k.engine.options.Index.Search(ctx, filter, scope, min(limit, checkedAtOnce))
+		if err != nil || len(hits) == 0 {
+			return err
+		}
+		mark := hits[len(hits)-1].Mark()
+		filter.After = &mark
+		hits, err = k.engine.counting(ctx, k.catalog, hits)
+		if err != nil {
+			return err
+		}
+		limit -= len(hits)
+		read := k.engine.contents(ctx, k.catalog, hits, segment.All)
+		for i := range hits {
+			k.event(&hits[i], read[hits[i].Position])
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// event holds one event to the contract.
+func (k *checking) event(h *index.Hit, c *content) {
+	p := k.engine.options.Policy.Of(h.Topic)
+	switch {
+	case p.Secret.Value:
+		k.out.Withheld++
+		return
+	case c == nil || c.err != nil || c.raw == nil:
+		k.out.Unread++
+		return
+	}
+	var x schema.Extraction
+	k.engine.options.Extract.Extract(c.raw, &x)
+	e := contract.Event{Record: c.raw, Extraction: &x, Tombstone: c.raw.Value == nil}
+	paths := append(slices.Clip(p.Paths()), k.engine.options.Contracts.Sensitive(x.EventType, x.EventVersion)...)
+	if !e.Tombstone {
+		text, unread := k.engine.options.Extract.Payload(c.raw)
+		if masked, ok := policy.MaskJSON(text, paths, policy.Shown); ok {
+			text = masked
+		} else if len(paths) > 0 {
+			unread = true
+		}
+		if unread {
+			k.out.Unread++
+			return
+		}
+		e.Payload = text
+	}
+	k.out.Looked++
+	if len(paths) > 0 {
+		k.out.Masked++
+	}
+	broken := slices.DeleteFunc(k.contract.Check(e), func(rule string) bool { return paths.Touch(contract.PlaceOf(rule)) })
+	if len(broken) == 0 {
+		return
+	}
+	k.out.Broken++
+	for _, rule := range broken {
+		k.rules[rule]++
+	}
+	if len(k.out.Events) < answer.MaxBrokenEvents {
+		k.out.Events = append(k.out.Events, answer.BrokenEvent{Hit: k.catalog.hit(h), Rules: broken})
+	}
+}
+
+func (k *checking) conclude() {
+	for rule, n := range k.rules {
+		k.out.Rules = append(k.out.Rules, answer.RuleCount{Rule: rule, Records: n})
+	}
+	slices.SortFunc(k.out.Rules, func(a, b answer.RuleCount) int {
+		return cmp.Or(cmp.Compare(b.Records, a.Records), strings.Compare(a.Rule, b.Rule))
+	})
+	switch {
+	case k.out.Broken > 0:
+		k.out.Verdict = answer.ContractIncompatible
+	case k.out.Looked == 0:
+		k.out.Verdict = answer.ContractIndeterminate
+	default:
+		k.out.Verdict = answer.ContractCompatible
+	}
+}

@@ -1,0 +1,219 @@
+package query_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/contract"
+	"github.com/fx-risk-ai/annals/internal/extract"
+	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
+)
+
+const (
+	orderContract = "type: OrderPlaced\nversion: 1\nteam: sales\ntopics: [orders]\nproducers: [shop]\nrequired: [/amount]\nsensitive: [/email]\nschema: order.json\n"
+	orderSchema   = `{"type":"object","properties":{"amount":{"type":"number"},"email":{"type":"string"}}}`
+)
+
+func orderContracts(t *testing.T) *contract.Registry {
+	t.Helper()
+	c, err := contract.Parse("order.yaml", []byte(orderContract), func(string) ([]byte, error) { return []byte(orderSchema), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := contract.New([]*contract.Contract{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// newContractArchive is an archive with a registered contract, three events that
+// fit it, two that do not, one of a hidden topic and one of a secret one.
+func newContractArchive(t *testing.T) (a *archive, broken *schema.Record) {
+	t.Helper()
+	yes := true
+	policies, err := policy.NewRules([]policy.Rule{{Pattern: "vault", Secret: &yes, IDs: policy.IDsAll}, {Pattern: "h*", Team: "hiders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	contracts := orderContracts(t)
+	rules, err := extract.New(extract.Options{Policy: policies, Contracts: contracts, Topics: []extract.TopicRule{{Topic: "*", BusinessIDs: []extract.Location{"/email"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a = newArchive(t, func(o *query.Options) {
+		o.Policy, o.Extract, o.Contracts = policies, rules, contracts
+		o.Consumers = func(context.Context) (map[string][]string, int, error) {
+			return map[string][]string{"orders": {"billing"}, "hidden": {"spies"}}, 1, nil
+		}
+	})
+	a.rules = rules
+	at := time.Now().UTC().Add(-time.Hour)
+	order := func(topic, body string, n int) *schema.Record {
+		return a.produce(topic, fmt.Sprint(n), body, at.Add(time.Duration(n)*time.Second), "eventType", "OrderPlaced", "eventVersion", "1", "sourceService", "shop", "eventId", fmt.Sprintf("%s-%d", topic, n))
+	}
+	for n := range 3 {
+		order("orders", fmt.Sprintf(`{"amount":%d,"email":"a%d@example.org"}`, n, n), n)
+	}
+	broken = order("orders", `{"amount":"many"}`, 3)
+	order("orders", `{}`, 4)
+	order("hidden", `{"amount":1}`, 5)
+	order("vault", `{"amount":1}`, 6)
+	a.sealAll()
+	return a, broken
+}
+
+func TestViolationsAreCountedAndLeadToTheRecords(t *testing.T) {
+	a, broken := newContractArchive(t)
+	got, err := a.Violations(t.Context(), only(t, "orders"), answer.ViolationRequest{Topic: "orders"})
+	if err != nil || len(got.Groups) != 2 || got.More {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	rules := map[string]answer.Violation{}
+	for _, g := range got.Groups {
+		rules[g.Rule] = g
+	}
+	if g := rules["contract:type:/amount"]; g.Records != 1 || g.Team != "sales" || g.Service != "shop" || g.EventVersion != "1" || g.Newest.Offset != broken.Offset || g.Newest.Partition != broken.Partition {
+		t.Errorf("%+v", got)
+	}
+	if g := rules["contract:required:/amount"]; g.Records != 1 {
+		t.Errorf("%+v", got)
+	}
+	// Of the hidden topic nothing shows, of all topics its wrong place does.
+	if some, err := a.Violations(t.Context(), only(t, "orders"), answer.ViolationRequest{Rule: "contract:topic"}); err != nil || len(some.Groups) != 0 {
+		t.Errorf("a hidden topic's violations: %+v, %v", some, err)
+	}
+	if all, err := a.Violations(t.Context(), everybody(), answer.ViolationRequest{Rule: "contract:topic", Limit: 1}); err != nil || len(all.Groups) != 1 || !all.More {
+		t.Errorf("everybody: %+v, %v", all, err)
+	}
+	page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Violation: "contract:type:/amount"})
+	if err != nil || len(page.Records) != 1 || page.Records[0].Offset != broken.Offset {
+		t.Errorf("the search: %+v, %v", page, err)
+	}
+	if page, err = a.Search(t.Context(), everybody(), answer.SearchRequest{Violation: "contract:*", Topics: []string{"orders"}}); err != nil || len(page.Records) != 2 {
+		t.Errorf("the search by a beginning: %+v, %v", page, err)
+	}
+	if _, err = a.Search(t.Context(), everybody(), answer.SearchRequest{Violation: "x", ID: "y"}); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("with an id: %v", err)
+	}
+}
+
+// TestSensitiveFieldsStayHidden: what a contract calls sensitive is in no answer,
+// and no id.
+func TestSensitiveFieldsStayHidden(t *testing.T) {
+	a, _ := newContractArchive(t)
+	page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{ID: "orders-1"})
+	if err != nil || len(page.Records) != 1 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	h := page.Records[0]
+	got, err := a.Record(t.Context(), everybody(), answer.RecordRequest{Coordinates: h.Coordinates()})
+	if err != nil || string(got.Record.Value) != `{"amount":1,"email":"[masked]"}` || strings.Join(got.Withheld, " ") != "/email" || strings.Contains(fmt.Sprintf("%+v", got.Extraction), "example.org") {
+		t.Errorf("%s, %+v, %v", got.Record.Value, got, err)
+	}
+	if page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{ID: "a1@example.org"}); err != nil || len(page.Records) != 0 {
+		t.Errorf("found by it: %+v, %v", page, err)
+	}
+}
+
+func TestAContractIsHeldToArchivedEvents(t *testing.T) {
+	a, broken := newContractArchive(t)
+	check := func(who policy.Principal, text, json string, limit int) *answer.ContractCheck {
+		t.Helper()
+		got, err := a.CheckContract(t.Context(), who, answer.ContractCheckRequest{Text: text, Schemas: map[string]string{"order.json": json}, Limit: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	const next = "type: OrderPlaced\nversion: 2\nteam: sales\nsensitive: [/email]\nschema: order.json\n"
+	lenient := check(everybody(), next, `{"type":"object","properties":{"amount":{},"email":{"type":"string"},"note":{"type":"string"}}}`, 0)
+	if lenient.Verdict != answer.ContractCompatible || lenient.Looked != 6 || lenient.Matching != 7 || lenient.Withheld != 1 || lenient.Against != "1" || lenient.Evolution != "breaking" {
+		t.Errorf("a lenient one: %+v", lenient)
+	}
+	strict := check(only(t, "orders"), next, `{"type":"object","required":["amount"],"properties":{"amount":{"type":"number"},"email":{"type":"integer"}}}`, 0)
+	if strict.Verdict != answer.ContractIncompatible || strict.Looked != 5 || strict.Matching != 5 || strict.Broken != 2 || len(strict.Rules) != 2 || strict.Masked != 5 {
+		t.Errorf("a strict one: %+v", strict)
+	}
+	found := false
+	for _, e := range strict.Events {
+		found = found || e.Hit.Partition == broken.Partition && e.Hit.Offset == broken.Offset && e.Rules[0] == "contract:type:/amount"
+	}
+	if !found {
+		t.Errorf("the broken event is not named: %+v", strict.Events)
+	}
+	if few := check(everybody(), next, `{}`, 2); few.Looked > 2 || few.Matching != 7 {
+		t.Errorf("two at most: %+v", few)
+	}
+	if none := check(everybody(), "type: Nobodys\nversion: 1\n", "", 0); none.Verdict != answer.ContractIndeterminate || none.Evolution != "new" || none.Matching != 0 {
+		t.Errorf("of a type that is not there: %+v", none)
+	}
+	for _, bad := range []answer.ContractCheckRequest{{Text: "x: y"}, {Text: next}, {Text: next, Days: -1}, {Text: next, Limit: 1 << 20}} {
+		if _, err := a.CheckContract(t.Context(), everybody(), bad); schema.KindOf(err) != schema.Invalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+func TestTheCatalogIsOfWhatThePrincipalSees(t *testing.T) {
+	a, _ := newContractArchive(t)
+	all, err := a.EventTypes(t.Context(), everybody(), "")
+	if err != nil || len(all.Types) != 1 || len(all.Notes) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	typ := all.Types[0]
+	if typ.Records != 7 || typ.Team != "sales" || typ.TeamBy != "order.yaml" || len(typ.Topics) != 3 || len(typ.Consumers) != 2 || len(typ.Versions) != 1 || typ.Versions[0].Contract != "order.yaml" ||
+		len(typ.Producers) != 1 || !typ.Producers[0].Declared || typ.Producers[0].Records != 7 || typ.Errors != 4 {
+		t.Errorf("%+v", typ)
+	}
+	some, err := a.EventTypes(t.Context(), only(t, "orders"), "OrderPlaced")
+	if err != nil || len(some.Types) != 1 {
+		t.Fatalf("%+v, %v", some, err)
+	}
+	typ = some.Types[0]
+	if typ.Records != 5 || len(typ.Topics) != 1 || len(typ.Consumers) != 1 || typ.Consumers[0].Group != "billing" || typ.Sample == nil || typ.Sample.Topic != "orders" || string(typ.Schema) != orderSchema {
+		t.Errorf("who sees one topic: %+v", typ)
+	}
+	if none, err := a.EventTypes(t.Context(), only(t, "else"), ""); err != nil || len(none.Types) != 0 {
+		t.Errorf("who sees none: %+v, %v", none, err)
+	}
+	if _, err := a.EventTypes(t.Context(), only(t, "else"), "OrderPlaced"); schema.KindOf(err) != schema.NotFound {
+		t.Errorf("a hidden type: %v", err)
+	}
+}
+
+// TestViolationsAreForgottenWithTheirSegment: a segment that is read again by
+// other rules is counted by them alone.
+func TestViolationsAreForgottenWithTheirSegment(t *testing.T) {
+	a, _ := newContractArchive(t)
+	for _, s := range a.streams {
+		if s.Topic != "orders" || s.head.Commit == nil {
+			continue
+		}
+		row := index.SegmentOf(s.head.Commit)
+		row.Again, row.Summary = true, index.NewSummary()
+		if err := a.index.InsertSegments(t.Context(), []index.SegmentRow{row}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		left, err := a.index.Deleting(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left == 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if got, err := a.Violations(t.Context(), only(t, "orders"), answer.ViolationRequest{}); err != nil || len(got.Groups) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
