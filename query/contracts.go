@@ -80,8 +80,8 @@ const (
 	checkedAtOnce     = 500
 )
 
-// CheckContract holds a contract to the newest archived events of its type that
-// the principal may see, and compares it with the registered one. What policy
+// CheckContract holds a contract to the newest archived events of its type (of
+// its version too, where that is registered) that the principal may see, and compares it with the registered one. What policy
 // masks is not looked at. Invalid for what is no contract.
 func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, request answer.ContractCheckRequest) (*answer.ContractCheck, error) {
 	request.Days, request.Limit = cmp.Or(request.Days, DefaultCheckDays), cmp.Or(request.Limit, DefaultCheckLimit)
@@ -110,6 +110,10 @@ func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, reques
 	from := out.From.UnixMilli()
 	k := checking{engine: e, catalog: c, contract: next, out: out, rules: map[string]int64{}}
 	filter := index.Filter{EventType: next.Type, From: &from}
+	// What is registered is held to its own events: a newer version's are not its.
+	if out.OwnVersion = e.options.Contracts.Find(next.Type, next.Version) != nil; out.OwnVersion {
+		filter.Version = next.Version
+	}
 	switch out.Matching, err = e.options.Index.Count(ctx, filter, c.scope(who)); {
 	case schema.KindOf(err) == schema.Exhausted:
 		out.Matching = -1

@@ -41,7 +41,7 @@ func (o *operations) CheckContract(ctx context.Context, r api.CheckContractReque
 	out := api.CheckContract200JSONResponse{
 		EventType: found.Type, EventVersion: found.Version, Verdict: api.ContractCheckVerdict(found.Verdict),
 		Against: optional(found.Against), Evolution: api.ContractCheckEvolution(found.Evolution), From: found.From,
-		Looked: found.Looked, Withheld: found.Withheld, Unread: found.Unread, Masked: found.Masked, Broken: found.Broken,
+		OwnVersion: found.OwnVersion, Looked: found.Looked, Withheld: found.Withheld, Unread: found.Unread, Masked: found.Masked, Broken: found.Broken,
 		Differences: each(found.Differences, func(d *answer.ContractDifference) api.ContractDifference {
 			return api.ContractDifference{Path: d.Path, Change: d.Change, BreaksEvents: d.Events, BreaksConsumers: d.Consumers}
 		}),

@@ -163,7 +163,11 @@ func showCheck(w io.Writer, c *api.ContractCheck) {
 	if c.Matching != nil {
 		of = fmt.Sprint(*c.Matching)
 	}
-	fmt.Fprintf(w, "  looked at %d of %s events since %s; %d would break", c.Looked, of, moment(&c.From), c.Broken)
+	which := "of any version"
+	if c.OwnVersion {
+		which = "of this version"
+	}
+	fmt.Fprintf(w, "  looked at %d of %s events %s since %s; %d would break", c.Looked, of, which, moment(&c.From), c.Broken)
 	for _, left := range []struct {
 		n   int64
 		why string

@@ -117,6 +117,7 @@ type ContractCheck struct {
 	Evolution   string
 	Differences []ContractDifference
 	From        time.Time // the time from which events were looked for
+	OwnVersion  bool      // only events of the contract's version were asked for: it is registered
 	Looked      int64     // events that were looked at
 	Matching    int64     // that there are; -1: they could not be counted
 	Withheld    int64     // of topics whose policy keeps them secret: not looked at
