@@ -2,7 +2,6 @@ package query
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
@@ -36,8 +35,3 @@ func (c *content) hidesValue() bool { return slices.Contains(c.withheld, withhel
 
 // withheldValue is the whole value, among what is withheld.
 const withheldValue = "value"
-
-// masksValue tells whether anything of the value is withheld.
-func masksValue(withheld []string) bool {
-	return slices.ContainsFunc(withheld, func(w string) bool { return w == withheldValue || strings.HasPrefix(w, "/") })
-}

@@ -138,8 +138,12 @@ func TestARegistryFindsTheVersion(t *testing.T) {
 		x     *schema.Extraction
 		want  string
 	}{
-		{"a", x("A", "10"), ""}, {"b", x("A", "10"), contract.WrongTopic}, {"a", x("A", "11"), contract.UnknownVersion},
-		{"a", x("B", "1"), contract.UnknownType}, {"b", x("B", "1"), ""}, {"a", x("A", "9"), contract.NotJSON},
+		{"a", x("A", "10"), ""},
+		{"b", x("A", "10"), contract.WrongTopic},
+		{"a", x("A", "11"), contract.UnknownVersion},
+		{"a", x("B", "1"), contract.UnknownType},
+		{"b", x("B", "1"), ""},
+		{"a", x("A", "9"), contract.NotJSON},
 	} {
 		if got := strings.Join(r.Check(contract.Event{Record: &schema.Record{Topic: c.topic}, Extraction: c.x}), " "); got != c.want {
 			t.Errorf("%s %s %s: %q, want %q", c.topic, c.x.EventType, c.x.EventVersion, got, c.want)

@@ -24,6 +24,8 @@ type Registry struct {
 	list    []*Contract // by type and version
 	byType  map[string][]*Contract
 	byTopic map[string]bool // topics that contracts name
+
+	sensitive bool // some contract has sensitive fields
 }
 
 // Load reads every .yaml and .yml file of a folder and of those below it. The
@@ -122,6 +124,7 @@ func New(list []*Contract) (*Registry, error) {
 			return nil, schema.Errorf(schema.Invalid, "%s and %s are both version %q of %s", r.list[i-1].File, c.File, c.Version, c.Type)
 		}
 		r.byType[c.Type] = append(r.byType[c.Type], c)
+		r.sensitive = r.sensitive || len(c.sensitive) > 0
 		for _, topic := range c.Topics {
 			r.byTopic[topic] = true
 		}
@@ -189,9 +192,7 @@ func (r *Registry) Sensitive(eventType, version string) policy.Paths {
 }
 
 // HasSensitive tells whether any contract has sensitive fields.
-func (r *Registry) HasSensitive() bool {
-	return slices.ContainsFunc(r.All(), func(c *Contract) bool { return len(c.sensitive) > 0 })
-}
+func (r *Registry) HasSensitive() bool { return r != nil && r.sensitive }
 
 // SensitiveTopic gives a contract with sensitive fields whose events may be in a
 // topic; nil if there is none. One that names no topics is of any.

@@ -200,6 +200,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/topics/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What holds for each topic by its policy, and which entry of the configuration decides */
+        get: operations["listTopicPolicies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/coverage": {
         parameters: {
             query?: never;
@@ -260,6 +277,57 @@ export interface paths {
         };
         /** The current segments of a topic, for SQL users */
         get: operations["listSegments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/contracts/violations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many sealed records break which rule, by topic, type, version and producer, the most first */
+        get: operations["listViolations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/contracts/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hold a contract to archived events of its type, and compare it with the registered one */
+        post: operations["checkContract"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The event catalog, from sealed records, completed by contracts and consumer groups */
+        get: operations["listEventTypes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -854,6 +922,8 @@ export interface components {
             producer_epoch: number;
             causes: string[];
             identifiers: components["schemas"]["Identifier"][];
+            /** @description What the topic's policy takes out of this answer: key, value, header:NAME, or a JSON Pointer into the value */
+            withheld?: string[];
             /** @description Where the bytes were read: the segment's key, or kafka */
             source: string;
         };
@@ -897,6 +967,208 @@ export interface components {
             topics: components["schemas"]["TopicSummary"][];
             /** @description What cannot be known here, and why */
             notes: string[];
+        };
+        TopicPolicies: {
+            topics: components["schemas"]["TopicPolicy"][];
+            /** @description What cannot be known here, and why */
+            notes: string[];
+        };
+        TopicPolicy: {
+            topic: string;
+            properties: components["schemas"]["PolicyProperty"][];
+        };
+        PolicyProperty: {
+            /** @description As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, team, retention */
+            name: string;
+            value: string;
+            /** @description The entry of the configuration that says so; absent: none does, and this is what holds by default */
+            decided_by?: string;
+        };
+        ViolationList: {
+            violations: components["schemas"]["Violation"][];
+            /** @description There are more than the limit */
+            more: boolean;
+        };
+        Violation: {
+            topic: string;
+            event_type: string;
+            event_version: string;
+            source_service: string;
+            /** @description Such as contract:required:/amount; a search by violation gives the records */
+            rule: string;
+            /** @description Of the contract, else of the topic */
+            team?: string;
+            /** Format: int64 */
+            records: number;
+            /** Format: date-time */
+            first_timestamp?: string;
+            /** Format: date-time */
+            last_timestamp?: string;
+            newest: components["schemas"]["Coordinates"];
+        };
+        ContractCheckRequest: {
+            /** @description The file's name, for messages */
+            name?: string;
+            /** @description The contract as YAML */
+            contract: string;
+            /** @description JSON Schemas by the names that the contract gives */
+            schemas?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Hold it to events of the last so many days, by record time
+             * @default 30
+             */
+            days: number;
+            /**
+             * @description Look at so many at most, the newest first
+             * @default 1000
+             */
+            limit: number;
+        };
+        ContractCheck: {
+            event_type: string;
+            event_version: string;
+            /**
+             * @description indeterminate: no event could be looked at
+             * @enum {string}
+             */
+            verdict: "compatible" | "incompatible" | "indeterminate";
+            /** @description The registered version that it was compared with */
+            against?: string;
+            /** @enum {string} */
+            evolution: "new" | "identical" | "additive" | "breaking";
+            differences: components["schemas"]["ContractDifference"][];
+            /** Format: date-time */
+            from: string;
+            /** @description Only events of the contract's version were asked for, for that is registered; otherwise those of any version */
+            own_version: boolean;
+            /**
+             * Format: int64
+             * @description Events that were looked at
+             */
+            looked: number;
+            /**
+             * Format: int64
+             * @description Events that there are; absent if they could not be counted
+             */
+            matching?: number;
+            /**
+             * Format: int64
+             * @description Of secret topics: not looked at
+             */
+            withheld: number;
+            /**
+             * Format: int64
+             * @description Not looked at, for their payload could not be read
+             */
+            unread: number;
+            /**
+             * Format: int64
+             * @description Looked at but for what policy or a contract masks in them
+             */
+            masked: number;
+            /**
+             * Format: int64
+             * @description Events that would break the contract
+             */
+            broken: number;
+            rules: components["schemas"]["RuleCount"][];
+            /** @description The newest that would break it, 100 at most */
+            events: components["schemas"]["BrokenEvent"][];
+        };
+        ContractDifference: {
+            /** @description A JSON Pointer into the event; empty: the event, or the contract, as a whole */
+            path: string;
+            change: string;
+            /** @description What fitted the registered version may not fit this one */
+            breaks_events: boolean;
+            /** @description Who relies on the registered version may meet what it did not allow */
+            breaks_consumers: boolean;
+        };
+        RuleCount: {
+            rule: string;
+            /** Format: int64 */
+            records: number;
+        };
+        BrokenEvent: {
+            record: components["schemas"]["Hit"];
+            rules: string[];
+        };
+        EventTypeList: {
+            event_types: components["schemas"]["EventType"][];
+            /** @description There are more than can be shown */
+            more: boolean;
+            /** @description What cannot be known here, and why */
+            notes: string[];
+        };
+        /** @description What is known of an event type. Counts are of sealed, committed records */
+        EventType: {
+            event_type: string;
+            team?: string;
+            /** @description Who says so: a contract's file, or an entry of the topics section */
+            team_by?: string;
+            description?: string;
+            versions: components["schemas"]["EventVersion"][];
+            producers: components["schemas"]["EventProducer"][];
+            /** @description Consumer groups with offsets of the topics; that they read this type of them is not known */
+            consumers: components["schemas"]["EventConsumer"][];
+            consumers_known: boolean;
+            topics: components["schemas"]["EventTopic"][];
+            /** Format: int64 */
+            records: number;
+            /**
+             * Format: int64
+             * @description Of keys, values and headers
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Records that break a rule
+             */
+            with_errors: number;
+            /** Format: date-time */
+            first_timestamp?: string;
+            /** Format: date-time */
+            last_timestamp?: string;
+            /**
+             * Format: int64
+             * @description What the SLA promises between an event's time and its record's
+             */
+            max_delay_ms?: number;
+            sla?: string;
+            /** @description The JSON Schema of the newest version that has one, if one type was asked for */
+            schema?: unknown;
+            sample?: components["schemas"]["Hit"];
+        };
+        EventVersion: {
+            event_version: string;
+            /** Format: int64 */
+            records: number;
+            /** Format: date-time */
+            first_timestamp?: string;
+            /** Format: date-time */
+            last_timestamp?: string;
+            /** @description The file of its contract; absent: not registered */
+            contract?: string;
+        };
+        EventProducer: {
+            service: string;
+            /** Format: int64 */
+            records: number;
+            /** @description A contract names it */
+            declared: boolean;
+        };
+        EventConsumer: {
+            group: string;
+            topics: string[];
+        };
+        EventTopic: {
+            topic: string;
+            /** Format: int64 */
+            records: number;
+            /** @description A contract names it */
+            declared: boolean;
         };
         /** @description What became of every offset of a partition: offsets = counts + gap_offsets + purged + unaccounted */
         PartitionCoverage: components["schemas"]["Account"] & {
@@ -1647,6 +1919,8 @@ export interface operations {
                 event_type?: string;
                 service?: string;
                 stage?: string;
+                /** @description A rule that the records break, such as contract:type:/amount, or how it begins with a * behind it; not with an id */
+                violation?: string;
                 /** @description committed unless asked otherwise */
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
@@ -1830,6 +2104,29 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listTopicPolicies: {
+        parameters: {
+            query?: {
+                topic?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policies */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopicPolicies"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getCoverage: {
         parameters: {
             query?: {
@@ -1931,6 +2228,87 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SegmentList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listViolations: {
+        parameters: {
+            query?: {
+                topic?: string;
+                event_type?: string;
+                service?: string;
+                /** @description How the rule begins */
+                rule?: string;
+                /** @description Of segments with records from then on; a segment counts whole */
+                from?: string;
+                /** @description Of segments with records before */
+                to?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The violations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ViolationList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    checkContract: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContractCheckRequest"];
+            };
+        };
+        responses: {
+            /** @description What holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContractCheck"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listEventTypes: {
+        parameters: {
+            query?: {
+                /** @description Only this one, with its schema and the newest record */
+                event_type?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event types */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventTypeList"];
                 };
             };
             default: components["responses"]["Problem"];
