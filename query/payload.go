@@ -81,7 +81,7 @@ func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit, col
 	}
 	_ = group.Wait() // the functions report through the entries
 	for i := range hits {
-		e.withhold(all[hits[i].Position], &hits[i])
+		e.withhold(all[hits[i].Position])
 	}
 	return all
 }

@@ -171,7 +171,7 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 		return nil, err
 	}
 	found := &content{record: &row.Record, x: &row.X, source: s.Ref.Key}
-	e.withhold(found, &index.Hit{Topic: request.Topic, EventType: row.X.EventType, EventVersion: row.X.EventVersion})
+	e.withhold(found)
 	return e.recordOf(found, true), nil
 }
 

@@ -4,34 +4,40 @@ import (
 	"slices"
 
 	"github.com/fx-risk-ai/annals/internal/extract"
-	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// withhold masks what the policy of a record's topic withholds, before anything
-// is made of its bytes. What was read stays in raw, for extraction, which keeps
-// to the policy by itself.
-func (e *Engine) withhold(c *content, h *index.Hit) {
+// visible gives a record without what the policy of its topic, or the contract
+// of its type, withholds, and what that is (policy.Topic.Mask); limited says that
+// something may be withheld of such records, though not of this one. Whatever
+// shows or compares bytes of records, or lets somebody search in them, goes
+// through it: to be found by what one may not see is to see it.
+func (e *Engine) visible(r *schema.Record) (shown *schema.Record, withheld []string, limited bool) {
+	p := e.options.Policy.Of(r.Topic)
+	limited = p.Restricts() || p.IDs.Value != policy.IDsAll
+	var more policy.Paths
+	if e.options.Contracts.HasSensitive() {
+		var x schema.Extraction // its type by the rules of now, not by those of when it was indexed
+		e.options.Extract.Extract(r, &x)
+		more = e.options.Contracts.Sensitive(x.EventType, x.EventVersion)
+		limited = limited || len(more) > 0
+	}
+	shown, withheld = p.Mask(r, more, extract.Body)
+	return shown, withheld, limited
+}
+
+// withhold makes a content's record visible, before anything is made of its
+// bytes. What was read stays in raw, for extraction, which keeps to the policy by
+// itself.
+func (e *Engine) withhold(c *content) {
 	if c.record == nil || c.raw != nil {
 		return
 	}
 	c.raw = c.record
-	p := e.options.Policy.Of(h.Topic)
-	c.limited = p.Restricts() || p.IDs.Value != policy.IDsAll
-	var more policy.Paths
-	if e.options.Contracts.HasSensitive() {
-		var x schema.Extraction // its type by the rules of now, not by those of when it was indexed
-		e.options.Extract.Extract(c.raw, &x)
-		more = e.options.Contracts.Sensitive(x.EventType, x.EventVersion)
-		c.limited = c.limited || len(more) > 0
-	}
-	c.record, c.withheld = p.Mask(c.raw, more, extract.Body)
+	c.record, c.withheld, c.limited = e.visible(c.raw)
 }
 
 // hidesValue tells whether the value cannot be shown at all; what is left says
 // nothing of it, not that it was null.
-func (c *content) hidesValue() bool { return slices.Contains(c.withheld, withheldValue) }
-
-// withheldValue is the whole value, among what is withheld.
-const withheldValue = "value"
+func (c *content) hidesValue() bool { return slices.Contains(c.withheld, "value") }
