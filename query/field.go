@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fx-risk-ai/annals/internal/payload"
@@ -80,6 +81,9 @@ func valueAt(c *content, pointer string) fieldValue {
 		return fieldValue{note: "the payload was not read"}
 	case c.err != nil:
 		return fieldValue{note: fmt.Sprintf("the payload could not be read: %v", c.err)}
+	}
+	if c.hidesValue() || slices.ContainsFunc(c.withheld, func(what string) bool { return within(pointer, what) }) {
+		return fieldValue{note: "it is withheld, by the topic's policy or the type's contract"}
 	}
 	doc, format, err := payload.Decode(c.record.Value)
 	switch {

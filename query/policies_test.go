@@ -129,3 +129,55 @@ func TestPoliciesSayWhichEntryDecides(t *testing.T) {
 		t.Errorf("a hidden topic: %v", err)
 	}
 }
+
+// TestScansAndFieldsKeepToThePolicy guesses at what is withheld: neither a scan
+// nor a field's history tells a right guess from a wrong one, and both say that
+// something was not looked into.
+func TestScansAndFieldsKeepToThePolicy(t *testing.T) {
+	yes := true
+	a := newPolicedArchive(t,
+		policy.Rule{Pattern: "cards", Secret: &yes, IDs: policy.IDsHeaders},
+		policy.Rule{Pattern: "people", Personal: []string{"/who", "header:user"}, Key: &yes},
+	)
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	const trace = "0123456789abcdef0123456789abcdef"
+	person := a.produce("people", "KEY-1", `{"eventId":"e1","who":{"name":"WHO"},"n":1}`, at, "traceId", trace, "user", "USER")
+	a.produce("cards", "SECRETKEY", `{"number":"4711","eventId":"inside"}`, at.Add(time.Second), "traceId", trace, "causationId", "e1")
+	a.sealAll()
+	for q, want := range map[string]struct {
+		found    int
+		withheld int64
+	}{
+		"topic:cards payload:4711":          {0, 1},
+		"topic:cards payload:4712":          {0, 1},
+		"topic:cards key:SECRETKEY":         {0, 1},
+		"topic:cards payload/number=4711":   {0, 1},
+		"topic:people payload:WHO":          {0, 0}, // what is left of the payload was read
+		"topic:people payload/who/name=WHO": {0, 1},
+		"topic:people payload/who=WHO":      {0, 1},
+		"topic:people header.USER=USER":     {0, 1},
+		"topic:people payload/n=1":          {1, 0},
+		"topic:people key:KEY-1":            {1, 0},
+		"topic:cards id:inside payload:x":   {0, 1},
+	} {
+		found, end := a.scan(everybody(), answer.ScanRequest{Query: q})
+		if len(found) != want.found || end.Withheld != want.withheld {
+			t.Errorf("%s: found %v, %d withheld; want %d and %d", q, found, end.Withheld, want.found, want.withheld)
+		}
+	}
+	if found, _ := a.scan(everybody(), answer.ScanRequest{Query: "topic:people payload/n=1"}); !slices.Equal(found, []string{position(person)}) {
+		t.Errorf("found %v", found)
+	}
+	for pointer, want := range map[string]string{"/who": "withheld", "/who/name": "withheld", "": "withheld", "/number": ""} {
+		h, err := a.Field(t.Context(), everybody(), answer.FieldRequest{TraceID: trace, Pointer: pointer})
+		if err != nil || len(h.Steps) != 2 {
+			t.Fatalf("%q: %+v, %v", pointer, h, err)
+		}
+		if got := h.Steps[0]; !strings.Contains(got.Note, want) || want != "" && (got.Value != nil || got.Change != answer.FieldUnread) {
+			t.Errorf("people at %q: %+v", pointer, got)
+		}
+		if got := h.Steps[1]; !strings.Contains(got.Note, "withheld") || got.Value != nil || got.Change != answer.FieldUnread {
+			t.Errorf("cards at %q: %+v", pointer, got)
+		}
+	}
+}

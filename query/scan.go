@@ -59,7 +59,7 @@ func (e *Engine) Scan(ctx context.Context, who policy.Principal, request answer.
 		s.end.OfBytes += p.Ref.Bytes
 	}
 	err = s.run(ctx, pieces)
-	s.end.Opaque = s.match.opaque
+	s.end.Opaque, s.end.Withheld = s.match.opaque, s.match.withheld
 	return &s.end, err
 }
 
@@ -198,10 +198,11 @@ func (s *scanning) readObject(ctx context.Context, p piece, ref segmentRef, from
 				return rows, err
 			}
 		}
-		if !s.match.row(row) {
+		x := s.match.row(row)
+		if x == nil {
 			continue
 		}
-		hit := s.hit(row)
+		hit := s.hit(&row.Record, x)
 		if err := s.tell(&hit, nil); err != nil {
 			return rows, err
 		}
@@ -230,8 +231,7 @@ func (s *scanning) tick(p answer.ScanProgress) error {
 	return s.tell(nil, &p)
 }
 
-func (s *scanning) hit(row *segment.Row) answer.Hit {
-	r, x := &row.Record, &row.X
+func (s *scanning) hit(r *schema.Record, x *schema.Extraction) answer.Hit {
 	return answer.Hit{
 		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Branch: r.Branch, Offset: r.Offset,
 		Timestamp: r.Timestamp, EventTime: x.EventTime, HasEventTime: x.HasEventTime, Status: r.Status, Sealed: true,

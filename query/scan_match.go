@@ -24,13 +24,14 @@ type matcher struct {
 	spellings []string // of the id; nil: none was asked for
 	stages    stages
 	stage     schema.Stage
-	extractor Extractor
+	engine    *Engine
 	x         schema.Extraction
-	opaque    int64
+	opaque    int64 // values that a pointer could not look into
+	withheld  int64 // records of which a part that was asked for is withheld
 }
 
 func newMatcher(sought term.Search, e *Engine) *matcher {
-	m := &matcher{Search: sought, statuses: statusesOf(sought.Status), stages: e.stages.now(), extractor: e.options.Extract}
+	m := &matcher{Search: sought, statuses: statusesOf(sought.Status), stages: e.stages.now(), engine: e}
 	m.stage, _ = schema.ParseStage(sought.Stage) // "" is unknown, which is asked first
 	if sought.ID != "" {
 		m.spellings, _ = extract.Spellings(sought.ID)
@@ -64,22 +65,70 @@ func (m *matcher) overlaps(least, greatest int64) bool {
 	return (m.from == nil || greatest >= *m.from) && (m.to == nil || least < *m.to)
 }
 
-// row holds one row against everything that was asked for, what costs most last.
-func (m *matcher) row(row *segment.Row) bool {
-	r, x := &row.Record, &row.X
+// row holds one row against everything that was asked for, what costs most last,
+// and gives what it extracts as; nil if it does not match. What policy withholds
+// is not looked into: who may not see a payload does not learn it by guessing.
+func (m *matcher) row(row *segment.Row) *schema.Extraction {
+	r := &row.Record
+	if !m.overlaps(r.Timestamp, r.Timestamp) || !slices.Contains(m.statuses, r.Status) {
+		return nil
+	}
+	shown, withheld, limited := m.engine.visible(r)
+	x := &row.X
+	if limited { // the segment has what was extracted before the policy was
+		x = &m.x
+		m.engine.options.Extract.Extract(r, x)
+	}
+	if !m.extracted(r, x) {
+		return nil
+	}
+	if slices.ContainsFunc(m.Bytes, func(b term.Bytes) bool { return hides(withheld, &b) }) {
+		m.withheld++
+		return nil
+	}
+	for i := range m.Bytes {
+		if b := &m.Bytes[i]; b.Part != term.Pointer && !m.bytes(b, shown) {
+			return nil
+		}
+	}
+	if m.spellings != nil && !m.bears(r) || !m.pointers(shown) {
+		return nil
+	}
+	return x
+}
+
+// hides tells whether a part of a record that a term looks into is withheld.
+func hides(withheld []string, b *term.Bytes) bool {
+	return slices.ContainsFunc(withheld, func(what string) bool {
+		name, header := strings.CutPrefix(what, "header:")
+		switch b.Part {
+		case term.Key:
+			return what == "key"
+		case term.Header:
+			return header && strings.EqualFold(name, b.Name)
+		case term.Pointer:
+			return what == "value" || within(b.Name, what)
+		default:
+			return what == "value"
+		}
+	})
+}
+
+// within tells whether a JSON Pointer is a withheld one, or leads into or past
+// what that names.
+func within(pointer, withheld string) bool {
+	return strings.HasPrefix(withheld, "/") &&
+		(pointer == withheld || strings.HasPrefix(pointer, withheld+"/") || strings.HasPrefix(withheld, pointer+"/"))
+}
+
+func (m *matcher) extracted(r *schema.Record, x *schema.Extraction) bool {
 	switch {
-	case !m.overlaps(r.Timestamp, r.Timestamp), !slices.Contains(m.statuses, r.Status),
-		!meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
+	case !meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
 		m.Version != "" && m.Version != x.EventVersion,
 		m.Search.Stage != "" && m.stages.of(r.Topic, x.EventType, x.Stage) != m.stage:
 		return false
 	}
-	for i := range m.Bytes {
-		if b := &m.Bytes[i]; b.Part != term.Pointer && !m.bytes(b, r) {
-			return false
-		}
-	}
-	return (m.spellings == nil || m.bears(r)) && m.pointers(r)
+	return true
 }
 
 func (m *matcher) bytes(b *term.Bytes, r *schema.Record) bool {
@@ -98,7 +147,7 @@ func (m *matcher) bytes(b *term.Bytes, r *schema.Record) bool {
 // bears tells whether a record has or names the id, by extracting it again: a
 // segment has no column for every id.
 func (m *matcher) bears(r *schema.Record) bool {
-	m.extractor.Extract(r, &m.x)
+	m.engine.options.Extract.Extract(r, &m.x)
 	has := func(id string) bool { return id != "" && slices.Contains(m.spellings, id) }
 	at := schema.Coordinates{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	return has(m.x.EventID) || has(m.x.TraceID) || has(m.x.SpanID) || has(at.String()) ||

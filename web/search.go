@@ -160,8 +160,8 @@ func progressOf(p *answer.ScanProgress) api.ScanProgress {
 
 func scanEndOf(s *answer.Scan) api.ScanEnd {
 	out := api.ScanEnd{
-		Read: progressOf(&s.ScanProgress), Found: s.Found, Stopped: optional(api.ScanEndStopped(s.Stopped)), Opaque: s.Opaque,
-		Complete: s.Stopped == "" && s.Unsealed == 0 && s.Opaque == 0 && len(s.Unknown) == 0, UnknownTopics: some(each(s.Unknown, unknownOf)),
+		Read: progressOf(&s.ScanProgress), Found: s.Found, Stopped: optional(api.ScanEndStopped(s.Stopped)), Opaque: s.Opaque, Withheld: s.Withheld,
+		Complete: s.Stopped == "" && s.Unsealed == 0 && s.Opaque == 0 && s.Withheld == 0 && len(s.Unknown) == 0, UnknownTopics: some(each(s.Unknown, unknownOf)),
 	}
 	if s.Unsealed >= 0 {
 		out.Unsealed = &s.Unsealed

@@ -163,6 +163,9 @@ func (c *searchCommand) ended(in *invocation, end *api.ScanEnd) error {
 		if end.Opaque > 0 {
 			fmt.Fprintf(w, "%d values are no JSON, and no pointer looks into them.\n", end.Opaque)
 		}
+		if end.Withheld > 0 {
+			fmt.Fprintf(w, "%d records were not looked into: their topic's policy withholds what was asked for (annals topics).\n", end.Withheld)
+		}
 	}
 	if end.UnknownTopics != nil {
 		return notThere(*end.UnknownTopics)

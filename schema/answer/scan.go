@@ -32,6 +32,8 @@ type Scan struct {
 	Unsealed int64
 	// Opaque are the records that a term with a JSON Pointer could not look into,
 	// because their values are no JSON.
-	Opaque  int64
-	Unknown []UnknownTopic
+	Opaque int64
+	// Withheld are those of which policy withholds a part that a term asks for.
+	Withheld int64
+	Unknown  []UnknownTopic
 }

@@ -775,6 +775,11 @@ export interface components {
              * @description Values that are no JSON and that a pointer could not look into
              */
             opaque: number;
+            /**
+             * Format: int64
+             * @description Records of which policy withholds a part that a term asks for: they were not looked into
+             */
+            withheld: number;
             unknown_topics?: components["schemas"]["UnknownTopic"][];
         };
         Identification: {
@@ -1962,6 +1967,8 @@ export interface operations {
                 event_type?: string;
                 service?: string;
                 stage?: string;
+                /** @description A rule that the records break, such as contract:type:/amount, or how it begins with a * behind it; not with an id */
+                violation?: string;
                 /** @description committed unless asked otherwise */
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
