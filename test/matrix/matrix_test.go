@@ -91,6 +91,13 @@ func breakages() (all []*breakage, want map[cell]int) {
 	for v := range 4 * each {
 		all = append(all, &breakage{syncPoint, powerLoss, v, cutPower})
 	}
+	for _, column := range columns {
+		if spoolPoint.whyNot(column) == "" {
+			for v := range spoolVariants(column) {
+				all = append(all, &breakage{spoolPoint, column, v, breakSpool})
+			}
+		}
+	}
 	for v := range len(jumps) {
 		all = append(all, &breakage{clockPoint, clockSkew, v, jumpClock})
 	}
@@ -104,6 +111,7 @@ func breakages() (all []*breakage, want map[cell]int) {
 var (
 	syncPoint  = &point{name: "s3 syncfs"}
 	clockPoint = &point{name: "own clock"}
+	spoolPoint = &point{name: "spool's disk"}
 )
 
 // TestFaultMatrix runs every case, and fails on a cell that was not hit as often
@@ -154,7 +162,7 @@ func show(t *testing.T, hit, want map[cell]int) {
 		fmt.Fprintf(&out, " %*s", len(column), column)
 	}
 	reasons := map[string][]string{}
-	for _, p := range append(slices.Clone(points), syncPoint, clockPoint) {
+	for _, p := range append(slices.Clone(points), syncPoint, spoolPoint, clockPoint) {
 		fmt.Fprintf(&out, "\n%-22s", p.name)
 		for _, column := range columns {
 			c := cell{p.name, column}
@@ -182,7 +190,9 @@ func (p *point) whyNot(column string) string {
 		return "what fails above the disk has points of its own"
 	case p == clockPoint && column != clockSkew:
 		return "a clock only jumps"
-	case p == syncPoint || p == clockPoint:
+	case p == spoolPoint && spoolVariants(column) == 0:
+		return "the spool is a folder of files"
+	case p == syncPoint || p == clockPoint || p == spoolPoint:
 		return ""
 	}
 	return p.senseless(column)

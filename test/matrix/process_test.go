@@ -38,6 +38,10 @@ type engines struct {
 	S3, Region, Bucket, Prefix             string
 	Access, Secret                         string
 	Search, Database, SearchUser, SearchPW string
+
+	Spool     string // its folder; empty: none
+	FileLimit uint64 // no file may become larger; 0: as large as it likes
+	Hold      bool   // nothing is asked to be sealed: it waits to be killed
 }
 
 // archiverProcess archives until everything that Kafka holds is sealed and
@@ -73,6 +77,13 @@ func runArchiver(input string) error {
 		Brokers: []string{e.Kafka}, ClientID: "matrix", MetadataMaxAge: time.Second, Logger: slog.New(slog.DiscardHandler),
 		SASL: kafka.SASL{Mechanism: "SCRAM-SHA-256", Username: e.KafkaUser, Password: e.KafkaPassword},
 	}, "annals-archiver", "process", slog.New(slog.DiscardHandler))
+	s := e.spooling()
+	if s != nil {
+		s.use(&o)
+	}
+	if err := e.limit(); err != nil {
+		return err
+	}
 	a, err := archiver.New(o, untried{store}, ledger.New(store, nil), x, rules)
 	if err != nil {
 		return err
@@ -81,11 +92,14 @@ func runArchiver(input string) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
+	if e.Hold {
+		return <-done
+	}
 	if err := archiveAll(ctx, a, done); err != nil {
 		return err
 	}
 	stop()
-	return <-done
+	return errors.Join(<-done, e.wasLimited(s))
 }
 
 func archiveAll(ctx context.Context, a *archiver.Archiver, done <-chan error) error {
@@ -202,13 +216,17 @@ func breakProcess(t *testing.T, b *breakage, p *place) {
 }
 
 // spawn starts an archiver's process. ended gets what its end was.
-func (r *rig) spawn(t *testing.T) (cmd *exec.Cmd, ended <-chan error, said *bytes.Buffer) {
+func (r *rig) spawn(t *testing.T, changes ...func(*engines)) (cmd *exec.Cmd, ended <-chan error, said *bytes.Buffer) {
 	t.Helper()
-	input, err := json.Marshal(engines{
+	e := engines{
 		Kafka: r.broker.Addr(), KafkaUser: r.broker.User(), KafkaPassword: r.broker.Password(),
 		S3: r.s3.addr, Region: r.at.Region, Bucket: r.at.Bucket, Prefix: r.at.Prefix, Access: r.at.AccessKey, Secret: r.at.SecretKey,
 		Search: r.search.addr, Database: r.place.database, SearchUser: r.place.user, SearchPW: r.place.password,
-	})
+	}
+	for _, change := range changes {
+		change(&e)
+	}
+	input, err := json.Marshal(e)
 	must(t, err)
 	cmd = exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), role+"="+string(input))

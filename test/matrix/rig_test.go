@@ -182,6 +182,7 @@ type setting struct {
 	probes  bool                                  // the store is tried first, as in production
 	direct  bool                                  // past the proxies
 	chain   func(archiver.Ledger) archiver.Ledger // nil: the ledger itself
+	spool   *spooling                             // nil: none
 }
 
 // untried is a store that need not be tried: one trial costs as much as a case.
@@ -224,6 +225,9 @@ func (r *rig) archive(t *testing.T, s setting) (*archiver.Archiver, func()) {
 	}
 	o := options(k, s.group, s.group, embeddedtest.Log())
 	o.Recheck = s.recheck
+	if s.spool != nil {
+		s.spool.use(&o)
+	}
 	a, err := archiver.New(o, store, book, r.place.open(t, search), rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
