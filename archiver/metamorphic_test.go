@@ -364,6 +364,20 @@ func compare(a, b content, say func(string, ...any)) {
 	}
 }
 
+// wentThrough fails if several lives of an archiver did not use their spool.
+func wentThrough(t *testing.T, spools []*prometheus.Registry) {
+	t.Helper()
+	for _, name := range []string{"annals_archiver_spool_written_bytes_total", "annals_archiver_spool_read_bytes_total"} {
+		sum := 0.0
+		for _, life := range spools {
+			sum += measured(t, life, name)
+		}
+		if t.Logf("%s: %.0f", name, sum); sum == 0 {
+			t.Errorf("%s is 0: nothing went through the spool", name)
+		}
+	}
+}
+
 // One history, archived with other fetches, budgets, cuts, restarts, deaths and
 // owners: the same rows in every field, the same gaps, the same roots. A
 // segment's own root stands under its own random seed and covers its own range,
@@ -434,15 +448,7 @@ func TestSameHistorySameArchive(t *testing.T) {
 	_, err := kadm.NewClient(r.client).DeleteRecords(t.Context(), offsets)
 	must(t, err)
 	reach("end", ends)
-	for _, name := range []string{"annals_archiver_spool_written_bytes_total", "annals_archiver_spool_read_bytes_total"} {
-		sum := 0.0
-		for _, life := range spools {
-			sum += measured(t, life, name)
-		}
-		if t.Logf("%s: %.0f", name, sum); sum == 0 {
-			t.Errorf("%s is 0: nothing went through the spool", name)
-		}
-	}
+	wentThrough(t, spools)
 	for _, s := range h.streams {
 		first := archives[0].content(t, s)
 		h.checkVerdicts(t, archives[0].name, first, s)
