@@ -45,7 +45,8 @@
 //
 // # Seeds
 //
-// Seeds 1 to 200, with ANNALS_TEST_LONG=1 to 10,000. A seed that fails prints
+// Seeds 1 to 200, with ANNALS_TEST_LONG=1 to 10,000; ANNALS_FROM=m ANNALS_SEEDS=n
+// are n seeds from m on. A seed that fails prints
 // its number and what happened. ANNALS_SEED=n lives through that one again, with
 // the archivers' logs. What the script does is a function of the seed; in which
 // order goroutines run that are ready in the same moment is not, so a seed that
@@ -59,8 +60,9 @@
 // # Bugs
 //
 // TestBugsAreFound, with ANNALS_TEST_LONG=1, breaks the code where the model in
-// test/model is broken, and expects each found within 200 seeds; it prints by
-// which. It says of some why there is no such code to break.
+// test/model is broken, and in what the model leaves out, the index and the spool,
+// and expects each found within 200 seeds; it prints by which. It says of some why
+// there is no such code to break, or where else it is broken.
 //
 // # What is not
 //
