@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/offsets"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -48,79 +49,57 @@ type gap struct {
 // does not add up.
 func (e *Exporter) stateOf(ctx context.Context, v *ledger.View) (statement, error) {
 	s := statement{
-		Head:         chainHead{Seq: v.Head.Commit.Seq, SHA256: v.Head.Digest, Clock: v.Head.Commit.Clock},
-		ArchivedFrom: v.Genesis.Next, ArchivedTo: v.Head.Next, Gaps: []gap{}, Branches: len(v.Branches),
+		Head: chainHead{Seq: v.Head.Commit.Seq, SHA256: v.Head.Digest, Clock: v.Head.Commit.Clock}, Gaps: []gap{}, Branches: len(v.Branches),
 	}
-	// A divergence below the first offset in scope moves the start down.
-	for _, b := range v.Branches {
-		s.ArchivedFrom = min(s.ArchivedFrom, b.Point)
+	sum, err := offsets.Latest(ctx, v, &stated{e, &s})
+	if err != nil {
+		return s, fmt.Errorf("account for %s: %w", v.Stream, err)
 	}
-	for _, part := range v.Current() {
-		counts := part.Records
-		if part.Until < part.Next {
-			var err error
-			if counts, err = e.countUntil(ctx, part); err != nil {
-				return s, err
-			}
-		}
-		s.Rows.Committed += counts.Committed
-		s.Rows.Aborted += counts.Aborted
-		s.Rows.Control += counts.Control
+	s.ArchivedFrom, s.ArchivedTo, s.Rows, s.GapOffsets, s.Purged = sum.From, sum.To, sum.Rows, sum.Gaps.Offsets(), sum.Purged
+	if left := sum.Unaccounted(); left != 0 {
+		return s, schema.Errorf(schema.Corrupt, "account for %s: offsets %d to %d hold %d rows, %d gap offsets and %d that were purged, %d are not accounted for",
+			v.Stream, s.ArchivedFrom, s.ArchivedTo, s.Rows.Rows(), s.GapOffsets, s.Purged, left)
 	}
-	if err := e.addGaps(ctx, v, &s); err != nil {
-		return s, err
-	}
-	missing := s.ArchivedTo - s.ArchivedFrom - s.Rows.Rows() - s.GapOffsets
-	if missing < 0 || missing > 0 && len(v.Purged) == 0 {
-		return s, schema.Errorf(schema.Corrupt, "account for %s: offsets %d to %d hold %d rows and %d gap offsets, %d are not accounted for",
-			v.Stream, s.ArchivedFrom, s.ArchivedTo, s.Rows.Rows(), s.GapOffsets, missing)
-	}
-	s.Purged = missing
 	return s, nil
 }
 
-func (e *Exporter) addGaps(ctx context.Context, v *ledger.View, s *statement) error {
-	for _, g := range v.Gapped {
-		gaps, err := e.options.Ledger.Gaps(ctx, g.Commit)
-		if err != nil {
-			return fmt.Errorf("account for %s: %w", v.Stream, err)
-		}
-		for _, one := range gaps {
-			one.To = min(one.To, g.Until)
-			if one.From >= one.To {
-				continue // superseded by a later branch
-			}
-			s.GapOffsets += one.To - one.From
-			if len(s.Gaps) == maxListedGaps {
-				s.GapsOmitted++
-				continue
-			}
-			s.Gaps = append(s.Gaps, gap{one.Class, one.From, one.To, one.Object})
-		}
-	}
-	return nil
+// stated is where the account of a statement comes from, which lists gaps on the
+// way.
+type stated struct {
+	*Exporter
+	statement *statement
 }
 
-// countUntil counts the rows of a segment that a later branch cuts short.
-func (e *Exporter) countUntil(ctx context.Context, part ledger.Segment) (schema.Counts, error) {
-	var counts schema.Counts
-	at := e.options.Store.ReaderAt(ctx, part.Ref.Key, part.Ref.Bytes)
-	reader, err := segment.Open(ctx, at, part.Ref.Bytes)
+// Gaps implements offsets.Source.
+func (x *stated) Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error) {
+	return x.options.Ledger.Gaps(ctx, c)
+}
+
+// Below implements offsets.Source.
+func (x *stated) Below(ctx context.Context, g ledger.Gapped) (offsets.Gaps, error) {
+	gaps, err := x.Gaps(ctx, g.Commit)
 	if err != nil {
-		return counts, fmt.Errorf("count rows of %s: %w", part.Ref.Key, err)
+		return nil, err
 	}
-	for row, err := range reader.Rows(ctx, part.Base, part.Until, segment.Broker) {
-		if err != nil {
-			return counts, fmt.Errorf("count rows of %s: %w", part.Ref.Key, err)
-		}
-		switch row.Status {
-		case schema.Aborted:
-			counts.Aborted++
-		case schema.Control:
-			counts.Control++
+	sums := offsets.Gaps{}
+	for _, one := range gaps {
+		part, some := sums.AddBelow(one, g.Until)
+		switch {
+		case !some: // superseded by a later branch
+		case len(x.statement.Gaps) == maxListedGaps:
+			x.statement.GapsOmitted++
 		default:
-			counts.Committed++
+			x.statement.Gaps = append(x.statement.Gaps, gap{part.Class, part.From, part.To, part.Object})
 		}
 	}
-	return counts, nil
+	return sums, nil
+}
+
+// RowsBelow implements offsets.Source.
+func (x *stated) RowsBelow(ctx context.Context, s ledger.Segment) (schema.Counts, error) {
+	reader, err := segment.Open(ctx, x.options.Store.ReaderAt(ctx, s.Ref.Key, s.Ref.Bytes), s.Ref.Bytes)
+	if err != nil {
+		return schema.Counts{}, fmt.Errorf("count rows of %s: %w", s.Ref.Key, err)
+	}
+	return offsets.CountRows(ctx, reader, s)
 }

@@ -24,7 +24,12 @@ type opened struct {
 		TopicID schema.TopicID `json:"topic_id"`
 	} `json:"older_incarnations"`
 	Streams []struct {
-		TopicID schema.TopicID `json:"topic_id"`
+		TopicID    schema.TopicID `json:"topic_id"`
+		Purged     string         `json:"purged"`
+		GapOffsets string         `json:"gap_offsets"`
+		Rows       struct {
+			Committed string `json:"committed"`
+		} `json:"rows"`
 	} `json:"streams"`
 }
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
-	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/offsets"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -22,7 +22,7 @@ type account struct {
 
 	// What later accounts of the same chain need not read again: of commits,
 	// their gaps by class; of segments that a branch cut, their rows below it.
-	gaps map[int64]gapSums
+	gaps map[int64]offsets.Gaps
 	cut  map[cutSegment]schema.Counts
 }
 
@@ -31,29 +31,13 @@ type cutSegment struct {
 	until int64
 }
 
-// gapSums are ranges and offsets by class.
-type gapSums map[schema.GapClass]classSum
-
-type classSum struct{ ranges, offsets int64 }
-
-func (s gapSums) add(class schema.GapClass, ranges, offsets int64) {
-	at := s[class]
-	s[class] = classSum{at.ranges + ranges, at.offsets + offsets}
-}
-
-func (s gapSums) addAll(other gapSums) {
-	for class, sum := range other {
-		s.add(class, sum.ranges, sum.offsets)
-	}
-}
-
-// put writes the sums into an account, by class.
-func (s gapSums) put(a *answer.Account) {
+// putGaps writes sums into an account, by class.
+func putGaps(a *answer.Account, s offsets.Gaps) {
 	a.Classes, a.GapRanges, a.GapOffsets = nil, 0, 0
 	for class, sum := range s {
-		a.Classes = append(a.Classes, answer.ClassCount{Class: class, Ranges: sum.ranges, Offsets: sum.offsets})
-		a.GapRanges += sum.ranges
-		a.GapOffsets += sum.offsets
+		a.Classes = append(a.Classes, answer.ClassCount{Class: class, Ranges: sum.Ranges, Offsets: sum.Offsets})
+		a.GapRanges += sum.Ranges
+		a.GapOffsets += sum.Offsets
 	}
 	slices.SortFunc(a.Classes, func(x, y answer.ClassCount) int { return cmp.Compare(x.Class, y.Class) })
 }
@@ -75,14 +59,25 @@ func (e *Engine) accountFor(ctx context.Context, v *ledger.View, known *account)
 	if known != nil && known.view == v {
 		return known, nil
 	}
-	a := &account{view: v, from: beginning(v), gaps: map[int64]gapSums{}, cut: map[cutSegment]schema.Counts{}}
-	if err := e.addGaps(ctx, a, known); err != nil {
+	a := &account{view: v, gaps: map[int64]offsets.Gaps{}, cut: map[cutSegment]schema.Counts{}}
+	below, err := e.addGaps(ctx, a, known)
+	if err != nil {
 		return nil, fmt.Errorf("account for %s: %w", v.Stream, err)
 	}
-	if err := e.addSegments(ctx, a, known); err != nil {
+	sum, err := offsets.Latest(ctx, v, &viewed{e, a, known, below})
+	if err != nil {
 		return nil, fmt.Errorf("account for %s: %w", v.Stream, err)
 	}
-	a.latest.Unaccounted = v.Head.Next - a.from - sumOf(&a.latest)
+	a.from = sum.From
+	addRows(&a.latest, sum.Rows)
+	putGaps(&a.latest, sum.Gaps)
+	a.latest.Purged, a.latest.Unaccounted = sum.Purged, sum.Unaccounted()
+	for _, s := range v.All() {
+		addRows(&a.branch(s.Branch).Account, s.Records)
+	}
+	for _, s := range v.Removed {
+		a.branch(s.Branch).Purged += s.Records.Rows()
+	}
 	for i := range a.branches {
 		b := &a.branches[i]
 		b.Unaccounted = b.To - b.From - sumOf(&b.Account)
@@ -128,50 +123,46 @@ func (a *account) branch(number int32) *answer.BranchCoverage {
 // newestGaps is how many gaps an account lists; Engine.Gaps gives them all.
 const newestGaps = 50
 
-func (e *Engine) addGaps(ctx context.Context, a *account, known *account) error {
+// addGaps adds up the gaps of each branch, and lists the newest. It gives, by seq,
+// what of each commit's is in the latest view.
+func (e *Engine) addGaps(ctx context.Context, a *account, known *account) (map[int64]offsets.Gaps, error) {
 	a.outline()
-	latest := gapSums{}
-	byBranch := map[int32]gapSums{}
+	below := map[int64]offsets.Gaps{}
+	byBranch := map[int32]offsets.Gaps{}
 	for i := len(a.view.Gapped) - 1; i >= 0; i-- {
 		g := a.view.Gapped[i]
-		whole := gapSums(nil)
+		whole := offsets.Gaps(nil)
 		if known != nil {
 			whole = known.gaps[g.Commit.Seq]
 		}
 		list := len(a.newest) < newestGaps && g.Until > g.Commit.Base
-		current := gapSums{}
+		current := offsets.Gaps{}
 		if cut := g.Until < g.Commit.Next; whole == nil || cut || list {
 			gaps, err := e.options.Ledger.Gaps(ctx, g.Commit)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			whole = gapSums{}
+			whole = offsets.Gaps{}
 			for j := len(gaps) - 1; j >= 0; j-- {
-				gap := gaps[j]
-				whole.add(gap.Class, 1, gap.To-gap.From)
-				if gap.To = min(gap.To, g.Until); gap.From >= gap.To {
-					continue
-				}
-				current.add(gap.Class, 1, gap.To-gap.From)
-				if len(a.newest) < newestGaps {
-					a.newest = append(a.newest, found(g.Commit, gap))
+				whole.Add(gaps[j].Class, 1, gaps[j].To-gaps[j].From)
+				part, some := current.AddBelow(gaps[j], g.Until)
+				if some && len(a.newest) < newestGaps {
+					a.newest = append(a.newest, found(g.Commit, part))
 				}
 			}
 		} else {
 			current = whole
 		}
-		a.gaps[g.Commit.Seq] = whole
+		a.gaps[g.Commit.Seq], below[g.Commit.Seq] = whole, current
 		if byBranch[g.Commit.Branch] == nil {
-			byBranch[g.Commit.Branch] = gapSums{}
+			byBranch[g.Commit.Branch] = offsets.Gaps{}
 		}
-		byBranch[g.Commit.Branch].addAll(whole)
-		latest.addAll(current)
+		byBranch[g.Commit.Branch].AddAll(whole)
 	}
-	latest.put(&a.latest)
 	for number, sums := range byBranch {
-		sums.put(&a.branch(number).Account)
+		putGaps(&a.branch(number).Account, sums)
 	}
-	return nil
+	return below, nil
 }
 
 func found(c *schema.Commit, gap schema.Gap) answer.FoundGap {
@@ -180,74 +171,40 @@ func found(c *schema.Commit, gap schema.Gap) answer.FoundGap {
 	}
 }
 
-func (e *Engine) addSegments(ctx context.Context, a *account, known *account) error {
-	for _, s := range a.view.All() {
-		addRows(&a.branch(s.Branch).Account, s.Records)
-		rows := s.Records
-		if s.Until < s.Next {
-			var err error
-			if rows, err = e.rowsBelow(ctx, a, known, s); err != nil {
-				return err
-			}
-		}
-		addRows(&a.latest, rows)
-	}
-	for _, s := range a.view.Removed {
-		a.branch(s.Branch).Purged += s.Records.Rows()
-		if s.Until == s.Next {
-			a.latest.Purged += s.Records.Rows()
-			continue
-		}
-		// Its object is gone: what is no gap was a row.
-		rows := s.Until - s.Base
-		for _, g := range a.view.Gapped {
-			if g.Commit.Branch != s.Branch || g.Commit.Next <= s.Base || g.Commit.Base >= s.Until {
-				continue
-			}
-			gaps, err := e.options.Ledger.Gaps(ctx, g.Commit)
-			if err != nil {
-				return err
-			}
-			for _, gap := range gaps {
-				rows -= max(0, min(gap.To, s.Until)-max(gap.From, s.Base))
-			}
-		}
-		a.latest.Purged += rows
-	}
-	return nil
+// viewed is where the account of a view comes from: what an earlier account of
+// the same chain has read is not read again.
+type viewed struct {
+	*Engine
+	account, known *account
+	below          map[int64]offsets.Gaps // by seq
 }
 
-// rowsBelow counts the rows of a segment below the branch that cut it: its
-// commit counts all of them.
-func (e *Engine) rowsBelow(ctx context.Context, a, known *account, s ledger.Segment) (schema.Counts, error) {
-	var counts schema.Counts
-	if s.Until <= s.Base {
-		return counts, nil
-	}
+// Gaps implements [offsets.Source].
+func (x *viewed) Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error) {
+	return x.options.Ledger.Gaps(ctx, c)
+}
+
+// Below implements [offsets.Source].
+func (x *viewed) Below(_ context.Context, g ledger.Gapped) (offsets.Gaps, error) {
+	return x.below[g.Commit.Seq], nil
+}
+
+// RowsBelow implements [offsets.Source].
+func (x *viewed) RowsBelow(ctx context.Context, s ledger.Segment) (schema.Counts, error) {
 	at := cutSegment{s.Ref.Key, s.Until}
-	if known != nil {
-		if counts, ok := known.cut[at]; ok {
-			a.cut[at] = counts
+	if x.known != nil {
+		if counts, ok := x.known.cut[at]; ok {
+			x.account.cut[at] = counts
 			return counts, nil
 		}
 	}
-	reader, err := e.segments.open(ctx, e.options.Store, segmentRef{s.Ref.Key, s.Ref.Bytes})
+	reader, err := x.segments.open(ctx, x.options.Store, segmentRef{s.Ref.Key, s.Ref.Bytes})
 	if err != nil {
-		return counts, fmt.Errorf("count rows of %s: %w", s.Ref.Key, err)
+		return schema.Counts{}, fmt.Errorf("count rows of %s: %w", s.Ref.Key, err)
 	}
-	for row, err := range reader.Rows(ctx, s.Base, s.Until, segment.Broker) {
-		if err != nil {
-			return counts, fmt.Errorf("count rows of %s: %w", s.Ref.Key, err)
-		}
-		switch row.Status {
-		case schema.Aborted:
-			counts.Aborted++
-		case schema.Control:
-			counts.Control++
-		case schema.Undecided, schema.Committed:
-			counts.Committed++
-		}
+	counts, err := offsets.CountRows(ctx, reader, s)
+	if err == nil {
+		x.account.cut[at] = counts
 	}
-	a.cut[at] = counts
-	return counts, nil
+	return counts, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/offsets"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -93,7 +94,7 @@ func finders(views []*ledger.View) []finder {
 				add(v, g.Commit, g.Until)
 			}
 		}
-		if to := beginning(v); to > 0 {
+		if to := offsets.Beginning(v); to > 0 {
 			add(v, v.Genesis, to)
 		}
 	}
@@ -130,16 +131,6 @@ func (e *Engine) gapsOf(ctx context.Context, f finder, class schema.GapClass) ([
 		}
 	}
 	return list, nil
-}
-
-// beginning is the first offset that a chain accounts for: a divergence below
-// the first in scope moves it down.
-func beginning(v *ledger.View) int64 {
-	from := v.Genesis.Next
-	for _, b := range v.Branches {
-		from = min(from, b.Point)
-	}
-	return from
 }
 
 // beforeGenesis is what a chain leaves out at its beginning. No commit lists
