@@ -38,6 +38,8 @@
 //	size.go      what the index takes, and what topics have in the archive
 //	version.go   which rows of a record count; the deletion of the others
 //	claim.go     the version under which a stream is read again
+//	cluster.go   a topic ID is of one cluster
+//	tail.go      what is indexed behind the ends of chains
 //	known.go     which commits of a chain are indexed
 //	examine.go   whether a ClickHouse can be relied on, for annals doctor
 //	fault.go     ClickHouse's errors and their kinds
