@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/fx-risk-ai/annals/internal/segment"
@@ -162,23 +163,61 @@ func held(r *schema.Record) int64 {
 	return r.Bytes() + record + header*int64(len(r.Headers))
 }
 
-// feed is a lane in a merge.
+// feed is a lane in a merge. While a window is used the next one is read, so that
+// lanes whose windows end together do not hold up the clock. The pager is the
+// reading goroutine's.
 type feed struct {
 	pager
-	list  []placed
-	clock int64 // the running maximum of its timestamps
+	list   []placed
+	clock  int64       // the running maximum of its timestamps
+	coming chan window // holds one; the lane's last has no records
+}
+
+type window struct {
+	list []placed
+	err  error
 }
 
 // next brings the feed's first record into place; false at its end.
-func (f *feed) next(ctx context.Context) (bool, error) {
+func (f *feed) next(ctx context.Context, reading *reading) (bool, error) {
 	if len(f.list) == 0 {
-		var err error
-		if f.list, err = f.fill(ctx); err != nil || len(f.list) == 0 {
-			return false, err
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case w := <-f.coming:
+			if w.err != nil || len(w.list) == 0 {
+				return false, w.err
+			}
+			f.list = w.list
 		}
+		reading.begin(ctx, f)
 	}
 	f.clock = max(f.clock, f.list[0].record.Timestamp)
 	return true, nil
+}
+
+// mostReading bounds the windows that are read at once: each takes its pages in
+// memory.
+const mostReading = 4
+
+// reading are the goroutines that read windows.
+type reading struct {
+	group sync.WaitGroup
+	slots chan struct{}
+}
+
+// begin reads a feed's next window, which must not be under way.
+func (r *reading) begin(ctx context.Context, f *feed) {
+	r.group.Go(func() {
+		select {
+		case <-ctx.Done():
+			return
+		case r.slots <- struct{}{}:
+		}
+		list, err := f.fill(ctx)
+		<-r.slots
+		f.coming <- window{list, err}
+	})
 }
 
 // feeds is a heap by clock, then lane: the same records always come in the same
@@ -202,11 +241,21 @@ func (h *feeds) Pop() any {
 // after a new beginning the maximum begins anew, and what lies before the clock
 // is due at once.
 func (a *attempt) merge(ctx context.Context, at *progress, out chan<- *batch) error {
-	var heads feeds
-	budget := min(max(a.options.Ahead/int64(len(a.lanes)), leastAhead), mostAhead)
+	ctx, stop := context.WithCancel(ctx)
+	reading := &reading{slots: make(chan struct{}, mostReading)}
+	defer func() { stop(); reading.group.Wait() }()
+	all := make([]*feed, len(a.lanes))
+	budget := min(max(a.options.Ahead/int64(len(a.lanes)), leastAhead), mostAhead) / 2 // the one that is used, and the next
 	for i := range a.lanes {
-		f := &feed{pager: pager{service: a.Service, lane: &a.lanes[i], index: i, from: at.next[i], budget: budget, outgo: a.outgoing}, clock: minClock}
-		more, err := f.next(ctx)
+		all[i] = &feed{
+			pager: pager{service: a.Service, lane: &a.lanes[i], index: i, from: at.next[i], budget: budget, outgo: a.outgoing},
+			clock: minClock, coming: make(chan window, 1),
+		}
+		reading.begin(ctx, all[i])
+	}
+	var heads feeds
+	for _, f := range all {
+		more, err := f.next(ctx, reading)
 		if err != nil {
 			return err
 		}
@@ -227,7 +276,7 @@ func (a *attempt) merge(ctx context.Context, at *progress, out chan<- *batch) er
 			}
 			current = &batch{}
 		}
-		more, err := f.next(ctx)
+		more, err := f.next(ctx, reading)
 		if err != nil {
 			return err
 		}
