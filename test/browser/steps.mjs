@@ -196,6 +196,20 @@ export const steps = {
     check(places.length > 0 && places.every((p) => p.includes(archived.topic)), "records of other topics are shown");
   },
 
+  /** What the index does not have is read from the archive, and the page says how much was. */
+  async scan({ page, base, api, check, look }) {
+    const { topics } = await api("/topics");
+    const sealed = topics.find((t) => t.archived && t.sealed_records > 0);
+    await page.goto(base);
+    const box = page.getByRole("combobox", { name: /Search/ });
+    await box.fill(`topic:${sealed?.topic ?? topics[0].topic} payload:e`);
+    await box.press("Enter");
+    await page.getByRole("heading", { name: "Read from the archive" }).waitFor();
+    check(/searched [\d,]+ of [\d,]+ records?, .+ of /.test(await page.locator(".bar .count").innerText()), "the page does not say how much was read");
+    check(!sealed || await rows(page).count() > 0, "nothing was found");
+    await look("scan");
+  },
+
   /** Filters, older pages, live tail, and into a trace. */
   async search({ page, base, check, look, state, api }) {
     await page.goto(base);

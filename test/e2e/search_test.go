@@ -286,8 +286,12 @@ func TestEveryMatchInAFile(t *testing.T) {
 		t.Errorf("%d lines of NDJSON for %d records, %v", n, want, err)
 	}
 	for _, args := range [][]string{
-		{"search", "--output", dir + "/a.txt"}, {"search", "--output", dir + "/a.csv", "--limit", "5"}, {"search", "--format", "csv"},
-		{"search", "--scan"}, {"search", "--scan", "--topic", "a", "payload:x"}, {"search", "payload:x"},
+		{"search", "--output", dir + "/a.txt"},
+		{"search", "--output", dir + "/a.csv", "--limit", "5"},
+		{"search", "--format", "csv"},
+		{"search", "--scan"},
+		{"search", "--scan", "--topic", "a", "payload:x"},
+		{"search", "payload:x"},
 	} {
 		if said := i.Annals(t, args...); said.Code != 4 {
 			t.Errorf("annals %v: code %d, %s%s", args, said.Code, said.Out, said.Err)

@@ -297,6 +297,13 @@ export async function handle(request, response) {
       if (!traces.has(path[1])) return problem(response, 404, { title: "No such trace", detail: `No record has the trace id ${path[1]}.`, hint: "Search for the id instead: it may be an event's or a span's.", searched: searched() });
       return send(trace(path[1], q.get("diffs") === "true", q.get("facts_only") === "true"));
     case "records": {
+      if (path[1] === "scan" && path.length === 2) {
+        const part = { segments: 1, of_segments: 2, records: 40, of_records: 80, bytes: 40_000, of_bytes: 80_000 };
+        const whole = { ...part, segments: 2, records: 80, bytes: 80_000 };
+        response.writeHead(200, { "content-type": "application/x-ndjson" });
+        const lines = [...(empty ? [] : records.filter((r) => r.hit.sealed).slice(0, 3)).map((r) => ({ record: r.hit })), { progress: part }, { end: { read: whole, found: empty ? 0 : 3, complete: false, unsealed: 101, opaque: 0 } }];
+        return response.end(lines.map((l) => `${JSON.stringify(l)}\n`).join(""));
+      }
       if (path.length >= 4) {
         const r = find(path[1], path[2], path[3]);
         if (!r) return problem(response, 404, { title: "No such record", detail: `${path.slice(1, 4).join("/")} is not archived: the partition is archived from 0 to 41872.`, searched: searched() });

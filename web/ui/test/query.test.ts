@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { aroundFault, complete, parseQuery, parseTime } from "../src/lib/query";
+import { aroundFault, complete, parseQuery, parseTime, readsBytes } from "../src/lib/query";
 
 const origin = "http://127.0.0.1:8080";
 const now = Date.parse("2026-04-13T12:00:00Z");
@@ -24,6 +24,11 @@ describe("the search box", () => {
     ['type:"Fx Rate', { kind: "terms" }],
   ])("understands %j", (text, want) => expect(read(text)).toEqual(want));
 });
+
+it.each([
+  ["key:a", true], ["topic:a header.x=1", true], ["PAYLOAD:a", true], ['payload:"a b"', true], ["payload/a=1", true],
+  ["payload/0/17", false], ['type:"a key:b"', false], ["type:monkey:a", false], ["", false],
+])("knows whether %j reads the archive", (text, want) => expect(readsBytes(text as string)).toBe(want));
 
 describe("completion", () => {
   const topics = ["fx.rates.received", "fx.risk.alerts", "orders"];

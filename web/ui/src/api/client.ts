@@ -2,7 +2,7 @@
 import { parseExact } from "../lib/exact";
 import type {
   ArchivedRecord, Coverage, DeadLetterPage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
-  ReplayList, ReplayPlan, ReplayRequest, SealResult, Searched, Status, TopicList, Trace,
+  ReplayList, ReplayPlan, ReplayRequest, ScanLine, SealResult, Searched, Status, TopicList, Trace,
 } from "./types";
 
 const base = "/api/v1";
@@ -80,6 +80,25 @@ async function post<T>(path: string, body?: unknown): Promise<T> {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   return (await response.json()) as T;
+}
+
+/** Have the archive itself read; line gets what comes, as it comes. Ends with an end line, or throws. */
+export async function scan(q: string, limit: number, line: (l: ScanLine) => void, signal: AbortSignal): Promise<void> {
+  const response = await request(`/records/scan${queryString({ q, limit })}`, { headers: { accept: "application/x-ndjson" }, signal });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let ended = false; ;) {
+    const { value, done } = await reader.read();
+    const parts = (rest + (value ?? "")).split("\n");
+    rest = parts.pop()!;
+    for (const part of parts) {
+      const one = parseExact(part) as ScanLine;
+      ended ||= one.end !== undefined;
+      line(one);
+    }
+    if (done && !ended) throw new Problem({ title: "The scan broke off", detail: "What is shown is not all that was asked for." });
+    if (done) return;
+  }
 }
 
 /** A query string from what is set; lists repeat their name. */

@@ -8,17 +8,19 @@ import { zoneName } from "../lib/format";
 import { DeadLettersPage } from "../pages/dead-letters";
 import { RecordPage } from "../pages/record";
 import { ReplayPage, ReplaysPage } from "../pages/replays";
-import { NewReplayPage } from "../pages/replay-new";
 import { SearchPage } from "../pages/search";
 import { TopicsPage } from "../pages/topics";
 import { TracePage } from "../pages/trace/page";
 import { Empty } from "../ui/states";
 import { HelpSheet } from "./help";
 import { useKeys } from "./keys";
+import { later } from "./later";
 import { go, match, useLocation } from "./router";
 import { useResource } from "./resource";
 import { SearchBox } from "./searchbox";
 import { change, isDark, useSettings } from "./settings";
+
+const NewReplayPage = later(() => import("../pages/replay-new").then((m) => m.NewReplayPage));
 
 export function Shell(): JSX.Element {
   const location = useLocation();

@@ -25,6 +25,11 @@ export function parseQuery(text: string, origin = ""): Query {
   return { kind: "id", id: trimmed };
 }
 
+/** Whether a search asks for keys, headers or payloads, which are read from the archive itself. */
+export function readsBytes(text: string): boolean {
+  return text.split('"').some((part, i) => i % 2 === 0 && /(^|\s)(key:|header\.|payload:|payload\/\S*=)/i.test(part));
+}
+
 function isTerm(word: string): boolean {
   if (/^(urn:|[a-z][a-z0-9+.-]*:\/\/)/i.test(word)) return false;
   return /^[a-z_.-]+:/i.test(word) || /^header\./i.test(word) || /^payload\/.*=/i.test(word);

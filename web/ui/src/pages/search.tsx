@@ -4,14 +4,17 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { paths } from "../api/client";
 import type { Hit, RecordPage } from "../api/types";
 import { useKeys } from "../app/keys";
+import { later } from "../app/later";
 import { useResource } from "../app/resource";
 import { go, pages, rememberResults, setParams, useLocation } from "../app/router";
 import { plural } from "../lib/format";
-import { parseQuery } from "../lib/query";
+import { parseQuery, readsBytes } from "../lib/query";
 import { Empty, FaultyQuery, ProblemBox, SearchedLine, Skeleton } from "../ui/states";
 import { DemoBanner } from "./demo";
 import { Identified } from "./identify";
 import { HitTable, openHit } from "./hits";
+
+const Scanned = later(() => import("./scan").then((m) => m.Scanned));
 
 const pageSize = 100;
 const tailSize = 200;
@@ -28,6 +31,7 @@ export function SearchPage(props: { demo: boolean }): JSX.Element {
 
   if (query.kind === "id") return <Identified key={query.id} id={query.id} />;
   if (query.kind === "position" || query.kind === "address") return <div class="page" />;
+  if (query.kind === "terms" && readsBytes(q)) return <Scanned key={q} q={q} />;
   return <Results q={q.trim() === "" ? "" : q} demo={props.demo && q === ""} />;
 }
 
