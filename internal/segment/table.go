@@ -87,8 +87,11 @@ func (t *TableWriter) Append(values ...any) error {
 }
 
 // flush writes what is held as one row group.
-func (t *TableWriter) flush() (err error) {
-	group := t.file.AppendRowGroup()
+func (t *TableWriter) flush() error {
+	group, err := t.file.AppendRowGroupChecked()
+	if err != nil {
+		return fmt.Errorf("begin row group: %w", err)
+	}
 	for i, c := range t.columns {
 		column, err := group.NextColumn()
 		if err != nil {
