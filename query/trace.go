@@ -157,7 +157,7 @@ func (g *graph) trace(who policy.Principal) *answer.Trace {
 	for to, from := range order {
 		hop := answer.Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}
 		hop.Stage, hop.StageRule = g.stages[from].stage, g.stages[from].rule
-		if c := g.bytes[hop.Position()]; c != nil && c.err == nil {
+		if c := g.bytes[hop.Position()]; c != nil && c.err == nil && !slices.Contains(c.withheld, "key") {
 			hop.Key, hop.HasKey = c.record.Key, true
 		}
 		if d := g.diffs; d != nil && d[from] != nil {

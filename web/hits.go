@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -113,6 +114,12 @@ func recordOf(r *answer.Record) api.Record {
 		LeaderEpoch: raw.LeaderEpoch, TimestampMs: strconv.FormatInt(raw.Timestamp, 10), TimestampType: raw.TimestampType.String(),
 		ProducerId: strconv.FormatInt(raw.ProducerID, 10), ProducerEpoch: int(raw.ProducerEpoch),
 		Source: r.Source, Withheld: some(r.Withheld), Causes: []string{}, Identifiers: []api.Identifier{},
+	}
+	if slices.Contains(r.Withheld, "key") {
+		out.Key = api.Bytes{Format: api.Withheld}
+	}
+	if slices.Contains(r.Withheld, "value") {
+		out.Value = api.Bytes{Format: api.Withheld}
 	}
 	if x := r.Extraction; x != nil {
 		out.Causes = each(x.Causes, func(c *schema.Cause) string { return c.String() })

@@ -147,6 +147,9 @@ func (a *archive) Scan(_ context.Context, _ policy.Principal, r answer.ScanReque
 // Record has values of every kind, by offset.
 func (a *archive) Record(_ context.Context, _ policy.Principal, r answer.RecordRequest) (*answer.Record, error) {
 	a.note(r)
+	if r.Topic == "cards" {
+		return &answer.Record{Hit: hit(r.Offset), Record: &schema.Record{ProducerID: -1}, Withheld: []string{"key", "value"}}, nil
+	}
 	values := [][]byte{nil, {}, []byte(`{"rate": 1.10, "n": 12345678901234567890}`), {0, 0xff}, []byte("<script>alert(1)</script>"), append([]byte("x"), bytes.Repeat([]byte("ä"), 1<<20)...)}
 	if r.Offset >= int64(len(values)) {
 		return nil, schema.Errorf(schema.Corrupt, "segment x: hash differs")

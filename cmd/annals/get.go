@@ -60,6 +60,9 @@ func showRecord(w io.Writer, r *api.Record) {
 		fmt.Fprintf(w, "cause      %s\n", cause)
 	}
 	fmt.Fprintf(w, "read from  %s\n", r.Source)
+	if r.Withheld != nil {
+		fmt.Fprintf(w, "withheld   %s\n", terminal.Line(strings.Join(*r.Withheld, ", ")))
+	}
 	fmt.Fprintf(w, "key        %s\n", bytesText(r.Key))
 	for _, h := range r.Headers {
 		decoded := ""
@@ -73,6 +76,8 @@ func showRecord(w io.Writer, r *api.Record) {
 
 func bytesText(b api.Bytes) string {
 	switch {
+	case b.Format == api.Withheld:
+		return "withheld by the topic's policy"
 	case b.IsNull:
 		return "null"
 	case b.Text != nil:

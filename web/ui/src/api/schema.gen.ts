@@ -897,7 +897,7 @@ export interface components {
             /** Format: int64 */
             size: number;
             /** @enum {string} */
-            format: "json" | "text" | "binary" | "null" | "empty";
+            format: "json" | "text" | "binary" | "null" | "empty" | "withheld";
             /** @description The value as it stands, when format is json and nothing is cut */
             json?: unknown;
             /** @description When format is json or text: as sent */

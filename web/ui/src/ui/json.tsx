@@ -53,6 +53,7 @@ export function Payload(props: { bytes: Bytes; what: string; download?: string }
   const views = b.format === "json" ? ["Tree", "Text", "Hex"] as const : b.format === "text" ? ["Text", "Hex"] as const : b.format === "binary" ? ["Hex"] as const : [];
   const [view, setView] = useState<string>(views[0] ?? "");
   const chosen = (views as readonly string[]).includes(view) ? view : views[0];
+  if (b.format === "withheld") return <p class="nothing">withheld by the topic's policy</p>;
   if (b.is_null) return <p class="nothing">null <span class="faint">— {props.what === "value" ? "a tombstone: no value at all, which is not an empty one" : "absent, which is not empty"}</span></p>;
   if (b.format === "empty") return <p class="nothing">empty <span class="faint">— zero bytes, which is not null</span></p>;
   const raw = b.format === "binary" ? fromBase64(b.base64 ?? "") : new TextEncoder().encode((b.text ?? "").slice(0, mostText));
