@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/offsets"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -214,7 +215,7 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 	if o, ok := marks[streamKey{s.TopicID, s.Partition}]; ok {
 		s.Behind = max(0, o.HighWatermark-fresh)
 	}
-	if begins := beginning(v); s.From == begins && begins > 0 {
+	if begins := offsets.Beginning(v); s.From == begins && begins > 0 {
 		s.From = 0 // what was there before the archive began may be of that time
 		s.Gaps = addGap(s.Gaps, answer.VerdictGap{Class: string(schema.GapBeforeGenesis), Ranges: 1, Offsets: begins})
 	}
@@ -245,7 +246,7 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 // the segments whose times overlap with it, and what lies between these and
 // their neighbours, since what is missing there has no time that could be asked.
 func offsetsOf(v *ledger.View, from, to time.Time) (first, next int64) {
-	first, next = beginning(v), v.Head.Next
+	first, next = offsets.Beginning(v), v.Head.Next
 	current := v.Current()
 	least, greatest := len(current), -1 // of those that overlap
 	before := -1                        // the last that lies wholly before the range
