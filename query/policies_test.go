@@ -91,6 +91,20 @@ func TestAnswersKeepToThePolicy(t *testing.T) {
 		}
 	}
 	_ = second
+
+	// Nor does a scan of the archive find a record by what it may not show.
+	for q, want := range map[string]int{"payload:WHO": 0, "header.user=USER": 0, "key:SECRETKEY": 0, "payload:4711": 0, "payload:eventType": 2, "key:KEY-1": 2} {
+		found := 0
+		_, err := a.Scan(t.Context(), everybody(), answer.ScanRequest{Query: q}, func(h *answer.Hit, _ *answer.ScanProgress) error {
+			if h != nil {
+				found++
+			}
+			return nil
+		})
+		if err != nil || found != want {
+			t.Errorf("a scan for %s finds %d records, want %d (%v)", q, found, want, err)
+		}
+	}
 }
 
 func TestPoliciesSayWhichEntryDecides(t *testing.T) {
