@@ -198,7 +198,6 @@ func (s *scanning) readObject(ctx context.Context, p piece, ref segmentRef, from
 				return rows, err
 			}
 		}
-		row = s.engine.visibleRow(row)
 		x := s.match.row(row)
 		if x == nil {
 			continue

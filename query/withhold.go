@@ -5,7 +5,6 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/policy"
-	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -26,20 +25,6 @@ func (e *Engine) visible(r *schema.Record) (shown *schema.Record, withheld []str
 	}
 	shown, withheld = p.Mask(r, more, extract.Body)
 	return shown, withheld, limited
-}
-
-// visibleRow is a segment's row without what is withheld of it. Where something
-// may be, the columns that were extracted when it was sealed give way to what the
-// rules of now let be read.
-func (e *Engine) visibleRow(row *segment.Row) *segment.Row {
-	shown, _, limited := e.visible(&row.Record)
-	if !limited {
-		return row
-	}
-	own := *row
-	own.Record, own.X = *shown, schema.Extraction{}
-	e.options.Extract.Extract(&row.Record, &own.X)
-	return &own
 }
 
 // withhold makes a content's record visible, before anything is made of its
