@@ -81,10 +81,7 @@ func valueAt(c *content, pointer string) fieldValue {
 		return fieldValue{note: "the payload was not read"}
 	case c.err != nil:
 		return fieldValue{note: fmt.Sprintf("the payload could not be read: %v", c.err)}
-	case c.hidesValue():
-		return fieldValue{note: "the payload is withheld by its topic's policy"}
-	}
-	if c.hidesValue() || slices.ContainsFunc(c.withheld, func(what string) bool { return within(pointer, what) }) {
+	case c.hidesValue() || slices.ContainsFunc(c.withheld, func(what string) bool { return within(pointer, what) }):
 		return fieldValue{note: "it is withheld, by the topic's policy or the type's contract"}
 	}
 	doc, format, err := payload.Decode(c.record.Value)
