@@ -82,13 +82,8 @@ func (b *bench) requestsADay(u *unit, got archived) error {
 	cut := forecast.Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: 60e9, MaxAge: 900e9, Memory: costMemory, Spool: costSpool}
 	loads := make([]forecast.Load, costPartitions)
 	for i := range loads {
-		loads[i] = forecast.Load{Topic: "t", Partition: int32(i), RecordsPerSecond: costRate, BytesPerRecord: size, Compression: float64(got.bytes) / float64(u.payload)}
+		loads[i] = forecast.Load{Topic: "t", Partition: int32(i), RecordsPerSecond: costRate, BytesPerRecord: size, Overhead: forecast.RowOverhead + 4*forecast.HeaderOverhead, Compression: float64(got.bytes) / float64(u.payload)}
 	}
-	// A buffered record costs more than its bytes (archiver.cost); the budget is
-	// of that, so the forecast is given the overhead's share of it less.
-	const overhead = 256 + 4*64
-	share := size / (size + overhead)
-	cut.Memory = int64(float64(cut.Memory) * share)
 	var cast forecast.Forecast
 	processes := 1
 	for ; processes < 1000; processes++ {

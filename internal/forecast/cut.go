@@ -20,7 +20,8 @@ type Cut struct {
 // are cut.
 const BudgetShare = 0.7
 
-// SpoolRatio is how many bytes of a spool one byte of records is taken to need.
+// SpoolRatio is how many bytes of a spool one byte of records, their overhead
+// in memory apart, is taken to need.
 // It is an estimate, not a measurement: what was compressed before, or is
 // random, needs more.
 const SpoolRatio = 0.5
@@ -37,7 +38,7 @@ const (
 var Classes = []string{Busy, Steady, Quiet, Idle}
 
 // fill is how long a buffer takes, in seconds from its first record, until it
-// is cut at a rate of bytes a second, memory apart.
+// is cut at a rate of bytes a second, overhead included, the budget apart.
 func (c Cut) fill(rate float64) (seconds float64, class string) {
 	full, least := float64(c.Bytes)/rate, float64(c.MinBytes)/rate
 	aged, last := max(c.Age.Seconds(), least), c.MaxAge.Seconds()
@@ -54,8 +55,9 @@ func (c Cut) fill(rate float64) (seconds float64, class string) {
 // ceiling is the size at which the budget cuts the largest buffer. Buffers are
 // cut at different moments, so that on average each is half full; the ceiling
 // is where those halves fill the budget of all processes. +Inf: it suffices.
-func (c Cut) ceiling(sizes []float64, processes int) float64 {
-	budget := BudgetShare * (float64(c.Memory) + float64(c.Spool)/SpoolRatio) * float64(max(1, processes))
+// Of what is held, bare is the share of the records' own bytes.
+func (c Cut) ceiling(sizes []float64, processes int, bare float64) float64 {
+	budget := BudgetShare * (float64(c.Memory) + float64(c.Spool)/SpoolRatio/max(bare, 1e-9)) * float64(max(1, processes))
 	halves := func(most float64) float64 {
 		sum := 0.0
 		for _, size := range sizes {
@@ -83,11 +85,11 @@ func (c Cut) ceiling(sizes []float64, processes int) float64 {
 
 // spool is how large the spool of each process must be to hold what memory does
 // not, with buffers half full on average; 0: memory holds it.
-func (c Cut) spool(sizes []float64, processes int) float64 {
+func (c Cut) spool(sizes []float64, processes int, bare float64) float64 {
 	sum := 0.0
 	for _, size := range sizes {
 		sum += size / 2
 	}
 	beyond := sum/BudgetShare/float64(max(1, processes)) - float64(c.Memory)
-	return max(0, beyond*SpoolRatio)
+	return max(0, beyond*bare*SpoolRatio)
 }

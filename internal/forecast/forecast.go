@@ -8,7 +8,10 @@ type Load struct {
 	Partition        int32   `json:"partition"`
 	RecordsPerSecond float64 `json:"records_per_second"`
 	BytesPerRecord   float64 `json:"bytes_per_record"` // keys, values and headers
-	Compression      float64 `json:"compression"`      // bytes in a segment for one of those, its fixed part apart
+	// Overhead is what a record takes of a buffer beside its bytes: cuts and
+	// budgets are of both.
+	Overhead    float64 `json:"overhead_per_record"`
+	Compression float64 `json:"compression"` // bytes in a segment for one of those, its fixed part apart
 }
 
 // Settings are everything else that the arithmetic needs.
@@ -32,6 +35,12 @@ type Settings struct {
 const (
 	SegmentBytes = 7_800
 	CommitBytes  = 1_312
+)
+
+// What a buffered record takes beside its bytes, as the archiver counts it.
+const (
+	RowOverhead    = 256
+	HeaderOverhead = 64
 )
 
 // What a process asks of the store with no traffic at all: each whether the
@@ -97,21 +106,25 @@ const Processes = "processes"
 func Estimate(loads []Load, s Settings) Forecast {
 	type share struct {
 		load    Load
-		rate    float64 // bytes a second
+		rate    float64 // bytes of a buffer a second
 		seconds float64 // until a cut
 		class   string
 	}
 	shares := make([]share, len(loads))
-	sizes := make([]float64, 0, len(loads))
+	sizes := make([]float64, 0, len(loads)) // of buffers when they are cut
+	raw, held := 0.0, 0.0                   // bytes of all of them: the records' alone, and with their overhead
 	for i, l := range loads {
-		shares[i] = share{load: l, class: Idle, rate: max(0, l.RecordsPerSecond*l.BytesPerRecord)}
+		shares[i] = share{load: l, class: Idle, rate: max(0, l.RecordsPerSecond*(l.BytesPerRecord+l.Overhead))}
 		if shares[i].rate > 0 {
 			shares[i].seconds, shares[i].class = s.Cut.fill(shares[i].rate)
-			sizes = append(sizes, shares[i].rate*shares[i].seconds)
+			size := shares[i].rate * shares[i].seconds
+			sizes = append(sizes, size)
+			raw, held = raw+size*l.BytesPerRecord/(l.BytesPerRecord+l.Overhead), held+size
 		}
 	}
-	ceiling := s.Cut.ceiling(sizes, s.Archivers)
-	needed := s.Cut.spool(sizes, s.Archivers)
+	bare := raw / max(held, 1e-9)
+	ceiling := s.Cut.ceiling(sizes, s.Archivers, bare)
+	needed := s.Cut.spool(sizes, s.Archivers, bare)
 	lines := map[string]*Line{}
 	topics := map[string]map[string]bool{}
 	f := Forecast{Active: len(sizes), Spool: needed}
@@ -128,7 +141,7 @@ func Estimate(loads []Load, s Settings) Forecast {
 		}
 		seconds := p.seconds
 		if p.rate*seconds > ceiling {
-			seconds, f.Ceiling = ceiling/p.rate, ceiling
+			seconds, f.Ceiling = ceiling/p.rate, ceiling*bare
 		}
 		// A buffer's age begins with its first record, which lets itself be
 		// waited for where records are few.

@@ -175,3 +175,31 @@ func TestScale(t *testing.T) {
 	}
 	forecast.Scale(nil, 5)
 }
+
+// TestOverheadTakesMemory: a record of 300 bytes that takes 700 more in a buffer
+// is cut, and fills the budget, as one of 1,000 does; its bytes stay 300.
+func TestOverheadTakesMemory(t *testing.T) {
+	spooled := settings()
+	spooled.Cut.Spool = 100 << 20
+	for _, s := range []forecast.Settings{settings(), spooled} {
+		list, plain := loads(100, 1000), loads(100, 1000)
+		for i := range list {
+			list[i].Overhead = 700
+			plain[i].BytesPerRecord = 1000
+		}
+		if s.Cut.Spool > 0 {
+			for i := range plain {
+				plain[i].BytesPerRecord = 300
+			}
+		}
+		got, like := forecast.Estimate(list, s), forecast.Estimate(plain, s)
+		switch {
+		case !near(got.Total.RawBytes, 100*1000*86400*300, 1e-9):
+			t.Errorf("%v raw bytes a day", got.Total.RawBytes)
+		case s.Cut.Spool == 0 && (!near(got.Total.Segments, like.Total.Segments, 1e-9) || !near(got.Ceiling, like.Ceiling*0.3, 1e-9)):
+			t.Errorf("%v segments cut at %v, want %v at %v", got.Total.Segments, got.Ceiling, like.Total.Segments, like.Ceiling*0.3)
+		case s.Cut.Spool > 0 && (got.Total.Segments <= like.Total.Segments || got.Ceiling >= like.Ceiling):
+			t.Errorf("with a spool: %v segments cut at %v, without overhead %v at %v", got.Total.Segments, got.Ceiling, like.Total.Segments, like.Ceiling)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type Index interface {
 // demo's, whose records carry nine ids each.
 const (
 	AssumedBytes       = 300  // a record
+	AssumedHeaders     = 4    // of a record
 	AssumedCompression = 0.25 // JSON, with zstd; the demo's four topics have 0.14 to 0.17
 	AssumedIndexRows   = 13
 	AssumedIndexBytes  = 350
@@ -135,15 +136,15 @@ func (v *survey) load(ctx context.Context, before, after map[string]map[int32]ka
 	silent := 0
 	var fromArchive, sampled, assumed []float64
 	for _, t := range v.topics {
-		bytes, compression := float64(AssumedBytes), AssumedCompression
+		bytes, headers, compression := float64(AssumedBytes), float64(AssumedHeaders), AssumedCompression
 		if size := v.sizes[t.ID]; size.CountedRecords >= leastRecords && size.Records > 0 && size.RawBytes > 0 {
 			bytes = float64(size.RawBytes) / float64(size.CountedRecords)
 			// Of what was stored, the fixed part of each segment is not the records'.
 			stored := float64(size.StoredBytes-size.Segments*SegmentBytes) / float64(size.Records)
 			compression = min(1, max(0.01, stored/bytes))
 			fromArchive = append(fromArchive, compression)
-		} else if mean, ok := v.sample(ctx, t, after[t.Name], len(sampled)); ok {
-			bytes = mean
+		} else if mean, each, ok := v.sample(ctx, t, after[t.Name], len(sampled)); ok {
+			bytes, headers = mean, each
 			sampled = append(sampled, mean)
 		} else {
 			assumed = append(assumed, AssumedBytes)
@@ -159,12 +160,12 @@ func (v *survey) load(ctx context.Context, before, after map[string]map[int32]ka
 			v.Moved += moved
 			v.Loads = append(v.Loads, Load{
 				Topic: t.Name, Partition: partition, RecordsPerSecond: float64(moved) / v.Interval.Seconds(),
-				BytesPerRecord: bytes, Compression: compression,
+				BytesPerRecord: bytes, Overhead: RowOverhead + HeaderOverhead*headers, Compression: compression,
 			})
 		}
 	}
 	if n := len(fromArchive); n > 0 {
-		v.note("Bytes a record and compression (%.2f on average) of %d topics are those of their archived segments.", mean(fromArchive), n)
+		v.note("Bytes a record and compression (%.2f on average) of %d topics are those of their archived segments; %d headers a record are assumed, for what they take in memory.", mean(fromArchive), n, AssumedHeaders)
 	}
 	if n := len(sampled); n > 0 {
 		v.note("Bytes a record of %d topics (%.0f on average) are sampled: at most %d newest records of one partition each; their compression is assumed, %.2f.", n, mean(sampled), sampleRecords, AssumedCompression)
@@ -178,7 +179,7 @@ func (v *survey) load(ctx context.Context, before, after map[string]map[int32]ka
 }
 
 // sample reads the newest records of a topic's fullest partition.
-func (v *survey) sample(ctx context.Context, t kafka.Topic, bounds map[int32]kafka.Offsets, already int) (meanBytes float64, ok bool) {
+func (v *survey) sample(ctx context.Context, t kafka.Topic, bounds map[int32]kafka.Offsets, already int) (meanBytes, meanHeaders float64, ok bool) {
 	fullest, most := int32(-1), int64(0)
 	for partition, b := range bounds {
 		if held := b.HighWatermark - b.LogStart; b.Err == nil && held > most {
@@ -186,22 +187,23 @@ func (v *survey) sample(ctx context.Context, t kafka.Topic, bounds map[int32]kaf
 		}
 	}
 	if fullest < 0 || already >= sampleTopics {
-		return 0, false
+		return 0, 0, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	end := bounds[fullest].HighWatermark
 	stream := schema.Stream{Topic: t.Name, TopicID: t.ID, Partition: fullest}
-	n, bytes := 0, int64(0)
+	n, bytes, headers := 0, int64(0), 0
 	for r, err := range v.reader.Range(ctx, stream, end-min(most, sampleRecords), end, kafka.ReadUncommitted) {
 		if err != nil {
 			break // compacted away, or slow: what came counts
 		}
 		if r.Status != schema.Control {
-			n, bytes = n+1, bytes+r.Bytes()
+			n, bytes, headers = n+1, bytes+r.Bytes(), headers+len(r.Headers)
 		}
 	}
-	return float64(bytes) / float64(max(1, n)), n > 0
+	count := float64(max(1, n))
+	return float64(bytes) / count, float64(headers) / count, n > 0
 }
 
 func (v *survey) note(format string, args ...any) {
