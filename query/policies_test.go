@@ -195,3 +195,55 @@ func TestScansAndFieldsKeepToThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestSearchByTeamAndViolation: a team is a set of topics, of those that may be
+// seen; a violation is a rule that records break. Search and scan agree.
+func TestSearchByTeamAndViolation(t *testing.T) {
+	a := newPolicedArchive(t, policy.Rule{Pattern: "card*", Team: "payments"}, policy.Rule{Pattern: "*", Team: "platform"})
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	card := a.produce("cards", "k", "v", at)
+	cardy := a.produce("cardy", "k", "v", at.Add(time.Second), "traceparent", "not one")
+	other := a.produce("other", "k", "v", at.Add(2*time.Second), "traceparent", "not one")
+	a.sealAll()
+	for q, want := range map[string][]*schema.Record{
+		"team:payments":                        {card, cardy},
+		"team:platform":                        {other},
+		"team:payments topic:cards,other":      {card},
+		"team:payments topic:oth*":             nil,
+		"team:nobody":                          nil,
+		"team:payments violation:traceparent*": {cardy},
+		"violation:traceparent*":               {cardy, other},
+		"violation:contract*":                  nil,
+	} {
+		var places []string
+		for _, r := range want {
+			places = append(places, position(r))
+		}
+		slices.Sort(places)
+		page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Query: q, Limit: 10, Statuses: []schema.Status{schema.Committed}})
+		if err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+		var found []string
+		for i := range page.Records {
+			found = append(found, page.Records[i].Coordinates().String())
+		}
+		slices.Sort(found)
+		if !slices.Equal(found, places) {
+			t.Errorf("%s: a search finds %v, want %v (%s)", q, found, places, page.Note)
+		}
+		if strings.HasPrefix(q, "team:nobody") && !strings.Contains(page.Note, "team") {
+			t.Errorf("%s: note %q", q, page.Note)
+		}
+		if scanned, _ := a.scan(everybody(), answer.ScanRequest{Query: q}); !slices.Equal(scanned, places) {
+			t.Errorf("%s: a scan finds %v, want %v", q, scanned, places)
+		}
+	}
+	page, err := a.Search(t.Context(), only(t, "other"), answer.SearchRequest{Query: "team:payments", Limit: 10})
+	if err != nil || len(page.Records) != 0 {
+		t.Errorf("somebody who sees none of the team's topics: %+v, %v", page, err)
+	}
+	if _, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Query: "violation:a", Violation: "b", Limit: 10}); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("a violation twice: %v", err)
+	}
+}

@@ -49,6 +49,9 @@ func newMatcher(sought term.Search, e *Engine) *matcher {
 
 // topic tells whether a topic was asked for.
 func (m *matcher) topic(name string) bool {
+	if m.Team != "" && m.engine.options.Policy.Of(name).Team.Value != m.Team {
+		return false
+	}
 	return len(m.Topics) == 0 || slices.ContainsFunc(m.Topics, func(t term.Match) bool { return meets(t, name) })
 }
 
@@ -124,6 +127,7 @@ func within(pointer, withheld string) bool {
 func (m *matcher) extracted(r *schema.Record, x *schema.Extraction) bool {
 	switch {
 	case !meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
+		m.Violation.Text != "" && !slices.ContainsFunc(x.Errors, func(rule string) bool { return meets(m.Violation, rule) }),
 		m.Version != "" && m.Version != x.EventVersion,
 		m.Search.Stage != "" && m.stages.of(r.Topic, x.EventType, x.Stage) != m.stage:
 		return false

@@ -95,11 +95,19 @@ func (e *Engine) topicsOf(c *catalog, who policy.Principal, request *answer.Sear
 		}
 		page.Unknown = append(page.Unknown, c.unknown(who, topic))
 	}
-	if err := t.topics(c, who, filter, page); err != nil {
-		return false, err
-	}
+	t.topics(c, who, filter, page)
 	page.Note = unknownNote(page.Unknown)
-	return len(request.Topics)+len(t.beginnings) == 0 || len(filter.Topics) > 0, nil
+	all := len(request.Topics)+len(t.beginnings) == 0
+	if t.Team != "" {
+		e.ofTeam(c, who, t.Team, !all, filter)
+		if all = false; len(filter.Topics) == 0 {
+			page.Note = joined(page.Note, fmt.Sprintf("none of these topics is of team %.64q: annals topics says whose they are", t.Team))
+		}
+	}
+	if len(filter.Topics) > maxTopics {
+		return false, schema.InvalidField("q", "topic, team: these are %d topics, and a search takes at most %d", len(filter.Topics), maxTopics)
+	}
+	return all || len(filter.Topics) > 0, nil
 }
 
 // counted searches, and once more with a new catalog where a record was found

@@ -40,6 +40,7 @@ func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
 		{"topic", len(t.Topics) > 0 && len(r.Topics) > 0},
 		{"type", t.Type != term.Match{} && r.EventType != ""},
 		{"service", t.Service != term.Match{} && r.Service != ""},
+		{"violation", t.Violation != term.Match{} && r.Violation != ""},
 		{"stage", t.Stage != "" && r.Stage != ""},
 		{"id", t.ID != "" && r.ID != ""},
 		{"after", !t.From.IsZero() && !r.From.IsZero()},
@@ -76,6 +77,11 @@ func (t *typed) ask(r *answer.SearchRequest) {
 	if !t.Service.Prefix && t.Service.Text != "" {
 		r.Service = t.Service.Text
 	}
+	if r.Violation == "" {
+		if r.Violation = t.Violation.Text; t.Violation.Prefix {
+			r.Violation += "*"
+		}
+	}
 	if t.Stage != "" {
 		r.Stage = t.Stage
 	}
@@ -105,7 +111,7 @@ func (t *typed) into(f *index.Filter) {
 }
 
 // topics adds those that the principal may see and whose names begin so.
-func (t *typed) topics(c *catalog, who policy.Principal, f *index.Filter, page *answer.Page) error {
+func (t *typed) topics(c *catalog, who policy.Principal, f *index.Filter, page *answer.Page) {
 	for _, beginning := range t.beginnings {
 		found := false
 		for name := range c.newest {
@@ -124,8 +130,19 @@ func (t *typed) topics(c *catalog, who policy.Principal, f *index.Filter, page *
 			page.Unknown = append(page.Unknown, answer.UnknownTopic{Topic: beginning + "*"})
 		}
 	}
-	if len(f.Topics) > maxTopics {
-		return schema.InvalidField("q", "topic: these are %d topics, and a search takes at most %d", len(f.Topics), maxTopics)
+}
+
+// ofTeam leaves those topics that the team owns by their policy; of all, if none
+// were named.
+func (e *Engine) ofTeam(c *catalog, who policy.Principal, team string, named bool, f *index.Filter) {
+	owns := func(topic string) bool { return e.options.Policy.Of(topic).Team.Value == team }
+	if named {
+		f.Topics = slices.DeleteFunc(f.Topics, func(at index.Incarnation) bool { return !owns(at.Topic) })
+		return
 	}
-	return nil
+	for name := range c.newest {
+		if at, ok := c.incarnation(who, name, nil); ok && owns(name) {
+			f.Topics = append(f.Topics, at)
+		}
+	}
 }

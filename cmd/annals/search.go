@@ -18,7 +18,7 @@ import (
 type searchCommand struct {
 	asking
 	between
-	Query     []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, id, after, before; with --scan also key, header.NAME=, payload and payload/POINTER=."`
+	Query     []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before; with --scan also key, header.NAME=, payload and payload/POINTER=."`
 	Topic     []string `placeholder:"TOPIC" help:"Only these topics."`
 	TopicID   string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Type      string   `placeholder:"TYPE" help:"Only this event type."`

@@ -12,7 +12,7 @@ import (
 
 // Fields are the names that a term may begin with, besides header.NAME= and
 // payload/POINTER=.
-var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "id", "after", "before", "key", "payload"}
+var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "team", "violation", "id", "after", "before", "key", "payload"}
 
 // Statuses are the values of status.
 var Statuses = []string{"committed", "aborted", "control", "all"}
@@ -28,6 +28,8 @@ type Search struct {
 	Topics    []Match // any of them
 	Type      Match
 	Service   Match
+	Violation Match // of a contract or of extraction
+	Team      string
 	Version   string
 	Partition *int32
 	Stage     string // one that schema.ParseStage knows
@@ -132,6 +134,10 @@ func (r *reader) field(name string, at, valueAt int, value []char) *Error {
 		r.Type = m
 	case "service":
 		r.Service = m
+	case "violation":
+		r.Violation = m
+	case "team":
+		r.Team = m.Text
 	case "version":
 		r.Version = m.Text
 	case "id":
@@ -186,11 +192,14 @@ func (r *reader) topics(at int, value []char) *Error {
 	}
 }
 
-// match reads a value; only some fields take a star.
+// starred are the fields whose values may end in a star.
+var starred = []string{"topic", "type", "service", "violation"}
+
+// match reads a value.
 func match(name string, at int, value []char) (m Match, err *Error) {
 	if star := slices.IndexFunc(value, func(c char) bool { return !c.quoted && c.r == '*' }); star >= 0 {
 		switch {
-		case name != "topic" && name != "type" && name != "service":
+		case !slices.Contains(starred, name):
 			return m, fault(value[star].at, "%s takes no *; one that is meant goes in quotes", name)
 		case star < len(value)-1:
 			return m, fault(value[star].at, "a * stands at the end; one that is meant goes in quotes")

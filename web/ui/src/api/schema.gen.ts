@@ -546,7 +546,7 @@ export interface components {
          * @description The names that a term of q may begin with: NAME:value, but header.NAME=value and payload/POINTER=value
          * @enum {string}
          */
-        SearchTerm: "topic" | "type" | "version" | "service" | "partition" | "stage" | "status" | "id" | "after" | "before" | "key" | "payload" | "header." | "payload/";
+        SearchTerm: "topic" | "type" | "version" | "service" | "partition" | "stage" | "status" | "team" | "violation" | "id" | "after" | "before" | "key" | "payload" | "header." | "payload/";
         /** @description What was searched, and up to when, so that "not found" means something */
         Searched: {
             topics: number;
@@ -1930,7 +1930,7 @@ export interface operations {
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
                 id?: string;
-                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
                 q?: string;
                 limit?: number;
                 /** @description From the page before */
@@ -1973,7 +1973,7 @@ export interface operations {
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
                 id?: string;
-                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
                 q?: string;
                 format: "ndjson" | "csv" | "parquet";
             };

@@ -44,6 +44,8 @@ export const terms: Record<SearchTerm, string> = {
   partition: "its number",
   stage: "ingestion, enrichment, …",
   status: "committed, aborted, control, all",
+  team: "who owns the topic",
+  violation: "a rule that is broken, or contract:*",
   id: "any id",
   after: "2008-09-15, 2008-09-15T14:15Z, 7d",
   before: "2008-10-01, or an age",
