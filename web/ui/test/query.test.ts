@@ -34,7 +34,7 @@ describe("completion", () => {
   const topics = ["fx.rates.received", "fx.risk.alerts", "orders"];
   const offered = (text: string, caret = text.length) => complete(text, caret, topics).list.map((c) => c.insert);
   it.each([
-    ["t", ["topic:", "type:"]],
+    ["t", ["topic:", "type:", "team:"]],
     ["type:a s", ["service:", "stage:", "status:"]],
     ["TYP", ["type:"]],
     ["pay", ["payload:", "payload/"]],
