@@ -60,6 +60,8 @@ type feed struct {
 	slots chan struct{}
 	hurry chan struct{} // somebody waits for the commits' rows
 
+	packed []byte // what is kept, before its size is known; extract's own
+
 	mu       sync.Mutex
 	progress map[streamKey]span // what of each stream was inserted without a hole
 	waiting  int                // rows decided, not handed over
@@ -85,9 +87,8 @@ type span struct{ from, to int64 }
 // extractions are a batch's rows. There are as many of these as batches under
 // way, and they are used again: their slices were most of the feed's garbage.
 type extractions struct {
-	rows   []index.Row
-	list   []schema.Extraction
-	packed []byte // of what is kept, before its size is known
+	rows []index.Row
+	list []schema.Extraction
 }
 
 func (e *extractions) grow(n int) {
@@ -460,7 +461,7 @@ func (f *feed) extract(next *item) {
 			continue
 		}
 		to := from + s.parsed.to - s.parsed.from
-		next.into.packed = f.kept.fill(s.parsed, next.into.list[from:to], next.into.packed)
+		f.packed = f.kept.fill(s.parsed, next.into.list[from:to], f.packed)
 		from = to
 	}
 }
