@@ -4,7 +4,10 @@ package simulation
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,9 +22,10 @@ import (
 // in the model, to where a rule of the protocol is all that stands in the way of
 // a wrong archive. The faults of its seed go on meanwhile.
 type drill struct {
-	name  string
-	large bool // transactions are larger than the buffers
-	what  func(*world, context.Context) error
+	name   string
+	large  bool // transactions are larger than the buffers
+	asleep bool // an archiver sleeps through the night
+	what   func(*world, context.Context) error
 }
 
 var drills = []drill{
@@ -37,6 +41,20 @@ var drills = []drill{
 	{name: "the log loses what is being compacted", what: (*world).drillLostCompaction},
 	{name: "two compact the same", what: (*world).drillTwoCompactors},
 	{name: "a topic goes whose index nobody completed", what: (*world).drillGone},
+	{name: "a day passes between a segment and its commit", asleep: true, what: (*world).drillLateCommit},
+}
+
+// onlyDrill is the one whose name has ANNALS_DRILL in it; nil: that is not set.
+func onlyDrill() (*drill, error) {
+	name := os.Getenv("ANNALS_DRILL")
+	if name == "" {
+		return nil, nil
+	}
+	i := slices.IndexFunc(drills, func(d drill) bool { return strings.Contains(d.name, name) })
+	if i < 0 {
+		return nil, fmt.Errorf("ANNALS_DRILL: no drill has %q in its name", name)
+	}
+	return &drills[i], nil
 }
 
 // muster has one archiver own everything, and the group at rest.
@@ -155,7 +173,7 @@ func (w *world) drillBuffered(ctx context.Context) error {
 	w.producers.send(ctx, w.producers.plain, s, n, nil)
 	w.note("produce %d to %s", n, s)
 	if w.script.chance(0.6) { // a guard may be asked first, and takes a while
-		w.readAll(ctx)
+		w.readAll(ctx, 5*time.Second)
 	} else {
 		time.Sleep(w.script.time(100*time.Millisecond, 1500*time.Millisecond))
 	}
@@ -163,11 +181,13 @@ func (w *world) drillBuffered(ctx context.Context) error {
 }
 
 // readAll waits until everything was read, if not archived, or faults have kept
-// it from that for a while.
-func (w *world) readAll(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+// it from that for so long: then it is another history, and as good.
+func (w *world) readAll(ctx context.Context, patience time.Duration) {
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_ = w.running[0].a.CatchUp(bounded) // then it is another history, and as good
+	for bounded.Err() == nil && w.running[0].a.CatchUp(bounded) != nil {
+		time.Sleep(100 * time.Millisecond) // the brokers did not answer
+	}
 }
 
 // drillGapEnd has the archive go on behind what was deleted before anybody read
@@ -216,6 +236,7 @@ func (w *world) drillDeletedMarker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.readAll(ctx, time.Minute) // the brokers were restarted, and a transaction waits for nobody
 	t := w.producers.transactional[0]
 	transact := func(n int, ends func(*writer)) error {
 		if err := w.producers.begin(t); err != nil || t.open == nil {
@@ -232,12 +253,13 @@ func (w *world) drillDeletedMarker(ctx context.Context) error {
 			w.note("%s ends, commit: %t", t.id, commit)
 		}
 	}
-	if err := transact(w.script.within(1, 4), func(*writer) { w.readAll(ctx) }); err != nil {
+	if err := transact(w.script.within(1, 4), func(*writer) { w.readAll(ctx, 5*time.Second) }); err != nil {
 		return err
 	}
 	for _, p := range w.running {
 		w.note("archiver %s is cut off", p.name)
 		p.gate.shut()
+		p.conns.cut() // a fetch is under way, and would be answered with the marker
 	}
 	if t.open != nil {
 		end(false)(t)
@@ -436,6 +458,19 @@ func (w *world) drillTwoCompactors(ctx context.Context) error {
 			w.note("archiver %s is about to commit a compaction", p.name)
 			return w.seen(ctx, s, func(head ledger.Head) bool { return head.Commit.Kind == schema.KindCompaction })
 		})(ctx)
+	}
+	return w.night(ctx)
+}
+
+// drillLateCommit has an archiver sleep for a day between a segment and its
+// commit, while the others find the segment old and in no commit.
+func (w *world) drillLateCommit(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err == nil {
+		err = w.archive(ctx, s, w.script.within(1, 5))
+	}
+	if err != nil {
+		return err
 	}
 	return w.night(ctx)
 }

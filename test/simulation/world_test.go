@@ -35,7 +35,8 @@ type settings struct {
 	drill                                           *drill
 }
 
-func drawSettings(d *dice) settings {
+// drawSettings draws them; only is the drill that all seeds end in, nil: as drawn.
+func drawSettings(d *dice, only *drill) settings {
 	s := settings{
 		brokers: d.within(2, 3), topics: d.within(1, 2), partitions: d.within(1, 2), archivers: d.within(2, 3), writers: d.within(1, 3),
 		page: oneOf(d, []int{7, 100, 1000}), big: oneOf(d, []int{20, 200, 1500}),
@@ -54,18 +55,15 @@ func drawSettings(d *dice) settings {
 		Compact: archiver.Compact{After: time.Hour, Every: d.time(10*time.Second, 30*time.Second)},
 		Collect: archiver.Collect{After: archiver.MinCollect},
 	}
-	if d.chance(0.6) {
-		s.drill = &drills[d.below(len(drills))]
+	if d.chance(0.6) || only != nil {
+		if s.drill = &drills[d.below(len(drills))]; only != nil {
+			s.drill = only
+		}
 		s.drilled(d)
 		return s
 	}
 	if s.nights > 0 && d.chance(0.15) {
-		// Slow to cut and quick to collect, and patient, or its polls would be
-		// most of the work.
-		s.sleeper = true
-		s.options.Poll, s.options.Discovery, s.options.Silence = 30*time.Second, time.Minute, 10*time.Minute
-		s.options.Cut = archiver.Cut{Bytes: 1 << 20, MinBytes: 1 << 20, Age: time.Minute, MaxAge: 90 * time.Second}
-		s.options.Compact.Every = 10 * time.Second
+		s.asleep()
 		return s
 	}
 	if d.chance(0.25) {
@@ -74,11 +72,23 @@ func drawSettings(d *dice) settings {
 	return s
 }
 
+// asleep has an archiver sleep through each night: slow to cut and quick to
+// collect, and patient, or its polls would be most of the work.
+func (s *settings) asleep() {
+	s.sleeper = true
+	s.options.Poll, s.options.Discovery, s.options.Silence = 30*time.Second, time.Minute, 10*time.Minute
+	s.options.Cut = archiver.Cut{Bytes: 1 << 20, MinBytes: 1 << 20, Age: time.Minute, MaxAge: 90 * time.Second}
+	s.options.Compact.Every = 10 * time.Second
+}
+
 // drilled leaves little but the drill to happen.
 func (s *settings) drilled(d *dice) {
 	s.topics, s.partitions, s.nights, s.acts, s.apart = 1, 1, 0, d.within(0, 6), true
 	if s.drill.large {
 		s.big, s.options.Memory = 1500, int64(d.within(6_000, 15_000))
+	}
+	if s.drill.asleep {
+		s.asleep()
 	}
 }
 
@@ -114,7 +124,11 @@ type world struct {
 
 func newWorld(seed uint64, dir string, logger *slog.Logger) (*world, error) {
 	w := &world{script: newDice(seed, 1), net: newDice(seed, 2), bucket: newS3(), index: newSet(), logger: logger, began: time.Now(), dir: dir}
-	w.settings = drawSettings(w.script)
+	only, err := onlyDrill()
+	if err != nil {
+		return nil, err
+	}
+	w.settings = drawSettings(w.script, only)
 	w.settings.spooled(w.script)
 	w.settings.options.Compact.TempDir = dir
 	w.kafka = newCluster(w.settings.brokers, dir)
@@ -131,7 +145,6 @@ func newWorld(seed uint64, dir string, logger *slog.Logger) (*world, error) {
 			return oneOf(w.net, []error{errIndexAway, errIndexHalf})
 		}
 	}
-	var err error
 	if w.rules, err = extract.New(extract.Options{}); err != nil {
 		return nil, err
 	}
