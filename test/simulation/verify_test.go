@@ -218,7 +218,7 @@ func (w *world) rows(ctx context.Context, view *ledger.View, h *history) (map[in
 			}
 			r := &row.Record
 			if !w.index.rows[r.Position()] {
-				return nil, fmt.Errorf("index: row %d of branch %d is not in", r.Offset, r.Branch)
+				return nil, fmt.Errorf("index: row %d of branch %d, of commit %d, is not in", r.Offset, r.Branch, g.Seq)
 			}
 			if r.Offset >= g.Until || h.gone {
 				if !everWas(h, r) {
@@ -323,8 +323,23 @@ func (w *world) acknowledged(h *history) error {
 			want = schema.Committed
 		}
 		if got := verdict(h.records, int(a.offset)); got != want && len(h.lost) == 0 {
-			return fmt.Errorf("brokers: the transaction of offset %d was ended as %s, the log says %s", a.offset, want, got)
+			return fmt.Errorf("brokers: the transaction of offset %d was ended as %s, the log says %s: %s", a.offset, want, got, trail(h.records, a.offset))
 		}
 	}
 	return nil
+}
+
+// trail tells what a log has of a record's producer, from that record to the
+// marker that decides it: whether a transaction went on under another epoch.
+func trail(log []record, from int64) string {
+	var all []string
+	for i := from; i < int64(len(log)); i++ {
+		if r := &log[i]; r.producer == log[from].producer {
+			all = append(all, r.String()+" at "+time.UnixMilli(r.timestamp).UTC().Format(time.StampMilli))
+			if r.control {
+				break
+			}
+		}
+	}
+	return strings.Join(all, "; ")
 }
