@@ -247,3 +247,32 @@ func TestSearchByTeamAndViolation(t *testing.T) {
 		t.Errorf("a violation twice: %v", err)
 	}
 }
+
+// TestScansAndFieldsKeepToAPathWithAnyStep: of what stands at one, a scan finds
+// nothing and says so, and a history does not claim that it was kept.
+func TestScansAndFieldsKeepToAPathWithAnyStep(t *testing.T) {
+	a := newPolicedArchive(t, policy.Rule{Pattern: "people", Personal: []string{"/all/*/who"}})
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	const trace = "0123456789abcdef0123456789abcdef"
+	for i, who := range []string{"WHO", "ELSE"} {
+		a.produce("people", "k", fmt.Sprintf(`{"all":[{"who":%q,"n":1}]}`, who), at.Add(time.Duration(i)*time.Second), "traceId", trace, "eventId", fmt.Sprint("e", i), "causationId", "e0")
+	}
+	a.sealAll()
+	for q, want := range map[string]int64{"payload/all/0/who=WHO": 2, "payload/all/0/who=[masked]": 2, "payload/all/0=x": 2, "payload/all/0/n=2": 0} {
+		found, end := a.scan(everybody(), answer.ScanRequest{Query: "topic:people " + q})
+		if len(found) != 0 || end.Withheld != want {
+			t.Errorf("%s: found %v, %d withheld; want %d", q, found, end.Withheld, want)
+		}
+	}
+	for _, pointer := range []string{"/all/0/who", "/all/0", "/all", ""} {
+		h, err := a.Field(t.Context(), everybody(), answer.FieldRequest{TraceID: trace, Pointer: pointer})
+		if err != nil || len(h.Steps) != 2 {
+			t.Fatalf("%q: %+v, %v", pointer, h, err)
+		}
+		for _, s := range h.Steps {
+			if s.Change != answer.FieldUnread || s.Value != nil {
+				t.Errorf("%s: %s %s %s", pointer, s.Change, s.Value, s.Note)
+			}
+		}
+	}
+}

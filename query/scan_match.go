@@ -10,6 +10,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/payload"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/internal/term"
 	"github.com/fx-risk-ai/annals/schema"
@@ -117,11 +118,20 @@ func hides(withheld []string, b *term.Bytes) bool {
 	})
 }
 
-// within tells whether a JSON Pointer is a withheld one, or leads into or past
-// what that names.
+// within tells whether a JSON Pointer is a withheld one, in which the step * stands
+// for any, or leads into or past what that names.
 func within(pointer, withheld string) bool {
-	return strings.HasPrefix(withheld, "/") &&
-		(pointer == withheld || strings.HasPrefix(pointer, withheld+"/") || strings.HasPrefix(withheld, pointer+"/"))
+	hidden, err := policy.ParsePath(withheld)
+	if err != nil {
+		return false // a key, a header, the value
+	}
+	place := policy.Path{} // the whole
+	if pointer != "" {
+		if place, err = policy.ParsePath(pointer); err != nil {
+			return true // too long to be told
+		}
+	}
+	return policy.Paths{hidden}.Touch(place)
 }
 
 func (m *matcher) extracted(r *schema.Record, x *schema.Extraction) bool {
