@@ -195,7 +195,7 @@ func (k *checking) event(h *index.Hit, c *content) {
 	var x schema.Extraction
 	k.engine.options.Extract.Extract(c.raw, &x)
 	e := contract.Event{Record: c.raw, Extraction: &x, Tombstone: c.raw.Value == nil}
-	paths := append(slices.Clip(p.Paths()), k.engine.options.Contracts.Sensitive(x.EventType, x.EventVersion)...)
+	paths := append(slices.Clip(p.Paths()), k.engine.sensitive(c.raw)...)
 	if !e.Tombstone {
 		text, unread := k.engine.options.Extract.Payload(c.raw)
 		if masked, ok := policy.MaskJSON(text, paths, policy.Shown); ok {

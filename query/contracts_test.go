@@ -123,6 +123,62 @@ func TestSensitiveFieldsStayHidden(t *testing.T) {
 	}
 }
 
+// TestSensitiveFieldsStayHiddenWhateverIsIndexed: that less of a topic is
+// indexed shows no more of it.
+func TestSensitiveFieldsStayHiddenWhateverIsIndexed(t *testing.T) {
+	c, err := contract.Parse("c", []byte("type: T\nversion: 1\nsensitive: [/email, /meta]\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contracts, err := contract.New([]*contract.Contract{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := policy.NewRules([]policy.Rule{
+		{Pattern: "none", IDs: policy.IDsNone},
+		{Pattern: "headers", IDs: policy.IDsHeaders},
+		{Pattern: "typed", Personal: []string{"/eventType", "header:eventType"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := extract.New(extract.Options{Policy: policies, Contracts: contracts, Decoder: away{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newArchive(t, func(o *query.Options) { o.Policy, o.Extract, o.Contracts = policies, rules, contracts })
+	a.rules = rules
+	at := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	for name, one := range map[string]struct {
+		topic, value string
+		headers      []string
+	}{
+		"none, by header":    {"none", `{"email":"EMAIL"}`, []string{"eventType", "T", "eventVersion", "1"}},
+		"none, by payload":   {"none", `{"eventType":"T","email":"EMAIL"}`, nil},
+		"headers":            {"headers", `{"eventType":"T","email":"EMAIL"}`, nil},
+		"the type is masked": {"typed", `{"eventType":"T","email":"EMAIL"}`, nil},
+		"the type's header":  {"typed", `{"email":"EMAIL"}`, []string{"eventType", "T"}},
+		"the type is inside": {"open", `{"meta":{"eventType":"T","x":"EMAIL"},"email":"EMAIL"}`, nil},
+		"cut short":          {"open", `{"eventType":"T","email":"EMAIL"`, nil},
+		"too large":          {"open", `{"eventType":"T","email":"EMAIL","x":"` + strings.Repeat("x", extract.MaxPayloadBytes) + `"}`, nil},
+		"registry away":      {"open", "\x00\x00\x00\x00\x07\x02T\x0aEMAIL", nil},
+	} {
+		r := a.produce(one.topic, "k", one.value, at, one.headers...)
+		a.sealAll()
+		got, err := a.Record(t.Context(), everybody(), request(r))
+		if err != nil || strings.Contains(string(got.Record.Value), "EMAIL") || len(got.Withheld) == 0 {
+			t.Errorf("%s: %.99s, withheld %v, %v", name, got.Record.Value, got.Withheld, err)
+		}
+	}
+}
+
+type away struct{}
+
+// Decode implements extract.Decoder.
+func (away) Decode(extract.SchemaID, []byte, []byte) ([]byte, string) {
+	return nil, extract.SchemaUnavailable
+}
+
 func TestAContractIsHeldToArchivedEvents(t *testing.T) {
 	a, broken := newContractArchive(t)
 	check := func(who policy.Principal, text, json string, limit int) *answer.ContractCheck {

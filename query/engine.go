@@ -62,6 +62,9 @@ type Extractor interface {
 	Extract(rec *schema.Record, into *schema.Extraction)
 	// Payload is a payload as JSON text; unread where it is not known what it is.
 	Payload(rec *schema.Record) (text []byte, unread bool)
+	// Kind is a record's type, whatever is withheld of it, to decide what is; not
+	// known where the payload, in which it may stand, cannot be read.
+	Kind(rec *schema.Record) (eventType, version string, known bool)
 }
 
 // Options are what an Engine works with. Broker and Fresh may be nil: lag is

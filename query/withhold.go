@@ -16,15 +16,24 @@ import (
 func (e *Engine) visible(r *schema.Record) (shown *schema.Record, withheld []string, limited bool) {
 	p := e.options.Policy.Of(r.Topic)
 	limited = p.Restricts() || p.IDs.Value != policy.IDsAll
-	var more policy.Paths
-	if e.options.Contracts.HasSensitive() {
-		var x schema.Extraction // its type by the rules of now, not by those of when it was indexed
-		e.options.Extract.Extract(r, &x)
-		more = e.options.Contracts.Sensitive(x.EventType, x.EventVersion)
-		limited = limited || len(more) > 0
-	}
+	more := e.sensitive(r)
 	shown, withheld = p.Mask(r, more, extract.Body)
-	return shown, withheld, limited
+	return shown, withheld, limited || len(more) > 0
+}
+
+// sensitive are the places of what contracts call so: that of the record's type, by
+// the rules of now and not by those of when it was indexed, and whether or not the
+// policy lets the type be read; where the type is not known, because the payload
+// cannot be read, all that may be of the topic.
+func (e *Engine) sensitive(r *schema.Record) policy.Paths {
+	if !e.options.Contracts.HasSensitive() {
+		return nil
+	}
+	kind, version, known := e.options.Extract.Kind(r)
+	if !known {
+		return e.options.Contracts.SensitiveIn(r.Topic)
+	}
+	return e.options.Contracts.Sensitive(kind, version)
 }
 
 // withhold makes a content's record visible, before anything is made of its

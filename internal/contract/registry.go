@@ -191,6 +191,18 @@ func (r *Registry) Sensitive(eventType, version string) policy.Paths {
 	return all
 }
 
+// SensitiveIn are the places in events that may be in a topic: of every type, for
+// one whose type cannot be known.
+func (r *Registry) SensitiveIn(topic string) policy.Paths {
+	var all policy.Paths
+	for _, c := range r.All() {
+		if len(c.Topics) == 0 || slices.Contains(c.Topics, topic) {
+			all = append(all, c.sensitive...)
+		}
+	}
+	return all
+}
+
 // HasSensitive tells whether any contract has sensitive fields.
 func (r *Registry) HasSensitive() bool { return r != nil && r.sensitive }
 

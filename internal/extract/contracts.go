@@ -13,7 +13,7 @@ import (
 // the record is read once more, without it.
 func (rules *Rules) hold(r *reading, rec *schema.Record, o *override, p *policy.Topic) {
 	into := r.into
-	if paths := rules.contracts.Sensitive(into.EventType, into.EventVersion); len(paths) > 0 && p.IDs.Value == policy.IDsAll {
+	if paths := rules.sensitive(into, rec, p); len(paths) > 0 && p.IDs.Value == policy.IDsAll {
 		r.reset()
 		into.Reset()
 		r.into = into
@@ -26,6 +26,16 @@ func (rules *Rules) hold(r *reading, rec *schema.Record, o *override, p *policy.
 	for _, rule := range rules.contracts.Check(e) {
 		addError(into, rule)
 	}
+}
+
+// sensitive are the places of what the contract of a record's type calls so. Its
+// type may be among what the policy withholds.
+func (rules *Rules) sensitive(into *schema.Extraction, rec *schema.Record, p *policy.Topic) policy.Paths {
+	kind, version := into.EventType, into.EventVersion
+	if p.Restricts() && rules.contracts.HasSensitive() {
+		kind, version, _ = rules.Kind(rec)
+	}
+	return rules.contracts.Sensitive(kind, version)
 }
 
 // payload gives the payload as JSON text; unread where it is not known what it

@@ -99,3 +99,31 @@ func TestSensitiveFieldsAreNotExtracted(t *testing.T) {
 		t.Errorf("another type: %+v", x)
 	}
 }
+
+// TestSensitiveFieldsAreNotExtractedWhereTheTypeIsWithheld: a policy that lets
+// less be read lets nothing more be indexed.
+func TestSensitiveFieldsAreNotExtractedWhereTheTypeIsWithheld(t *testing.T) {
+	c, err := contract.Parse("c", []byte("type: T\nversion: 1\nsensitive: [/who]\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contracts, err := contract.New([]*contract.Contract{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := policy.NewRules([]policy.Rule{{Pattern: "*", Personal: []string{"/eventType"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := extract.New(extract.Options{Contracts: contracts, Policy: policies, Topics: []extract.TopicRule{{Topic: "*", BusinessIDs: []extract.Location{"/who", "/open"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, want := range map[string]int{"T": 1, "U": 2} {
+		var x schema.Extraction
+		rules.Extract(&schema.Record{Topic: "t", Value: []byte(`{"eventType":"` + kind + `","who":"WHO","open":"OPEN"}`)}, &x)
+		if len(x.Identifiers) != want || x.EventType != "" {
+			t.Errorf("%s: %+v", kind, x)
+		}
+	}
+}

@@ -52,6 +52,8 @@
 //	timestamp.go    RFC 3339 and epoch numbers
 //	envelope.go     finding the fields in a JSON payload, schema ids
 //	decode.go       payloads that name a schema
+//	contracts.go    holding a record to the contract of its type
+//	kind.go         the type of a record whatever is withheld of it
 //	scan.go         a validating JSON scanner that builds no tree
 //	location.go     where an override looks: header or JSON pointer
 //	lookup.go       NormalizeID: the spellings an any-id search tries
