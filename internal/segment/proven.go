@@ -13,16 +13,20 @@ import (
 // but the extracted ones, each after the hashes of its 1,024 neighbours were found
 // to be those that the footer has: of a part of a segment it says what Verify says
 // of the whole, and reads little more than the part. The footer's hashes are as
-// good as its record root, which is the caller's to hold against the commit. The
-// error is Corrupt where a row is another than it was. 1,024 rows are in memory.
+// good as its record root, which is the caller's to hold against the commit. Where
+// the range lies is found by the page index, which no hash of the footer covers: so
+// the rows before and behind it are read, too, that none is left out. The error is
+// Corrupt where a row is another than it was, or is not there. 1,024 rows are in
+// memory.
 func (r *Reader) Proven(ctx context.Context, from, to int64) iter.Seq2[*Row, error] {
 	return r.scan(Times|Broker|Payload, func(s *scan, yield func(*Row, error) bool) error {
-		rows := r.between(from, to)
-		if rows.from == rows.to {
+		if from >= to {
 			return nil
 		}
+		rows, all := r.around(from, to)
 		w := prover{parts: r.footer.Parts, hasher: proof.NewHasher(), from: from, to: to, yield: yield}
 		w.skip(&rows)
+		w.inside = rows.from > 0
 		for g, first := 0, int64(0); g < len(r.groups) && first < rows.to; g++ {
 			here := rowRange{max(rows.from-first, 0), min(rows.to-first, r.groups[g].rows)}
 			first += r.groups[g].rows
@@ -36,24 +40,32 @@ func (r *Reader) Proven(ctx context.Context, from, to int64) iter.Seq2[*Row, err
 		if len(w.rows) > 0 {
 			return schema.Errorf(schema.Corrupt, "the rows end before the last hash of the footer is complete")
 		}
+		if rows.to < all && s.row.Offset < to {
+			return misled(s.row.Offset)
+		}
 		return nil
 	})
 }
 
-// between gives the rows of the pages that may hold offsets in [from, to), counted
-// from the segment's first.
-func (r *Reader) between(from, to int64) (all rowRange) {
-	first := int64(0)
+// around gives the rows of the pages that may hold offsets in [from, to) and one
+// more on either side, counted from the segment's first, and how many there are.
+func (r *Reader) around(from, to int64) (rows rowRange, all int64) {
 	for g := range r.groups {
-		if rows := r.groups[g].rowRange(from, to); rows.from < rows.to {
-			if all.from == all.to {
-				all.from = first + rows.from
+		for _, p := range r.groups[g].pages {
+			if p.max < from {
+				rows.from += p.rows
 			}
-			all.to = first + rows.to
+			if p.min < to {
+				rows.to += p.rows
+			}
 		}
-		first += r.groups[g].rows
+		all += r.groups[g].rows
 	}
-	return all
+	return rowRange{max(rows.from-1, 0), min(rows.to+1, all)}, all
+}
+
+func misled(at int64) error {
+	return schema.Errorf(schema.Corrupt, "the page index is damaged: it leads past rows beside offset %d", at)
 }
 
 // within calls visit for every row of a range of a row group until it returns
@@ -89,6 +101,7 @@ type prover struct {
 	tree     proof.Tree
 	rows     []*Row
 	from, to int64
+	inside   bool // the first row that comes is not the segment's first
 	yield    func(*Row, error) bool
 }
 
@@ -115,6 +128,10 @@ func (p *prover) add(row *Row) (more bool, err error) {
 	if len(p.parts) == 0 {
 		return false, schema.Errorf(schema.Corrupt, "there are more rows than the footer says")
 	}
+	if p.inside && row.Offset >= p.from {
+		return false, misled(row.Offset)
+	}
+	p.inside = false
 	part := &p.parts[0]
 	p.tree.Append(p.hasher.Leaf(part.Seed, &row.Record))
 	p.rows = append(p.rows, row.Clone())

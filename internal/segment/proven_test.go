@@ -2,6 +2,7 @@ package segment_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -128,4 +129,54 @@ func damagedRows(t *testing.T, raw []byte, want []schema.Digest, at int) (caught
 		n++
 	}
 	return 0
+}
+
+// A page index that is damaged so that it leads past a row is noticed: between its
+// neighbours nothing is missing, or there is an error.
+func TestProvenRowsAreAllThere(t *testing.T) {
+	t.Parallel()
+	rows := sample(1300, 40)
+	for i := range rows {
+		rows[i].Offset = 1000 + 16*int64(i)
+	}
+	raw, _ := write(t, segment.Options{Stream: stream(), RowGroupBytes: 60_000}, rows)
+	hidden := 0
+	for i := range rows {
+		at := rows[i].Offset
+		for _, shift := range []int64{-3, 3} {
+			damaged := bytes.ReplaceAll(raw, binary.LittleEndian.AppendUint64(nil, uint64(at)), binary.LittleEndian.AppendUint64(nil, uint64(at+shift)))
+			if bytes.Equal(damaged, raw) {
+				continue
+			}
+			r, err := segment.Open(t.Context(), bytes.NewReader(damaged), int64(len(damaged)))
+			if err != nil {
+				continue
+			}
+			plain := 0
+			for _, err := range r.Rows(t.Context(), at, at+1) {
+				if err != nil {
+					break
+				}
+				plain++
+			}
+			if plain > 0 {
+				continue
+			}
+			hidden++
+			for _, span := range [][2]int64{{at, at + 1}, {at - 1, at + 1}, {at, at + 40}, {at - 40, at + 1}} {
+				n, failed := 0, error(nil)
+				for _, err := range r.Proven(t.Context(), span[0], span[1]) {
+					if failed = err; err == nil {
+						n++
+					}
+				}
+				if want := int((span[1]-1-1000)/16 - (span[0]-1000+15)/16 + 1); failed == nil && n != want {
+					t.Errorf("offset %d is hidden: of %v %d rows and no error, want %d", at, span, n, want)
+				}
+			}
+		}
+	}
+	if hidden == 0 {
+		t.Error("no index was damaged so that it hides a row")
+	}
 }
