@@ -140,7 +140,12 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 		return err
 	}
 	if c != nil {
-		v.Partitions = append(v.Partitions, c.unchained(views, wanted)...)
+		unknown := c.unheard(v.Partitions, views)
+		v.Partitions = append(v.Partitions, c.unchained(views, marks, wanted)...)
+		if unknown > 0 && len(marks) > 0 {
+			v.Notes = append(v.Notes, fmt.Sprintf("Kafka does not answer for %d partitions: how much of them was not read yet is not known", unknown))
+			reason(v, answer.ReasonUnknown)
+		}
 	}
 	slices.SortFunc(v.Partitions, func(a, b answer.VerdictStream) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]), cmp.Compare(a.Partition, b.Partition))
@@ -156,18 +161,43 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 	return nil
 }
 
-// unchained gives the partitions of which nothing was ever sealed.
-func (c *catalog) unchained(views []*ledger.View, wanted func(string) bool) (list []answer.VerdictStream) {
+// unheard counts the partitions, of topics that go on, for which Kafka gave no
+// answer though it may have more.
+func (c *catalog) unheard(list []answer.VerdictStream, views []*ledger.View) (n int) {
+	for i, v := range views {
+		if list[i].Behind < 0 && !v.Ended && c.newest[v.Stream.Topic] == v.Stream.TopicID {
+			n++
+		}
+	}
+	return n
+}
+
+// unchained gives the partitions of which nothing was ever sealed: those that are
+// indexed, and of topics that have others those that Kafka alone has.
+func (c *catalog) unchained(views []*ledger.View, marks watermarks, wanted func(string) bool) (list []answer.VerdictStream) {
 	chained := make(map[streamKey]bool, len(views))
+	names := map[schema.TopicID]string{}
 	for _, v := range views {
 		chained[streamKey{v.Stream.TopicID, v.Stream.Partition}] = true
+		names[v.Stream.TopicID] = v.Stream.Topic
 	}
 	for key, branches := range c.streams {
 		b := branches[len(branches)-1]
-		if !chained[key] && b.Commits == 0 && wanted(b.Stream.Topic) {
-			list = append(list, answer.VerdictStream{
-				Topic: b.Stream.Topic, TopicID: key.topicID, Partition: key.partition, Unsealed: b.FreshNext - b.Next, Behind: -1,
-			})
+		if chained[key] || b.Commits > 0 || !wanted(b.Stream.Topic) {
+			continue
+		}
+		chained[key] = true
+		s := answer.VerdictStream{
+			Topic: b.Stream.Topic, TopicID: key.topicID, Partition: key.partition, Unsealed: b.FreshNext - b.Next, Behind: -1,
+		}
+		if o, ok := marks[key]; ok {
+			s.Behind = max(0, o.HighWatermark-b.FreshNext)
+		}
+		list = append(list, s)
+	}
+	for key, o := range marks {
+		if behind := o.HighWatermark - o.LogStart; !chained[key] && behind > 0 {
+			list = append(list, answer.VerdictStream{Topic: names[key.topicID], TopicID: key.topicID, Partition: key.partition, Behind: behind})
 		}
 	}
 	return list

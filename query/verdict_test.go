@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +17,8 @@ import (
 type watermark struct {
 	a     *archive
 	ahead int64
+	mute  error // of partition 1 of every topic
+	more  bool  // every topic has a partition that is not archived
 }
 
 func (w *watermark) Cluster(context.Context) (c kafka.Cluster, err error) {
@@ -36,7 +39,14 @@ func (w *watermark) Offsets(_ context.Context, topics ...string) (map[string]map
 		if all[s.Topic] == nil {
 			all[s.Topic] = map[int32]kafka.Offsets{}
 		}
-		all[s.Topic][s.Partition] = kafka.Offsets{HighWatermark: s.next + w.ahead}
+		o := kafka.Offsets{HighWatermark: s.next + w.ahead}
+		if s.Partition == 1 {
+			o.Err = w.mute
+		}
+		all[s.Topic][s.Partition] = o
+		if w.more {
+			all[s.Topic][partitions] = kafka.Offsets{LogStart: 3, HighWatermark: 10}
+		}
 	}
 	return all, nil
 }
@@ -94,7 +104,15 @@ func TestVerdict(t *testing.T) {
 	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.exposure"}}); !slices.Equal(v.Reasons, []string{answer.ReasonBehind}) || v.Behind < 2 {
 		t.Errorf("two records were not read: %+v", v)
 	}
-	broker.ahead = 0
+	broker.ahead, broker.mute = 0, errors.New("no leader")
+	if v := verdict(answer.VerdictRequest{}); !slices.Contains(v.Reasons, answer.ReasonUnknown) || len(v.Notes) != 1 {
+		t.Errorf("Kafka is silent about some partitions: %+v", v)
+	}
+	broker.mute, broker.more = nil, true
+	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.exposure"}}); !slices.Equal(v.Reasons, []string{answer.ReasonBehind}) || v.Behind != 7 {
+		t.Errorf("a partition of which nothing was read: %+v", v)
+	}
+	broker.more = false
 	id := hexID(16)
 	a.produce("fx.risk.alerts", "k", "{}", time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), "traceId", id, "causationId", "nobody")
 	a.indexAll()
