@@ -106,8 +106,8 @@ fuzz: need-go ## Every fuzz target in turn, FUZZTIME (30s) each
 .PHONY: lint
 lint: need-go $(TOOLS)/staticcheck $(TOOLS)/gofumpt ## go vet, staticcheck, gofumpt
 	@$(say-first)
-	@echo "go vet";      go vet $(PKG)
-	@echo "staticcheck"; $(TOOLS)/staticcheck $(PKG)
+	@echo "go vet";      go vet $(PKG) && go -C clients/go vet ./...
+	@echo "staticcheck"; $(TOOLS)/staticcheck $(PKG) && cd clients/go && ../../$(TOOLS)/staticcheck ./...
 	@echo "gofumpt"; unformatted=$$(find . \( -name node_modules -o -name '.[!.]*' \) -prune -o -name '*.go' ! -name '*.gen.go' -print | xargs $(TOOLS)/gofumpt -l); \
 		if [ -n "$$unformatted" ]; then echo "not formatted; run make format:" >&2; echo "$$unformatted" >&2; exit 1; fi
 	@mkdir -p $(STAMPS) && touch $(STAMPS)/compiled

@@ -26,7 +26,7 @@ var clients = []client{
 	{"github.com/ClickHouse", []string{"internal/index"}},
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"internal/embedded"}},
 	{"github.com/twmb/franz-go/pkg/sr", []string{"internal/registry"}},
-	{"github.com/twmb/franz-go", []string{"internal/kafka", "internal/embedded", "demo"}},
+	{"github.com/twmb/franz-go", []string{"internal/kafka", "internal/embedded", "demo", "clients/go"}},
 	{"github.com/twmb/avro", []string{"internal/payload"}},
 	{"github.com/bufbuild/protocompile", []string{"internal/payload"}},
 	{"golang.org/x/oauth2", []string{"internal/kafka"}},
@@ -95,6 +95,10 @@ func wrongWay(p Package, path string) string {
 	switch {
 	case within(target, "schema/answer") && (p.Path == "schema" || top == "internal"):
 		return "answers are for who asks; formats and clients know nothing of them"
+	case top == "clients" && !within(target, "clients"):
+		return "a producer's module brings nothing of Annals along"
+	case within(target, "clients") && top != "clients":
+		return "it is a module of its own, for producers"
 	case within(target, "cmd"):
 		return "nothing imports a command"
 	case within(target, "demo") && top != "demo" && p.Path != "cmd/annals-demo":

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +39,37 @@ func TestPackagesKeepTheRules(t *testing.T) {
 		t.Errorf("the tree was not read: %v", seen)
 	}
 }
+
+// TestProducersModuleKeepsTheRules runs the rules over clients/go, a module of
+// its own: what it requires is what every producer that uses it has to.
+func TestProducersModuleKeepsTheRules(t *testing.T) {
+	packages, err := lint.Packages(filepath.Join(root, "clients", "go"), "-deps", "./...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := 0
+	for _, p := range packages {
+		if first, _, _ := strings.Cut(p.Path, "/"); first != "clients" {
+			if strings.Contains(first, ".") && !slices.ContainsFunc(producersNeed, func(module string) bool {
+				return p.Path == module || strings.HasPrefix(p.Path, module+"/")
+			}) {
+				t.Errorf("clients/go brings %s along, which franz-go does not", p.Path)
+			}
+			continue
+		}
+		own++
+		report(t, lint.Clients(p))
+		report(t, lint.Direction(p))
+		report(t, lint.Documented(p))
+		report(t, lint.NoCgo(p))
+	}
+	if own < 2 {
+		t.Errorf("%d packages of clients/go were read", own)
+	}
+}
+
+// producersNeed is franz-go and what it is made of.
+var producersNeed = []string{"github.com/twmb/franz-go", "github.com/klauspost/compress", "github.com/pierrec/lz4/v4"}
 
 // TestFilesKeepTheRules runs every rule about files over the tree.
 func TestFilesKeepTheRules(t *testing.T) {
