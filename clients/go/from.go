@@ -43,9 +43,9 @@ func From(consumed ...*kgo.Record) Inputs { return consumed }
 
 // To writes the contract and the causes onto a record that is about to be
 // produced. What came with headers that a service forwards speaks of another
-// record and is replaced: headers of the names above, in any spelling, and other
-// ids and causes that an input has with the same value. All others stay, in
-// their order. An error wraps ErrUnreadable, and the record is as it was.
+// record and is replaced: headers of the names above, in any spelling, and those
+// by which Annals would read an id, cause, service or time, if an input has them
+// with the same value. All others stay, in their order. An error wraps ErrUnreadable, and the record is as it was.
 func (inputs Inputs) To(record *kgo.Record, event Event) error {
 	if len(inputs) > MaxInputs {
 		return fmt.Errorf("%w: %d inputs, at most %d", ErrUnreadable, len(inputs), MaxInputs)
@@ -74,7 +74,7 @@ func (inputs Inputs) replaced(h kgo.RecordHeader) bool {
 	if written[name] {
 		return true
 	}
-	return (eventNames[name] > 0 || causeNames[name]) && slices.ContainsFunc(inputs, func(in *kgo.Record) bool {
+	return (eventNames[name] > 0 || causeNames[name] || serviceNames[name] || timeNames[name]) && slices.ContainsFunc(inputs, func(in *kgo.Record) bool {
 		return slices.ContainsFunc(in.Headers, func(of kgo.RecordHeader) bool {
 			return fold(of.Key) == name && bytes.Equal(of.Value, h.Value)
 		})
