@@ -155,10 +155,14 @@ func value(t *rapid.T) []byte {
 	case 3:
 		return []byte(`"` + rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "quoted") + `"`)
 	case 4:
-		return rapid.SampledFrom([][]byte{nil, {}, []byte(" "), []byte("\x00"), []byte("\xff\xfe"), []byte("a\u200bb"), []byte("\u00a0x"),
+		return rapid.SampledFrom([][]byte{
+			nil,
+			{},
+			[]byte(" "), []byte("\x00"), []byte("\xff\xfe"), []byte("a\u200bb"), []byte("\u00a0x"),
 			[]byte(strings.Repeat("0", 32)), []byte("00-" + strings.Repeat("0", 32) + "-00f067aa0ba902b7-01"), []byte(strings.Repeat("y", 513)),
 			[]byte(strings.Repeat("y", 512)), []byte("ff-" + strings.Repeat("1", 32) + "-00f067aa0ba902b7-01"),
-			[]byte("01-" + strings.Repeat("1", 32) + "-00f067aa0ba902b7-01-more"), []byte(`""quoted twice""`)}).Draw(t, "odd")
+			[]byte("01-" + strings.Repeat("1", 32) + "-00f067aa0ba902b7-01-more"), []byte(`""quoted twice""`),
+		}).Draw(t, "odd")
 	case 5:
 		return rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes")
 	default:

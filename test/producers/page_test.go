@@ -126,8 +126,10 @@ func TestPageCanBeWrong(t *testing.T) {
 // TestThreeHeadersOfOneInput holds the second rule of the page.
 func TestThreeHeadersOfOneInput(t *testing.T) {
 	got := read(t, []schema.Header{
-		{Name: "x-src-topic", Value: []byte("orders")}, {Name: "x-src-topic", Value: []byte("rates")},
-		{Name: "x-src-partition", Value: []byte("0")}, {Name: "x-src-offset", Value: []byte("1")},
+		{Name: "x-src-topic", Value: []byte("orders")},
+		{Name: "x-src-topic", Value: []byte("rates")},
+		{Name: "x-src-partition", Value: []byte("0")},
+		{Name: "x-src-offset", Value: []byte("1")},
 		{Name: "x-src-offset", Value: []byte("2")},
 	})
 	if got != "error `source_record:incomplete`" {
