@@ -117,6 +117,31 @@ func TestShipmentsAreTraced(t *testing.T) {
 		}
 		traced(t, i, "go")
 	})
+	t.Run("nothing said", func(t *testing.T) { silent(t, i) })
+}
+
+// silent holds that the edges of a shipment come from the headers: one that
+// says nothing of its orders has no declared edge.
+func silent(t *testing.T, i *instance.Instance) {
+	_, target := orders(t, i, "silent")
+	shipment := &kgo.Record{Topic: target, Value: []byte(`{"orders":[1,2]}`), Headers: []kgo.RecordHeader{
+		{Key: "eventId", Value: []byte("silent-1")}, {Key: "traceId", Value: []byte(traces[0])},
+	}}
+	if err := i.Client(t).ProduceSync(t.Context(), shipment).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	i.Settled(t)
+	var answer api.Trace
+	i.JSON(t, &answer, "trace", traces[0])
+	child := slices.IndexFunc(answer.Hops, func(h api.Hop) bool { return h.EventId == "silent-1" })
+	if child < 0 {
+		t.Fatalf("the shipment is not in its trace, which has %d hops", len(answer.Hops))
+	}
+	for _, edge := range answer.Edges {
+		if edge.Child == child && edge.Declared {
+			t.Errorf("a declared edge by %s", edge.Rule)
+		}
+	}
 }
 
 // orders makes a language's topics and writes two orders, each to a partition
