@@ -63,11 +63,11 @@ type feed struct {
 	packed []byte // what is kept, before its size is known; extract's own
 
 	mu       sync.Mutex
-	progress map[streamKey]span // what of each stream was inserted without a hole
-	waiting  int                // rows decided, not handed over
-	oldest   time.Time          // since when some wait; zero: none do
-	fresh    time.Time          // since when fresh ones do
-	pending  int                // items in the queue or in hand
+	progress map[streamKey]inserted // of each stream
+	waiting  int                    // rows decided, not handed over
+	oldest   time.Time              // since when some wait; zero: none do
+	fresh    time.Time              // since when fresh ones do
+	pending  int                    // items in the queue or in hand
 	failed   error
 	lost     bool // rows were not inserted, and wait to be handed over again
 	retryAt  time.Time
@@ -83,6 +83,12 @@ func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition}
 
 // span is a range of offsets, to exclusive.
 type span struct{ from, to int64 }
+
+// inserted is what of a branch is in the index without a hole.
+type inserted struct {
+	span
+	branch int32
+}
 
 // extractions are a batch's rows. There are as many of these as batches under
 // way, and they are used again: their slices were most of the feed's garbage.
@@ -143,6 +149,7 @@ type sealedRow struct {
 type streamSpan struct {
 	stream schema.Stream
 	span
+	branch int32
 	parsed *parsed // of those of the span's rows that are in memory; filled when they are read; nil: none are
 }
 
@@ -155,7 +162,7 @@ func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metric
 	}
 	return &feed{
 		pace: pace, kept: newParsedRoom(0), index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
-		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), hurry: make(chan struct{}, 1), progress: map[streamKey]span{},
+		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), hurry: make(chan struct{}, 1), progress: map[streamKey]inserted{},
 		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
 }
@@ -241,7 +248,7 @@ func (b *feeding) take(p *partition) {
 		return
 	}
 	p.shown = max(p.shown, p.fedTo())
-	b.next.spans = append(b.next.spans, streamSpan{p.stream, span{from, p.fedTo()}, read})
+	b.next.spans = append(b.next.spans, streamSpan{p.stream, span{from, p.fedTo()}, p.branch(), read})
 }
 
 // fedTo is the offset up to which the index was given what there is.
@@ -392,7 +399,7 @@ func (f *feed) done(n int) {
 func (f *feed) restart(s schema.Stream, at int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.progress[keyOf(s)] = span{at, at}
+	f.progress[keyOf(s)] = inserted{span: span{at, at}}
 }
 
 func (f *feed) run(ctx context.Context) error {
@@ -508,11 +515,11 @@ func (f *feed) insertFresh(ctx context.Context, next item) {
 		have := f.progress[key]
 		switch {
 		case err != nil || next.lost[key]:
-			f.progress[key] = span{s.to, s.to}
-		case have.to == s.from && have.to > have.from:
-			f.progress[key] = span{have.from, s.to}
+			f.progress[key] = inserted{span{s.to, s.to}, s.branch}
+		case have.branch == s.branch && have.to == s.from && have.to > have.from:
+			f.progress[key] = inserted{span{have.from, s.to}, s.branch}
 		default:
-			f.progress[key] = s.span
+			f.progress[key] = inserted{s.span, s.branch}
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (f *feed) insertSegments(ctx context.Context, commits []sealedRow) {
 		f.mu.Lock()
 		have := f.progress[keyOf(row.Stream)]
 		f.mu.Unlock()
-		if row.Records.Rows() > 0 && (have.from > row.Base || have.to < commits[i].rowsEnd) {
+		if row.Records.Rows() > 0 && (have.branch != row.Branch || have.from > row.Base || have.to < commits[i].rowsEnd) {
 			f.catchup.compare(row.Stream)
 			continue
 		}

@@ -102,16 +102,20 @@ func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, reques
 		return nil, schema.InvalidField("contract", "%w", err)
 	}
 	out := &answer.ContractCheck{Type: next.Type, Version: next.Version, From: time.Now().UTC().AddDate(0, 0, -request.Days)}
-	e.compareRegistered(next, out)
 	c, err := e.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
+	known, err := e.knownTo(ctx, c, who, next.Type)
+	if err != nil {
+		return nil, err
+	}
+	out.OwnVersion = compareRegistered(known, next, out)
 	from := out.From.UnixMilli()
 	k := checking{engine: e, catalog: c, contract: next, out: out, rules: map[string]int64{}}
 	filter := index.Filter{EventType: next.Type, From: &from}
 	// What is registered is held to its own events: a newer version's are not its.
-	if out.OwnVersion = e.options.Contracts.Find(next.Type, next.Version) != nil; out.OwnVersion {
+	if out.OwnVersion {
 		filter.Version = next.Version
 	}
 	switch out.Matching, err = e.options.Index.Count(ctx, filter, c.scope(who)); {
@@ -127,16 +131,39 @@ func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, reques
 	return out, nil
 }
 
-// compareRegistered compares a contract with the registered one of its version,
-// or else with the newest.
-func (e *Engine) compareRegistered(next *contract.Contract, out *answer.ContractCheck) {
-	out.Evolution = "new"
-	before := e.options.Contracts.Find(next.Type, next.Version)
-	if versions := e.options.Contracts.Of(next.Type); before == nil && len(versions) > 0 {
-		before = versions[len(versions)-1]
+// knownTo gives the registered versions of a type that the principal may know
+// of: of one that names no topics, those whose events may be seen.
+func (e *Engine) knownTo(ctx context.Context, c *catalog, who policy.Principal, eventType string) ([]*contract.Contract, error) {
+	var known []*contract.Contract
+	visible := -1 // events; not counted yet
+	for _, one := range e.options.Contracts.Of(eventType) {
+		if !seen(one, who) && len(one.Topics) > 0 {
+			continue
+		}
+		if !seen(one, who) && visible < 0 {
+			hits, _, err := e.options.Index.Search(ctx, index.Filter{EventType: eventType}, c.scope(who), 1)
+			if err != nil {
+				return nil, err
+			}
+			visible = len(hits)
+		}
+		if seen(one, who) || visible > 0 {
+			known = append(known, one)
+		}
 	}
-	if before == nil {
-		return
+	return known, nil
+}
+
+// compareRegistered says how a contract evolves from the registered one of its
+// version, else from the last of its type, and whether its version is registered.
+func compareRegistered(known []*contract.Contract, next *contract.Contract, out *answer.ContractCheck) (own bool) {
+	out.Evolution = "new"
+	if len(known) == 0 {
+		return false
+	}
+	before := known[len(known)-1]
+	if at := slices.IndexFunc(known, func(c *contract.Contract) bool { return c.Version == next.Version }); at >= 0 {
+		before, own = known[at], true
 	}
 	out.Against = before.Version
 	evolution, differences := contract.Compare(before, next)
@@ -144,6 +171,7 @@ func (e *Engine) compareRegistered(next *contract.Contract, out *answer.Contract
 	for _, d := range differences {
 		out.Differences = append(out.Differences, answer.ContractDifference{Path: d.Path, Change: d.Change, Events: d.Events, Consumers: d.Consumers})
 	}
+	return own
 }
 
 // checking is one check of a contract.

@@ -273,3 +273,28 @@ func TestViolationsAreForgottenWithTheirSegment(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestCheckTellsNothingOfHiddenContracts: who may see none of a contract's topics
+// does not learn from a check that it is registered, nor what it says.
+func TestCheckTellsNothingOfHiddenContracts(t *testing.T) {
+	a, _ := newContractArchive(t)
+	check := func(who policy.Principal, version string) *answer.ContractCheck {
+		t.Helper()
+		got, err := a.CheckContract(t.Context(), who, answer.ContractCheckRequest{
+			Text:    "type: OrderPlaced\nversion: \"" + version + "\"\nteam: me\nschema: s.json\n",
+			Schemas: map[string]string{"s.json": "{}"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, version := range []string{"1", "2"} {
+		if got := check(only(t, "else"), version); got.Against != "" || got.OwnVersion || len(got.Differences) > 0 || got.Evolution != "new" || got.Matching != 0 {
+			t.Errorf("version %s, by somebody who sees nothing of it: %+v", version, got)
+		}
+		if got := check(everybody(), version); got.Against != "1" || got.OwnVersion != (version == "1") {
+			t.Errorf("version %s, by everybody: %+v", version, got)
+		}
+	}
+}

@@ -104,15 +104,7 @@ func TestVerdict(t *testing.T) {
 	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.exposure"}}); !slices.Equal(v.Reasons, []string{answer.ReasonBehind}) || v.Behind < 2 {
 		t.Errorf("two records were not read: %+v", v)
 	}
-	broker.ahead, broker.mute = 0, errors.New("no leader")
-	if v := verdict(answer.VerdictRequest{}); !slices.Contains(v.Reasons, answer.ReasonUnknown) || len(v.Notes) != 1 {
-		t.Errorf("Kafka is silent about some partitions: %+v", v)
-	}
-	broker.mute, broker.more = nil, true
-	if v := verdict(answer.VerdictRequest{Topics: []string{"fx.risk.exposure"}}); !slices.Equal(v.Reasons, []string{answer.ReasonBehind}) || v.Behind != 7 {
-		t.Errorf("a partition of which nothing was read: %+v", v)
-	}
-	broker.more = false
+	broker.ahead = 0
 	id := hexID(16)
 	a.produce("fx.risk.alerts", "k", "{}", time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC), "traceId", id, "causationId", "nobody")
 	a.indexAll()
@@ -132,5 +124,30 @@ func TestVerdict(t *testing.T) {
 	}
 	if _, err := a.Verdict(t.Context(), everybody(), answer.VerdictRequest{TraceID: hexID(16)}); schema.KindOf(err) != schema.NotFound {
 		t.Errorf("no such trace: %v", err)
+	}
+}
+
+// TestVerdictOfPartitionsThatAreNotHeardOf: one that Kafka does not answer for
+// while it does for others, and one of which nothing was ever read.
+func TestVerdictOfPartitionsThatAreNotHeardOf(t *testing.T) {
+	broker := &watermark{}
+	a := newArchive(t, func(o *query.Options) { o.Broker = broker })
+	broker.a = a
+	_, _ = newPipeline(a, 3).day()
+	a.sealAll()
+	for name, one := range map[string]struct {
+		mute   error
+		more   bool
+		reason string
+		behind int64
+	}{
+		"no leader": {mute: errors.New("no leader"), reason: answer.ReasonUnknown},
+		"not read":  {more: true, reason: answer.ReasonBehind, behind: 7},
+	} {
+		broker.mute, broker.more = one.mute, one.more
+		v, err := a.Verdict(t.Context(), everybody(), answer.VerdictRequest{Topics: []string{"fx.rates.enriched"}})
+		if err != nil || v.Complete || !slices.Equal(v.Reasons, []string{one.reason}) || v.Behind != one.behind {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
 	}
 }
