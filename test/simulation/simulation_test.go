@@ -53,7 +53,9 @@ func TestSeeds(t *testing.T) {
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(roomy))
 	dir := t.TempDir()
-	defer saw.check(t, n)
+	if os.Getenv("ANNALS_DRILL") == "" { // one drill alone does not come to see everything
+		defer saw.check(t, n)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		seeds := make(chan uint64)
 		var group sync.WaitGroup
