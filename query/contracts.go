@@ -81,8 +81,9 @@ const (
 )
 
 // CheckContract holds a contract to the newest archived events of its type (of
-// its version too, where that is registered) that the principal may see, and compares it with the registered one. What policy
-// masks is not looked at. Invalid for what is no contract.
+// its version too, where that is registered) that the principal may see, and
+// compares it with the registered one. What policy masks is not looked at.
+// Invalid for what is no contract.
 func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, request answer.ContractCheckRequest) (*answer.ContractCheck, error) {
 	request.Days, request.Limit = cmp.Or(request.Days, DefaultCheckDays), cmp.Or(request.Limit, DefaultCheckLimit)
 	if request.Days < 1 || request.Days > MaxCheckDays {
@@ -135,19 +136,20 @@ func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, reques
 // of: of one that names no topics, those whose events may be seen.
 func (e *Engine) knownTo(ctx context.Context, c *catalog, who policy.Principal, eventType string) ([]*contract.Contract, error) {
 	var known []*contract.Contract
-	visible := -1 // events; not counted yet
+	events := -1 // that may be seen, one at most; not asked for yet
 	for _, one := range e.options.Contracts.Of(eventType) {
-		if !seen(one, who) && len(one.Topics) > 0 {
-			continue
-		}
-		if !seen(one, who) && visible < 0 {
-			hits, _, err := e.options.Index.Search(ctx, index.Filter{EventType: eventType}, c.scope(who), 1)
-			if err != nil {
-				return nil, err
+		may := seen(one, who)
+		if !may && len(one.Topics) == 0 {
+			if events < 0 {
+				hits, _, err := e.options.Index.Search(ctx, index.Filter{EventType: eventType}, c.scope(who), 1)
+				if err != nil {
+					return nil, err
+				}
+				events = len(hits)
 			}
-			visible = len(hits)
+			may = events > 0
 		}
-		if seen(one, who) || visible > 0 {
+		if may {
 			known = append(known, one)
 		}
 	}

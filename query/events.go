@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,22 +45,13 @@ func (e *Engine) EventTypes(ctx context.Context, who policy.Principal, eventType
 		return nil, e.missing(c, who, "no event of type %q is sealed, and no contract of it is registered", eventType)
 	}
 	e.addConsumers(ctx, types, all)
-	for _, name := range sortedKeys(types) {
+	for _, name := range slices.Sorted(maps.Keys(types)) {
 		all.Types = append(all.Types, *e.settled(types[name]))
 	}
 	if eventType != "" && len(all.Types) == 1 {
 		return all, e.detail(ctx, c, who, &all.Types[0])
 	}
 	return all, nil
-}
-
-func sortedKeys(types map[string]*answer.EventType) []string {
-	names := make([]string, 0, len(types))
-	for name := range types {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func typeOf(types map[string]*answer.EventType, name string) *answer.EventType {
@@ -72,18 +64,18 @@ func typeOf(types map[string]*answer.EventType, name string) *answer.EventType {
 // addVolume adds what the index has.
 func addVolume(t *answer.EventType, v *index.TypeVolume) {
 	t.Records, t.Bytes, t.Errors = t.Records+v.Records, t.Bytes+v.Bytes, t.Errors+v.Errors
-	t.First, t.Last = span2(t.First, t.Last, v.First, v.Last)
+	t.First, t.Last = spanning(t.First, t.Last, v.First, v.Last)
 	version := versionOf(t, v.EventVersion)
 	version.Records += v.Records
-	version.First, version.Last = span2(version.First, version.Last, v.First, v.Last)
+	version.First, version.Last = spanning(version.First, version.Last, v.First, v.Last)
 	if v.Service != "" {
 		producerOf(t, v.Service).Records += v.Records
 	}
 	topicOf(t, v.Topic).Records += v.Records
 }
 
-// span2 joins two spans of time; zero times are none.
-func span2(first, last, from, to time.Time) (time.Time, time.Time) {
+// spanning joins two spans of time; zero times are none.
+func spanning(first, last, from, to time.Time) (time.Time, time.Time) {
 	if first.IsZero() || from.Before(first) {
 		first = from
 	}
@@ -94,30 +86,26 @@ func span2(first, last, from, to time.Time) (time.Time, time.Time) {
 }
 
 func versionOf(t *answer.EventType, version string) *answer.EventVersion {
-	i := slices.IndexFunc(t.Versions, func(v answer.EventVersion) bool { return v.Version == version })
-	if i < 0 {
-		i = len(t.Versions)
-		t.Versions = append(t.Versions, answer.EventVersion{Version: version})
-	}
-	return &t.Versions[i]
+	return oneOf(&t.Versions, answer.EventVersion{Version: version}, func(v *answer.EventVersion) string { return v.Version })
 }
 
 func producerOf(t *answer.EventType, service string) *answer.EventProducer {
-	i := slices.IndexFunc(t.Producers, func(p answer.EventProducer) bool { return p.Service == service })
-	if i < 0 {
-		i = len(t.Producers)
-		t.Producers = append(t.Producers, answer.EventProducer{Service: service})
-	}
-	return &t.Producers[i]
+	return oneOf(&t.Producers, answer.EventProducer{Service: service}, func(p *answer.EventProducer) string { return p.Service })
 }
 
 func topicOf(t *answer.EventType, topic string) *answer.EventTopic {
-	i := slices.IndexFunc(t.Topics, func(o answer.EventTopic) bool { return o.Topic == topic })
-	if i < 0 {
-		i = len(t.Topics)
-		t.Topics = append(t.Topics, answer.EventTopic{Topic: topic})
+	return oneOf(&t.Topics, answer.EventTopic{Topic: topic}, func(o *answer.EventTopic) string { return o.Topic })
+}
+
+// oneOf gives the item of a list that has a name, which is added if none has it.
+func oneOf[T any](list *[]T, named T, name func(*T) string) *T {
+	for i := range *list {
+		if name(&(*list)[i]) == name(&named) {
+			return &(*list)[i]
+		}
 	}
-	return &t.Topics[i]
+	*list = append(*list, named)
+	return &(*list)[len(*list)-1]
 }
 
 // addContracts adds what contracts say of types that were seen, and those of

@@ -77,7 +77,7 @@ func (m *matcher) row(row *segment.Row) *schema.Extraction {
 	if !m.overlaps(r.Timestamp, r.Timestamp) || !slices.Contains(m.statuses, r.Status) {
 		return nil
 	}
-	shown, withheld, limited := m.engine.visible(r)
+	more, limited := m.engine.limits(r)
 	x := &row.X
 	if limited { // the segment has what was extracted before the policy was
 		x = &m.x
@@ -86,9 +86,14 @@ func (m *matcher) row(row *segment.Row) *schema.Extraction {
 	if !m.extracted(r, x) {
 		return nil
 	}
-	if slices.ContainsFunc(m.Bytes, func(b term.Bytes) bool { return hides(withheld, &b) }) {
-		m.withheld++
-		return nil
+	shown := r
+	if limited && len(m.Bytes) > 0 {
+		var withheld []string
+		shown, withheld = m.engine.options.Policy.Of(r.Topic).Mask(r, more, extract.Body)
+		if slices.ContainsFunc(m.Bytes, func(b term.Bytes) bool { return hides(withheld, &b) }) {
+			m.withheld++
+			return nil
+		}
 	}
 	for i := range m.Bytes {
 		if b := &m.Bytes[i]; b.Part != term.Pointer && !m.bytes(b, shown) {

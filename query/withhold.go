@@ -14,11 +14,17 @@ import (
 // shows or compares bytes of records, or lets somebody search in them, goes
 // through it: to be found by what one may not see is to see it.
 func (e *Engine) visible(r *schema.Record) (shown *schema.Record, withheld []string, limited bool) {
+	more, limited := e.limits(r)
+	shown, withheld = e.options.Policy.Of(r.Topic).Mask(r, more, extract.Body)
+	return shown, withheld, limited
+}
+
+// limits gives what contracts withhold of a record beside its topic's policy, and
+// whether something may be withheld at all.
+func (e *Engine) limits(r *schema.Record) (more policy.Paths, limited bool) {
 	p := e.options.Policy.Of(r.Topic)
-	limited = p.Restricts() || p.IDs.Value != policy.IDsAll
-	more := e.sensitive(r)
-	shown, withheld = p.Mask(r, more, extract.Body)
-	return shown, withheld, limited || len(more) > 0
+	more = e.sensitive(r)
+	return more, p.Restricts() || p.IDs.Value != policy.IDsAll || len(more) > 0
 }
 
 // sensitive are the places of what contracts call so: that of the record's type, by
