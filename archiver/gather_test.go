@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // Commits' rows wait for one another, for a time that is bounded, that is
@@ -76,4 +77,19 @@ func TestFreshRowsDoNotWaitBehindCommits(t *testing.T) {
 			t.Error("something came after the end")
 		}
 	})
+}
+
+// After a divergence the rows of two branches have the same offsets. That those
+// of one were inserted does not make a commit of the other's complete: it is
+// compared with what the index has.
+func TestACommitIsOfTheBranchWhoseRowsWereInserted(t *testing.T) {
+	c := newCrowd(t, 1, 1<<20, 0)
+	s := c.partitions[c.keys[0]].stream
+	c.feed.progress[keyOf(s)] = inserted{span{0, 10}, 1}
+	row := index.SegmentRow{Stream: s, Branch: 0, Kind: schema.KindSegment, Base: 0, Next: 10, Records: schema.Counts{Committed: 10}}
+	c.feed.index = nil // nothing is sent to it
+	c.feed.insertSegments(t.Context(), []sealedRow{{row: row, rowsEnd: 10}})
+	if c.catchup.idle() {
+		t.Error("a commit of branch 0 is taken for inserted by the rows of branch 1")
+	}
 }

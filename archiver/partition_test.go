@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/fx-risk-ai/annals/internal/forecast"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
@@ -265,4 +266,12 @@ func held(records []schema.Record) (n int64) {
 		n += cost(&records[i])
 	}
 	return n
+}
+
+// annals plan reckons with what a record takes of a buffer.
+func TestForecastKnowsWhatARecordCosts(t *testing.T) {
+	r := schema.Record{Value: make([]byte, 100), Headers: []schema.Header{{}, {}}}
+	if got, want := cost(&r), int64(100+forecast.RowOverhead+2*forecast.HeaderOverhead); got != want {
+		t.Errorf("a record costs %d, the forecast says %d", got, want)
+	}
 }

@@ -109,19 +109,10 @@ func TestReindexesThatRaceLeaveTheLaterOne(t *testing.T) {
 // from a reindex that overtook it.
 func TestReindexThatOvertakesACatchUp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	s := r.stream("orders", r.topic(t, "orders", 1), 0)
-	r.produce(t, "orders", 0, 20)
-	a, stop := r.archive(t, nil)
-	r.sealed(t, a, s, 20)
-	must(t, a.Indexed(t.Context()))
-	stop()
-	want := r.indexed(t, "orders")
-	r.asByRulesOne(t)
-
+	r, s, want := rigByRulesOne(t)
 	x := &interrupted{Index: r.index, call: "Forget", do: func() error { return r.reindexed(t.Context()) }}
 	r.through = x
-	a, stop = r.archive(t, nil)
+	a, stop := r.archive(t, nil)
 	eventually(t, 20*time.Second, func() error {
 		if missing, err := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion); err != nil || missing < 2 {
 			return fmt.Errorf("commit %d is not read again: %w", missing, err)

@@ -231,21 +231,28 @@ func (r *rig) asByRulesOne(t *testing.T) {
 	r.sql(t, "INSERT INTO DB.segments SELECT * FROM DB.named")
 }
 
-// An index that another version of the rules filled is read anew when its
-// partition is opened, and nothing of what those rules read is left.
-func TestRowsOfEarlierRulesGo(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	s := r.stream("orders", r.topic(t, "orders", 1), 0)
+// rigByRulesOne has twenty records of a partition archived, and an index that is
+// what rules of version 1 would have left of them; now is what those of today do.
+func rigByRulesOne(t *testing.T) (r *rig, s schema.Stream, now string) {
+	t.Helper()
+	r = newRig(t)
+	s = r.stream("orders", r.topic(t, "orders", 1), 0)
 	r.produce(t, "orders", 0, 20)
 	a, stop := r.archive(t, nil)
 	r.sealed(t, a, s, 20)
 	must(t, a.Indexed(t.Context()))
 	stop()
-	now := r.indexed(t, "orders")
+	now = r.indexed(t, "orders")
 	r.asByRulesOne(t)
+	return r, s, now
+}
 
-	a, _ = r.archive(t, nil)
+// An index that another version of the rules filled is read anew when its
+// partition is opened, and nothing of what those rules read is left.
+func TestRowsOfEarlierRulesGo(t *testing.T) {
+	t.Parallel()
+	r, s, now := rigByRulesOne(t)
+	a, _ := r.archive(t, nil)
 	eventually(t, 20*time.Second, func() error {
 		if missing, err := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion); err != nil || missing < 2 {
 			return fmt.Errorf("commit %d is not read again: %w", missing, err)

@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/objstore/objstoretest"
@@ -385,4 +388,30 @@ func place(t testing.TB, found *answer.Trace, r *schema.Record) int {
 	}
 	t.Fatalf("the trace has no %s", position(r))
 	return -1
+}
+
+// clientsOf gives what a test needs of a broker: what produces into the partition
+// that it names, and what the engine is given.
+func clientsOf(t *testing.T, broker *embedded.Kafka) (*kgo.Client, *kafka.Reader, *kafka.Admin) {
+	t.Helper()
+	options := embeddedtest.KafkaOptions(broker)
+	reader, err := kafka.NewReader(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := kafka.NewAdmin(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
+	return embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner())), reader, admin
+}
+
+// asProduced is a record as its producer sends it.
+func asProduced(e *schema.Record) *kgo.Record {
+	r := &kgo.Record{Topic: e.Topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Timestamp: time.UnixMilli(e.Timestamp)}
+	for _, h := range e.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
+	}
+	return r
 }

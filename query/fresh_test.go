@@ -8,7 +8,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -17,17 +16,7 @@ import (
 // each read where they are.
 func TestFreshRecordsFarApart(t *testing.T) {
 	broker := embeddedtest.MemoryKafka(t)
-	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	options := embeddedtest.KafkaOptions(broker)
-	reader, err := kafka.NewReader(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin, err := kafka.NewAdmin(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(admin.Close)
+	client, reader, admin := clientsOf(t, broker)
 	id, err := admin.CreateTopic(t.Context(), "far", partitions, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -51,11 +40,7 @@ func TestFreshRecordsFarApart(t *testing.T) {
 			headers = append(headers, "causationId", fmt.Sprint("e-", s.pending[n-1].Offset))
 		}
 		e := a.produce("far", "EUR", fmt.Sprintf(`{"n":%d}`, s.next), at.Add(time.Duration(s.next)*time.Millisecond), headers...)
-		r := &kgo.Record{Topic: e.Topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Timestamp: time.UnixMilli(e.Timestamp)}
-		for _, h := range e.Headers {
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
-		}
-		records = append(records, r)
+		records = append(records, asProduced(e))
 	}
 	wanted()
 	between(5500, []byte("small"))

@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -163,25 +160,17 @@ func TestRecordWithoutTheIndex(t *testing.T) {
 // TestFreshRecords produces to a real Kafka what is indexed and not sealed.
 func TestFreshRecords(t *testing.T) {
 	broker := embeddedtest.Kafka(t)
-	client := embeddedtest.KafkaClient(t, broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	options := embeddedtest.KafkaOptions(broker)
-	reader, err := kafka.NewReader(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	admin, err := kafka.NewAdmin(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(admin.Close)
+	client, reader, admin := clientsOf(t, broker)
 	a := newArchive(t, func(o *query.Options) { o.Fresh, o.Broker = reader, admin })
 	p := newPipeline(a, 4)
 	trace, events := p.day()
 	ids := map[string]schema.TopicID{}
 	for _, topic := range []string{"fx.rates.received", "fx.rates.enriched", "fx.risk.volatility", "fx.risk.exposure", "fx.risk.alerts"} {
-		if ids[topic], err = admin.CreateTopic(t.Context(), topic, partitions, nil); err != nil {
+		id, err := admin.CreateTopic(t.Context(), topic, partitions, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
+		ids[topic] = id
 	}
 	for _, s := range a.streams {
 		s.TopicID = ids[s.Topic]
@@ -189,10 +178,7 @@ func TestFreshRecords(t *testing.T) {
 	}
 	for _, e := range events {
 		e.TopicID = ids[e.Topic]
-		r := &kgo.Record{Topic: e.Topic, Partition: e.Partition, Key: e.Key, Value: e.Value, Timestamp: time.UnixMilli(e.Timestamp)}
-		for _, h := range e.Headers {
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
-		}
+		r := asProduced(e.Record)
 		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil || r.Offset != e.Offset {
 			t.Fatalf("offset %d, want %d: %v", r.Offset, e.Offset, err)
 		}

@@ -6,6 +6,7 @@
 // not make a busy machine quiet: the load average stands among the figures.
 // CPU and memory come from /proc, so it needs Linux.
 //
+//	main.go     the main function of a bench
 //	figure.go   figures, JSON lines, the table, rounds
 //	process.go  programs: start, stop, CPU and memory of their whole tree
 //	engines.go  Kafka, the object store and ClickHouse in a process

@@ -26,9 +26,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/fx-risk-ai/annals/bench/measure"
@@ -49,21 +47,7 @@ const (
 	mostMissing = 1.2 // a trace that is not there, beside one that is
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	if len(os.Args) > 1 && os.Args[1] == measure.EnginesCommand {
-		err = measure.RunEngines(ctx, os.Args[2:])
-	} else {
-		err = run(ctx, os.Args[1:])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "query: "+err.Error())
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("query", run) }
 
 // bench is one run.
 type bench struct {

@@ -29,10 +29,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/fx-risk-ai/annals/bench/measure"
 	"github.com/fx-risk-ai/annals/internal/embedded"
@@ -41,22 +39,12 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	switch {
-	case len(os.Args) > 1 && os.Args[1] == measure.EnginesCommand:
-		err = measure.RunEngines(ctx, os.Args[2:])
-	case len(os.Args) > 1 && os.Args[1] == workerCommand:
-		err = runWorker(ctx, os.Args[2:])
-	default:
-		err = run(ctx, os.Args[1:])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "replay: "+err.Error())
-		stop()
-		os.Exit(1)
-	}
+	measure.Main("replay", func(ctx context.Context, args []string) error {
+		if len(args) > 0 && args[0] == workerCommand {
+			return runWorker(ctx, args[1:])
+		}
+		return run(ctx, args)
+	})
 }
 
 // bench is one run.

@@ -32,30 +32,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	if len(os.Args) > 1 && os.Args[1] == measure.EnginesCommand {
-		err = measure.RunEngines(ctx, os.Args[2:])
-	} else {
-		err = run(ctx, os.Args[1:])
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "skeleton: "+err.Error())
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { measure.Main("skeleton", run) }
 
 // parts are what can be chosen with -only, in the order in which they run.
 var parts = []string{"demo", "archive", "fresh", "trace", "explorer", "archiver"}
