@@ -80,7 +80,7 @@ LONGEST := $(addprefix ./,test/e2e archiver test/faults test/broker test/simulat
 .PHONY: test
 test: need-go lint gen-check test-ui explorer engines $(TOOLS)/gotestsum ## All checks and tests; ends with what was skipped, and why
 	@$(TOOLS)/gotestsum --format standard-quiet -- \
-		-count=1 -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 8m $(TESTFLAGS) \
+		-count=1 -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 20m $(TESTFLAGS) \
 		$(if $(filter ./...,$(PKG)),$(LONGEST)) $(PKG)
 	@$(said-ui)
 

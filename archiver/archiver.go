@@ -64,7 +64,6 @@ type Ledger interface {
 	// HasStreams tells whether anything of a cluster is archived.
 	HasStreams(ctx context.Context, cluster string) (bool, error)
 	Tail(ctx context.Context, s schema.Stream, head ledger.Head) ([]ledger.Segment, error)
-	View(ctx context.Context, s schema.Stream, known *ledger.View) (*ledger.View, error)
 	Epochs(ctx context.Context, s schema.Stream) ([]schema.LeaderEpoch, error)
 	Deciders(ctx context.Context, s schema.Stream) ([]ledger.Boundary, error)
 	Chains
@@ -86,6 +85,9 @@ type Index interface {
 	FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error)
 	// Named is what the index has of a stream's segment commits, from a seq on.
 	Named(ctx context.Context, s schema.Stream, from int64) (map[int64]index.Range, error)
+	// Summarised is which commits of a stream have summaries, named or not, from a
+	// seq on.
+	Summarised(ctx context.Context, s schema.Stream, from int64) (map[int64]bool, error)
 	// Claim takes a version under which a run reads a stream again, and nobody
 	// else does.
 	Claim(ctx context.Context, s schema.Stream, run string) (index.Version, error)
@@ -138,7 +140,7 @@ type Archiver struct {
 	asking     int  // guards that run
 	examining  int  // examinations that run
 	large      bool // one of them is of what is too large to be archived
-	left       map[streamKey]leftover
+	left       map[schema.StreamKey]leftover
 	past       map[string]tally // of partitions that are no longer ours, by topic; "": of all other topics
 	backlog    []*job           // cuts that no sealer has taken yet
 	more       bool             // buffers are due that did not find room in it
@@ -189,7 +191,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a := &Archiver{
 		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
-		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[streamKey]leftover{},
+		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[schema.StreamKey]leftover{},
 		past: map[string]tally{},
 		jobs: make(chan *job), encoders: make(chan *encoder, encoders), bodies: make(chan *bytes.Buffer, encoders),
 	}
@@ -206,7 +208,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.letters.trouble = func(err error) { a.lettersHeldUp(err) }
 	rules = careful{rules, a.letters}
 	a.rules = rules
-	a.metrics = newMetrics(a, options.Registerer)
+	a.metrics = newMetrics()
 	a.catchup = newCatchup(store, book, x, rules, a.letters, a.log)
 	a.catchup.recheck = options.Recheck
 	a.feed = newFeed(options.Feed, x, rules, a.letters, a.catchup, a.metrics, a.log)
@@ -215,6 +217,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a.catchup.inserted = func() { a.feed.outcome(context.Background(), nil) } // without new records the feed would not notice
 	a.topics = newTopics(a)
 	a.gone = newGone(a)
+	if options.Registerer != nil {
+		a.metrics.register(a, options.Registerer)
+	}
 	return a, nil
 }
 
@@ -390,6 +395,9 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	case p.skim != nil:
 		a.clear(causeOfReading(b.TopicPartition))
 		a.skimmed(p, b)
+	case p.stoodStill(now):
+		a.reread(p, now)
+		return
 	default:
 		a.clear(causeOfReading(b.TopicPartition))
 		n, why := p.trusted(b.Records)
@@ -414,21 +422,38 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 }
 
 // reposition performs the pauses, resumptions and seeks that became necessary.
+// The client ends a seek when no fetch of before it is under way any more, which
+// can be as long as a broker takes to answer: the mutex is not held meanwhile.
 func (a *Archiver) reposition() {
+	var pauses, resumptions []kafka.TopicPartition
+	seeks, sought := map[kafka.TopicPartition]kafka.Start{}, map[kafka.TopicPartition]*partition{}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	for key, p := range a.partitions {
 		if p.pause {
-			a.consumer.Pause(key)
+			pauses = append(pauses, key)
 			p.pause = false
 		}
 		if p.resume {
-			a.consumer.Resume(key)
+			resumptions = append(resumptions, key)
 			p.resume = false
 		}
 		if p.seek && p.stopped == "" && !p.aside && p.suspect == nil && p.guard == passed {
-			a.consumer.Seek(key, kafka.Start{Offset: p.position(), LeaderEpoch: -1})
-			p.seek = false
+			seeks[key], sought[key] = kafka.Start{Offset: p.position(), LeaderEpoch: -1}, p
+			p.seek = false // who wants another position from here on is heard in the next round
+		}
+	}
+	a.mu.Unlock()
+	a.consumer.Pause(pauses...)
+	a.consumer.Resume(resumptions...)
+	unread := a.consumer.Seek(seeks)
+	if len(unread) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, key := range unread { // again, when the client reads it
+		if p := sought[key]; a.partitions[key] == p {
+			p.seek = true
 		}
 	}
 }

@@ -209,7 +209,7 @@ func (r *rig) stream(topic string, id schema.TopicID, partition int32) schema.St
 // sealed waits until the stream's ledger has reached an offset.
 func (r *rig) sealed(t *testing.T, a *archiver.Archiver, s schema.Stream, next int64) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if _, err := a.Seal(t.Context(), true); err != nil {
 			return err
 		}
@@ -219,21 +219,6 @@ func (r *rig) sealed(t *testing.T, a *archiver.Archiver, s schema.Stream, next i
 		}
 		return err
 	})
-}
-
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", within, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 func same(t *testing.T, rows []segment.Row, sent []*kgo.Record) {
@@ -385,7 +370,7 @@ func TestTwoOwnersAreHarmless(t *testing.T) {
 		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 	}
 	s := r.stream("shared", id, 0)
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		for _, x := range []*archiver.Archiver{a, b} {
 			if _, err := x.Seal(t.Context(), false); err != nil {
 				return err
@@ -443,7 +428,7 @@ func TestRechecksAfterAnUncleanStop(t *testing.T) {
 	}
 
 	a, stop = r.archive(t, func(o *archiver.Options) { o.Recheck = true })
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if n := r.sql(t, "SELECT uniqExact(offset) FROM DB.records"); n != "20" {
 			return fmt.Errorf("%s of 20 records are indexed", n)
 		}
@@ -460,7 +445,7 @@ func TestRechecksAfterAnUncleanStop(t *testing.T) {
 	_, err = r.store.Put(t.Context(), key, body)
 	must(t, err)
 	a, _ = r.archive(t, func(o *archiver.Options) { o.Recheck = true })
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if trouble := a.Health()["store"]; !strings.Contains(trouble, key) {
 			return fmt.Errorf("the damage to %s is not named: %q", key, trouble)
 		}
@@ -505,11 +490,11 @@ func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
 	id := r.topic(t, "grows", 1)
 	r.produce(t, "grows", 0, 10)
 	a, _ := r.archive(t, func(o *archiver.Options) { o.StartLatest = true })
-	eventually(t, 10*time.Second, func() error { _, err := r.book.Head(t.Context(), r.stream("grows", id, 0)); return err })
+	embeddedtest.Eventually(t, 10*time.Second, func() error { _, err := r.book.Head(t.Context(), r.stream("grows", id, 0)); return err })
 	_, err := kadm.NewClient(r.client).CreatePartitions(t.Context(), 1, "grows")
 	must(t, err)
 	r.client.ForceMetadataRefresh()
-	eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 10*time.Second, func() error {
 		return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: "grows", Partition: 1, Value: []byte("first")}).FirstErr()
 	})
 	added := r.stream("grows", id, 1)

@@ -187,7 +187,7 @@ func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) 
 	defer a.mu.Unlock()
 	now := time.Now()
 	for _, key := range list {
-		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable(p.decided) && p.decidedSize() >= a.cutAt.MinBytes {
+		if p := a.partitions[key]; p != nil && !p.sealing && p.cuttable(p.decided) && p.decidedRaw >= a.cutAt.MinBytes {
 			a.enqueue(p.cut(cutRevoked, p.most(p.decided, a.cutAt.Bytes), now))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -71,7 +72,7 @@ func TestCommitOfAnotherWriterBetween(t *testing.T) {
 			a, _ := w.archive(t, func(o *archiver.Options) { o.Registerer = w.metrics })
 			w.archivesWhatIsServed(t, a)
 			w.say(t, "more", only)
-			eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 10*time.Second, func() error {
 				if n := w.metric(t, "annals_archiver_unsealed_records", ""); n != only {
 					return fmt.Errorf("%.0f records are buffered", n)
 				}

@@ -179,6 +179,26 @@ func (a *Archiver) setAside(now time.Time) {
 	largest.aside, largest.pause = true, true
 }
 
+// stillFor is how long nothing may come of a compacted topic before transactions
+// that wait for their markers are read again. A cleaner takes a marker when it has
+// taken the records, and delete.retention.ms later, a day by default.
+const stillFor = 10 * time.Minute
+
+// stoodStill tells whether markers that the partition waits for may have been
+// cleaned away since it read their records: the next one of such a producer would
+// be taken for theirs.
+func (p *partition) stoodStill(now time.Time) bool {
+	return p.compacted && len(p.open) > 0 && !p.sealing && now.Sub(p.tookAt) > stillFor
+}
+
+// reread drops what waits for its marker and has it read as the log is now.
+func (a *Archiver) reread(p *partition, now time.Time) {
+	a.log.Info("records of open transactions are read again: nothing came for long, and their markers may have been cleaned away meanwhile",
+		"topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.offsetAt(p.decided))
+	a.held -= p.truncate()
+	p.tookAt, p.seek = now, true
+}
+
 // takeBack reads a partition on that was set aside. Its transaction has ended,
 // as stable says, and may be larger than the budget: so the markers first.
 func (a *Archiver) takeBack(p *partition, stable int64) {

@@ -48,25 +48,25 @@ type catchup struct {
 	inserted func() // told when the index has taken commits; nil: nobody is
 
 	mu      sync.Mutex
-	dirty   map[streamKey]schema.Stream
-	checked map[streamKey]bool // rechecked since the start
-	damaged map[string]error   // segments that do not match their commit, by key
-	stale   []index.Range      // rows of other rules there are to be deleted
-	busy    bool               // a stream is being compared
+	dirty   map[schema.StreamKey]schema.Stream
+	checked map[schema.StreamKey]bool // rechecked since the start
+	damaged map[string]error          // segments that cannot be read, or do not match their commit, by key
+	stale   []index.Range             // rows of other rules there are to be deleted
+	busy    bool                      // a stream is being compared
 	wake    chan struct{}
 }
 
 func newCatchup(store Segments, book Chains, x Index, rules Rules, ls *letters, log *slog.Logger) *catchup {
 	return &catchup{
 		store: store, book: book, index: x, rules: rules, letters: ls, log: log,
-		dirty: map[streamKey]schema.Stream{}, checked: map[streamKey]bool{}, damaged: map[string]error{}, wake: make(chan struct{}, 1),
+		dirty: map[schema.StreamKey]schema.Stream{}, checked: map[schema.StreamKey]bool{}, damaged: map[string]error{}, wake: make(chan struct{}, 1),
 	}
 }
 
 // compare asks for a stream's index to be held against its chain.
 func (c *catchup) compare(s schema.Stream) {
 	c.mu.Lock()
-	c.dirty[keyOf(s)] = s
+	c.dirty[s.Key()] = s
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -160,15 +160,16 @@ func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error
 	if err != nil {
 		return done, err
 	}
+	missing := from
 	if c.recheck && !c.wasChecked(s) {
 		if from, err = c.hashAgain(ctx, s, from); err != nil {
 			return done, err
 		}
 	}
-	done, err = c.from(ctx, s, from)
+	done, err = c.from(ctx, s, from, from == missing)
 	if err == nil && c.recheck {
 		c.mu.Lock()
-		c.checked[keyOf(s)] = true
+		c.checked[s.Key()] = true
 		c.mu.Unlock()
 	}
 	return done, err
@@ -177,7 +178,7 @@ func (c *catchup) stream(ctx context.Context, s schema.Stream) (Reindexed, error
 func (c *catchup) wasChecked(s schema.Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.checked[keyOf(s)]
+	return c.checked[s.Key()]
 }
 
 // recheckSpan is how far before its newest commit a stream is rechecked.
@@ -243,12 +244,16 @@ func (c *catchup) hash(ctx context.Context, commit *schema.Commit, ref schema.Ob
 	if err == nil && schema.Digest(sum.Sum(nil)) == ref.SHA256 {
 		return nil
 	}
-	damage := schema.Errorf(schema.Corrupt, "%s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err))
+	c.found(commit, ref, schema.Errorf(schema.Corrupt, "%s does not match its commit: %w", ref.Key, errors.Join(errors.New("other bytes than were archived"), err)))
+	return nil
+}
+
+// found notes an object that is damaged.
+func (c *catchup) found(commit *schema.Commit, ref schema.ObjectRef, damage error) {
 	c.log.Error("the archive is damaged", "topic", commit.Topic, "partition", commit.Partition, "offset", commit.Base, "key", ref.Key, "err", damage)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.damaged[ref.Key] = damage
-	return nil
 }
 
 // damage returns what was found damaged, or nil.
@@ -270,12 +275,17 @@ func clockOf(c *schema.Commit) time.Time {
 	return t
 }
 
-func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64) (Reindexed, error) {
+// from reads a stream's commits from a seq on; lacking leaves out those that the
+// index has. A segment that is damaged does not keep those behind it from the
+// index: it is said, in Health too, and tried again when the stream is compared
+// again.
+func (c *catchup) from(ctx context.Context, s schema.Stream, seq int64, lacking bool) (Reindexed, error) {
 	named, err := c.index.Named(ctx, s, seq)
 	if err != nil {
 		return Reindexed{Streams: 1, to: -1}, err
 	}
-	p := &passage{catchup: c, named: named}
+	p := &passage{catchup: c, named: named, lacking: lacking}
+	p.passes = func(commit *schema.Commit, err error) { c.found(commit, commit.Segment.ObjectRef, err) }
 	done, err := c.read(ctx, s, seq, p)
 	return done, errors.Join(err, p.flush(ctx))
 }
@@ -295,7 +305,7 @@ func (c *catchup) read(ctx context.Context, s schema.Stream, seq int64, p *passa
 			continue
 		}
 		records, err := c.commit(ctx, entry.Commit, p)
-		if p.passes != nil && damages(err) {
+		if p.passes != nil && entry.Commit.Segment != nil && damages(err) {
 			p.passes(entry.Commit, err)
 			continue
 		}

@@ -202,6 +202,15 @@ func (g *garbage) collect(ctx context.Context) error {
 				return err
 			}
 		}
+		if why == WhyOrphan {
+			again, err := g.putAgain(ctx, o)
+			if err != nil {
+				return err
+			}
+			if again {
+				continue
+			}
+		}
 		if err := g.delete(ctx, o, why); err != nil {
 			return err
 		}
@@ -309,6 +318,16 @@ func (g *garbage) note(c *schema.Commit, gaps []schema.Gap, modified map[string]
 			g.replaced[old.Key], g.into[old.Key] = at, c.Segment.Key
 		}
 	}
+}
+
+// putAgain tells whether an orphan is another than was listed: a raw batch and a
+// list of gaps have the same name whoever keeps them, and a commit made since the
+// chain was read may name it.
+func (g *garbage) putAgain(ctx context.Context, o objstore.Object) (bool, error) {
+	for now, err := range g.store.List(ctx, o.Key, "") {
+		return err == nil && (now.Key != o.Key || !now.Modified.Equal(o.Modified)), err
+	}
+	return true, nil // gone: another collector's
 }
 
 // wait notes an object that nothing but its age keeps.

@@ -3,6 +3,7 @@ package archiver_test
 import (
 	"context"
 	"crypto/sha256"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -112,5 +113,50 @@ func TestNothingYoungIsCollected(t *testing.T) {
 	said, err := archiver.CollectAll(t.Context(), r.store, r.book, r.log, wrong)
 	if err == nil || !strings.Contains(err.Error(), "clock") || len(said.Gone) > 0 {
 		t.Errorf("with a clock of next week: %v, %+v", err, said)
+	}
+}
+
+// puttingAgain is a store of which an object is put again when its stream's
+// folder has been listed.
+type puttingAgain struct {
+	later
+	key  string
+	body []byte
+}
+
+func (s puttingAgain) List(ctx context.Context, prefix, after string) iter.Seq2[objstore.Object, error] {
+	return func(yield func(objstore.Object, error) bool) {
+		for o, err := range s.later.List(ctx, prefix, after) {
+			if !yield(o, err) {
+				return
+			}
+		}
+		if strings.HasPrefix(s.key, prefix) && s.key != prefix {
+			if _, err := s.Put(ctx, s.key, s.body); err != nil {
+				yield(objstore.Object{}, err)
+			}
+		}
+	}
+}
+
+// A raw batch that nobody names has the name of one that somebody keeps now: what
+// was put again since it was listed stays, as a commit may name it by then.
+func TestOrphanPutAgainIsKept(t *testing.T) {
+	t.Parallel()
+	r, _, s, _ := smallSegments(t, nil)
+	body := []byte("as fetched")
+	key := schema.BatchKey(s, 0, 7, sha256.Sum256(body))
+	_, err := r.store.Put(t.Context(), key, body)
+	must(t, err)
+	time.Sleep(1100 * time.Millisecond) // stores date objects in seconds
+	store := puttingAgain{later{r.store, 8 * 24 * time.Hour}, key, body}
+	for _, c := range []struct {
+		store archiver.Dated
+		gone  int64
+	}{{store, 0}, {store.later, 1}} {
+		report, err := archiver.CollectAll(t.Context(), c.store, r.book, r.log, archiver.CollectOptions{Delete: true, Now: store.now})
+		if err != nil || report.Gone["orphan"].Count != c.gone {
+			t.Errorf("%+v, %v: want %d orphans gone", report, err, c.gone)
+		}
 	}
 }

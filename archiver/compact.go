@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -182,7 +181,7 @@ func (a *Archiver) passedOver(s schema.Stream, over map[string]error, err error)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}
+	key := kafkaKey(s)
 	p := a.partitions[key]
 	switch {
 	case p == nil || p.stream != s: // it went to another archiver, which finds the same
@@ -196,7 +195,7 @@ func (a *Archiver) passedOver(s schema.Stream, over map[string]error, err error)
 }
 
 func causeOfCompacting(p *partition) cause {
-	return cause{onStore, "compacting " + p.stream.String(), kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}}
+	return cause{onStore, "compacting " + p.stream.String(), kafkaKey(p.stream)}
 }
 
 // maxConflicts is how often a pass plans a partition anew because others
@@ -213,8 +212,8 @@ func (c Compact) closed() time.Time { return c.Now().UTC().Add(-c.After).Truncat
 // once, and twice where a day had more segments than one commit can name.
 const (
 	minJoined = 4
-	// maxReplacedBytes is what the list of the replaced may take of a commit.
-	maxReplacedBytes = 40 << 10
+	// maxJoinedBytes is what the segments that are joined may take of a commit.
+	maxJoinedBytes = 40 << 10
 )
 
 // plan groups the current segments that are worth joining: neighbours on the
@@ -259,21 +258,28 @@ type room struct {
 func (r *room) takes(s ledger.Segment, target int64) bool {
 	return len(r.segments) == 0 || s.Sealed.UTC().Truncate(day).Equal(r.sealedOn) &&
 		r.bytes+s.Ref.Bytes <= target && r.rows+s.Records.Rows() <= segment.MaxRows &&
-		r.commit+replacedBytes(s) <= maxReplacedBytes && r.parts+s.Parts() <= segment.MaxParts
+		r.commit+r.commitBytes(s) <= maxJoinedBytes && r.parts+s.Parts() <= segment.MaxParts
 }
 
 func (r *room) add(s ledger.Segment) {
-	r.segments = append(r.segments, s)
 	r.bytes += s.Ref.Bytes
 	r.rows += s.Records.Rows()
-	r.commit += replacedBytes(s)
+	r.commit += r.commitBytes(s)
+	r.segments = append(r.segments, s)
 	r.parts += s.Parts()
 	r.sealedOn = s.Sealed.UTC().Truncate(day)
 }
 
-// replacedBytes is about what an object's name takes in a commit.
-func replacedBytes(s ledger.Segment) int64 {
-	n := len(s.Ref.Key) + 64 + 80
+// commitBytes is about what a joined segment takes in a commit: its name among the
+// replaced, and its leader epochs.
+func (r *room) commitBytes(s ledger.Segment) int64 {
+	epochs := s.LeaderEpochs
+	if n := len(r.segments); n > 0 && len(epochs) > 0 {
+		if last := r.segments[n-1].LeaderEpochs; len(last) > 0 && last[len(last)-1].Epoch == epochs[0].Epoch {
+			epochs = epochs[1:] // it goes on
+		}
+	}
+	n := len(s.Ref.Key) + 64 + 80 + epochBytes*len(epochs)
 	if s.Ref.VersionID != nil {
 		n += len(*s.Ref.VersionID)
 	}

@@ -18,6 +18,7 @@ type holding struct {
 	upper    int64 // diverged: an offset from which on nothing is shared
 	logStart int64
 	logEnd   int64
+	reread   bool // what the log has behind the record is read again, whatever is archived of it
 	evidence string
 }
 

@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"sort"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/telemetry"
@@ -10,14 +11,14 @@ import (
 // Cut says when a buffer becomes a segment. Zero fields take the defaults of
 // DefaultCut.
 type Cut struct {
-	Bytes    int64 // at this much in memory, what a row costs beside its bytes included, at once
+	Bytes    int64 // at this much, raw, at once: keys, values and headers as they were produced
 	MinBytes int64 // at Age, if there is at least this much of the same
 	Age      time.Duration
 	MaxAge   time.Duration // at this age, whatever there is
 }
 
-// DefaultCut makes segments of about 64 MB in memory where there is traffic,
-// which is half as many raw bytes with records of 256, and one every 15 minutes where there is little.
+// DefaultCut makes segments of about 64 MB of raw bytes where there is traffic
+// and the budgets hold as much, and one every 15 minutes where there is little.
 var DefaultCut = Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: time.Minute, MaxAge: 15 * time.Minute}
 
 func (c Cut) orDefault() Cut {
@@ -46,6 +47,7 @@ const (
 	cutAsked    = "asked"
 	cutRevoked  = "revoked"
 	budgetShare = 0.7 // of the budget, from where on the largest buffers are cut
+	gapShare    = 0.2 // of the budget, that the gaps of all buffers take on average where such buffers are cut for them
 )
 
 // due tells why the first n rows of the partition should be cut now, or "".
@@ -55,13 +57,13 @@ func (c Cut) due(p *partition, n int, now time.Time) string {
 	}
 	age := now.Sub(p.since)
 	switch {
-	case p.decidedSize() >= c.Bytes:
+	case p.decidedRaw >= c.Bytes:
 		return cutBytes
 	case p.sealTo > p.head.Next:
 		return cutAsked
 	case age >= c.MaxAge:
 		return cutMaxAge
-	case age >= c.Age && p.decidedSize() >= c.MinBytes:
+	case age >= c.Age && p.decidedRaw >= c.MinBytes:
 		return cutAge
 	default:
 		return ""
@@ -75,8 +77,8 @@ type job struct {
 	reason string
 	branch int32
 	frames []*frame
-	rows   []schema.Record
-	first  int64     // running number of rows[0]
+	rows   rows
+	first  int64     // running number of its first row
 	parsed []*parsed // what was kept of what the rules read from rows, ascending
 	gaps   []schema.Gap
 	next   int64
@@ -94,8 +96,8 @@ type job struct {
 // rowsEnd is the offset behind the last row.
 func (j *job) rowsEnd() int64 {
 	switch {
-	case len(j.rows) > 0:
-		return j.rows[len(j.rows)-1].Offset + 1
+	case j.rows.len() > 0:
+		return j.rows.at(j.rows.len()-1).Offset + 1
 	case len(j.frames) > 0:
 		return j.frames[len(j.frames)-1].Last + 1
 	default:
@@ -117,7 +119,7 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 	}
 	p.file = nil // what comes later is not needed as long as, or longer than, what is there
 	if n > p.inFrames {
-		j.rows = p.rows[: n-p.inFrames : n-p.inFrames]
+		j.rows = p.rows.head(n - p.inFrames)
 		p.spilling = nil // some of it is cut now
 	}
 	for _, g := range p.gaps {
@@ -133,10 +135,72 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 		}
 	}
 	p.sealing, p.cutAt = true, now
-	if len(j.frames) > 0 && n < p.fed { // a part of what could be cut
+	switch {
+	case n >= p.fed:
+	case len(j.frames) > 0: // a part of what could be cut
 		p.cutAt = p.spilled
+	default: // the same, and the rest is as old
+		p.cutAt = p.since
 	}
 	return j
+}
+
+// What one commit can say besides: the list of its gaps is an object of at most
+// schema.MaxGapsBytes, of which a gap takes some 150; the list of its rows' leader
+// epochs stands in the commit itself, where each takes up to epochBytes. A log of
+// which little was left by a cleaner, or that is old, has more of them than a
+// segment's bytes bound.
+const (
+	mostGaps   = 1 << 17
+	mostEpochs = 512
+	epochBytes = 51
+)
+
+// sayable lowers n, a number of rows that may be cut, to those of which one
+// commit can name all gaps and leader epochs; not below one frame, which has fewer
+// of both.
+func (p *partition) sayable(n int) int {
+	if len(p.gaps) > mostGaps {
+		if below := p.rowsBelow(p.gaps[mostGaps].From); below > 0 {
+			n = min(n, below)
+		}
+	}
+	epochs, last := 0, int32(0)
+	turn := func(epoch int32) {
+		if epochs == 0 || epoch != last {
+			epochs++
+		}
+		last = epoch
+	}
+	for _, f := range p.frames {
+		at := int(f.at - p.first)
+		if at >= n {
+			return n
+		}
+		turn(f.epoch)
+		if epochs, last = epochs+int(f.turns), f.Epoch; epochs > mostEpochs && at > 0 {
+			return at
+		}
+	}
+	head := p.rows.head(n - p.inFrames)
+	for i, row := range head.all() {
+		if turn(row.LeaderEpoch); epochs > mostEpochs {
+			return p.inFrames + i
+		}
+	}
+	return n
+}
+
+// rowsBelow is the number of the last row below an offset, or of the first of its
+// frame: a cut of so many rows ends at it, and covers no gap from there on.
+func (p *partition) rowsBelow(offset int64) int {
+	if i := sort.Search(p.rows.len(), func(i int) bool { return p.rows.at(i).Offset >= offset }); i > 0 {
+		return p.inFrames + i - 1
+	}
+	if i := sort.Search(len(p.frames), func(i int) bool { return p.frames[i].First >= offset }); i > 0 {
+		return int(p.frames[i-1].at - p.first)
+	}
+	return 0
 }
 
 // cutDue queues every buffer that is due, moves buffers into the spool while
@@ -175,15 +239,23 @@ func (a *Archiver) cutDue(now time.Time) {
 
 // fullest is the buffer of which most can be cut; nil if nothing can. One whose
 // rows are mostly still to be given to the index is left until they were,
-// unless the budget is full: its segment would be small.
+// unless the budget is full: its segment would be small. One whose rows are all
+// in the spool counts only if the gaps between them are a good part of what is
+// held.
 func (a *Archiver) fullest(away, full bool) (largest *partition) {
 	most := int64(0)
 	for _, p := range a.partitions {
-		ready, held := int64(p.ready(away)-p.inFrames), int64(p.decided-p.inFrames)
-		if p.sealing || ready <= 0 || 2*ready < held && !full {
+		if p.sealing {
 			continue
 		}
-		if n := p.decidedBytes / held * ready; largest == nil || n > most {
+		n := int64(0)
+		ready, held := int64(p.ready(away)-p.inFrames), int64(p.decided-p.inFrames)
+		if ready > 0 && (2*ready >= held || full) {
+			n = p.decidedBytes/held*ready + p.gapBytes()
+		} else if ready <= 0 && p.whole(p.ready(away)) > 0 && p.gapBytes()*int64(len(a.partitions)) > int64(gapShare*float64(a.options.Memory)) {
+			n = p.gapBytes()
+		}
+		if n > 0 && (largest == nil || n > most) {
 			largest, most = p, n
 		}
 	}
@@ -218,7 +290,7 @@ func (a *Archiver) sealingBytes() int64 {
 	var n int64
 	for _, p := range a.partitions {
 		if p.sealing {
-			n += p.decidedBytes
+			n += p.decidedBytes + p.gapBytes()
 		}
 	}
 	return n

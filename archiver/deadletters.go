@@ -21,9 +21,9 @@ import (
 
 // What cannot be processed becomes a dead letter in the archive, and processing
 // goes on without it. Of what was read the letter is written before the commit
-// that accounts for it; of what is archived, and not extracted or indexed, soon
-// after: if it is lost in between, whoever processes the record next fails on
-// it again.
+// that accounts for it; of what the index refused, before it counts as inserted:
+// nobody would come to it again. Of what the rules failed on, soon after: the row
+// says so too, and whoever extracts it next fails on it again.
 
 // mostLetters bounds those that wait to be written; they are a few KB each.
 const mostLetters = 4096
@@ -135,13 +135,13 @@ func (ls *letters) run(ctx context.Context) {
 			continue
 		}
 		err := ls.deliver(ctx, p)
-		switch kind := schema.KindOf(err); {
+		switch {
 		case err == nil:
 			ls.trouble(nil)
 			pauses.Reset()
 		case ctx.Err() != nil:
 			return
-		case kind == schema.Corrupt || kind == schema.Invalid: // not this time, not the next
+		case never(err):
 			ls.counted.WithLabelValues(letterLost).Inc()
 			ls.log.Error("a dead letter cannot be kept or produced", "topic", p.Topic, "partition", p.Partition,
 				"offset", p.From, "key", p.Key(), "kept", p.kept, "err", err)
@@ -214,12 +214,40 @@ func (a *Archiver) writeUnread(ctx context.Context, j *job, c *schema.Commit) er
 		}, readAttempts, fmt.Errorf("%s", *g.Evidence))
 		l.To, l.Raw = g.To, g.Object
 		err := a.patiently(ctx, j, func() error { return deadletter.Put(ctx, a.store, l) })
-		if err != nil {
+		if err := a.letters.ended(l, err); err != nil { // of one that is lost the gap says the same
 			return err
 		}
-		a.letters.kept(l)
 	}
 	return nil
+}
+
+// never tells an error of a letter that is the same the next time: what stands in
+// its place is damaged, for one.
+func never(err error) bool {
+	kind := schema.KindOf(err)
+	return err != nil && (kind == schema.Corrupt || kind == schema.Invalid)
+}
+
+// ended counts a letter that was put. One that cannot be, this time or the next, is
+// only logged; any other error is given back.
+func (ls *letters) ended(l schema.DeadLetter, err error) error {
+	switch {
+	case err == nil:
+		ls.kept(l)
+	case never(err):
+		ls.lost(l, err)
+	default:
+		return err
+	}
+	return nil
+}
+
+// lost counts and logs a letter that nobody will read but the log's reader.
+func (ls *letters) lost(l schema.DeadLetter, err error) {
+	ls.counted.WithLabelValues(string(l.Component)).Inc()
+	ls.counted.WithLabelValues(letterLost).Inc()
+	ls.log.Error("cannot be processed, and the dead letter cannot be kept", "step", string(l.Component), "topic", l.Topic, "partition", l.Partition,
+		"offset", l.From, "to", l.To, "attempts", l.Attempts, "key", l.Key(), "why", l.Error, "err", err)
 }
 
 // careful are rules that survive a record: what makes them panic is archived
@@ -269,9 +297,26 @@ func (ls *letters) insert(ctx context.Context, x Index, rows []index.Row, at tim
 		return narrowed
 	}
 	for _, l := range refused {
-		ls.add(l)
+		if err := ls.keep(ctx, l); err != nil {
+			return err // without the letter nothing would tell that the row is missing
+		}
 	}
 	return nil
+}
+
+// keep writes a letter now. One that cannot be written, this time or the next, is
+// only logged.
+func (ls *letters) keep(ctx context.Context, l schema.DeadLetter) error {
+	if ls.store == nil {
+		ls.add(l)
+		return nil
+	}
+	err := deadletter.Put(ctx, ls.store, l)
+	if err == nil {
+		ls.log.Error("cannot be processed", "step", string(l.Component), "topic", l.Topic, "partition", l.Partition,
+			"offset", l.From, "to", l.To, "attempts", l.Attempts, "key", l.Key(), "kept", true, "err", l.Error)
+	}
+	return ls.ended(l, err)
 }
 
 // narrow halves rows that were refused until single ones are found.

@@ -16,6 +16,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
@@ -66,7 +67,7 @@ func TestWhatFailsBecomesADeadLetter(t *testing.T) {
 	engine, err := query.New(query.Options{Index: r.index, Store: r.store, Ledger: r.book, Extract: r.rules})
 	must(t, err)
 	var page *answer.DeadLetterPage
-	eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 10*time.Second, func() error {
 		if page, err = engine.DeadLetters(t.Context(), policy.Everything(), answer.DeadLetterRequest{}); err != nil || page.Total < 2 {
 			return fmt.Errorf("%+v, %w", page, err)
 		}
@@ -90,6 +91,79 @@ func TestWhatFailsBecomesADeadLetter(t *testing.T) {
 		t.Errorf("Health says %v", health)
 	}
 	checkLetters(t, engine, registry)
+}
+
+// letterless is a store that takes no dead letters.
+type letterless struct{ archiver.Store }
+
+func (s letterless) PutIfAbsent(ctx context.Context, key string, body []byte) (objstore.Object, error) {
+	if strings.HasPrefix(key, schema.DeadLettersPrefix) {
+		return objstore.Object{}, schema.Errorf(schema.Unavailable, "put %s: no answer", key)
+	}
+	return s.Store.PutIfAbsent(ctx, key, body)
+}
+
+// TestRefusedRowHasItsLetter: while the letter about a row that the index refused
+// cannot be kept, the segment does not count as indexed, or nobody would come to
+// that row again.
+func TestRefusedRowHasItsLetter(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.topic(t, "poison", 1)
+	s := r.stream("poison", id, 0)
+	r.produce(t, "poison", 0, 10)
+	r.through, r.objects = refusing{r.index, 7}, letterless{r.store}
+	a, stop := r.archive(t, nil)
+	r.sealed(t, a, s, 10)
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
+		if health := a.Health()["index"]; !strings.Contains(health, "dead letter") {
+			return fmt.Errorf("Health says %v", a.Health())
+		}
+		return nil
+	})
+	stop()
+	if missing, err := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion); err != nil || missing > 1 {
+		t.Errorf("the index has all commits below %d, of one a row is missing; %v", missing, err)
+	}
+
+	r.objects = nil
+	a, _ = r.archive(t, nil)
+	engine, err := query.New(query.Options{Index: r.index, Store: r.store, Ledger: r.book, Extract: r.rules})
+	must(t, err)
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
+		page, err := engine.DeadLetters(t.Context(), policy.Everything(), answer.DeadLetterRequest{})
+		missing, missingErr := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion)
+		if err != nil || missingErr != nil || page.Total != 1 || page.Letters[0].From != 7 || missing < 2 {
+			return fmt.Errorf("%+v, all commits below %d, %w, health %v", page, missing, errors.Join(err, missingErr), a.Health())
+		}
+		return nil
+	})
+}
+
+// TestDamagedLetterStopsNothing: what stands where a letter about a gap belongs is
+// damaged. The offsets are archived all the same, and the gap has what the letter
+// would have said.
+func TestDamagedLetterStopsNothing(t *testing.T) {
+	t.Parallel()
+	for name, there := range map[string][]byte{"not a letter": []byte("x"), "too large for one": bytes.Repeat([]byte("x"), schema.MaxDeadLetterBytes+1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			s := r.stream("kept", r.topic(t, "kept", 1), 0)
+			l := schema.DeadLetter{Component: schema.LetterReading, Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, From: 0, To: 1}
+			_, err := r.store.Put(t.Context(), l.Key(), there)
+			must(t, err)
+			r.produceLarge(t, "kept", bytes.Repeat([]byte("0"), 64<<20))
+			r.produce(t, "kept", 0, 3)
+			registry := prometheus.NewRegistry()
+			a, _ := r.archive(t, func(o *archiver.Options) { o.Registerer = registry })
+			r.sealed(t, a, s, 4)
+			if n := measured(t, registry, "annals_archiver_dead_letters_total"); n != 2 { // of reading, and lost
+				t.Errorf("%.0f letters are counted, health %v", n, a.Health())
+			}
+			r.verify(t, s, 1)
+		})
+	}
 }
 
 // checkLetters filters, pages and counts.

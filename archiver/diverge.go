@@ -14,7 +14,7 @@ const maxEvidence = 4 << 10
 
 // diverge finds the branch point and commits it. ours is the newest archived
 // record, or none; the log does not hold it, or not the marker that gave
-// verdicts, or it ends below next.
+// verdicts, it ends below next, or it serves what was deleted.
 func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (finding, error) {
 	view, err := g.a.ledger.View(ctx, g.stream, nil)
 	if err != nil {
@@ -30,7 +30,7 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	}
 	floor := max(view.Genesis.Next, bounds.LogStart)
 	shared := g.head.Next
-	if bounds.HighWatermark < shared { // of the gap behind the newest row, what the log may serve now is read
+	if bounds.HighWatermark < shared || h.reread { // of the gap behind the newest row, what the log may serve now is read
 		shared = min(bounds.HighWatermark, max(ours.Offset+1, floor))
 	}
 	if h.outcome == outcomeDiverged {

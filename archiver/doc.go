@@ -19,7 +19,9 @@
 //	topics.go        discovery: which topics, under which ID
 //	hidden.go        topics that the brokers do not list, and why
 //	topic_config.go  the topics' configurations, and what they explain
+//	topic_life.go    what became of topics, in the archive
 //	assign.go        what the group gives and takes; head, genesis, start
+//	member.go        whether the process is a member of its group
 //	reopen.go        what was given up is opened again
 //
 //	guard.go         is the archive a prefix of the log? when that is asked
@@ -30,9 +32,11 @@
 //	diverge.go       the branch point, and the commit that begins a branch
 //
 //	partition.go     one partition's buffer: gaps, verdicts, bytes
+//	rows.go          a buffer's records in memory
 //	bounds.go        when Kafka's log does not hold what is wanted, or fills the budget
 //	silence.go       when the log goes on and nothing comes
 //	skim.go          a transaction larger than the budget: the markers first
+//	undecoded.go     records whose schema could not be had when they were read
 //	unreadable.go    batches that cannot be decoded, and records that are too large
 //	deadletters.go   what could not be processed, written with its context
 //	spool.go         when a buffer goes to the spool, and what becomes of its disk's faults
@@ -62,6 +66,7 @@
 //	metrics.go       what is measured of the process
 //	series.go        what is measured of each partition, within a bound
 //	lag.go           how far behind a partition is, in time and beside Kafka's retention
+//	violations.go    broken rules of contracts, as they are counted
 //
 // # Concurrency
 //

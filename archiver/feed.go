@@ -29,6 +29,7 @@ const (
 	feedBatch  = 2   // × Rows: the largest batch
 	feedBehind = 20  // × Rows: so much waiting, and reading pauses
 	feedLate   = 6   // × Every: what is not fresh waits no longer
+	feedTried  = 100 // rows of a batch to an index that failed
 	feedSealed = 3   // × Every: a commit's row waits no longer for others
 	feedHurry  = 4   // Every ÷: nor, when somebody waits for it, longer than that
 	feedShare  = 0.5 // of the budget, from where on nothing waits: only what was handed over is cut
@@ -63,23 +64,16 @@ type feed struct {
 	packed []byte // what is kept, before its size is known; extract's own
 
 	mu       sync.Mutex
-	progress map[streamKey]inserted // of each stream
-	waiting  int                    // rows decided, not handed over
-	oldest   time.Time              // since when some wait; zero: none do
-	fresh    time.Time              // since when fresh ones do
-	pending  int                    // items in the queue or in hand
+	progress map[schema.StreamKey]inserted // of each stream
+	waiting  int                           // rows decided, not handed over
+	oldest   time.Time                     // since when some wait; zero: none do
+	fresh    time.Time                     // since when fresh ones do
+	pending  int                           // items in the queue or in hand
 	failed   error
 	lost     bool // rows were not inserted, and wait to be handed over again
 	retryAt  time.Time
 	pauses   retry.Pauses // of failed
 }
-
-type streamKey struct {
-	id        schema.TopicID
-	partition int32
-}
-
-func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition} }
 
 // span is a range of offsets, to exclusive.
 type span struct{ from, to int64 }
@@ -126,7 +120,7 @@ type item struct {
 	records []*schema.Record
 	frames  []heldFrame // rows that are in the spool
 	spans   []streamSpan
-	lost    map[streamKey]bool // streams of which a frame could not be read
+	lost    map[schema.StreamKey]bool // streams of which a frame could not be read
 	commits []sealedRow
 }
 
@@ -162,7 +156,7 @@ func newFeed(pace Feed, x Index, rules Rules, ls *letters, c *catchup, m *metric
 	}
 	return &feed{
 		pace: pace, kept: newParsedRoom(0), index: x, rules: rules, letters: ls, catchup: c, metrics: m, log: log,
-		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), hurry: make(chan struct{}, 1), progress: map[streamKey]inserted{},
+		queue: make(chan item, 4096), slots: make(chan struct{}, feedDepth), hurry: make(chan struct{}, 1), progress: map[schema.StreamKey]inserted{},
 		pauses: retry.Between(500*time.Millisecond, 15*time.Second),
 	}
 }
@@ -189,7 +183,7 @@ func (a *Archiver) feedFresh(now time.Time) {
 		return
 	}
 	skip := f.away(now)
-	batch := feeding{room: feedBatch * f.pace.Rows, bytes: feedSpooled}
+	batch := feeding{room: f.most(), bytes: feedSpooled}
 	for _, p := range a.partitions {
 		if p.fed == p.decided || p.guard != passed {
 			continue
@@ -322,6 +316,17 @@ func (f *feed) behind() bool {
 	return f.waiting > feedBehind*f.pace.Rows && f.failed == nil
 }
 
+// most is how many rows go into a batch. One to an index that failed is a
+// question: what is read and encoded for it is likely in vain.
+func (f *feed) most() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed != nil {
+		return feedTried
+	}
+	return feedBatch * f.pace.Rows
+}
+
 // away tells whether the index failed lately, so that nothing is sent.
 func (f *feed) away(now time.Time) bool {
 	f.mu.Lock()
@@ -399,7 +404,7 @@ func (f *feed) done(n int) {
 func (f *feed) restart(s schema.Stream, at int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.progress[keyOf(s)] = inserted{span: span{at, at}}
+	f.progress[s.Key()] = inserted{span: span{at, at}}
 }
 
 func (f *feed) run(ctx context.Context) error {
@@ -484,9 +489,9 @@ func (f *feed) load(next *item) {
 		rows, err := held.read(&reader)
 		if err != nil {
 			if next.lost == nil {
-				next.lost = map[streamKey]bool{}
+				next.lost = map[schema.StreamKey]bool{}
 			}
-			next.lost[keyOf(held.stream)] = true
+			next.lost[held.stream.Key()] = true
 			f.unreadable(held, err)
 		}
 		f.metrics.spoolRead.WithLabelValues("index").Add(float64(held.Bytes()))
@@ -511,7 +516,7 @@ func (f *feed) insertFresh(ctx context.Context, next item) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range next.spans {
-		key := keyOf(s.stream)
+		key := s.stream.Key()
 		have := f.progress[key]
 		switch {
 		case err != nil || next.lost[key]:

@@ -26,8 +26,11 @@ type frame struct {
 	*spool.Frame
 	at    int64   // running number of its first row
 	cost  int64   // of its rows, as if they were in memory
+	raw   int64   // of its rows, without what memory adds
 	since int64   // Unix nanoseconds: before it no row of it arrived
 	last  imprint // of its last row
+	epoch int32   // leader epoch of its first row
+	turns int32   // how often the leader epoch is another one than that of the row before, in it
 	// waits are the producers of those of its rows that were spooled undecided
 	// and are, verdicts the others': of one producer only the transaction that
 	// was open then has undecided rows, so there is one verdict.
@@ -145,10 +148,10 @@ type spooled struct {
 }
 
 // row is the one of a number, which is in memory.
-func (p *partition) row(n int) *schema.Record { return &p.rows[n-p.inFrames] }
+func (p *partition) row(n int) *schema.Record { return p.rows.at(n - p.inFrames) }
 
 // count is how many rows are buffered, wherever they are.
-func (p *partition) count() int { return p.inFrames + len(p.rows) }
+func (p *partition) count() int { return p.inFrames + p.rows.len() }
 
 // frameAt finds the frame that row n is in; n is below inFrames.
 func (p *partition) frameAt(n int) int {
@@ -180,11 +183,17 @@ func (p *partition) whole(n int) int {
 	return int(p.frames[p.frameAt(n)].at - p.first)
 }
 
-// memory is what the buffer takes of the budget.
-func (p *partition) memory() int64 { return p.bytes + frameOverhead*int64(len(p.frames)) }
+// memory is what the buffer takes of the budget. Gaps stay in memory when the
+// rows between them are spooled.
+func (p *partition) memory() int64 {
+	return p.bytes + frameOverhead*int64(len(p.frames)) + p.gapBytes()
+}
 
-// decidedSize is the cost of the decided rows, wherever they are.
-func (p *partition) decidedSize() int64 { return p.decidedBytes + p.decidedCost }
+// gapOverhead is what a gap counts in the budget: what it takes, and what the
+// list has room for besides.
+const gapOverhead = 96
+
+func (p *partition) gapBytes() int64 { return gapOverhead * int64(len(p.gaps)) }
 
 // undecidedSize is that of the others.
 func (p *partition) undecidedSize() int64 {
@@ -194,8 +203,8 @@ func (p *partition) undecidedSize() int64 {
 // last is the newest row that is held; nil: none is.
 func (p *partition) last() *witness {
 	switch {
-	case len(p.rows) > 0:
-		return &witness{Record: p.rows[len(p.rows)-1]}
+	case p.rows.len() > 0:
+		return &witness{Record: *p.rows.at(p.rows.len() - 1)}
 	case len(p.frames) > 0:
 		return p.frames[len(p.frames)-1].witness()
 	default:
@@ -208,8 +217,9 @@ func (p *partition) oldestRow() (stamp int64, of schema.TimestampType, ok bool) 
 	switch {
 	case len(p.frames) > 0:
 		return p.frames[0].Timestamp, p.frames[0].TimestampType, true
-	case len(p.rows) > 0:
-		return p.rows[0].Timestamp, p.rows[0].TimestampType, true
+	case p.rows.len() > 0:
+		first := p.rows.at(0)
+		return first.Timestamp, first.TimestampType, true
 	default:
 		return 0, schema.NoTimestamp, false
 	}
@@ -243,28 +253,32 @@ func (p *partition) let(f *frame) {
 	f.Drop()
 }
 
-// most lowers n, a number of rows that may be cut, to about size of them, but
-// not below one frame: what was spooled may be more than a segment should be.
+// most lowers n, a number of rows that may be cut, to what one commit can say,
+// and to about size raw bytes of them, but not below one frame: what was spooled
+// may be more than a segment should be.
 func (p *partition) most(n int, size int64) int {
-	if p.decidedSize() <= size || len(p.frames) == 0 {
+	n = p.sayable(n)
+	if p.decidedRaw <= size || len(p.frames) == 0 {
 		return n
 	}
 	rows, sum := 0, int64(0)
 	for _, f := range p.frames {
-		if rows > 0 && sum+f.cost > size || rows+f.Rows > n {
+		if rows > 0 && sum+f.raw > size || rows+f.Rows > n {
 			return rows
 		}
-		rows, sum = rows+f.Rows, sum+f.cost
+		rows, sum = rows+f.Rows, sum+f.raw
 	}
-	for ; rows < n && sum+cost(p.row(rows)) <= size; rows++ {
-		sum += cost(p.row(rows))
+	for ; rows < n; rows++ {
+		if sum += p.row(rows).Bytes(); sum > size {
+			break
+		}
 	}
 	return rows
 }
 
 // spill is a part of a buffer on its way into the spool: the rows in memory from
-// its beginning. The rows do not change but in their statuses, which are here
-// as they were.
+// its beginning, copied: the spool wants them in one piece, with the statuses
+// that they had.
 type spill struct {
 	p        *partition
 	file     *spool.File
@@ -283,16 +297,24 @@ func (p *partition) spill(s *spool.Spool, n int, now time.Time) *spill {
 	if p.file == nil || p.file.Over() {
 		p.file = s.NewFile(p.stream)
 	}
+	head := p.rows.head(n)
 	out := &spill{
-		p: p, file: p.file, rows: p.rows[:n:n], statuses: make([]schema.Status, n), at: p.first + int64(p.inFrames),
+		p: p, file: p.file, rows: head.copied(), statuses: make([]schema.Status, n), at: p.first + int64(p.inFrames),
 		since: p.since, picked: now,
 	}
 	if len(p.frames) > 0 {
 		out.since = p.spilled
 	}
+	turns := 1
 	for i := range out.rows {
 		out.statuses[i] = out.rows[i].Status
 		out.bytes += cost(&out.rows[i])
+		if i == 0 || out.rows[i].LeaderEpoch == out.rows[i-1].LeaderEpoch {
+			continue
+		}
+		if turns++; turns > mostEpochs {
+			out.cuts, turns = append(out.cuts, i), 1
+		}
 	}
 	for _, at := range []int{p.fed - p.inFrames, p.decided - p.inFrames} {
 		if at > 0 && at < n {
@@ -312,8 +334,14 @@ func (s *spill) write() error {
 	for _, written := range frames {
 		f := &frame{Frame: written, at: s.at + int64(at), since: s.since.UnixNano()}
 		for i := range s.rows[at : at+f.Rows] {
-			f.cost += cost(&s.rows[at+i])
+			raw := s.rows[at+i].Bytes()
+			f.cost += raw + overhead(&s.rows[at+i])
+			f.raw += raw
+			if i > 0 && s.rows[at+i].LeaderEpoch != s.rows[at+i-1].LeaderEpoch {
+				f.turns++
+			}
 		}
+		f.epoch = s.rows[at].LeaderEpoch
 		at += f.Rows
 		f.last = imprintOf(&s.rows[at-1], s.statuses[at-1])
 		s.written = append(s.written, f)
@@ -344,23 +372,35 @@ func (p *partition) spooledBy(s *spill, now time.Time) int64 {
 		if p.spilled = s.since; took == len(s.written) && s.whole() {
 			p.spilled = s.picked
 		}
-		p.rows = slices.Clone(p.rows) // the array is that of those that are spooled, too
 		// What was read of spooled rows is read again at the cut: the spool has
 		// room for many more of them than there is for this.
 		from := p.first + int64(p.inFrames)
 		p.parsed = slices.Clone(slices.DeleteFunc(p.parsed, func(r *parsed) bool { return r.to <= from }))
 		p.settle(now)
+		// No cut ends inside of a frame: who decided rows of it from there is of no
+		// interest, and of many short transactions there are as many as records.
+		p.verdicts = slices.Clip(slices.DeleteFunc(p.verdicts, func(d schema.Decider) bool { return within(s.written[:took], d) }))
 	}
 	return before - p.memory()
+}
+
+// within tells whether a marker and the first row that it decided are in one of
+// some frames, ascending.
+func within(frames []*frame, d schema.Decider) bool {
+	i := sort.Search(len(frames), func(i int) bool { return frames[i].Last >= d.From })
+	return i < len(frames) && frames[i].First <= d.From && d.Offset <= frames[i].Last
 }
 
 // takeFrame replaces the first rows in memory by the frame that holds them.
 func (p *partition) takeFrame(f *frame, s *spill) {
 	was := s.statuses[f.at-s.at:][:f.Rows]
+	decidedRaw := int64(0)
 	for i := range f.Rows {
-		r := &p.rows[i]
+		r := p.rows.at(i)
 		if p.inFrames+i < p.decided {
-			p.decidedBytes -= cost(r)
+			raw := r.Bytes()
+			p.decidedBytes -= raw + overhead(r)
+			decidedRaw += raw
 		}
 		switch {
 		case was[i] != schema.Undecided:
@@ -385,10 +425,11 @@ func (p *partition) takeFrame(f *frame, s *spill) {
 		p.decidedCost += f.cost
 	} else if p.decided > from { // in the middle of it
 		p.decided = from
+		p.decidedRaw -= decidedRaw
 	}
 	p.frames = append(p.frames, f)
 	p.inFrames += f.Rows
-	p.rows = p.rows[f.Rows:]
+	p.rows.drop(f.Rows)
 }
 
 // whole tells whether all of the rows were written.
@@ -411,8 +452,8 @@ func (j *job) each(r *spool.Reader, do func(*schema.Record) error) error {
 			}
 		}
 	}
-	for i := range j.rows {
-		if err := do(&j.rows[i]); err != nil {
+	for _, record := range j.rows.all() {
+		if err := do(record); err != nil {
 			return err
 		}
 	}
@@ -421,7 +462,7 @@ func (j *job) each(r *spool.Reader, do func(*schema.Record) error) error {
 
 // count is how many rows a cut has.
 func (j *job) count() int {
-	n := len(j.rows)
+	n := j.rows.len()
 	for _, f := range j.frames {
 		n += f.Rows
 	}

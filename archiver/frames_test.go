@@ -49,7 +49,7 @@ func (w *twins) bring(p *partition, from, to int) {
 func (w *twins) sound() {
 	w.t.Helper()
 	p := w.own
-	var bytes, decidedBytes, cost_, decidedCost, disk int64
+	var bytes, decidedBytes, decidedRaw, cost_, decidedCost, disk int64
 	n := 0
 	for _, f := range p.frames {
 		if f.at != p.first+int64(n) {
@@ -57,22 +57,24 @@ func (w *twins) sound() {
 		}
 		if n += f.Rows; n <= p.decided {
 			decidedCost += f.cost
+			decidedRaw += f.raw
 			if len(f.waits) > 0 {
 				w.t.Fatalf("a decided frame waits for %v", f.waits)
 			}
 		}
 		cost_, disk = cost_+f.cost, disk+f.Bytes()
 	}
-	for i := range p.rows {
-		size := cost(&p.rows[i])
+	for i, row := range p.rows.all() {
+		size := cost(row)
 		bytes += size
 		if n+i < p.decided {
 			decidedBytes += size
+			decidedRaw += row.Bytes()
 		}
 	}
-	if n != p.inFrames || bytes != p.bytes || decidedBytes != p.decidedBytes || cost_ != p.cost || decidedCost != p.decidedCost || disk != p.disk {
-		w.t.Fatalf("rows %d, bytes %d, decided %d, spooled %d, decided %d, disk %d; counted %+v, %d, %d",
-			n, bytes, decidedBytes, cost_, decidedCost, disk, p.spooled, p.bytes, p.decidedBytes)
+	if n != p.inFrames || bytes != p.bytes || decidedBytes != p.decidedBytes || decidedRaw != p.decidedRaw || cost_ != p.cost || decidedCost != p.decidedCost || disk != p.disk {
+		w.t.Fatalf("rows %d, bytes %d, decided %d, raw %d, spooled %d, decided %d, disk %d; counted %+v, %d, %d, %d",
+			n, bytes, decidedBytes, decidedRaw, cost_, decidedCost, disk, p.spooled, p.bytes, p.decidedBytes, p.decidedRaw)
 	}
 	if p.decided > w.plain.decided || p.fed > p.decided {
 		w.t.Fatalf("decided %d, fed %d; without a spool %d are decided", p.decided, p.fed, w.plain.decided)
@@ -113,11 +115,11 @@ func (w *twins) cut(n int) {
 	}); err != nil {
 		w.t.Fatal(err)
 	}
-	for i := range want.rows {
-		wanted.Append(hasher.Leaf(proof.Seed{1}, &want.rows[i]))
+	for _, row := range want.rows.all() {
+		wanted.Append(hasher.Leaf(proof.Seed{1}, row))
 	}
-	if len(got) != len(want.rows) || len(got) > 0 && (!reflect.DeepEqual(got, want.rows) || tree.Root() != wanted.Root()) {
-		w.t.Fatalf("a segment of\n%+v, not\n%+v", got, want.rows)
+	if records := want.rows.copied(); len(got) != len(records) || len(got) > 0 && (!reflect.DeepEqual(got, records) || tree.Root() != wanted.Root()) {
+		w.t.Fatalf("a segment of\n%+v, not\n%+v", got, records)
 	}
 	if !reflect.DeepEqual(j.gaps, want.gaps) || !reflect.DeepEqual(j.decidedBy, want.decidedBy) || j.rowsEnd() != want.rowsEnd() || j.next != want.next || j.count() != len(got) {
 		w.t.Fatalf("%+v %+v to %d, not %+v %+v to %d", j.gaps, j.decidedBy, j.next, want.gaps, want.decidedBy, want.next)
@@ -132,7 +134,7 @@ func (w *twins) cut(n int) {
 	}
 	p.release(j.count(), head)
 	j.letGo()
-	w.plain.release(len(want.rows), head)
+	w.plain.release(want.rows.len(), head)
 }
 
 func copyOf(r *schema.Record) schema.Record {
@@ -248,4 +250,34 @@ func TestSpooledBufferIsTheSame(t *testing.T) {
 			t.Fatalf("%d bytes are left in the spool", disk.Used())
 		}
 	})
+}
+
+// What is kept of short transactions whose rows are spooled does not grow with
+// them: only of those that a cut can part is it known who decided them.
+func TestVerdictsInsideOfFramesGo(t *testing.T) {
+	p, disk := opened(0), openSpool(t, 64<<20)
+	const transactions = 20_000
+	for at := int64(0); at < 2*transactions; {
+		var batch kafka.Batch
+		for range 1000 {
+			batch.Records = append(batch.Records,
+				schema.Record{Offset: at, ProducerID: at % 7, Status: schema.Undecided, Value: []byte("v")},
+				schema.Record{Offset: at + 1, ProducerID: at % 7, Status: schema.Control, Key: marker(1)})
+			at += 2
+		}
+		p.take(&batch, time.Now())
+		p.fed = p.decided
+		s := p.spill(disk, p.rows.len()-1, time.Now()) // the last marker stays in memory
+		if err := s.write(); err != nil {
+			t.Fatal(err)
+		}
+		p.spooledBy(s, time.Now())
+	}
+	if n := len(p.verdicts); n > len(p.frames)+1 || n == 0 || p.decided < 2*transactions-2 {
+		t.Errorf("%d verdicts are kept of %d transactions in %d frames, %d rows are decided", n, transactions, len(p.frames), p.decided)
+	}
+	d := decidedBy(p.verdicts, 2*transactions-1)
+	if d == nil || d.Offset != 2*transactions-1 || d.From != 2*transactions-2 {
+		t.Errorf("the marker behind the last frame is %+v", d)
+	}
 }

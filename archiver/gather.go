@@ -56,7 +56,7 @@ func (f *feed) insertSegments(ctx context.Context, commits []sealedRow) {
 	for i := range commits {
 		row := &commits[i].row
 		f.mu.Lock()
-		have := f.progress[keyOf(row.Stream)]
+		have := f.progress[row.Stream.Key()]
 		f.mu.Unlock()
 		if row.Records.Rows() > 0 && (have.branch != row.Branch || have.from > row.Base || have.to < commits[i].rowsEnd) {
 			f.catchup.compare(row.Stream)

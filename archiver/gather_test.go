@@ -85,7 +85,7 @@ func TestFreshRowsDoNotWaitBehindCommits(t *testing.T) {
 func TestACommitIsOfTheBranchWhoseRowsWereInserted(t *testing.T) {
 	c := newCrowd(t, 1, 1<<20, 0)
 	s := c.partitions[c.keys[0]].stream
-	c.feed.progress[keyOf(s)] = inserted{span{0, 10}, 1}
+	c.feed.progress[s.Key()] = inserted{span{0, 10}, 1}
 	row := index.SegmentRow{Stream: s, Branch: 0, Kind: schema.KindSegment, Base: 0, Next: 10, Records: schema.Counts{Committed: 10}}
 	c.feed.index = nil // nothing is sent to it
 	c.feed.insertSegments(t.Context(), []sealedRow{{row: row, rowsEnd: 10}})

@@ -2,13 +2,10 @@ package archiver
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -239,15 +236,7 @@ const maxSettledBytes = 8 << 20
 
 func (g *gone) put(ctx context.Context, key string, found *settled) error {
 	found.Writer, found.Clock = g.a.options.Writer, time.Now().UTC().Format(time.RFC3339Nano)
-	raw, err := json.Marshal(found)
-	if err != nil {
-		return fmt.Errorf("encode that topic %s is settled: %w", found.TopicID, err)
-	}
-	_, err = g.a.store.PutIfAbsent(ctx, key, raw)
-	if errors.Is(err, objstore.ErrExists) {
-		return nil // another archiver's look
-	}
-	return err
+	return g.a.topics.note(ctx, key, found)
 }
 
 // archives tells whether a topic is archived, by the last listing.

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
@@ -78,7 +79,7 @@ func TestTopicsThatAreGoneAreSettled(t *testing.T) {
 	}
 	indexed := func(s schema.Stream, want string) {
 		t.Helper()
-		eventually(t, 20*time.Second, func() error {
+		embeddedtest.Eventually(t, 20*time.Second, func() error {
 			head, err := r.book.Head(t.Context(), s)
 			must(t, err)
 			missing, err := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion)
@@ -172,7 +173,7 @@ func (r *rig) settle(t *testing.T, notes []string) schema.Stream {
 	_, err := kadm.NewClient(r.client).DeleteTopic(t.Context(), "another")
 	must(t, err)
 	for _, note := range notes {
-		eventually(t, 20*time.Second, func() error { _, _, err := r.store.Get(t.Context(), note, 1<<20); return err })
+		embeddedtest.Eventually(t, 20*time.Second, func() error { _, _, err := r.store.Get(t.Context(), note, 1<<20); return err })
 	}
 	stop()
 	return another

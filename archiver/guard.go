@@ -91,14 +91,14 @@ func (a *Archiver) leave(p *partition) {
 		if last.Bytes() <= mostLeftover {
 			left.last = last
 		}
-		a.left[keyOf(p.stream)] = left
+		a.left[p.stream.Key()] = left
 	}
 }
 
 // takeUp puts what was left to a partition that came back on the same branch.
 func (a *Archiver) takeUp(p *partition) {
-	left, ok := a.left[keyOf(p.stream)]
-	delete(a.left, keyOf(p.stream))
+	left, ok := a.left[p.stream.Key()]
+	delete(a.left, p.stream.Key())
 	if !ok || p.stopped != "" || left.branch != p.branch() || left.shown <= p.head.Next {
 		return
 	}
@@ -210,7 +210,7 @@ func (a *Archiver) guarded(g *guard, found finding, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.changed.Broadcast()
-	key := kafka.TopicPartition{Topic: g.stream.Topic, Partition: g.stream.Partition}
+	key := kafkaKey(g.stream)
 	if err == nil && found.commit != nil {
 		a.feedDivergence(g, found)
 	}
@@ -445,10 +445,11 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 				g.head.DecidedBy.From, g.head.DecidedBy.Verdict, g.head.DecidedBy.Offset, g.head.DecidedBy.LeaderEpoch)
 			return g.diverge(ctx, ours, &h)
 		}
-		if short, err := g.endsBelowNext(ctx, ours.Offset+1, &h); short || err != nil {
-			if err != nil {
-				return finding{}, err
-			}
+		other, err := g.otherBehind(ctx, ours.Offset+1, &h)
+		if err != nil {
+			return finding{}, err
+		}
+		if other {
 			return g.diverge(ctx, ours, &h)
 		}
 	}
@@ -463,13 +464,56 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 }
 
 // withoutRows is the check of a chain that has no row: there is nothing that a
-// log could contradict, unless it ends below where the chain goes on.
+// log could contradict, unless it ends below where the chain goes on, or has what
+// was deleted.
 func (g *guard) withoutRows(ctx context.Context) (finding, error) {
 	h := holding{end: kafka.EpochEnd{Epoch: -1, End: -1}}
-	if short, err := g.endsBelowNext(ctx, 0, &h); !short || err != nil {
+	if other, err := g.otherBehind(ctx, 0, &h); !other || err != nil {
 		return finding{outcome: outcomeNothing, archived: true, epoch: nothingHeld}, err
 	}
 	return g.diverge(ctx, &schema.Record{Offset: -1, LeaderEpoch: -1}, &h)
+}
+
+// otherBehind tells whether the log is another one behind the rows, the last of
+// which is before top, though it holds them.
+func (g *guard) otherBehind(ctx context.Context, top int64, h *holding) (bool, error) {
+	other, err := g.endsBelowNext(ctx, top, h)
+	if !other && err == nil {
+		other, err = g.servesDeleted(ctx, top, h)
+	}
+	return other, err
+}
+
+// servesDeleted tells whether the log has offsets of the gap that the newest
+// commit ends in, though they were deleted: a log does not get back what was. It
+// was set back, and is longer again; or its new leader has yet to delete them, and
+// then they may be archived as well. Gaps of other classes say nothing: replicas
+// are cleaned one by one, and have sound bytes where another's are not.
+func (g *guard) servesDeleted(ctx context.Context, top int64, h *holding) (bool, error) {
+	gaps := g.head.Commit.Gaps
+	if top >= g.head.Next || len(gaps) == 0 {
+		return false, nil
+	}
+	gap := gaps[len(gaps)-1]
+	if gap.Class != schema.GapBeforeLogStart || gap.To != g.head.Next {
+		return false, nil
+	}
+	bounds, err := g.bounds(ctx)
+	if err != nil || bounds.LogStart >= g.head.Next {
+		return false, err
+	}
+	page, err := g.admin.Page(ctx, g.stream, g.leader, max(gap.From, bounds.LogStart), pageBytes)
+	switch {
+	case errors.Is(err, kafka.ErrOffsetOutOfRange): // it was deleted just now
+		return false, nil
+	case err != nil:
+		return false, err
+	case len(page.Records) == 0 || page.Records[0].Offset >= g.head.Next:
+		return false, nil
+	}
+	h.reread = true
+	h.add("offset %d is served, and was deleted when the archive went on at %d", page.Records[0].Offset, g.head.Next)
+	return true, nil
 }
 
 // endsBelowNext tells whether the log ends below next though it holds the rows,

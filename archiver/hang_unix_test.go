@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // A disk that hangs on reads stops sealers and nothing else: the loop moves, and
@@ -30,7 +31,7 @@ func TestSpoolThatHangsOnReadsShows(t *testing.T) {
 		spooling(dir, registry)(o)
 		o.StillAfter = 3 * time.Second
 	})
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if measured(t, registry, "annals_archiver_unsealed_records") < 1500 || measured(t, registry, "annals_archiver_spool_bytes") == 0 {
 			return fmt.Errorf("nothing is spooled, health %v", a.Health())
 		}
@@ -77,20 +78,20 @@ func TestSpoolThatHangsOnReadsShows(t *testing.T) {
 		_, err := a.Seal(t.Context(), true)
 		sealing <- err
 	}()
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if said := a.Health()["spool"]; !strings.Contains(said, "has not come to an end") {
 			return fmt.Errorf("Health says of the spool: %q", said)
 		}
 		return nil
 	})
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if err := a.Alive(); err == nil || !strings.Contains(err.Error(), "has not come to an end") {
 			return fmt.Errorf("with a sealer that hangs: %w", errors.Join(errors.New("alive"), err))
 		}
 		return nil
 	})
 	giveUp()
-	eventually(t, 30*time.Second, a.Alive)
+	embeddedtest.Eventually(t, 30*time.Second, a.Alive)
 	must(t, <-sealing)
 	s := r.stream("hung", id, 0)
 	r.sealed(t, a, s, 1500)

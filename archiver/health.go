@@ -67,7 +67,7 @@ func (a *Archiver) clearIn(ctx context.Context, c cause) {
 // causeOfSealing and causeOfReading are a partition's own: they pass when it is
 // dropped.
 func causeOfSealing(p *partition) cause {
-	return cause{onStore, "sealing " + p.stream.String(), kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}}
+	return cause{onStore, "sealing " + p.stream.String(), kafkaKey(p.stream)}
 }
 
 func causeOfReading(key kafka.TopicPartition) cause {

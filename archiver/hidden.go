@@ -69,14 +69,14 @@ func (t *topics) unlisted(ctx context.Context, cluster kafka.Cluster) map[string
 		t.a.log.Warn("no answer to which topics the listing leaves out", "topics", len(ask), "err", err)
 		return nil
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	reasons := map[string]string{}
 	for _, topic := range described {
 		if topic.Access == kafka.NoDescribe {
 			reasons[topic.Name] = t.refusal(topic)
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	// What the brokers say is not there, or has been listed since, is no secret.
 	maps.DeleteFunc(t.hidden.names, func(name string, _ bool) bool { return reasons[name] == "" })
 	return reasons

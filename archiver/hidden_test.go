@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -55,7 +56,7 @@ func onGuarded(broker *kfake.Cluster) func(*archiver.Options) {
 func says(t *testing.T, a *archiver.Archiver, want map[string]string) answer.Listing {
 	t.Helper()
 	var listing answer.Listing
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		listing = a.Topics()
 		states := map[string]answer.TopicState{}
 		for _, s := range listing.Topics {

@@ -48,7 +48,7 @@ func TestAgeOfTheOldestUnsealedOffset(t *testing.T) {
 		"a log that was cut off and grew":      {p: lagging(10, 100, 12, 200, 9, 300, 12, 400), stamp: 350, want: 650},
 	} {
 		if c.stamp != 0 {
-			c.p.rows = []schema.Record{{Offset: 10, Timestamp: at(c.stamp).UnixMilli(), TimestampType: c.kind}}
+			c.p.rows.add(&schema.Record{Offset: 10, Timestamp: at(c.stamp).UnixMilli(), TimestampType: c.kind})
 		}
 		if got := c.p.lagTime(at(now)); got != time.Duration(c.want)*time.Second {
 			t.Errorf("%s: %s, want %d s", name, got, c.want)
@@ -104,14 +104,14 @@ func TestShareOfRetention(t *testing.T) {
 		"by what is worse": {retention{known: true, age: 1000 * time.Second, bytes: 100}, 2, true},
 	} {
 		p := lagging(10, 100, 12, 200)
-		p.rows = []schema.Record{{Offset: 10, Timestamp: at(150).UnixMilli()}}
+		p.rows.add(&schema.Record{Offset: 10, Timestamp: at(150).UnixMilli()})
 		p.tally.records, p.tally.bytes = 10, 1000
 		p.retention = c.retention
 		got, waited, known := p.retentionShare(at(1000))
 		if got != c.want || waited != c.want || known != c.known {
 			t.Errorf("%s: %v, %v waited, known %t, want %v, %t", name, got, waited, known, c.want, c.known)
 		}
-		p.rows[0].Timestamp = 0 // produced with a timestamp of 1970
+		p.rows.at(0).Timestamp = 0 // produced with a timestamp of 1970
 		if old, still, _ := p.retentionShare(at(1000)); c.retention.age > 0 && (old < 1000 || still < c.want || still > 2) {
 			t.Errorf("%s: a record of 1970 has used %v, and waited for %v", name, old, still)
 		}

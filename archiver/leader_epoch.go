@@ -25,8 +25,8 @@ const (
 // lastEpoch is the leader epoch of the newest record that is held or archived.
 func (p *partition) lastEpoch() int32 {
 	switch {
-	case len(p.rows) > 0:
-		return p.rows[len(p.rows)-1].LeaderEpoch
+	case p.rows.len() > 0:
+		return p.rows.at(p.rows.len() - 1).LeaderEpoch
 	case len(p.frames) > 0:
 		return p.frames[len(p.frames)-1].Epoch
 	default:

@@ -26,8 +26,8 @@ func (a *Archiver) found(t *testing.T, p *partition, leader int32, approved bool
 }
 
 func epochs(p *partition) (list []int32) {
-	for i := range p.rows {
-		list = append(list, p.rows[i].LeaderEpoch)
+	for _, row := range p.rows.all() {
+		list = append(list, row.LeaderEpoch)
 	}
 	return list
 }
@@ -42,13 +42,13 @@ func TestRecordOfAReignThatEndedIsNotTaken(t *testing.T) {
 	a.found(t, p, 3, false) // e3 has 0:e1, and not 1:e2
 	for range 2 {
 		a.bring(1, 2) // fetched from the deposed one once more
-		if p.guard != doubted || len(p.rows) != 1 {
+		if p.guard != doubted || p.rows.len() != 1 {
 			t.Fatalf("rows of epochs %v: two histories", epochs(p))
 		}
 		a.found(t, p, 3, false)
 	}
 	a.bring(1, 1)
-	if p.guard != passed || len(p.rows) != 2 {
+	if p.guard != passed || p.rows.len() != 2 {
 		t.Errorf("rows of epochs %v, guard %d: what the leader has is not taken", epochs(p), p.guard)
 	}
 }
@@ -109,8 +109,8 @@ func TestAnotherLeaderIsADoubt(t *testing.T) {
 	for _, epoch := range []int32{5, 4} { // or one that was restored from a copy
 		a.ledBy(listed(epoch))
 		a.found(t, p, epoch, false)
-		if p.epoch != epoch || len(p.rows) != 1 {
-			t.Errorf("epoch %d is passed, want %d; %d rows", p.epoch, epoch, len(p.rows))
+		if p.epoch != epoch || p.rows.len() != 1 {
+			t.Errorf("epoch %d is passed, want %d; %d rows", p.epoch, epoch, p.rows.len())
 		}
 	}
 	recreated := listed(9)

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -29,11 +27,11 @@ func looping(next int64) (*Archiver, *partition) {
 	p := opened(next)
 	a := &Archiver{
 		cutAt: DefaultCut, log: log, options: Options{Memory: 1 << 20},
-		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[streamKey]leftover{}, past: map[string]tally{},
+		partitions: map[kafka.TopicPartition]*partition{zero: p}, troubles: map[cause]string{}, left: map[schema.StreamKey]leftover{}, past: map[string]tally{},
 	}
 	a.changed = sync.NewCond(&a.mu)
 	a.letters = newLetters(log)
-	a.metrics = newMetrics(a, prometheus.NewRegistry())
+	a.metrics = newMetrics()
 	a.catchup = newCatchup(nil, nil, nil, nil, a.letters, log)
 	a.feed = newFeed(Feed{}, nil, nil, a.letters, a.catchup, nil, log)
 	return a, p
@@ -73,8 +71,8 @@ func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
 	}
 	p.seek = false
 	a.arrive(schema.Undecided, 1, 3)
-	if p.decided != 3 || p.rows[0].Status != schema.Committed {
-		t.Errorf("%d of 3 records are decided as they come, the first %s", p.decided, p.rows[0].Status)
+	if p.decided != 3 || p.rows.at(0).Status != schema.Committed {
+		t.Errorf("%d of 3 records are decided as they come, the first %s", p.decided, p.rows.at(0).Status)
 	}
 	a.arrive(schema.Undecided, 2, 1) // another one, that hangs
 	if p.decided != 3 {
@@ -119,8 +117,8 @@ func TestSkimOutlivesTheNextEpoch(t *testing.T) {
 	bring(1, 2)
 	pass()
 	bring(1, 2)
-	if len(p.rows) != 2 || p.decided != 2 {
-		t.Errorf("%d of %d records are decided though the log was skimmed: it would be skimmed for ever", p.decided, len(p.rows))
+	if p.rows.len() != 2 || p.decided != 2 {
+		t.Errorf("%d of %d records are decided though the log was skimmed: it would be skimmed for ever", p.decided, p.rows.len())
 	}
 }
 
@@ -187,15 +185,15 @@ func TestDoubtedPartitionIsLeftAlone(t *testing.T) {
 		a.arrive(schema.Committed, 0, 1)
 		a.feedFresh(time.Now().Add(time.Hour))
 		a.cutDue(time.Now().Add(time.Hour))
-		if len(p.rows) != 1 || p.fed != 0 || len(a.backlog) != 0 || !p.pause || p.expected != 101 {
-			t.Errorf("%s: %d rows, %d fed, %d cuts, paused %t, at %d", name, len(p.rows), p.fed, len(a.backlog), p.pause, p.expected)
+		if p.rows.len() != 1 || p.fed != 0 || len(a.backlog) != 0 || !p.pause || p.expected != 101 {
+			t.Errorf("%s: %d rows, %d fed, %d cuts, paused %t, at %d", name, p.rows.len(), p.fed, len(a.backlog), p.pause, p.expected)
 		}
 		later := entry{101, 1}
 		a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 1}, hand: &later, expected: 101}, finding{outcome: outcomeSame, approved: true}, nil)
 		p.seek = false // the loop has done it
 		a.bring(101, 1)
-		if len(p.rows) != 2 || !p.resume {
-			t.Errorf("%s: after the guard has passed: %d rows, resume %t", name, len(p.rows), p.resume)
+		if p.rows.len() != 2 || !p.resume {
+			t.Errorf("%s: after the guard has passed: %d rows, resume %t", name, p.rows.len(), p.resume)
 		}
 	}
 }
@@ -206,11 +204,11 @@ func TestDoubtedBufferGivesWay(t *testing.T) {
 	a.arrive(schema.Committed, 0, 8)
 	a.doubt(p, "test")
 	a.cutDue(time.Now())
-	if len(p.rows) == 0 {
+	if p.rows.len() == 0 {
 		t.Error("the buffer gave way at once: a guard takes a moment")
 	}
 	a.cutDue(time.Now().Add(2 * guardPatience))
-	if a.held != 0 || len(p.rows) != 0 || p.guard != doubted || p.resume {
+	if a.held != 0 || p.rows.len() != 0 || p.guard != doubted || p.resume {
 		t.Errorf("%d bytes are held, guard %d, resume %t", a.held, p.guard, p.resume)
 	}
 }
@@ -251,5 +249,51 @@ func TestHealthSaysWhatItLeavesOut(t *testing.T) {
 	}
 	if said := a.Health()["kafka"]; strings.Count(said, "decoded") != mostSaid || !strings.HasSuffix(said, "and 3 more, which the log names") {
 		t.Errorf("Health says %q", said)
+	}
+}
+
+// A transaction's records were read, and then nothing for as long as a cleaner may
+// take for them and their marker: the next marker of the producer is another
+// transaction's, and decides nothing before the log was read again.
+func TestMarkersThatMayBeCleanedAwayAreNotWaitedFor(t *testing.T) {
+	begin := time.Now()
+	record := func(offset int64, status schema.Status, kind uint16) schema.Record {
+		r := schema.Record{Offset: offset, ProducerID: 1, Status: status}
+		if status == schema.Control {
+			r.Key = marker(kind)
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		compacted bool
+		after     time.Duration
+		again     bool
+	}{
+		"long after":         {true, stillFor + time.Second, true},
+		"soon after":         {true, stillFor - time.Second, false},
+		"nothing is cleaned": {false, 100 * stillFor, false},
+	} {
+		a, p := looping(0)
+		p.compacted = c.compacted
+		take := func(at time.Duration, records ...schema.Record) {
+			a.takeIn(&kafka.Batch{TopicPartition: zero, Records: records}, begin.Add(at))
+		}
+		plain := schema.Record{Offset: 0, ProducerID: -1, Status: schema.Committed}
+		take(0, plain, record(1, schema.Undecided, 0))
+		take(c.after, record(5, schema.Undecided, 0), record(6, schema.Control, 0)) // aborts the second one
+		if p.seek != c.again || c.again && (p.expected != 1 || p.decided != 1) {
+			t.Errorf("%s: seek %t to %d, %d decided", name, p.seek, p.expected, p.decided)
+		}
+		if !c.again {
+			continue
+		}
+		p.seek = false // the loop has done it
+		take(c.after+time.Second, record(5, schema.Undecided, 0), record(6, schema.Control, 0))
+		if p.expected != 7 || len(p.gaps) != 1 || p.gaps[0].Class != schema.GapCleaned || p.gaps[0].From != 1 || p.gaps[0].To != 5 {
+			t.Errorf("%s: read up to %d, gaps %+v", name, p.expected, p.gaps)
+		}
+		if a.held != p.memory() {
+			t.Errorf("%s: %d bytes are counted as held, %d are", name, a.held, p.memory())
+		}
 	}
 }

@@ -79,7 +79,7 @@ func TestLostMarkerTakesItsVerdictsBack(t *testing.T) {
 			a, stop := w.archive(t, func(o *archiver.Options) { o.Memory = 2 << 20; o.Cut.Bytes = 300_000 })
 			time.Sleep(2 * time.Second) // the buffers are full of it by now
 			must(t, tx.EndTransaction(t.Context(), kgo.TryCommit))
-			eventually(t, 20*time.Second, func() error {
+			embeddedtest.Eventually(t, 20*time.Second, func() error {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				_, _ = a.Seal(ctx, true) // it does not go beyond the limit

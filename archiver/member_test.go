@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // refuse makes the brokers answer each request of a kind with an error, until
@@ -65,7 +66,7 @@ func TestOutsideTheGroupIsSaid(t *testing.T) {
 			enough := r.refuse(c.key, c.err)
 			registry := prometheus.NewRegistry()
 			a, _ := r.archive(t, func(o *archiver.Options) { o.Outside, o.Registerer = 2*time.Second, registry })
-			eventually(t, 30*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				said := a.Health()["kafka"]
 				if !strings.Contains(said, "consumer group") || !strings.Contains(said, c.says) || !strings.Contains(said, c.hint) {
 					return fmt.Errorf("Health says %q, %v s outside", said, gauged(t, registry, "annals_archiver_outside_group_seconds"))
@@ -80,7 +81,7 @@ func TestOutsideTheGroupIsSaid(t *testing.T) {
 			}
 			enough()
 			r.sealed(t, a, r.stream("log", id, 0), 3)
-			eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 10*time.Second, func() error {
 				if said := a.Health(); len(said) > 0 || gauged(t, registry, "annals_archiver_outside_group_seconds") != 0 {
 					return fmt.Errorf("it has joined, and Health says %v", said)
 				}

@@ -264,7 +264,7 @@ func (c *copied) reach(t *testing.T, h *past, ends []int64) {
 	a, stop, _ := c.live(t, immortal)
 	defer stop()
 	for i, s := range h.streams {
-		eventually(t, 60*time.Second, func() error {
+		embeddedtest.Eventually(t, 60*time.Second, func() error {
 			if _, err := a.Seal(t.Context(), false); err != nil {
 				return err
 			}

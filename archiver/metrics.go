@@ -35,7 +35,7 @@ type metrics struct {
 	spoolRead     *prometheus.CounterVec
 }
 
-func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
+func newMetrics() *metrics {
 	m := &metrics{
 		records: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "annals_archiver_records_total", Help: "Records taken from Kafka, control records included.",
@@ -87,28 +87,31 @@ func newMetrics(a *Archiver, registerer prometheus.Registerer) *metrics {
 		Name: "annals_archiver_contract_violations_total", Help: "Sealed records that break a rule, by event type where a contract of it is registered, and by the rule without its place.",
 	}, []string{"event_type", "rule"})
 	m.ofSpool()
-	if registerer != nil {
-		registerer.MustRegister(m.spoolWritten, m.spoolFull, m.spoolFailures, m.spoolDamaged, m.spoolRead,
-			a.gauge("annals_archiver_spool_bytes", "Bytes of the spool's files.", a.spoolUsed),
-			a.gauge("annals_archiver_spool_budget_bytes", "The budget of the spool's files; 0: there is no spool.", func() float64 { return float64(a.options.Spool.Bytes) }),
-		)
-		registerer.MustRegister(m.unreadable, m.violations, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
-			m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
-			a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
-			a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
-			a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
-			a.gauge("annals_archiver_outside_group_seconds", "How long this process is no member of its consumer group, and so reads nothing; 0: it is one.", a.outside),
-			a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
-			a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
-			a.gauge("annals_archiver_stopped_partitions", "Partitions that are not archived any further until they are assigned again.", a.stopped),
-			a.gauge("annals_archiver_unjoined_segments", "Segments that compaction passes over because the store does not give them as they were committed.", a.unjoined),
-			a.gauge("annals_archiver_waiting_partitions", "Partitions that are set aside until an open transaction ends.", a.waiting),
-			a.gauge("annals_archiver_unread_records", "Offsets between the high watermarks and what was taken in.", a.unread),
-			a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
-			newSeries(a, a.options.Series),
-		)
-	}
 	return m
+}
+
+// register hands the collectors over. Whoever scrapes may ask them at once, so the
+// archiver is whole by then.
+func (m *metrics) register(a *Archiver, registerer prometheus.Registerer) {
+	registerer.MustRegister(m.spoolWritten, m.spoolFull, m.spoolFailures, m.spoolDamaged, m.spoolRead,
+		a.gauge("annals_archiver_spool_bytes", "Bytes of the spool's files.", a.spoolUsed),
+		a.gauge("annals_archiver_spool_budget_bytes", "The budget of the spool's files; 0: there is no spool.", func() float64 { return float64(a.options.Spool.Bytes) }),
+	)
+	registerer.MustRegister(m.unreadable, m.violations, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
+		m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
+		a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
+		a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
+		a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
+		a.gauge("annals_archiver_outside_group_seconds", "How long this process is no member of its consumer group, and so reads nothing; 0: it is one.", a.outside),
+		a.gauge("annals_archiver_doubted_partitions", "Partitions that are not read until it is known whether their archive is a prefix of the log.", a.doubted),
+		a.gauge("annals_archiver_unproven_partitions", "Partitions whose newest archived record could not be held against the log; they are read on.", a.unproven),
+		a.gauge("annals_archiver_stopped_partitions", "Partitions that are not archived any further until they are assigned again.", a.stopped),
+		a.gauge("annals_archiver_unjoined_segments", "Segments that compaction passes over because the store does not give them as they were committed.", a.unjoined),
+		a.gauge("annals_archiver_waiting_partitions", "Partitions that are set aside until an open transaction ends.", a.waiting),
+		a.gauge("annals_archiver_unread_records", "Offsets between the high watermarks and what was taken in.", a.unread),
+		a.gauge("annals_archiver_unsealed_records", "Records taken in and not in the ledger yet.", a.unsealed),
+		newSeries(a, a.options.Series),
+	)
 }
 
 // ofSpool makes the collectors of the spool.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/telemetry/telemetrytest"
 	"github.com/fx-risk-ai/annals/schema"
@@ -106,7 +107,7 @@ func TestLagGrowsWhileTheStoreIsAway(t *testing.T) {
 	})
 	store.fails.Store(1 << 30)
 	r.produce(t, "orders", 0, 3)
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		lag := a.Lag()
 		if !lag.Behind || lag.Records != 3 || lag.Partitions != 1 || !strings.HasPrefix(lag.Worst, "orders/0") {
 			return schema.Errorf(schema.Internal, "lag %+v", lag)
@@ -114,7 +115,7 @@ func TestLagGrowsWhileTheStoreIsAway(t *testing.T) {
 		return nil
 	})
 	store.fails.Store(0)
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if lag := a.Lag(); lag.Behind || lag.Records != 0 || lag.Oldest != 0 {
 			return schema.Errorf(schema.Internal, "lag %+v", lag)
 		}

@@ -18,10 +18,16 @@ const (
 	headerOverhead = 64
 )
 
-// cost is what a buffered record counts in the budget.
-func cost(r *schema.Record) int64 {
-	return r.Bytes() + rowOverhead + headerOverhead*int64(len(r.Headers))
+// kafkaKey is under which name Kafka, and so the group, has a stream.
+func kafkaKey(s schema.Stream) kafka.TopicPartition {
+	return kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}
 }
+
+// overhead is what a buffered record takes of memory beside its raw bytes.
+func overhead(r *schema.Record) int64 { return rowOverhead + headerOverhead*int64(len(r.Headers)) }
+
+// cost is what a buffered record counts in the budget.
+func cost(r *schema.Record) int64 { return r.Bytes() + overhead(r) }
 
 // partition is the buffer of one partition between what the ledger says is
 // archived and what Kafka has served. It is guarded by the Archiver's mutex.
@@ -42,7 +48,7 @@ type partition struct {
 	begun         bool           // its genesis was written at open: the index misses nothing but what it is fed
 
 	spooled
-	rows     []schema.Record     // in memory
+	rows     rows                // in memory
 	first    int64               // running number of row 0, to find rows by number after a cut
 	open     map[int64]*openRows // producer ID → its undecided rows
 	verdicts []schema.Decider    // which markers decided which rows, of those not archived to the marker
@@ -54,9 +60,12 @@ type partition struct {
 
 	bytes        int64 // of rows, overhead included
 	decidedBytes int64
+	decidedRaw   int64     // what the producers sent of the decided rows, wherever they are: cuts go by it
 	since        time.Time // when the oldest row or gap arrived
 
 	highWatermark, lastStable, logStart int64
+
+	tookAt time.Time // when records came last
 
 	sealing bool      // a cut of this buffer is on its way
 	cutAt   time.Time // when it was made: nothing that stayed is older
@@ -127,8 +136,8 @@ func (p *partition) branch() int32 { return p.head.Commit.Branch }
 func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 	p.highWatermark, p.lastStable, p.logStart = b.HighWatermark, b.LastStableOffset, b.LogStart
 	p.marks.note(b.HighWatermark, now)
+	p.tookAt = now
 	before := p.memory()
-	p.grow(len(b.Records))
 	for i := range b.Records {
 		record := &b.Records[i]
 		if record.Offset < p.expected {
@@ -139,14 +148,6 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 	}
 	p.settle(now)
 	return p.memory() - before
-}
-
-// grow makes room for n more rows, twice as much as before where it takes more:
-// append's quarter made four times as much garbage as there are rows.
-func (p *partition) grow(n int) {
-	if need := len(p.rows) + n; need > cap(p.rows) {
-		p.rows = append(make([]schema.Record, 0, max(need, 2*cap(p.rows))), p.rows...)
-	}
 }
 
 func (p *partition) add(record *schema.Record, now time.Time) {
@@ -161,7 +162,7 @@ func (p *partition) add(record *schema.Record, now time.Time) {
 		// ID alone tells whose transaction it ends.
 		p.decide(record)
 	}
-	p.rows = append(p.rows, *record)
+	p.rows.add(record)
 	p.bytes += cost(record)
 	p.expected = record.Offset + 1
 }
@@ -198,17 +199,26 @@ func (p *partition) decide(marker *schema.Record) {
 	if !ok || w == nil {
 		return
 	}
-	for _, number := range w.rows {
-		p.row(int(number - p.first)).Status = verdict
-	}
-	for _, f := range w.frames {
-		f.decide(marker.ProducerID, verdict)
-	}
+	p.end(marker.ProducerID, verdict)
 	p.note(schema.Decider{
 		Offset: marker.Offset, LeaderEpoch: marker.LeaderEpoch, ProducerID: marker.ProducerID, Verdict: verdict.String(),
 		From: w.from,
 	})
-	delete(p.open, marker.ProducerID)
+}
+
+// end gives a producer's open rows, if there are any, their verdict.
+func (p *partition) end(producer int64, verdict schema.Status) {
+	w := p.open[producer]
+	if w == nil {
+		return
+	}
+	for _, number := range w.rows {
+		p.row(int(number - p.first)).Status = verdict
+	}
+	for _, f := range w.frames {
+		f.decide(producer, verdict)
+	}
+	delete(p.open, producer)
 }
 
 // settle moves the frontier over every row that has its verdict now.
@@ -220,9 +230,13 @@ func (p *partition) settle(now time.Time) {
 		}
 		p.decided += f.Rows
 		p.decidedCost += f.cost
+		p.decidedRaw += f.raw
 	}
 	for p.decided >= p.inFrames && p.decided < p.count() && p.row(p.decided).Status != schema.Undecided {
-		p.decidedBytes += cost(p.row(p.decided))
+		row := p.row(p.decided)
+		raw := row.Bytes()
+		p.decidedBytes += raw + overhead(row)
+		p.decidedRaw += raw
 		p.decided++
 	}
 	if p.decided == p.count() {
@@ -246,9 +260,9 @@ func (p *partition) truncate() int64 {
 	p.expected = p.offsetAt(p.decided)
 	if p.decided < p.inFrames {
 		p.forgetFrames(p.frameAt(p.decided))
-		p.rows = nil
+		p.rows = rows{}
 	} else {
-		p.rows = slices.Clone(p.rows[:p.decided-p.inFrames])
+		p.rows.truncate(p.decided - p.inFrames)
 	}
 	p.spilling, p.file = nil, nil
 	p.gaps = slices.DeleteFunc(p.gaps, func(g schema.Gap) bool { return g.From >= p.expected })
@@ -296,12 +310,10 @@ func (p *partition) deleted(start int64, evidence string, now time.Time) {
 // spool.
 func (p *partition) leaveOpen(evidence string) {
 	why := evidence + "; was served as part of an open transaction, and deleted before its marker was read"
-	n := p.decided - p.inFrames
-	kept := slices.Clone(p.rows[:n]) // the spool may be reading what is there
-	for i := range p.rows[n:] {
-		row := &p.rows[n+i]
-		if row.Status != schema.Undecided {
-			kept = append(kept, *row)
+	var kept rows
+	for i, row := range p.rows.all() {
+		if i < p.decided-p.inFrames || row.Status != schema.Undecided {
+			kept.add(row)
 			continue
 		}
 		p.bytes -= cost(row)
@@ -320,10 +332,15 @@ func (p *partition) leaveOpen(evidence string) {
 // answer is the evidence: it speaks of the log as it is now.
 func (p *partition) gap(to int64, class schema.GapClass, evidence string, now time.Time) {
 	p.touch(now)
-	if n := len(p.gaps); n > 0 && p.gaps[n-1].To == p.expected && p.gaps[n-1].Class == class {
-		p.gaps[n-1].To, p.gaps[n-1].Evidence = to, &evidence
+	n := len(p.gaps)
+	said := &evidence
+	if n > 0 && p.gaps[n-1].Evidence != nil && *p.gaps[n-1].Evidence == evidence {
+		said = p.gaps[n-1].Evidence // one text of many
+	}
+	if n > 0 && p.gaps[n-1].To == p.expected && p.gaps[n-1].Class == class {
+		p.gaps[n-1].To, p.gaps[n-1].Evidence = to, said
 	} else {
-		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to, Evidence: &evidence})
+		p.gaps = append(p.gaps, schema.Gap{Class: class, From: p.expected, To: to, Evidence: said})
 	}
 	p.expected = to
 }
@@ -380,18 +397,22 @@ func (p *partition) release(n int, head ledger.Head) int64 {
 			break
 		}
 		p.decidedCost -= f.cost
+		p.decidedRaw -= f.raw
 		p.archivedEpoch = f.Epoch
 		p.let(f)
 		gone, left = gone+1, left-f.Rows
 	}
 	p.frames = slices.Delete(p.frames, 0, gone)
-	for i := range p.rows[:left] {
-		size := cost(&p.rows[i])
+	cut := p.rows.head(left)
+	for _, row := range cut.all() {
+		raw := row.Bytes()
+		size := raw + overhead(row)
 		p.bytes -= size
 		p.decidedBytes -= size
-		p.archivedEpoch = p.rows[i].LeaderEpoch
+		p.decidedRaw -= raw
+		p.archivedEpoch = row.LeaderEpoch
 	}
-	if p.rows = slices.Clone(p.rows[left:]); len(p.frames) > 0 {
+	if p.rows.drop(left); len(p.frames) > 0 {
 		p.since = time.Unix(0, p.frames[0].since)
 	}
 	p.first += int64(n)

@@ -12,26 +12,27 @@ import (
 type passage struct {
 	*catchup
 	named map[int64]index.Range // what the index has, by seq
+	tried map[int64]bool        // of which it has summaries, from the first commit on that it does not name; nil: not asked for
 
+	lacking bool          // only what the index does not have under these rules
 	claimed index.Version // of a reindex, which reads what the index has under these rules, too; 0: of a catch-up
 	since   int64         // of a reindex: only segments with records from here on, milliseconds since the Unix epoch
 
-	// For a reindex, which nobody repeats: what is told of each commit that the
-	// index has taken, of each that is left as it is, and of those that are
-	// damaged, after which it goes on. Each may be nil.
+	passes func(c *schema.Commit, err error) // told of those that are damaged, after which it goes on
+	// Of a reindex, else nil: told of each commit that the index has taken, and of
+	// each that is left as it is.
 	reached func(c *schema.Commit, records int64)
 	left    func(c *schema.Commit)
-	passes  func(c *schema.Commit, err error)
 
 	rows []index.SegmentRow // read again, their rows inserted, not yet named
 }
 
-// leaves tells that a commit need not be looked at: the index has it, from a
-// newer program, or whoever asked for it to be read again did not mean records
-// so old.
+// leaves tells that a commit need not be looked at: the index has it, and that is
+// enough; or from a newer program; or whoever asked for it to be read again did not
+// mean records so old.
 func (p *passage) leaves(c *schema.Commit) bool {
 	was, ok := p.named[c.Seq]
-	if ok && was.Version.Rules() > schema.ExtractVersion {
+	if ok && (was.Version.Rules() > schema.ExtractVersion || p.lacking && was.Version.Rules() == schema.ExtractVersion) {
 		return true
 	}
 	if p.claimed == 0 || c.Segment == nil || c.Segment.MaxTimestamp >= p.since {
@@ -62,7 +63,14 @@ func (p *passage) done(ctx context.Context, row index.SegmentRow) error {
 	was, ok := p.named[row.Seq]
 	// Rows that this one is to be told from: those that are named, and of what is
 	// not, fresh ones.
-	if ok && was.Version == row.Version || !ok && row.Version == index.Fresh {
+	first := !ok && row.Version == index.Fresh
+	if first {
+		if err := p.findTried(ctx, &row); err != nil {
+			return err
+		}
+		first = !p.tried[row.Seq]
+	}
+	if ok && was.Version == row.Version || first {
 		return p.index.InsertSegments(ctx, []index.SegmentRow{row})
 	}
 	row.Again = true
@@ -71,6 +79,15 @@ func (p *passage) done(ctx context.Context, row index.SegmentRow) error {
 		return nil
 	}
 	return p.flush(ctx)
+}
+
+// findTried asks once which commits from one on have summaries, though some of
+// them are not named: an attempt that ended left them, perhaps by other rules.
+func (p *passage) findTried(ctx context.Context, row *index.SegmentRow) (err error) {
+	if p.tried == nil {
+		p.tried, err = p.index.Summarised(ctx, row.Stream, row.Seq)
+	}
+	return err
 }
 
 // flush names what is waiting; from then on the rows read before do not count.

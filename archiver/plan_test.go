@@ -109,6 +109,17 @@ func TestPlanJoinsNeighboursOfOneClosedDay(t *testing.T) {
 			})
 			p.seals(4, 1)
 		}, monday.Add(99 * time.Hour), "45-85"},
+		"what one commit can say of leader epochs": {func(p *planned) {
+			for range 10 {
+				p.append(schema.KindSegment, func(c *schema.Commit) {
+					c.Next, c.Records = c.Base+100, schema.Counts{Committed: 100}
+					c.Segment = &schema.SegmentRef{ObjectRef: schema.ObjectRef{Key: "data/" + uuid.NewString(), Bytes: 1 << 20}}
+					for at := c.Base; at < c.Next; at++ {
+						c.LeaderEpochs = append(c.LeaderEpochs, schema.LeaderEpoch{Epoch: int32(at), Start: at})
+					}
+				})
+			}
+		}, monday.Add(99 * time.Hour), "0-700"},
 		"what one commit can name": {func(p *planned) { p.seals(300, 0) }, monday.Add(99 * time.Hour), "0-2210 2210-3000"},
 	} {
 		t.Run(name, func(t *testing.T) {

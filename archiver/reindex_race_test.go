@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/schema"
@@ -113,7 +114,7 @@ func TestReindexThatOvertakesACatchUp(t *testing.T) {
 	x := &interrupted{Index: r.index, call: "Forget", do: func() error { return r.reindexed(t.Context()) }}
 	r.through = x
 	a, stop := r.archive(t, nil)
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if missing, err := r.index.FirstMissing(t.Context(), s, schema.ExtractVersion); err != nil || missing < 2 {
 			return fmt.Errorf("commit %d is not read again: %w", missing, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -39,7 +40,7 @@ func TestDamagedChainStopsOnePartition(t *testing.T) {
 	}
 	_, err = r.store.Put(t.Context(), schema.CommitKey(first, 1), whole)
 	must(t, err)
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if said := a.Health()["store"]; said != "" {
 			return errors.New(said)
 		}
@@ -61,14 +62,14 @@ func TestAliveUntilTheLoopHangs(t *testing.T) {
 		o.StillAfter = 2 * time.Second
 		o.Logger = slog.New(hanging{r.log.Handler(), "partition opened", hung})
 	})
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if a.Alive() == nil {
 			return errors.New("a loop that hangs is said to be alive")
 		}
 		return nil
 	})
 	let()
-	eventually(t, 30*time.Second, a.Alive)
+	embeddedtest.Eventually(t, 30*time.Second, a.Alive)
 	r.produce(t, "hangs", 0, 3)
 	r.sealed(t, a, r.stream("hangs", id, 0), 3)
 	stop()

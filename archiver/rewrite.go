@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -136,7 +135,7 @@ func (a *Archiver) stillCurrent(ctx context.Context, s schema.Stream, group []le
 // that the row comes behind those of the commits it joins.
 func (a *Archiver) placed(s schema.Stream, now ledger.Head) {
 	a.mu.Lock()
-	p := a.partitions[kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}]
+	p := a.partitions[kafkaKey(s)]
 	if p != nil && p.stream == s && !p.sealing && p.head.Commit.Seq+1 == now.Commit.Seq {
 		p.head = now // it would find out, and lose an attempt
 	}

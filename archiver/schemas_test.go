@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +20,14 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/verify"
 )
+
+// waiting gives what the index has of records that wait for their schemas.
+func waiting(t *testing.T, r *rig, wanted func(topic string) bool) archiver.Undecoded {
+	t.Helper()
+	u, err := archiver.FindUndecoded(t.Context(), r.index, wanted)
+	must(t, err)
+	return u
+}
 
 // A registry that does not answer holds no record up: what could not be decoded
 // is archived, findable by that, and decoded when it is read again; the schema
@@ -74,13 +83,21 @@ func TestARegistryThatIsAwayStopsNothing(t *testing.T) {
 	}
 
 	away.Store(false)
+	others := waiting(t, r, func(topic string) bool { return topic != "orders" })
+	u := waiting(t, r, nil)
+	if others.Records != 0 || u.Records != 20 || !slices.Equal(u.Topics, []string{"orders"}) || u.Cut || time.Since(u.First) > 5*time.Minute {
+		t.Errorf("of 20 records, %+v wait for their schema", u)
+	}
 	again := func(c *registry.Client) {
 		t.Helper()
-		_, damaged, err := archiver.Reindex(t.Context(), r.store, r.book, r.index, rules(c), r.log, archiver.ReindexOptions{})
+		_, damaged, err := archiver.Reindex(t.Context(), r.store, r.book, r.index, rules(c), r.log, archiver.ReindexOptions{From: u.First})
 		if err != nil || len(damaged) > 0 {
 			t.Fatalf("reindex: %v, %+v", err, damaged)
 		}
 		r.deleted(t)
+		if u := waiting(t, r, nil); u.Records != 0 {
+			t.Errorf("after it %+v wait", u)
+		}
 		const sql = "SELECT count(), countIf(trace_id = 't-1' AND event_type = 'OrderPlaced' AND empty(errors)) FROM DB.records FINAL"
 		if got := r.sql(t, sql); got != "20\t20" {
 			t.Errorf("records, and those decoded: %s", got)

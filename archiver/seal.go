@@ -228,7 +228,7 @@ func (a *Archiver) sameLog(j *job) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ours := a.partitions[kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}] == j.p
+	ours := a.partitions[kafkaKey(s)] == j.p
 	return ours && j.p.guard == passed && j.p.epoch == j.epoch
 }
 
@@ -380,7 +380,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	defer a.changed.Broadcast()
 	defer j.letGo()
 	p := j.p
-	ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
+	ours := a.partitions[kafkaKey(p.stream)] == p
 	if err == nil {
 		a.metrics.sealed(j.reason, took)
 		a.sealedJob(j, row.Bytes, ours)

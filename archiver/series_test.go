@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // metric finds a sample by its labels, given in turn; false: there is none.
@@ -90,7 +91,7 @@ func TestMetricsOfPartitions(t *testing.T) {
 	}
 	_, err = kadm.NewClient(r.client).DeleteTopics(t.Context(), "wide")
 	must(t, err)
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if _, ok := metric(t, registry, "annals_archiver_lag_records", "topic", "wide"); ok {
 			return fmt.Errorf("a topic that is gone has metrics")
 		}

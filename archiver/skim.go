@@ -67,14 +67,13 @@ func (e *endings) from(offset int64) []ending {
 // skim is the first of the two readings.
 type skim struct {
 	endings
-	next   int64 // the offset that should come next
-	stable int64 // everything below has ended, as the broker said
-	open   map[int64]bool
-	blind  bool // what cannot be read was passed over: markers may be missing
+	next   int64           // the offset that should come next
+	stable int64           // everything below has ended, as the broker said
+	open   map[int64]int64 // by producer ID, the first offset of its transaction
 }
 
 func newSkim(from, stable int64) *skim {
-	return &skim{endings: endings{of: map[int64][]int32{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]bool{}}
+	return &skim{endings: endings{of: map[int64][]int32{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]int64{}}
 }
 
 // take looks at what a fetch brought, and tells whether every transaction with
@@ -89,21 +88,46 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 		s.run(entry{r.Offset, r.LeaderEpoch})
 		switch r.Status {
 		case schema.Undecided:
-			if r.Offset < s.stable {
-				s.open[r.ProducerID] = true
+			if _, ok := s.open[r.ProducerID]; !ok {
+				s.open[r.ProducerID] = r.Offset
 			}
 		case schema.Control:
 			s.mark(r)
 		}
-		if s.next >= s.stable && (len(s.open) == 0 || s.blind) || len(s.all) >= mostEndings {
+		if s.done() {
 			return true
 		}
 	}
-	return false
+	return s.done()
 }
 
-// pass leaves out what cannot be read.
-func (s *skim) pass(to int64) { s.next, s.blind = max(s.next, to), true }
+func (s *skim) done() bool {
+	if len(s.all) >= mostEndings {
+		return true
+	}
+	for _, from := range s.open {
+		if from < s.stable {
+			return false
+		}
+	}
+	return s.next >= s.stable
+}
+
+// pass leaves out what cannot be read. A transaction that is known to have ended
+// ends there for the records that come before: no marker that comes later is
+// taken for its own.
+func (s *skim) pass(from, to int64, committed map[int64]bool) {
+	for producer, well := range committed {
+		verdict := schema.Aborted
+		if well {
+			verdict = schema.Committed
+		}
+		s.of[producer] = append(s.of[producer], int32(len(s.all)))
+		s.all = append(s.all, ending{offset: from, producer: producer, epoch: -1, verdict: verdict, noted: true}) // there is no marker to be asked for
+		delete(s.open, producer)
+	}
+	s.next, s.to = max(s.next, to), max(s.to, to)
+}
 
 func (s *skim) run(e entry) {
 	if n := len(s.runs); n > 0 && s.runs[n-1].epoch == e.epoch {

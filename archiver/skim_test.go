@@ -39,10 +39,10 @@ func TestSkimmedVerdictsAreTheMarkers(t *testing.T) {
 		p.known = &s.endings
 		for i := from; i < stable; i++ {
 			p.take(&kafka.Batch{Records: slices.Clone(log[i : i+1])}, time.Now())
-			if p.decided != len(p.rows) {
+			if p.decided != p.rows.len() {
 				t.Fatalf("record %d waits for its marker though the log was skimmed", i)
 			}
-			if got := p.rows[i-from].Status; got != verdicts[i] {
+			if got := p.rows.at(i - from).Status; got != verdicts[i] {
 				t.Fatalf("record %d is %s by the skim, %s by its marker", i, got, verdicts[i])
 			}
 		}
@@ -60,6 +60,43 @@ func TestLaterEpochIsNotJudgedByTheSkim(t *testing.T) {
 	p.known = &s.endings
 	p.take(&kafka.Batch{Records: []schema.Record{{Offset: 0, ProducerID: 1, Status: schema.Undecided, LeaderEpoch: 4}}}, time.Now())
 	if p.decided != 0 {
-		t.Errorf("a record of another history is %s", p.rows[0].Status)
+		t.Errorf("a record of another history is %s", p.rows.at(0).Status)
+	}
+}
+
+// What cannot be read is passed over, and a transaction's marker may be in it:
+// what the broker says of its end holds for the records before, and no other.
+func TestSkimPastWhatCannotBeRead(t *testing.T) {
+	open := func(offset int64) schema.Record {
+		return schema.Record{Offset: offset, ProducerID: 7, Status: schema.Undecided}
+	}
+	s := newSkim(0, 6)
+	if s.take(&kafka.Batch{Records: []schema.Record{open(0), open(1)}}) {
+		t.Fatal("done with the transaction open")
+	}
+	p := &partition{skim: s}
+	if got := p.waiting(); len(got) != 1 || got[0] != (kafka.Open{Producer: 7, From: 0}) {
+		t.Fatalf("%+v wait for their markers", got)
+	}
+	s.pass(2, 3, map[int64]bool{7: false})
+	if s.take(&kafka.Batch{}) {
+		t.Fatal("done below what was stable")
+	}
+	commit := schema.Record{Offset: 5, ProducerID: 7, Status: schema.Control, Key: marker(1)}
+	if !s.take(&kafka.Batch{Records: []schema.Record{open(3), open(4), commit}}) {
+		t.Fatal("not done when all have ended")
+	}
+	for offset, want := range map[int64]schema.Status{0: schema.Aborted, 1: schema.Aborted, 3: schema.Committed, 4: schema.Committed} {
+		r := open(offset)
+		fresh := s.endings
+		fresh.of = map[int64][]int32{7: slices.Clone(s.of[7])}
+		if e := fresh.end(&r); e == nil || e.verdict != want {
+			t.Errorf("offset %d: %+v, want %s", offset, e, want)
+		}
+	}
+	last := newSkim(0, 3) // nothing comes behind it
+	last.take(&kafka.Batch{Records: []schema.Record{open(0), open(1)}})
+	if last.pass(2, 3, map[int64]bool{7: true}); !last.take(&kafka.Batch{}) {
+		t.Error("not done when the log ends behind it")
 	}
 }

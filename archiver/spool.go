@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/spool"
 	"github.com/fx-risk-ai/annals/schema"
@@ -191,6 +190,8 @@ func (a *Archiver) spillAll(batch []*spill) {
 	case errors.Is(failed, spool.ErrFull): // as it may be: the largest are cut
 		a.metrics.spoolFull.Inc()
 		a.spool.full = a.spool.disk.Used()
+	case errors.Is(failed, spool.ErrTooLarge): // no write that memory could wait for
+		a.spoolFailed(fmt.Errorf("%w: archive.spool.bytes is too small for it", failed))
 	default:
 		a.spoolFailed(failed)
 	}
@@ -239,8 +240,9 @@ func (a *Archiver) largest(batch []*spill, want int64, now time.Time, rows func(
 		}
 		if n := rows(p); n > 0 {
 			c := candidate{p: p, n: n}
-			for i := range p.rows[:n] {
-				c.bytes += cost(&p.rows[i])
+			head := p.rows.head(n)
+			for _, row := range head.all() {
+				c.bytes += cost(row)
 			}
 			list = append(list, c)
 		}
@@ -269,7 +271,7 @@ func (p *partition) allRows(indexAway bool) int {
 	if !indexAway && p.fed < p.decided {
 		return 0
 	}
-	return len(p.rows)
+	return p.rows.len()
 }
 
 // cutSpool queues the largest buffers while the spool is used beyond its share.
@@ -345,7 +347,7 @@ func (a *Archiver) framesRead() {
 func (a *Archiver) frameLost(held heldFrame, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := a.partitions[kafka.TopicPartition{Topic: held.stream.Topic, Partition: held.stream.Partition}]
+	p := a.partitions[kafkaKey(held.stream)]
 	if p != nil && !p.sealing && slices.Contains(p.frames, held.frame) { // else whoever seals it finds the same
 		a.readAgain(p, err)
 	}

@@ -80,14 +80,14 @@ func TestSpoolKeepsWhatMemoryDoesNot(t *testing.T) {
 	}
 	dir, registry := t.TempDir(), prometheus.NewRegistry()
 	a, stop := r.archive(t, spooling(dir, registry))
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		found := r.sql(t, "SELECT uniqExact(partition, offset) FROM DB.records WHERE topic_id != ''")
 		if found != "4500" {
 			return fmt.Errorf("the index has %s records, health %v", found, a.Health())
 		}
 		return nil
 	})
-	eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 10*time.Second, func() error {
 		if held := measured(t, registry, "annals_archiver_buffered_bytes"); held > 300<<10 {
 			return fmt.Errorf("%.0f bytes are in memory", held)
 		}
@@ -146,7 +146,7 @@ func TestSpooledTransactionIsSearchableWhenItEnds(t *testing.T) {
 	tx := embeddedtest.KafkaClient(t, r.broker, kgo.TransactionalID("large"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	must(t, tx.BeginTransaction())
 	sent := many(t, tx, "undecided", 0, 2500)
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if unsealed := measured(t, registry, "annals_archiver_unsealed_records"); unsealed < 2500 || measured(t, registry, "annals_archiver_spool_bytes") == 0 {
 			return fmt.Errorf("%.0f records were taken in, health %v", unsealed, a.Health())
 		}
@@ -156,7 +156,7 @@ func TestSpooledTransactionIsSearchableWhenItEnds(t *testing.T) {
 		t.Errorf("%s records are in the index, of an open transaction", found)
 	}
 	must(t, tx.EndTransaction(t.Context(), kgo.TryCommit))
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if found := r.sql(t, "SELECT uniqExact(offset) FROM DB.records WHERE status = 'committed'"); found != "2500" {
 			return fmt.Errorf("%s records are in the index", found)
 		}

@@ -1,7 +1,6 @@
 package archiver
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
-	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -78,20 +76,12 @@ func (t *topics) record(ctx context.Context, name string, known *topic, entries 
 		return nil
 	}
 	now := time.Now().UTC()
-	var body bytes.Buffer
-	if err := json.NewEncoder(&body).Encode(recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}); err != nil {
-		return fmt.Errorf("encode configuration of topic %s: %w", name, err)
-	}
-	_, err = t.a.store.PutIfAbsent(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), body.Bytes())
-	if err != nil && !errors.Is(err, objstore.ErrExists) {
+	seen := recordedConfig{t.cluster, name, known.id, now.Format(time.RFC3339Nano), entries}
+	if err := t.note(ctx, schema.TopicConfigKey(known.id, now.UnixMilli()), seen); err != nil {
 		return err
 	}
 	known.config, known.configKnown, known.retention = &digest, true, retentionOf(entries)
-	for _, entry := range entries {
-		if entry.Key == "cleanup.policy" {
-			known.compacted = known.compacted || strings.Contains(entry.Value, "compact")
-		}
-	}
+	known.compacted = known.compacted || compacts(entries)
 	return nil
 }
 
@@ -177,9 +167,9 @@ func (t *topics) tell(name string, changed topic) {
 	}
 }
 
-// explain asks once more for a topic's configuration before any of its offsets
-// is called unexplained: a topic may have become compacted since the last look,
-// and what the cleaner then took is no alarm.
+// explain looks once more before any offset of a cut is called unexplained. The
+// topic may have become compacted since the last look, or have been compacted
+// before this process looked first: what the cleaner took then is no alarm.
 func (a *Archiver) explain(ctx context.Context, j *job) {
 	unexplained := func(g schema.Gap) bool { return g.Class == schema.GapUnexplained }
 	if !slices.ContainsFunc(j.gaps, unexplained) {
@@ -190,14 +180,68 @@ func (a *Archiver) explain(ctx context.Context, j *job) {
 	a.topics.mu.Lock()
 	known := a.topics.known[stream.Topic]
 	a.topics.mu.Unlock()
+	why := ""
 	if known.id == stream.TopicID && known.compacted {
-		for i := range j.gaps {
-			if unexplained(j.gaps[i]) {
-				j.gaps[i].Class = schema.GapCleaned
-			}
-		}
+		why = "; asked again, it has, or had since this process began"
+	} else {
+		err = errors.Join(err, a.patiently(ctx, j, func() (err error) {
+			why, err = a.topics.wasCompacted(ctx, stream.TopicID)
+			return err
+		}))
+	}
+	if why == "" {
+		a.log.Error("offsets were not served, and nothing explains why", "topic", stream.Topic, "partition", stream.Partition,
+			"offset", j.base, "to", j.next, "err", err)
 		return
 	}
-	a.log.Error("offsets were not served, and nothing explains why", "topic", stream.Topic, "partition", stream.Partition,
-		"offset", j.base, "to", j.next, "err", err)
+	var said, now *string // one text of many
+	for i := range j.gaps {
+		g := &j.gaps[i]
+		if !unexplained(*g) {
+			continue
+		}
+		if now == nil || said != g.Evidence {
+			text := *g.Evidence + why
+			said, now = g.Evidence, &text
+		}
+		g.Class, g.Evidence = schema.GapCleaned, now
+	}
+}
+
+// maxConfigBytes bounds a topic's recorded configuration: brokers have some
+// dozens of keys.
+const maxConfigBytes = 1 << 20
+
+// wasCompacted looks for compact in the configurations of a topic that were
+// recorded at any time, by whomever, and says when; empty: it is in none. One that
+// is damaged tells nothing.
+func (t *topics) wasCompacted(ctx context.Context, id schema.TopicID) (why string, err error) {
+	for o, err := range t.a.store.List(ctx, schema.TopicConfigPrefix(id), "") {
+		if err != nil {
+			return "", err
+		}
+		raw, _, err := t.a.store.Get(ctx, o.Key, maxConfigBytes)
+		var was recordedConfig
+		if err == nil {
+			if err := json.Unmarshal(raw, &was); err != nil || was.TopicID != id {
+				t.a.log.Warn("a recorded configuration is damaged", "key", o.Key, "err", err)
+				continue
+			}
+		}
+		switch kind := schema.KindOf(err); {
+		case err != nil && (kind == schema.Corrupt || kind == schema.NotFound || kind == schema.Exhausted):
+			t.a.log.Warn("a recorded configuration cannot be read", "key", o.Key, "err", err)
+		case err != nil:
+			return "", err
+		case compacts(was.Configs):
+			return "; it had at " + was.Seen + ", as " + o.Key + " says", nil
+		}
+	}
+	return "", nil
+}
+
+func compacts(entries []kafka.ConfigEntry) bool {
+	return slices.ContainsFunc(entries, func(e kafka.ConfigEntry) bool {
+		return e.Key == "cleanup.policy" && strings.Contains(e.Value, "compact")
+	})
 }

@@ -35,13 +35,13 @@ type topics struct {
 	again   chan struct{}
 	listed  bool // once, at least; watch's own
 
-	// watch's own: whose topic IDs the ledger was asked for, and of them those
-	// that belong to another cluster, which is named.
+	// watch's own: whose topic IDs the ledger was asked for.
 	listings int
 	asked    map[schema.TopicID]bool
-	others   map[schema.TopicID]string
+	life     life
 
 	mu      sync.Mutex
+	others  map[schema.TopicID]string // of those asked, which belong to another cluster, which is named
 	known   map[string]topic
 	epochs  map[kafka.TopicPartition]int32 // leader epochs, by the last listing
 	refused map[string]string
@@ -50,7 +50,10 @@ type topics struct {
 }
 
 func newTopics(a *Archiver) *topics {
-	return &topics{a: a, again: make(chan struct{}, 1), known: map[string]topic{}, refused: map[string]string{}}
+	return &topics{
+		a: a, again: make(chan struct{}, 1), known: map[string]topic{}, refused: map[string]string{},
+		life: life{partitions: map[schema.TopicID]int{}, notes: map[string]any{}},
+	}
 }
 
 // look asks for a listing soon.
@@ -149,6 +152,7 @@ func (t *topics) list(ctx context.Context) error {
 	if len(added) > 0 {
 		t.a.consumer.Add(added...)
 	}
+	t.noteLife(asking, cluster)
 	if !t.listed {
 		t.listed = true
 		t.a.gone.look()
@@ -174,7 +178,10 @@ func (t *topics) lookAtOthers(ctx context.Context, cluster kafka.Cluster) error 
 	if err != nil {
 		return err
 	}
-	t.asked, t.others = ids, others
+	t.asked = ids
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.others = others
 	return nil
 }
 
@@ -229,6 +236,7 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 		if ok {
 			gone = append(gone, listed.Name)
 			t.a.gone.leaves(known.id)
+			t.went(listed.Name, known.id, &listed.ID)
 			t.a.log.Warn("topic was recreated", "topic", listed.Name, "topic_id", listed.ID.String(), "before", known.id.String())
 		} else {
 			t.a.log.Info("topic found", "topic", listed.Name, "topic_id", listed.ID.String(), "partitions", len(listed.Partitions))
@@ -245,6 +253,7 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 			if reason, ok := t.refused[name]; ok {
 				t.a.log.Warn("topic is not archived any further", "topic", name, "topic_id", t.known[name].id.String(), "why", reason)
 			} else {
+				t.went(name, t.known[name].id, nil)
 				t.a.log.Warn("topic is gone", "topic", name, "topic_id", t.known[name].id.String())
 			}
 			t.a.gone.leaves(t.known[name].id)
@@ -257,7 +266,19 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 	return added, gone
 }
 
-// refusal says why a topic is not archived, or "".
+// wanted names the topics of a listing that are archived.
+func (t *topics) wanted(cluster kafka.Cluster) (names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, listed := range cluster.Topics {
+		if t.refusal(listed) == "" {
+			names = append(names, listed.Name)
+		}
+	}
+	return names
+}
+
+// refusal says why a topic is not archived, or "". Needs mu.
 func (t *topics) refusal(listed kafka.Topic) string {
 	switch {
 	case listed.Internal, listed.Name == "__consumer_offsets", listed.Name == "__transaction_state":

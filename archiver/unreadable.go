@@ -70,6 +70,7 @@ type examination struct {
 	a      *Archiver
 	p      *partition // only to be found again
 	of     *suspicion
+	open   []kafka.Open // transactions that wait for their markers
 	stream schema.Stream
 	log    *slog.Logger
 }
@@ -79,6 +80,8 @@ type examined struct {
 	gone bool        // the log does not have the offset any more
 	gap  *schema.Gap // what cannot be read, and the object that keeps it
 	raw  int
+	// committed says how transactions ended whose markers may be in it.
+	committed map[int64]bool
 }
 
 // examine starts the examinations that are due. Needs mu, and does not wait.
@@ -92,7 +95,7 @@ func (a *Archiver) examine(ctx context.Context, now time.Time) {
 		a.examining++
 		a.large = a.large || s.large
 		e := &examination{
-			a: a, p: p, of: s, stream: p.stream,
+			a: a, p: p, of: s, open: p.waiting(), stream: p.stream,
 			log: a.log.With("topic", p.stream.Topic, "partition", p.stream.Partition, "offset", s.at),
 		}
 		a.guards.Go(func() {
@@ -113,7 +116,7 @@ func (a *Archiver) examine(ctx context.Context, now time.Time) {
 // examined applies what was found out. Needs mu.
 func (a *Archiver) examined(e *examination, found examined, err error) {
 	p, s := e.p, e.of
-	key := kafka.TopicPartition{Topic: e.stream.Topic, Partition: e.stream.Partition}
+	key := kafkaKey(e.stream)
 	if a.partitions[key] != p || p.stopped != "" || p.suspect != s {
 		return // dropped, or doubted, meanwhile: what stands there is read again
 	}
@@ -138,18 +141,47 @@ func (a *Archiver) examined(e *examination, found examined, err error) {
 		a.metrics.unreadable.Add(float64(found.gap.To - found.gap.From))
 		e.log.Error("offsets cannot be read; their bytes are kept, and reading goes on behind them",
 			"offset", found.gap.From, "to", found.gap.To, "key", found.gap.Object.Key, "bytes", found.raw, "why", *found.gap.Evidence)
-		p.unread(*found.gap, time.Now())
+		held := p.memory()
+		p.unread(*found.gap, found.committed, time.Now())
+		a.held += p.memory() - held
+		if p.skim != nil { // nothing need come behind it
+			a.skimmed(p, &kafka.Batch{TopicPartition: key})
+		}
 	}
 	p.resume, p.seek = true, true
 }
 
-// unread records what cannot be read. While the log is only skimmed for its
-// markers it is passed over: it comes again.
-func (p *partition) unread(g schema.Gap, now time.Time) {
+// waiting are the transactions whose markers were not read yet.
+func (p *partition) waiting() (all []kafka.Open) {
 	if p.skim != nil {
-		p.skim.pass(g.To)
+		for producer, from := range p.skim.open {
+			all = append(all, kafka.Open{Producer: producer, From: from})
+		}
+		return all
+	}
+	for producer, w := range p.open {
+		all = append(all, kafka.Open{Producer: producer, From: w.from})
+	}
+	return all
+}
+
+// unread records what cannot be read. A transaction that has ended is given its
+// verdict, since its marker may be there, and the next one of its producer would
+// be taken for it. While the log is only skimmed for its markers the gap is
+// passed over: it comes again.
+func (p *partition) unread(g schema.Gap, committed map[int64]bool, now time.Time) {
+	if p.skim != nil {
+		p.skim.pass(g.From, g.To, committed)
 		return
 	}
+	for producer, well := range committed {
+		verdict := schema.Aborted
+		if well {
+			verdict = schema.Committed
+		}
+		p.end(producer, verdict)
+	}
+	p.settle(now)
 	if g.From > p.expected {
 		p.jump(g.From, now)
 	}
@@ -182,19 +214,28 @@ func (e *examination) run(ctx context.Context) (examined, error) {
 		e.log.Info("what could not be read can be read now", "offset", e.of.at, "before", e.of.err)
 		return examined{}, nil
 	}
-	next, how := e.of.next, ""
+	next, how, committed := e.of.next, "", map[int64]bool(nil)
 	if next <= e.of.at {
 		if err := e.a.admin.Ends(ctx, e.stream, leader, e.of.at, u); err != nil {
 			return examined{}, err
 		}
 		next, how = u.Next, "; "+u.How
 	}
+	if !e.of.large { // else it can be read, and is no marker
+		committed, err = e.a.admin.Ended(ctx, e.stream, leader, e.of.at, e.open)
+		switch {
+		case errors.Is(err, kafka.ErrOffsetOutOfRange):
+			return examined{gone: true}, nil
+		case err != nil:
+			return examined{}, err
+		}
+	}
 	object, err := e.keep(ctx, u.Raw, next)
 	if err != nil {
 		return examined{}, err
 	}
 	evidence := clip(fmt.Sprintf("fetch: %s; batch: %s; %s%s", said, u.Header, attempts(e.of.large), how))
-	return examined{gap: &schema.Gap{Class: schema.GapUnreadable, From: e.of.at, To: next, Evidence: &evidence, Object: object}, raw: len(u.Raw)}, nil
+	return examined{gap: &schema.Gap{Class: schema.GapUnreadable, From: e.of.at, To: next, Evidence: &evidence, Object: object}, raw: len(u.Raw), committed: committed}, nil
 }
 
 func attempts(large bool) string {

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -73,8 +72,8 @@ type upkeep struct {
 	compact Compact
 	collect Collect
 
-	mu sync.Mutex              // one pass at a time in the process
-	at map[streamKey]time.Time // up to which day's end a stream was gone through
+	mu sync.Mutex                     // one pass at a time in the process
+	at map[schema.StreamKey]time.Time // up to which day's end a stream was gone through
 }
 
 // keepUp goes through the partitions whenever another day has closed.
@@ -95,13 +94,13 @@ func (a *Archiver) pass(ctx context.Context) {
 	defer u.mu.Unlock()
 	closed := u.compact.closed()
 	if u.at == nil {
-		u.at = map[streamKey]time.Time{}
+		u.at = map[schema.StreamKey]time.Time{}
 	}
 	for _, s := range a.owned() {
 		if ctx.Err() != nil {
 			return
 		}
-		if !u.at[keyOf(s)].Before(closed) {
+		if !u.at[s.Key()].Before(closed) {
 			continue
 		}
 		err := a.keepStream(ctx, s)
@@ -117,7 +116,7 @@ func (a *Archiver) pass(ctx context.Context) {
 			}
 			continue
 		}
-		u.at[keyOf(s)] = closed
+		u.at[s.Key()] = closed
 	}
 }
 
@@ -125,7 +124,7 @@ func (a *Archiver) pass(ctx context.Context) {
 func (a *Archiver) nextOf(s schema.Stream) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if p := a.partitions[kafka.TopicPartition{Topic: s.Topic, Partition: s.Partition}]; p != nil && p.stream == s {
+	if p := a.partitions[kafkaKey(s)]; p != nil && p.stream == s {
 		return p.head.Next
 	}
 	return -1

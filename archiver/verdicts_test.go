@@ -147,7 +147,7 @@ func TestAnotherRecordWhereAMarkerWasIsDoubted(t *testing.T) {
 				t.Errorf("%s, %d fetches: guard %d, in hand %v: rows %v", name, len(batches), p.guard, p.hand, p.rows)
 			}
 			hand := *p.hand
-			if d := decidedBy(p.verdicts, p.expected); len(p.rows) != 1 || d == nil || d.Offset != 1 {
+			if d := decidedBy(p.verdicts, p.expected); p.rows.len() != 1 || d == nil || d.Offset != 1 {
 				t.Errorf("%s, %d fetches: a guard would ask for marker %v", name, len(batches), d)
 			}
 			a.guarded(&guard{p: p, stream: p.stream, head: p.head, leader: kafka.Leader{Epoch: 4}, hand: p.hand, expected: p.expected}, finding{outcome: outcomeSame, approved: true}, nil)

@@ -1,10 +1,14 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
+	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -14,18 +18,7 @@ import (
 func (a *Archiver) CatchUp(ctx context.Context) error {
 	stop := a.wakeAt(ctx)
 	defer stop()
-	// The brokers are asked, not the last listing: a topic made since counts.
-	cluster, err := a.admin.Cluster(ctx)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, t := range cluster.Topics {
-		if a.topics.refusal(t) == "" {
-			names = append(names, t.Name)
-		}
-	}
-	bounds, err := a.admin.Offsets(ctx, names...)
+	bounds, err := a.heldByKafka(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,8 +33,55 @@ func (a *Archiver) CatchUp(ctx context.Context) error {
 	return nil
 }
 
+// heldByKafka asks what Kafka holds of the archived topics until every partition of
+// them is answered for: what a partition without a leader holds nobody knows.
+func (a *Archiver) heldByKafka(ctx context.Context) (map[string]map[int32]kafka.Offsets, error) {
+	pauses := retry.Between(time.Second, 15*time.Second)
+	for {
+		// The brokers are asked, not the last listing: a topic made since counts.
+		cluster, err := a.admin.Cluster(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names := a.topics.wanted(cluster)
+		bounds, err := a.admin.Offsets(ctx, names...)
+		if err != nil {
+			return nil, err
+		}
+		unknown := unanswered(cluster, names, bounds)
+		if unknown == nil {
+			return bounds, nil
+		}
+		a.log.Warn("what a partition holds is not known, which is waited for", "err", unknown)
+		if pauses.Wait(ctx) != nil {
+			return nil, schema.Errorf(schema.Unavailable, "wait for the archiver to catch up: %w", unknown)
+		}
+	}
+}
+
+// unanswered names a partition of some topics whose offsets were not told; nil:
+// all were.
+func unanswered(cluster kafka.Cluster, names []string, bounds map[string]map[int32]kafka.Offsets) error {
+	asked := make(map[string]bool, len(names))
+	for _, name := range names {
+		asked[name] = true
+	}
+	for _, topic := range cluster.Topics {
+		if !asked[topic.Name] {
+			continue
+		}
+		for _, number := range topic.Partitions {
+			if b, ok := bounds[topic.Name][number]; !ok || b.Err != nil {
+				return fmt.Errorf("the offsets of partition %d of %s: %w", number, topic.Name, cmp.Or(b.Err, errors.New("no broker answers for it")))
+			}
+		}
+	}
+	return nil
+}
+
 // Indexed returns when the index has every commit that this process has made
-// or has found that the index missed.
+// or has found that the index missed, but for those whose segments are damaged,
+// which Health names.
 func (a *Archiver) Indexed(ctx context.Context) error {
 	for !a.feed.idle() || !a.catchup.idle() {
 		if pause(ctx, 20*time.Millisecond); ctx.Err() != nil {

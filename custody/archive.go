@@ -140,13 +140,9 @@ func (v *archiveVerifier) streams(ctx context.Context) ([]schema.Stream, error) 
 // survey goes through data/: how much there is to read, and whether what lies
 // there has a chain. A stream's genesis is there before its first segment.
 func (v *archiveVerifier) survey(ctx context.Context, streams []schema.Stream) error {
-	type place struct {
-		id        schema.TopicID
-		partition int32
-	}
-	known := map[place]int{} // chains
+	known := map[schema.StreamKey]int{} // chains
 	for _, s := range streams {
-		known[place{s.TopicID, s.Partition}]++
+		known[s.Key()]++
 	}
 	var total int64
 	lost := map[schema.Stream]bool{}
@@ -158,9 +154,9 @@ func (v *archiveVerifier) survey(ctx context.Context, streams []schema.Stream) e
 		switch {
 		case !ours:
 			v.report.Foreign++
-		case known[place{s.TopicID, s.Partition}] > 0:
+		case known[s.Key()] > 0:
 			total += o.Size
-			if known[place{s.TopicID, s.Partition}] > 1 {
+			if known[s.Key()] > 1 {
 				f := v.folder(s)
 				f.objects++
 				f.bytes += o.Size

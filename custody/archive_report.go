@@ -1,7 +1,6 @@
 package custody
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -229,8 +228,4 @@ func writeLines(w io.Writer, head string, lines []string) {
 }
 
 // WriteJSON writes the report for programs.
-func (r *ArchiveReport) WriteJSON(w io.Writer) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r)
-}
+func (r *ArchiveReport) WriteJSON(w io.Writer) error { return writeJSON(w, r) }

@@ -17,7 +17,8 @@
 // whatever the size of the export; disk by [Options].SpoolBytes.
 //
 // [VerifyArchive] needs the bucket alone, and names the object that is not what
-// its commit says. [Verify] needs the bag alone. Any changed byte, any file that was added and
+// its commit says. [VerifyIndex] holds the index against the archive, record by
+// record. [Verify] needs the bag alone. Any changed byte, any file that was added and
 // any that is missing is found and named. Beyond the hashes it recounts: the
 // Parquet rows are the lines of JSON, lie in the ranges of their commits, and
 // where a whole segment is in the bag its record root is computed again.
@@ -52,4 +53,6 @@
 //	result.go        Report, Finding, Result
 //	archive.go       VerifyArchive, VerifySegment: a whole archive by its bucket
 //	archive_report.go  what that found
+//	index.go         VerifyIndex: an index against the archive that it is made from
+//	index_report.go  what that found
 package custody

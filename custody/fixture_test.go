@@ -27,7 +27,7 @@ import (
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

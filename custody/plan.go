@@ -163,11 +163,6 @@ func picksIn(v *ledger.View, w window) []pick {
 	return picks
 }
 
-type partition struct {
-	topicID   schema.TopicID
-	partition int32
-}
-
 func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID string) (*plan, error) {
 	if e.options.Traces == nil {
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "export: traces cannot be looked up here"),
@@ -181,21 +176,21 @@ func (e *Exporter) planTrace(ctx context.Context, who policy.Principal, traceID 
 		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "export: trace %q has more than %d records", traceID, len(trace.Hops)),
 			"a part of a trace would look like the whole; export its topics with a time range")
 	}
-	positions := map[partition][]schema.Position{}
+	positions := map[schema.StreamKey][]schema.Position{}
 	p := &plan{traceID: trace.TraceID, unsealed: new(int64)}
 	for i := range trace.Hops {
 		h := &trace.Hops[i]
 		if h.Status == schema.Committed && who.Topics.Allows(h.Topic) {
-			key := partition{h.TopicID, h.Partition}
+			key := schema.StreamKey{TopicID: h.TopicID, Partition: h.Partition}
 			positions[key] = append(positions[key], h.Position())
 		}
 	}
-	taken := map[partition]string{} // of which cluster
+	taken := map[schema.StreamKey]string{} // of which cluster
 	for s, err := range e.options.Ledger.Streams(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("plan export: %w", err)
 		}
-		key := partition{s.TopicID, s.Partition}
+		key := s.Key()
 		if !who.Topics.Allows(s.Topic) {
 			continue
 		}

@@ -17,7 +17,6 @@ const (
 	MaxTopics     = 200
 	MaxCaseBytes  = 200
 	maxTraceBytes = 512
-	maxTopicBytes = 249 // the longest name Kafka gives a topic
 )
 
 // check refuses, as Invalid, what cannot mean anything, and brings topics into
@@ -42,7 +41,7 @@ func check(r *answer.ExportRequest) error {
 		return schema.InvalidField("case", "export: the case identifier has to be one line of at most %d bytes", MaxCaseBytes)
 	}
 	for _, topic := range r.Topics {
-		if topic == "" || len(topic) > maxTopicBytes || !printable(topic) {
+		if topic == "" || len(topic) > schema.MaxTopicName || !printable(topic) {
 			return schema.InvalidField("topics", "export: %.64q is no topic's name", topic)
 		}
 	}

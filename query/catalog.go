@@ -17,12 +17,15 @@ import (
 type catalog struct {
 	at       time.Time
 	branches []index.Branch // by topic, topic ID, partition, branch
-	streams  map[streamKey][]*index.Branch
+	streams  map[schema.StreamKey][]*index.Branch
 	newest   map[string]schema.TopicID // of each name
 	names    map[schema.TopicID]string
 	parts    map[schema.TopicID]int32 // partitions seen
 	before   *catalog                 // an older one, for rates, itself without one; nil: none
 }
+
+// rateSpan is what rates are over at least, once known.
+const rateSpan = 10 * time.Second
 
 // follow keeps what rates are counted from: the last catalog's own, or the last
 // one where that has grown old.
@@ -36,11 +39,6 @@ func (c *catalog) follow(last *catalog) {
 		alone.before = nil
 		c.before = &alone
 	}
-}
-
-type streamKey struct {
-	topicID   schema.TopicID
-	partition int32
 }
 
 // catalogAge is how old a catalog may be: what was sealed since is shown as
@@ -111,14 +109,14 @@ func (e *Engine) readCatalog(ctx context.Context) (*catalog, error) {
 func newCatalog(at time.Time, branches []index.Branch) *catalog {
 	c := &catalog{
 		at: at, branches: branches,
-		streams: make(map[streamKey][]*index.Branch), newest: map[string]schema.TopicID{},
+		streams: make(map[schema.StreamKey][]*index.Branch), newest: map[string]schema.TopicID{},
 		names: map[schema.TopicID]string{}, parts: map[schema.TopicID]int32{},
 	}
 	seen := map[string]time.Time{}
 	for i := range branches {
 		b := &branches[i]
 		id := b.Stream.TopicID
-		key := streamKey{id, b.Stream.Partition}
+		key := b.Stream.Key()
 		c.streams[key] = append(c.streams[key], b)
 		c.names[id] = b.Stream.Topic
 		c.parts[id] = max(c.parts[id], b.Stream.Partition+1)
@@ -159,7 +157,7 @@ func (c *catalog) searched(who policy.Principal) answer.Searched {
 		}
 		topics[b.Stream.TopicID] = true
 		s.Records += b.Records.Committed
-		if list := c.streams[streamKey{b.Stream.TopicID, b.Stream.Partition}]; b == list[len(list)-1] {
+		if list := c.streams[b.Stream.Key()]; b == list[len(list)-1] {
 			s.Records += b.FreshNext - b.Next // of a branch that ended they do not count
 		}
 		if b.IndexedAt.After(s.FreshTo) {
@@ -176,7 +174,7 @@ func (c *catalog) searched(who policy.Principal) answer.Searched {
 // branch gives what is known of a position's branch, and of the branch after
 // it; nil where there is none.
 func (c *catalog) branch(p schema.Position) (own, after *index.Branch) {
-	for _, b := range c.streams[streamKey{p.TopicID, p.Partition}] {
+	for _, b := range c.streams[schema.StreamKey{TopicID: p.TopicID, Partition: p.Partition}] {
 		switch {
 		case b.Branch == p.Branch:
 			own = b
@@ -275,11 +273,11 @@ func (c *catalog) incarnation(who policy.Principal, topic string, id *schema.Top
 	return index.Incarnation{Topic: topic, TopicID: newest}, ok
 }
 
-// deadLetterTopics gives the topics that are dead letter topics by their names.
-func (c *catalog) deadLetterTopics() []string {
+// chosen gives the topics of which something holds.
+func (c *catalog) chosen(holds func(topic string) bool) []string {
 	var topics []string
 	for topic := range c.newest {
-		if isDeadLetterTopic(topic) {
+		if holds(topic) {
 			topics = append(topics, topic)
 		}
 	}

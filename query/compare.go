@@ -38,12 +38,17 @@ func (g *graph) diff(parent, child int) *answer.Diff {
 			return d
 		}
 	}
-	result, err := payload.Diff(from.record.Value, to.record.Value)
+	result, err := payload.Diff(from.document, to.document)
 	if err != nil {
 		d.Note = err.Error()
 		return d
 	}
 	d.Comparable, d.Note, d.Truncated = result.Comparable, result.Note, result.Truncated
+	for _, c := range []*content{from, to} {
+		if c.undecoded != "" && !d.Comparable {
+			d.Note += fmt.Sprintf("; %s/%d/%d was not decoded: %s", c.raw.Topic, c.raw.Partition, c.raw.Offset, c.undecoded)
+		}
+	}
 	d.Changes = make([]answer.Change, len(result.Changes))
 	for i, c := range result.Changes {
 		d.Changes[i] = answer.Change{Op: c.Op, Path: c.Path, From: c.From, To: c.To, MovedFrom: c.MovedFrom, Envelope: c.Envelope}

@@ -19,11 +19,8 @@ import (
 // topic, type, version, producer and rule; a limit of 0 is DefaultPage. Times
 // count whole segments.
 func (e *Engine) Violations(ctx context.Context, who policy.Principal, request answer.ViolationRequest) (*answer.Violations, error) {
-	if request.Limit == 0 {
-		request.Limit = DefaultPage
-	}
-	if request.Limit < 1 || request.Limit > MaxPage {
-		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxPage)
+	if err := bound(&request.Limit, DefaultPage, MaxPage); err != nil {
+		return nil, err
 	}
 	f := index.ViolationFilter{Topic: request.Topic, EventType: request.EventType, Service: request.Service, Rule: request.Rule}
 	if !request.From.IsZero() {
@@ -76,13 +73,14 @@ const (
 	DefaultCheckDays  = 30
 	MaxCheckDays      = 36_500
 	DefaultCheckLimit = 1000
-	MaxCheckLimit     = 20_000
+	MaxCheckLimit     = index.MaxSample
 	checkedAtOnce     = 500
 )
 
-// CheckContract holds a contract to the newest archived events of its type (of
-// its version too, where that is registered) that the principal may see, and
-// compares it with the registered one. What policy masks is not looked at.
+// CheckContract holds a contract to the archived events of its type (of its version
+// too, where that is registered) that the principal may see: to all of the days, or,
+// where they are more than the limit, to so many at random. It compares the contract
+// with the registered one. What policy masks is not looked at.
 // Invalid for what is no contract.
 func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, request answer.ContractCheckRequest) (*answer.ContractCheck, error) {
 	request.Days, request.Limit = cmp.Or(request.Days, DefaultCheckDays), cmp.Or(request.Limit, DefaultCheckLimit)
@@ -185,9 +183,34 @@ type checking struct {
 	rules    map[string]int64
 }
 
-// events looks at events, some at a time, until there are no more, or limit were
-// looked at or could not be.
+// events looks at all events, or at a sample if they are more than the limit. If
+// they are too many to take one in time, it looks at the newest.
 func (k *checking) events(ctx context.Context, filter index.Filter, scope index.Scope, limit int) error {
+	if k.out.Matching >= 0 && k.out.Matching <= int64(limit) {
+		k.out.Sample = answer.SampleAll
+		return k.newest(ctx, filter, scope, limit)
+	}
+	hits, err := k.engine.options.Index.Sample(ctx, filter, scope, limit)
+	if schema.KindOf(err) == schema.Exhausted {
+		k.out.Sample = answer.SampleNewest
+		return k.newest(ctx, filter, scope, limit)
+	}
+	if err != nil {
+		return err
+	}
+	k.out.Sample = answer.SampleRandom
+	if hits, err = k.engine.counting(ctx, k.catalog, hits); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(hits, checkedAtOnce) {
+		k.look(ctx, some)
+	}
+	return ctx.Err()
+}
+
+// newest looks at events, the newest first, some at a time, until there are no
+// more, or limit were looked at or could not be.
+func (k *checking) newest(ctx context.Context, filter index.Filter, scope index.Scope, limit int) error {
 	for limit > 0 {
 		hits, more, err := k.engine.options.Index.Search(ctx, filter, scope, min(limit, checkedAtOnce))
 		if err != nil || len(hits) == 0 {
@@ -200,15 +223,20 @@ func (k *checking) events(ctx context.Context, filter index.Filter, scope index.
 			return err
 		}
 		limit -= len(hits)
-		read := k.engine.contents(ctx, k.catalog, hits, segment.All)
-		for i := range hits {
-			k.event(&hits[i], read[hits[i].Position])
-		}
+		k.look(ctx, hits)
 		if !more {
 			return nil
 		}
 	}
 	return nil
+}
+
+// look reads some events and holds each to the contract.
+func (k *checking) look(ctx context.Context, hits []index.Hit) {
+	read := k.engine.contents(ctx, k.catalog, hits, segment.All)
+	for i := range hits {
+		k.event(&hits[i], read[hits[i].Position])
+	}
 }
 
 // event holds one event to the contract.

@@ -50,7 +50,7 @@ func decodeCursor(text string, filter uint64) (*place, error) {
 		}
 	}
 	if len(b) != cursorBytes || b[0] != cursorVersion {
-		return nil, schema.InvalidField("cursor", "cursor %.80q: not one that this version gave; begin again without it", text)
+		return nil, badCursor(text)
 	}
 	if binary.BigEndian.Uint64(b[1:]) != filter {
 		return nil, schema.InvalidField("cursor", "cursor: it belongs to a search with another filter; begin again without it")
@@ -63,4 +63,21 @@ func decodeCursor(text string, filter uint64) (*place, error) {
 	m.Branch = int32(binary.BigEndian.Uint32(b[45:]))
 	m.Offset = int64(binary.BigEndian.Uint64(b[49:]))
 	return at, nil
+}
+
+// badCursor is the error of what no list of this version gave.
+func badCursor(text string) error {
+	return schema.InvalidField("cursor", "cursor %.80q: not one that this version gave; begin again without it", text)
+}
+
+// bound puts the usual limit of a page where none was asked for, and refuses one
+// that is none.
+func bound(limit *int, usual, most int) error {
+	if *limit == 0 {
+		*limit = usual
+	}
+	if *limit < 1 || *limit > most {
+		return schema.InvalidField("limit", "limit %d: want 1 to %d", *limit, most)
+	}
+	return nil
 }

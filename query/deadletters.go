@@ -28,13 +28,10 @@ const (
 // others from being given: the page says which, and why. Counting lists the names of all letters,
 // a thousand a request.
 func (e *Engine) DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error) {
-	if request.Limit == 0 {
-		request.Limit = DefaultDeadLetters
+	if err := bound(&request.Limit, DefaultDeadLetters, MaxDeadLetters); err != nil {
+		return nil, err
 	}
-	switch {
-	case request.Limit < 0 || request.Limit > MaxDeadLetters:
-		return nil, schema.InvalidField("limit", "limit %d: at most %d", request.Limit, MaxDeadLetters)
-	case request.Component != "" && !request.Component.Known():
+	if request.Component != "" && !request.Component.Known() {
 		return nil, schema.InvalidField("component", "component %q is not one of reading, extraction and index", request.Component)
 	}
 	after, err := decodeKeyCursor(request.Cursor)
@@ -131,7 +128,7 @@ func largest(counts map[answer.DeadLetterCount]int) (list []answer.DeadLetterCou
 func decodeKeyCursor(text string) (string, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || text != "" && !strings.HasPrefix(string(raw), schema.DeadLettersPrefix) {
-		return "", schema.InvalidField("cursor", "cursor %.80q: not one that this version gave; begin again without it", text)
+		return "", badCursor(text)
 	}
 	return string(raw), nil
 }

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/contract"
+	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -22,13 +24,16 @@ type Index interface {
 	Trace(ctx context.Context, spellings []string, scope index.Scope, limit int) ([]index.Hit, bool, error)
 	Lookup(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
 	Resolve(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
+	ResolveWhole(ctx context.Context, ids []index.ID, within *index.Window, scope index.Scope) ([]index.Found, bool, error)
 	Search(ctx context.Context, f index.Filter, scope index.Scope, limit int) ([]index.Hit, bool, error)
+	Sample(ctx context.Context, f index.Filter, scope index.Scope, size int) ([]index.Hit, error)
 	Branches(ctx context.Context) ([]index.Branch, error)
 	CountBehind(ctx context.Context, tails []index.Tail, from, to *int64) (int64, error)
 	Covering(ctx context.Context, positions []schema.Position) (map[schema.Position]index.SegmentRow, error)
 	Topology(ctx context.Context) ([]index.Feed, error)
 	Violations(ctx context.Context, f index.ViolationFilter, scope index.Scope, limit int) ([]index.Violation, bool, error)
 	Volumes(ctx context.Context, eventType *string, scope index.Scope) ([]index.TypeVolume, bool, error)
+	Hours(ctx context.Context, hours []time.Time, scope index.Scope) ([]index.HourVolume, bool, error)
 	Count(ctx context.Context, f index.Filter, scope index.Scope) (int64, error)
 }
 
@@ -65,6 +70,19 @@ type Extractor interface {
 	// Kind is a record's type, whatever is withheld of it, to decide what is; not
 	// known where the payload, in which it may stand, cannot be read.
 	Kind(rec *schema.Record) (eventType, version string, known bool)
+	// FindsByKey and FindsByHeader tell whether records of a topic are in the index
+	// by their keys, and by headers of a name.
+	FindsByKey(topic string) bool
+	FindsByHeader(topic, name string) bool
+}
+
+// Schemas decodes payloads that name a schema, and says of what they are.
+// registry.Decoder is one.
+type Schemas interface {
+	extract.Decoder
+	// Describe gives the schema's type and the full name of what the payload is;
+	// "" where that is not known.
+	Describe(id extract.SchemaID, indexes, body []byte) (kind, name string)
 }
 
 // Options are what an Engine works with. Broker and Fresh may be nil: lag is
@@ -74,6 +92,10 @@ type Options struct {
 	Store   Store
 	Ledger  Ledger
 	Extract Extractor
+	// Schemas decodes payloads that name a schema, where they are compared, looked
+	// into or shown: best by what is archived alone, so that a scan asks no
+	// registry. Nil: such payloads are bytes.
+	Schemas Schemas
 	// Policy is what holds for topics; nil: nothing is withheld.
 	Policy *policy.Rules
 	// Contracts are what producers promised; nil: nothing.
@@ -97,6 +119,8 @@ type Options struct {
 	// One segment is read whatever its size.
 	ScanBytes int64
 	ScanTime  time.Duration
+	// Anomalies are the thresholds of what counts as one; zero: DefaultAnomalyRules.
+	Anomalies AnomalyRules
 	Logger    *slog.Logger // nil: nothing is logged
 }
 
@@ -104,10 +128,14 @@ type Options struct {
 type Engine struct {
 	options  Options
 	logger   *slog.Logger
+	decode   *extract.Rules // of Options.Schemas
 	catalogs catalogs
 	segments openSegments
 	stages   knownStages
 	feeds    knownFeeds
+	sealed   knownVolumes
+	patterns knownPatterns
+	waits    knownWaits
 	views    knownViews
 }
 
@@ -123,7 +151,13 @@ func New(options Options) (*Engine, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{options: options, logger: logger}
+	options.ScanBytes, options.ScanTime = cmp.Or(options.ScanBytes, DefaultScanBytes), cmp.Or(options.ScanTime, DefaultScanTime)
+	options.Anomalies = cmp.Or(options.Anomalies, DefaultAnomalyRules)
+	decode, err := extract.New(extract.Options{Decoder: options.Schemas})
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{options: options, logger: logger, decode: decode}
 	e.segments.limit = readerBudget
 	return e, nil
 }

@@ -145,7 +145,7 @@ func (e *Engine) addConsumers(ctx context.Context, types map[string]*answer.Even
 	defer cancel()
 	byTopic, hidden, err := e.options.Consumers(ctx)
 	if err != nil {
-		e.logger.Warn("consumer groups are not known", "error", err)
+		e.logger.Warn("consumer groups are not known", "err", err)
 		note := "consumers are not known: Kafka does not answer"
 		switch schema.KindOf(err) {
 		case schema.Permission:

@@ -30,7 +30,7 @@ func (e *Engine) Field(ctx context.Context, who policy.Principal, request answer
 	if err != nil {
 		return nil, err
 	}
-	t := g.trace(who)
+	t := g.trace()
 	h := &answer.FieldHistory{TraceID: t.TraceID, Pointer: p, Truncated: t.Truncated, Searched: t.Searched}
 	parents := make([]int, len(t.Hops))
 	for i := range parents {
@@ -81,15 +81,17 @@ func valueAt(c *content, pointer string) fieldValue {
 		return fieldValue{note: "the payload was not read"}
 	case c.err != nil:
 		return fieldValue{note: fmt.Sprintf("the payload could not be read: %v", c.err)}
-	case c.hidesValue() || slices.ContainsFunc(c.withheld, func(what string) bool { return within(pointer, what) }):
+	case c.hidesValue() || slices.ContainsFunc(c.hidden, func(what string) bool { return within(pointer, what) }):
 		return fieldValue{note: "it is withheld, by the topic's policy or the type's contract"}
 	}
-	doc, format, err := payload.Decode(c.record.Value)
+	doc, format, err := payload.Decode(c.document)
 	switch {
 	case err != nil:
 		return fieldValue{note: err.Error()}
 	case format == payload.Null:
 		return fieldValue{read: true}
+	case format != payload.JSON && c.undecoded != "":
+		return fieldValue{note: "the payload is no JSON, and was not decoded: " + c.undecoded}
 	case format != payload.JSON:
 		return fieldValue{note: "the payload is no JSON"}
 	}

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"hash/fnv"
@@ -28,6 +29,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	query.LearnPatiently()
 	embeddedtest.VerifyNoLeaks(m, embeddedtest.IgnoreClickHouse()...)
 }
 
@@ -43,6 +45,7 @@ type archive struct {
 	rules   *extract.Rules
 	streams map[string]*stream // by topic/partition
 	clock   time.Time
+	missing schema.GapClass // of offsets that are not served; empty: cleaned
 }
 
 // stream is one partition while it is written.
@@ -230,7 +233,7 @@ func (a *archive) seal(s *stream) {
 	c.Next = s.next
 	c.Records = summary.Counts
 	if missing := c.Next - c.Base - summary.Counts.Rows(); missing > 0 {
-		c.Gaps = []schema.Gap{{Class: schema.GapCleaned, From: c.Next - missing, To: c.Next}}
+		c.Gaps = []schema.Gap{{Class: cmp.Or(a.missing, schema.GapCleaned), From: c.Next - missing, To: c.Next}}
 		c.GapOffsets = missing
 	}
 	key := schema.SegmentKey(s.Stream, c.Base, c.Next, summary.SHA256)

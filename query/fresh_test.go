@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/query"
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
@@ -62,5 +63,33 @@ func TestFreshRecordsFarApart(t *testing.T) {
 		if h.Diff == nil || !h.Diff.Comparable || len(h.Diff.Changes) != 1 {
 			t.Errorf("%s: diff %+v", h.Coordinates(), h.Diff)
 		}
+	}
+}
+
+// A record that was sealed a moment ago, when the catalog was read already, is read
+// from its segment, whether or not Kafka still has it.
+func TestSealedSinceTheCatalog(t *testing.T) {
+	a := newArchive(t, nil) // no Kafka
+	at := day("2024-05-01")
+	trace, cause := hexID(16), hexID(16)
+	a.produce("orders", "k", `{"n":1}`, at, "traceId", trace, "eventId", cause)
+	a.sealAll()
+	diff := func(child *schema.Record) *answer.Diff {
+		t.Helper()
+		found := a.trace(everybody(), trace, answer.TraceRequest{Diffs: true})
+		return found.Hops[place(t, found, child)].Diff
+	}
+	for n := range 3 { // a new catalog may be read between the two
+		a.trace(everybody(), trace, answer.TraceRequest{})
+		since := a.produce("orders", "k", `{"n":2}`, at.Add(time.Duration(n+1)*time.Second), "traceId", trace, "causationId", cause)
+		a.sealAll()
+		if d := diff(since); d == nil || !d.Comparable || len(d.Changes) != 1 {
+			t.Fatalf("%+v", d)
+		}
+	}
+	unsealed := a.produce("orders", "k", `{"n":3}`, at.Add(time.Minute), "traceId", trace, "causationId", cause)
+	a.indexAll()
+	if d := diff(unsealed); d == nil || d.Comparable {
+		t.Errorf("in no segment and without Kafka: %+v", d)
 	}
 }

@@ -27,13 +27,10 @@ const (
 // genesis found. Gaps found while somebody turns the pages may be missing on
 // later pages, never those that were there before.
 func (e *Engine) Gaps(ctx context.Context, who policy.Principal, request answer.GapRequest) (*answer.GapPage, error) {
-	if request.Limit == 0 {
-		request.Limit = DefaultGaps
+	if err := bound(&request.Limit, DefaultGaps, MaxGaps); err != nil {
+		return nil, err
 	}
-	switch {
-	case request.Limit < 0 || request.Limit > MaxGaps:
-		return nil, schema.InvalidField("limit", "limit %d: at most %d", request.Limit, MaxGaps)
-	case request.Class != "" && !request.Class.Known():
+	if request.Class != "" && !request.Class.Known() {
 		return nil, schema.InvalidField("class", "class %q is not one of the gap classes", request.Class)
 	}
 	after, err := decodeGapCursor(request.Cursor)
@@ -174,7 +171,7 @@ func decodeGapCursor(text string) (*gapPlace, error) {
 		err = json.Unmarshal(raw, &p)
 	}
 	if err != nil {
-		return nil, schema.InvalidField("cursor", "cursor %.80q: not one that this version gave; begin again without it", text)
+		return nil, badCursor(text)
 	}
 	return &p, nil
 }

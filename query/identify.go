@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"iter"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +17,8 @@ import (
 const matchRecords = 20
 
 // Identify finds every role that an id plays: what it is, and what names it,
-// in whichever encoding it is kept. Keys are not ids: the index has none.
+// in whichever encoding it is kept. A key or a header is one where the topic's policy
+// says so.
 // Nothing found is an answer without matches.
 func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error) {
 	spellings, forms := extract.Spellings(id)
@@ -30,36 +30,29 @@ func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) 
 		return nil, err
 	}
 	var (
-		trace              []index.Hit
-		own, rest          []index.Found
-		moreO, more, moreT bool
+		trace       []index.Hit
+		found       []index.Found
+		more, moreT bool
 	)
 	scope := c.scope(who)
-	// The three are asked for at once: each takes two questions, one after the
+	// Both are asked for at once: the second takes two questions, one after the
 	// other.
-	ids := roles(spellings)
-	isOwn := func(id index.ID) bool { return id.Kind == schema.IDEvent || id.Kind == schema.IDRecord }
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		trace, moreT, err = e.options.Index.Trace(both, spellings, scope, maxByID)
 		return err
 	})
 	group.Go(func() (err error) {
-		own, moreO, err = e.options.Index.Lookup(both, slices.Collect(chosen(ids, isOwn, true)), nil, scope)
-		return err
-	})
-	group.Go(func() (err error) {
-		rest, more, err = e.options.Index.Lookup(both, slices.Collect(chosen(ids, isOwn, false)), nil, scope)
+		found, more, err = e.options.Index.Lookup(both, roles(spellings), nil, scope)
 		return err
 	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	out := &answer.Identification{ID: id, Forms: forms, Tried: spellings, Truncated: more || moreO || moreT, Searched: c.searched(who)}
+	out := &answer.Identification{ID: id, Forms: forms, Tried: spellings, Truncated: more || moreT, Searched: c.searched(who)}
 	if err := e.match(ctx, c, out, answer.RoleTrace, trace); err != nil {
 		return nil, err
 	}
-	found := slices.Concat(own, rest)
 	byKind := map[schema.IDKind][]index.Hit{}
 	var kinds []schema.IDKind
 	for i := range found {
@@ -76,17 +69,6 @@ func (e *Engine) Identify(ctx context.Context, who policy.Principal, id string) 
 		}
 	}
 	return out, nil
-}
-
-// chosen gives the ids of which a question has the answer yes, or no.
-func chosen(ids []index.ID, is func(index.ID) bool, answer bool) iter.Seq[index.ID] {
-	return func(yield func(index.ID) bool) {
-		for _, id := range ids {
-			if is(id) == answer && !yield(id) {
-				return
-			}
-		}
-	}
 }
 
 // match adds one role, if committed records that count play it.

@@ -3,9 +3,16 @@ package query
 import (
 	"cmp"
 	"container/heap"
+	"slices"
 
 	"github.com/fx-risk-ai/annals/internal/index"
 )
+
+// oldestFirst is the order of a graph's hits, as index.Trace gives them.
+func oldestFirst(a, b index.Hit) int {
+	return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), slices.Compare(a.TopicID[:], b.TopicID[:]),
+		cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+}
 
 // causalOrder gives the hops so that parents come before children, and
 // otherwise by time; and each hop's depth, its longest way from a root. Where

@@ -25,6 +25,11 @@ type content struct {
 	raw      *schema.Record // as it was read; record is without what is withheld
 	limited  bool           // what was extracted before may be more than is shown now
 	withheld []string       // as of policy.Topic.Mask
+
+	document  []byte   // the value as it is compared and looked into: record's, or JSON text made of it
+	decoded   bool     // it was made of it
+	undecoded string   // the code that says why it was not
+	hidden    []string // what is withheld of document
 }
 
 // Bounds of reading payloads.
@@ -80,6 +85,7 @@ func (e *Engine) contents(ctx context.Context, c *catalog, hits []index.Hit, col
 		})
 	}
 	_ = group.Wait() // the functions report through the entries
+	e.readSealedSince(ctx, fresh, columns, all)
 	for i := range hits {
 		e.withhold(all[hits[i].Position])
 	}
@@ -124,7 +130,7 @@ func (e *Engine) readSegment(ctx context.Context, ref segmentRef, positions []sc
 }
 
 func (e *Engine) failed(ref segmentRef, positions []schema.Position, err error, all map[schema.Position]*content) {
-	e.logger.Warn("segment cannot be read", "key", ref.key, "error", err)
+	e.logger.Warn("segment cannot be read", "key", ref.key, "err", err)
 	for _, p := range positions {
 		all[p].err = err
 	}
@@ -276,6 +282,35 @@ func (e *Engine) readKafka(ctx context.Context, s schema.Stream, positions []sch
 		}
 	}
 	return len(positions), nil
+}
+
+// readSealedSince reads from their segments what Kafka did not give: the catalog is
+// some moments old, and a record may have been sealed since, and be gone from
+// Kafka. What is still in no segment keeps the error that it has.
+func (e *Engine) readSealedSince(ctx context.Context, fresh map[schema.Stream][]schema.Position, columns segment.Columns, all map[schema.Position]*content) {
+	var missed []schema.Position
+	for _, positions := range fresh {
+		for _, p := range positions {
+			if all[p].record == nil {
+				missed = append(missed, p)
+			}
+		}
+	}
+	if len(missed) == 0 {
+		return
+	}
+	found := make(map[schema.Position]*content, len(missed))
+	for _, p := range missed {
+		found[p] = &content{status: all[p].status}
+	}
+	for ref, positions := range e.bySegment(ctx, missed, found) {
+		e.readSegment(ctx, ref, positions, columns, found)
+	}
+	for p, entry := range found {
+		if entry.record != nil {
+			*all[p] = *entry
+		}
+	}
 }
 
 // sourceKafka is Record.Source of a fresh record.

@@ -64,6 +64,7 @@ func (e *Engine) properties(topic string) []answer.PolicyProperty {
 		{Name: "index_ids", Value: string(p.IDs.Value), By: p.IDs.By},
 		{Name: "index_keys", Value: strconv.FormatBool(p.MayReadKey()), By: p.Key.By},
 		{Name: "index_headers", Value: several(p.Headers.Value), By: p.Headers.By},
+		{Name: "dead_letters", Value: strconv.FormatBool(e.hasDeadLetters(topic)), By: p.DeadLetters.By},
 		{Name: "team", Value: orNone(p.Team.Value), By: p.Team.By},
 		{Name: "retention", Value: retention, By: p.Retention.By},
 	}

@@ -23,7 +23,7 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request answe
 	began := time.Now()
 	c, err := e.catalog(ctx)
 	if schema.KindOf(err) == schema.Unavailable {
-		e.logger.Warn("the index does not answer: a record is looked for in the ledger", "error", err)
+		e.logger.Warn("the index does not answer: a record is looked for in the ledger", "err", err)
 		return e.recordByLedger(ctx, who, request)
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func (e *Engine) Record(ctx context.Context, who policy.Principal, request answe
 	if entry.err != nil {
 		return nil, entry.err
 	}
-	return e.recordOf(entry, sealed), nil
+	return e.recordOf(entry, entry.source != sourceKafka), nil
 }
 
 func (e *Engine) missing(c *catalog, who policy.Principal, format string, args ...any) error {
@@ -72,7 +72,7 @@ func (e *Engine) resolve(c *catalog, who policy.Principal, request answer.Record
 // positionOf finds the branch that holds the offset.
 func (e *Engine) positionOf(c *catalog, who policy.Principal, at index.Incarnation, request answer.RecordRequest) (schema.Position, error) {
 	p := schema.Position{TopicID: at.TopicID, Partition: request.Partition, Offset: request.Offset}
-	branches := c.streams[streamKey{at.TopicID, request.Partition}]
+	branches := c.streams[schema.StreamKey{TopicID: at.TopicID, Partition: request.Partition}]
 	if len(branches) == 0 {
 		return p, e.missing(c, who, "partition %d of %q is not archived", request.Partition, request.Topic)
 	}
@@ -122,14 +122,22 @@ func (e *Engine) recordOf(entry *content, sealed bool) *answer.Record {
 		x = entry.x
 		x.Identifiers = ids
 	}
-	hit := answer.Hit{
+	hit := hitOf(r, x, sealed)
+	e.name(&hit)
+	return &answer.Record{
+		Hit: hit, Record: r, Extraction: x, Source: entry.source, Withheld: entry.withheld, Decoded: e.decoding(entry),
+	}
+}
+
+// hitOf is a record as answers show it, by its bytes and what was extracted of
+// them.
+func hitOf(r *schema.Record, x *schema.Extraction, sealed bool) answer.Hit {
+	return answer.Hit{
 		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Branch: r.Branch, Offset: r.Offset,
 		Timestamp: r.Timestamp, EventTime: x.EventTime, HasEventTime: x.HasEventTime, Status: r.Status, Sealed: sealed,
 		Stage: x.Stage, EventType: x.EventType, EventVersion: x.EventVersion, Service: x.SourceService,
 		TraceID: x.TraceID, EventID: x.EventID, SpanID: x.SpanID, Errors: x.Errors, Bytes: r.Bytes(),
 	}
-	e.name(&hit)
-	return &answer.Record{Hit: hit, Record: r, Extraction: x, Source: entry.source, Withheld: entry.withheld}
 }
 
 // recordByLedger finds a record without the index.

@@ -34,11 +34,8 @@ const (
 // tell is called for each record found, and with progress a few times a second;
 // the other one is nil. An error of its ends the scan.
 func (e *Engine) Scan(ctx context.Context, who policy.Principal, request answer.ScanRequest, tell func(*answer.Hit, *answer.ScanProgress) error) (*answer.Scan, error) {
-	if request.Limit == 0 {
-		request.Limit = DefaultPage
-	}
-	if request.Limit < 1 || request.Limit > MaxPage {
-		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, MaxPage)
+	if err := bound(&request.Limit, DefaultPage, MaxPage); err != nil {
+		return nil, err
 	}
 	sought, err := term.Parse(request.Query, time.Now())
 	if err != nil {
@@ -123,12 +120,8 @@ type scanning struct {
 }
 
 func (s *scanning) run(ctx context.Context, pieces []piece) error {
-	most := s.engine.options.ScanBytes
-	if most == 0 {
-		most = DefaultScanBytes
-	}
 	for _, p := range pieces {
-		if s.end.Bytes > 0 && s.end.Bytes+p.Ref.Bytes > most {
+		if s.end.Bytes > 0 && s.end.Bytes+p.Ref.Bytes > s.engine.options.ScanBytes {
 			s.end.Stopped = answer.StoppedByBytes
 			return nil
 		}
@@ -217,11 +210,8 @@ func (s *scanning) readObject(ctx context.Context, p piece, ref segmentRef, from
 // tick tells how far the scan is, now and then, and stops it when its time is
 // over.
 func (s *scanning) tick(p answer.ScanProgress) error {
-	now, most := time.Now(), s.engine.options.ScanTime
-	if most == 0 {
-		most = DefaultScanTime
-	}
-	if now.Sub(s.began) > most {
+	now := time.Now()
+	if now.Sub(s.began) > s.engine.options.ScanTime {
 		s.end.Stopped = answer.StoppedByTime
 	}
 	if now.Sub(s.told) < progressEvery {
@@ -232,12 +222,9 @@ func (s *scanning) tick(p answer.ScanProgress) error {
 }
 
 func (s *scanning) hit(r *schema.Record, x *schema.Extraction) answer.Hit {
-	return answer.Hit{
-		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, Branch: r.Branch, Offset: r.Offset,
-		Timestamp: r.Timestamp, EventTime: x.EventTime, HasEventTime: x.HasEventTime, Status: r.Status, Sealed: true,
-		Stage: s.match.stages.of(r.Topic, x.EventType, x.Stage), EventType: x.EventType, EventVersion: x.EventVersion, Service: x.SourceService,
-		TraceID: x.TraceID, EventID: x.EventID, SpanID: x.SpanID, Errors: slices.Clone(x.Errors), Bytes: r.Bytes(),
-	}
+	h := hitOf(r, x, true)
+	h.Stage, h.Errors = s.match.stages.of(r.Topic, x.EventType, x.Stage), slices.Clone(x.Errors) // the row is the reader's
+	return h
 }
 
 // statusesOf gives the statuses that a word of the language names.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/payload"
 	"github.com/fx-risk-ai/annals/internal/policy"
@@ -20,19 +21,26 @@ import (
 // from them. One goroutine has it.
 type matcher struct {
 	term.Search
-	from, to  *int64 // record times in milliseconds; to is exclusive
+	from, to *int64 // record times in milliseconds; to is exclusive
+
+	eventFrom, eventTo *int64 // as of index.Filter
+
 	statuses  []schema.Status
 	spellings []string // of the id; nil: none was asked for
 	stages    stages
 	stage     schema.Stage
 	engine    *Engine
 	x         schema.Extraction
+	ownsTypes bool  // the team that was asked for owns event types, wherever they are
+	value     bool  // a term looks into the value
 	opaque    int64 // values that a pointer could not look into
 	withheld  int64 // records of which a part that was asked for is withheld
 }
 
 func newMatcher(sought term.Search, e *Engine) *matcher {
-	m := &matcher{Search: sought, statuses: statusesOf(sought.Status), stages: e.stages.now(), engine: e}
+	m := &matcher{Search: sought, statuses: statusesOf(sought.Status), stages: e.stagesNow(), engine: e}
+	m.ownsTypes = slices.ContainsFunc(e.options.Contracts.All(), func(c *contract.Contract) bool { return c.Team == sought.Team })
+	m.value = slices.ContainsFunc(sought.Bytes, func(b term.Bytes) bool { return b.Part == term.Pointer || b.Part == term.Payload })
 	m.stage, _ = schema.ParseStage(sought.Stage) // "" is unknown, which is asked first
 	if sought.ID != "" {
 		m.spellings, _ = extract.Spellings(sought.ID)
@@ -45,12 +53,13 @@ func newMatcher(sought term.Search, e *Engine) *matcher {
 		to := sought.To.UnixMilli()
 		m.to = &to
 	}
+	m.eventFrom, m.eventTo = microsOf(sought.EventFrom), microsOf(sought.EventTo)
 	return m
 }
 
 // topic tells whether a topic was asked for.
 func (m *matcher) topic(name string) bool {
-	if m.Team != "" && m.engine.options.Policy.Of(name).Team.Value != m.Team {
+	if m.Team != "" && !m.ownsTypes && m.engine.options.Policy.Of(name).Team.Value != m.Team {
 		return false
 	}
 	return len(m.Topics) == 0 || slices.ContainsFunc(m.Topics, func(t term.Match) bool { return meets(t, name) })
@@ -86,22 +95,29 @@ func (m *matcher) row(row *segment.Row) *schema.Extraction {
 	if !m.extracted(r, x) {
 		return nil
 	}
-	shown := r
+	shown, doc := r, r
 	if limited && len(m.Bytes) > 0 {
+		if m.value {
+			doc, _ = m.engine.document(r)
+		}
 		var withheld []string
-		shown, withheld = m.engine.options.Policy.Of(r.Topic).Mask(r, more, extract.Body)
+		shown, withheld = m.engine.options.Policy.Of(r.Topic).Mask(doc, more, extract.Body)
 		if slices.ContainsFunc(m.Bytes, func(b term.Bytes) bool { return hides(withheld, &b) }) {
 			m.withheld++
 			return nil
 		}
+		doc = shown // of bytes that were decoded nothing else is looked into
 	}
-	for i := range m.Bytes {
-		if b := &m.Bytes[i]; b.Part != term.Pointer && !m.bytes(b, shown) {
+	if !m.named(shown) || m.spellings != nil && !m.bears(r) {
+		return nil
+	}
+	if m.value {
+		if doc == r {
+			doc, _ = m.engine.document(r)
+		}
+		if !m.texts(shown, doc) || !m.pointers(doc) {
 			return nil
 		}
-	}
-	if m.spellings != nil && !m.bears(r) || !m.pointers(shown) {
-		return nil
 	}
 	return x
 }
@@ -141,26 +157,45 @@ func within(pointer, withheld string) bool {
 
 func (m *matcher) extracted(r *schema.Record, x *schema.Extraction) bool {
 	switch {
-	case !meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
+	case m.Team != "" && !m.engine.owns(m.Team, r.Topic, x.EventType), !meets(m.Type, x.EventType), !meets(m.Service, x.SourceService),
 		m.Violation.Text != "" && !slices.ContainsFunc(x.Errors, func(rule string) bool { return meets(m.Violation, rule) }),
 		m.Version != "" && m.Version != x.EventVersion,
+		!happened(x.EventTime, x.HasEventTime, m.eventFrom, m.eventTo),
 		m.Search.Stage != "" && m.stages.of(r.Topic, x.EventType, x.Stage) != m.stage:
 		return false
 	}
 	return true
 }
 
-func (m *matcher) bytes(b *term.Bytes, r *schema.Record) bool {
-	switch b.Part {
-	case term.Key:
-		return r.Key != nil && string(r.Key) == b.Value
-	case term.Header:
-		return slices.ContainsFunc(r.Headers, func(h schema.Header) bool {
-			return strings.EqualFold(h.Name, b.Name) && h.Value != nil && string(h.Value) == b.Value
-		})
-	default:
-		return bytes.Contains(r.Value, []byte(b.Value))
+// named looks for keys and headers that are asked for.
+func (m *matcher) named(r *schema.Record) bool {
+	for i := range m.Bytes {
+		switch b := &m.Bytes[i]; b.Part {
+		case term.Key:
+			if r.Key == nil || string(r.Key) != b.Value {
+				return false
+			}
+		case term.Header:
+			if !slices.ContainsFunc(r.Headers, func(h schema.Header) bool {
+				return strings.EqualFold(h.Name, b.Name) && h.Value != nil && string(h.Value) == b.Value
+			}) {
+				return false
+			}
+		}
 	}
+	return true
+}
+
+// texts looks for texts that are asked for, in the bytes of the value and, where
+// a schema makes another document of it, in that.
+func (m *matcher) texts(r, doc *schema.Record) bool {
+	for i := range m.Bytes {
+		if b := &m.Bytes[i]; b.Part == term.Payload && !bytes.Contains(r.Value, []byte(b.Value)) &&
+			(doc == r || !bytes.Contains(doc.Value, []byte(b.Value))) {
+			return false
+		}
+	}
+	return true
 }
 
 // bears tells whether a record has or names the id, by extracting it again: a

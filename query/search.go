@@ -58,6 +58,9 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 		return nil, err
 	}
 	typed.into(&filter)
+	if len(typed.Bytes) > 0 && filter.Violation != "" {
+		return nil, schema.InvalidField("violation", "a violation goes with other filters, but not with keys and headers")
+	}
 	if from != nil {
 		filter.After = &from.mark
 	}
@@ -69,7 +72,10 @@ func (e *Engine) Search(ctx context.Context, who policy.Principal, request answe
 	if some, err := e.topicsOf(c, who, &request, &typed, &filter, page); err != nil || !some {
 		return page, err
 	}
-	c, found, counting, err := e.counted(ctx, c, who, request, filter)
+	if err := e.findable(c, who, typed.Bytes, &filter, page); err != nil {
+		return nil, err
+	}
+	c, found, counting, err := e.counted(ctx, c, who, request, typed.Bytes, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +105,14 @@ func (e *Engine) topicsOf(c *catalog, who policy.Principal, request *answer.Sear
 	page.Note = unknownNote(page.Unknown)
 	all := len(request.Topics)+len(t.beginnings) == 0
 	if t.Team != "" {
-		e.ofTeam(c, who, t.Team, !all, filter)
-		if all = false; len(filter.Topics) == 0 {
-			page.Note = joined(page.Note, fmt.Sprintf("none of these topics is of team %.64q: annals topics says whose they are", t.Team))
+		filter.Owner = e.ownerFilter(c, who, t.Team)
+		if len(filter.Owner.Types)+len(filter.Owner.Topics) == 0 {
+			page.Note = joined(page.Note, fmt.Sprintf("no topic and no event type is of team %.64q: annals topics and annals catalog say whose they are", t.Team))
+			return false, nil
 		}
 	}
 	if len(filter.Topics) > maxTopics {
-		return false, schema.InvalidField("q", "topic, team: these are %d topics, and a search takes at most %d", len(filter.Topics), maxTopics)
+		return false, schema.InvalidField("q", "topic: these are %d topics, and a search takes at most %d", len(filter.Topics), maxTopics)
 	}
 	return all || len(filter.Topics) > 0, nil
 }
@@ -114,10 +121,10 @@ func (e *Engine) topicsOf(c *catalog, who policy.Principal, request *answer.Sear
 // only by rows that do not count: its range was read again between the two
 // questions, and the rows that count came after the first. It gives the catalog
 // that was used, all rows found, and those that count.
-func (e *Engine) counted(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter) (*catalog, result, []index.Hit, error) {
+func (e *Engine) counted(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, terms named, filter index.Filter) (*catalog, result, []index.Hit, error) {
 	for again := false; ; again = true {
 		began := time.Now()
-		found, err := e.search(ctx, c, who, request, filter)
+		found, err := e.search(ctx, c, who, request, terms, filter)
 		if err != nil {
 			return nil, found, nil, err
 		}
@@ -144,36 +151,59 @@ type result struct {
 
 // search looks until nothing was learned of the stages in what it found, so
 // that a filter and what is shown agree from the first page on.
-func (e *Engine) search(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter) (f result, err error) {
+func (e *Engine) search(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, terms named, filter index.Filter) (f result, err error) {
+	patience, late := learnPatience, 0
 	if filter.Stage != nil { // what would be found without it has to be known first
+		patience = stagePatience
 		probe := filter
 		probe.Stage = nil
-		hits, _, _, err := e.look(ctx, c, who, request, probe, e.stages.now(), learnFrom)
+		hits, _, _, err := e.look(ctx, c, who, request, terms, probe, e.stagesNow(), learnFrom)
 		if err != nil {
 			return f, err
 		}
-		e.learn(ctx, who, hits)
+		_, late = e.learn(ctx, who, hits, patience)
+		older, err := e.learnKinds(ctx, c, who, &filter, patience)
+		if err != nil {
+			return f, err
+		}
+		late = max(late, older)
 	}
 	for round := 1; ; round++ {
-		f.stages = e.stages.now()
+		f.stages = e.stagesNow()
 		if filter.Stage != nil {
 			f.stages.choose(filter.Stage, c)
 		}
-		f.hits, f.more, f.note, err = e.look(ctx, c, who, request, filter, f.stages, request.Limit)
-		if err != nil || round == maxRounds || !e.learn(ctx, who, f.hits) {
+		f.hits, f.more, f.note, err = e.look(ctx, c, who, request, terms, filter, f.stages, request.Limit)
+		if err != nil {
 			return f, err
 		}
+		learned, lateNow := e.learn(ctx, who, f.hits, patience)
+		late = max(late, lateNow)
+		if filter.Stage != nil && (!learned || round == maxRounds) {
+			f.note = joined(f.note, lateNote(late))
+		}
+		if round == maxRounds || !learned {
+			return f, nil
+		}
 		if filter.Stage == nil { // nothing was chosen by what has changed
-			f.stages = e.stages.now()
+			f.stages = e.stagesNow()
 			return f, nil
 		}
 	}
 }
 
+// lateNote says that records may be missing of whose stage nothing is known yet.
+func lateNote(late int) string {
+	if late == 0 {
+		return ""
+	}
+	return fmt.Sprintf("what %d event types do was not found out in time: records of them may be missing; ask again", late)
+}
+
 // look asks the index once.
-func (e *Engine) look(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, filter index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
-	if request.ID != "" {
-		return e.searchID(ctx, c, who, request, filter, s, limit)
+func (e *Engine) look(ctx context.Context, c *catalog, who policy.Principal, request answer.SearchRequest, terms named, filter index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
+	if request.ID != "" || len(terms) > 0 {
+		return e.searchID(ctx, c, who, request, terms, filter, s, limit)
 	}
 	hits, more, err = e.options.Index.Search(ctx, filter, c.scope(who), limit+maxCopies)
 	hits, more = whole(hits, more, limit)
@@ -289,26 +319,14 @@ func digestOf(r *answer.SearchRequest) (uint64, error) {
 	return index.Hash(text), nil
 }
 
-// searchID finds records by an id of any role, filters them here and gives one
-// page. An id that thousands of records share is cut, and said so.
-func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, f index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
-	spellings, _ := extract.Spellings(r.ID)
-	if len(spellings) == 0 {
-		return nil, false, "", schema.InvalidField("id", "id %.64q: want printable text of 1 to %d bytes", r.ID, extract.MaxIDBytes)
-	}
-	scope := c.scope(who)
-	hits, cut, err := e.options.Index.Trace(ctx, spellings, scope, maxByID)
+// searchID finds records by an id of any role, and by keys and headers, filters them
+// here and gives one page. What thousands of records share is cut, and said so.
+func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal, r answer.SearchRequest, terms named, f index.Filter, s stages, limit int) (hits []index.Hit, more bool, note string, err error) {
+	hits, cut, err := e.byIDs(ctx, r.ID, terms, &f, c.scope(who))
 	if err != nil {
 		return nil, false, "", err
 	}
-	found, cutToo, err := e.options.Index.Lookup(ctx, roles(spellings), windowOf(&f), scope)
-	if err != nil {
-		return nil, false, "", err
-	}
-	for i := range found {
-		hits = append(hits, found[i].Hit)
-	}
-	if cut || cutToo {
+	if cut {
 		note = fmt.Sprintf("more records than can be sorted have this id: only some of them, at least %d, were looked at; narrow the time", maxByID)
 	}
 	hits = slices.DeleteFunc(hits, func(h index.Hit) bool { return !passes(&h, &f, s) })
@@ -316,8 +334,9 @@ func (e *Engine) searchID(ctx context.Context, c *catalog, who policy.Principal,
 	hits = slices.CompactFunc(hits, func(a, b index.Hit) bool {
 		return a.Position == b.Position && a.Version == b.Version
 	})
+	hits, unread := e.withHeaders(ctx, c, hits, terms, limit)
 	hits, more = whole(hits, false, limit)
-	return hits, more, note, nil
+	return hits, more, joined(note, unread), nil
 }
 
 // roles asks for ids in every role.
@@ -354,10 +373,16 @@ func passes(h *index.Hit, f *index.Filter, s stages) bool {
 		f.After != nil && newestFirst(h.Mark(), *f.After) <= 0:
 		return false
 	}
+	if !happened(h.EventTime, h.HasEventTime, f.EventFrom, f.EventTo) {
+		return false
+	}
 	if len(f.Topics) > 0 && !slices.Contains(f.Topics, index.Incarnation{Topic: h.Topic, TopicID: h.TopicID}) {
 		return false
 	}
 	if !slices.Contains(f.Statuses, h.Status) && (len(f.Statuses) > 0 || h.Status != schema.Committed) {
+		return false
+	}
+	if f.Owner != nil && !f.Owner.Passes(h.Topic, h.EventType) {
 		return false
 	}
 	return f.Stage == nil || s.passes(h, f.Stage.Stage)

@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -114,6 +116,45 @@ func TestSearchByStageThatWasComputed(t *testing.T) {
 	stage.ID = trace
 	if got := a.searchAll(everybody(), stage); len(got) != 3 {
 		t.Errorf("enrichments of the trace: %v", got)
+	}
+}
+
+// A search by stage that had no time to find out what steps do says so, and finds all
+// once it had.
+func TestSearchByStageSaysWhatItDidNotLearn(t *testing.T) {
+	a := newArchive(t, nil)
+	newPipeline(a, 3).day()
+	a.sealAll()
+	patiently := query.LearnInNoTime()
+	page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Stage: "enrichment"})
+	patiently()
+	if err != nil || !strings.Contains(page.Note, "not found out in time") {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	embeddedtest.Eventually(t, time.Minute, func() error { // it is looked into again after a while
+		page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Stage: "enrichment"})
+		if err == nil && (len(page.Records) != 3 || page.Note != "") {
+			err = fmt.Errorf("%d records, %q", len(page.Records), page.Note)
+		}
+		return err
+	})
+}
+
+// What does something is found though hundreds of newer records do not: not the newest
+// ones alone say which types there are.
+func TestSearchByStageLooksBehindTheNewest(t *testing.T) {
+	a := newArchive(t, nil)
+	p := newPipeline(a, 3)
+	p.day()
+	for n := range 150 {
+		a.produce("noise", fmt.Sprint(n), `{}`, p.at(0, 0).Add(time.Duration(n)*time.Hour), "eventType", "Noise")
+	}
+	a.sealAll()
+	for stage, want := range map[string]int{"enrichment": 3, "ingestion": 3} {
+		page, err := a.Search(t.Context(), everybody(), answer.SearchRequest{Stage: stage})
+		if err != nil || len(page.Records) != want || page.Note != "" {
+			t.Errorf("%s: %d records, want %d; %q, %v", stage, len(page.Records), want, page.Note, err)
+		}
 	}
 }
 

@@ -1,129 +1,75 @@
 package query
 
 import (
-	"container/list"
+	"cmp"
 	"context"
-	"io"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"time"
 
-	"github.com/fx-risk-ai/annals/internal/segment"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/schema"
+	"github.com/fx-risk-ai/annals/schema/answer"
 )
 
-// readerBudget bounds the footers and page indexes that are kept, in bytes as
-// they are in the files.
-const readerBudget = 32 << 20
-
-// decodedFactor is how much more a footer takes decoded.
-const decodedFactor = 4
-
-// segmentRef is what opens a segment. Keys hold the content's hash, so what
-// was opened once never changes.
-type segmentRef struct {
-	key   string
-	bytes int64
-}
-
-// openSegments keeps opened segments, the latest used, within a budget.
-type openSegments struct {
-	mu    sync.Mutex
-	limit int64
-	used  int64
-	byKey map[segmentRef]*list.Element
-	order list.List // of *openSegment, latest first
-}
-
-type openSegment struct {
-	ref    segmentRef
-	once   sync.Mutex
-	reader *segment.Reader
-	cost   int64
-}
-
-// open gives the segment's reader. Callers that want the same one wait for
-// whoever opens it.
-func (o *openSegments) open(ctx context.Context, store Store, ref segmentRef) (*segment.Reader, error) {
-	entry := o.entry(ref)
-	entry.once.Lock()
-	defer entry.once.Unlock()
-	if entry.reader != nil {
-		return entry.reader, nil
-	}
-	source := &rangeSource{store: store, ref: ref}
-	reader, err := segment.Open(ctx, source, ref.bytes)
+// Segments gives the current segments of a topic: what an SQL user should read,
+// since data/ also holds what was replaced. Of several topics of the name, from
+// one cluster or more, it is the one whose archive began last, unless another is
+// asked for. Raw batches of what a later branch took the place of are among those
+// that may be asked for.
+func (e *Engine) Segments(ctx context.Context, who policy.Principal, request answer.SegmentRequest) (*answer.Segments, error) {
+	topic, id := request.Topic, request.TopicID
+	views, err := e.viewsOf(ctx, func(s schema.Stream) bool {
+		return s.Topic == topic && who.Topics.Allows(topic) && (id == nil || *id == s.TopicID)
+	})
 	if err != nil {
-		o.forget(entry)
 		return nil, err
 	}
-	entry.reader = reader
-	o.charge(entry, source.read.Load()*decodedFactor)
-	return reader, nil
-}
-
-func (o *openSegments) entry(ref segmentRef) *openSegment {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if at, ok := o.byKey[ref]; ok {
-		o.order.MoveToFront(at)
-		entry, _ := at.Value.(*openSegment) // the list holds nothing else
-		return entry
+	if len(views) == 0 {
+		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
 	}
-	if o.byKey == nil {
-		o.byKey = map[segmentRef]*list.Element{}
+	newest := slices.MaxFunc(views, func(a, b *ledger.View) int { return clockOf(a.Genesis).Compare(clockOf(b.Genesis)) })
+	list := &answer.Segments{Cluster: newest.Stream.Cluster, Topic: topic, TopicID: newest.Stream.TopicID, Bucket: e.options.Bucket}
+	for _, v := range views {
+		if v.Stream.TopicID != newest.Stream.TopicID || v.Stream.Cluster != newest.Stream.Cluster {
+			continue
+		}
+		for _, s := range v.Current() {
+			list.Segments = append(list.Segments, answer.Segment{
+				Key: e.options.Prefix + s.Ref.Key, SHA256: s.Ref.SHA256, Bytes: s.Ref.Bytes, TopicID: v.Stream.TopicID,
+				Partition: v.Stream.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Records.Rows(),
+				MinTimestamp: time.UnixMilli(s.Ref.MinTimestamp), MaxTimestamp: time.UnixMilli(s.Ref.MaxTimestamp),
+			})
+		}
+		if !request.Raw {
+			continue
+		}
+		if list.Batches, err = e.rawBatches(ctx, v, list.Batches); err != nil {
+			return nil, err
+		}
 	}
-	entry := &openSegment{ref: ref}
-	o.byKey[ref] = o.order.PushFront(entry)
-	return entry
+	slices.SortFunc(list.Segments, func(a, b answer.Segment) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Base, b.Base))
+	})
+	return list, nil
 }
 
-func (o *openSegments) forget(entry *openSegment) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.remove(entry)
-}
-
-func (o *openSegments) remove(entry *openSegment) {
-	if at, ok := o.byKey[entry.ref]; ok && at.Value == any(entry) {
-		o.order.Remove(at)
-		delete(o.byKey, entry.ref)
-		o.used -= entry.cost
+// rawBatches adds what gaps of a stream keep raw, by commit.
+func (e *Engine) rawBatches(ctx context.Context, v *ledger.View, list []answer.RawBatch) ([]answer.RawBatch, error) {
+	for _, g := range v.Gapped {
+		gaps, err := e.options.Ledger.Gaps(ctx, g.Commit)
+		if err != nil {
+			return nil, err
+		}
+		for _, gap := range gaps {
+			if gap.Object == nil {
+				continue
+			}
+			list = append(list, answer.RawBatch{
+				Key: e.options.Prefix + gap.Object.Key, SHA256: gap.Object.SHA256, Bytes: gap.Object.Bytes,
+				Partition: v.Stream.Partition, Branch: g.Commit.Branch, From: gap.From, To: gap.To, Evidence: gap.Evidence,
+			})
+		}
 	}
+	return list, nil
 }
-
-// charge counts what an opened segment takes, and lets the oldest go.
-func (o *openSegments) charge(entry *openSegment, cost int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if at, ok := o.byKey[entry.ref]; !ok || at.Value != any(entry) {
-		return
-	}
-	entry.cost = cost
-	o.used += cost
-	for o.used > o.limit && o.order.Len() > 1 {
-		oldest, _ := o.order.Back().Value.(*openSegment) // as above
-		o.remove(oldest)
-	}
-}
-
-// rangeTimeout bounds one ranged read. A reader outlives the request that
-// opened it, so the request's context cannot.
-const rangeTimeout = 30 * time.Second
-
-// rangeSource reads an object by ranges and counts what it read.
-type rangeSource struct {
-	store Store
-	ref   segmentRef
-	read  atomic.Int64
-}
-
-// ReadAt implements io.ReaderAt.
-func (s *rangeSource) ReadAt(p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), rangeTimeout)
-	defer cancel()
-	n, err := s.store.ReaderAt(ctx, s.ref.key, s.ref.bytes).ReadAt(p, off)
-	s.read.Add(int64(n))
-	return n, err
-}
-
-var _ io.ReaderAt = (*rangeSource)(nil)

@@ -26,6 +26,7 @@ const (
 	ruleDeadLetter = "dead-letter headers"
 	ruleReplay     = "replay headers"
 	ruleName       = "the topic's name"
+	rulePolicy     = "the topic's policy"
 	ruleRoot       = "no parent"
 	ruleTopic      = "as other records of this topic and type"
 	ruleUnknown    = "not known: no payload was compared"
@@ -38,13 +39,17 @@ type topicType struct{ topic, eventType string }
 const (
 	maxKnownStages = 10_000
 	stageAge       = 10 * time.Minute
-	retryAge       = time.Minute // until a topic that could not be judged is tried again
-	maxLearn       = 16          // topics and types looked into by one trace, or one look of a search
-	learnFrom      = 100         // records that a search by stage looks at first
-	learnHops      = 500         // of a trace from which a search learns
-	maxRounds      = 3           // looks of one search, each having learned something
-	learnPatience  = time.Second
+	retryAge       = time.Minute     // until a topic that could not be judged is tried again
+	lateAge        = 5 * time.Second // until what took too long is
+	maxLearn       = 16              // topics and types looked into by one trace, or one look of a search
+	learnFrom      = 100             // records that a search by stage looks at first
+	learnHops      = 500             // of a trace from which a search learns
+	maxRounds      = 3               // looks of one search, each having learned something
 )
+
+// learnPatience is how long one look of a search learns, and stagePatience that of
+// one that chooses by stage: what it does not know it does not find.
+var learnPatience, stagePatience = time.Second, 3 * time.Second
 
 // knownStages remembers what records of a topic and type do.
 type knownStages struct {
@@ -76,32 +81,37 @@ func (k *knownStages) set(t topicType, stage schema.Stage, age time.Duration) {
 
 // now gives what is known at this moment, also what is to be looked into again:
 // a stage is not forgotten before another is known.
-func (k *knownStages) now() stages {
+func (k *knownStages) now() map[topicType]schema.Stage {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := make(stages, len(k.known))
+	known := make(map[topicType]schema.Stage, len(k.known))
 	for t, have := range k.known {
 		if have.stage != schema.StageUnknown {
-			s[t] = have.stage
+			known[t] = have.stage
 		}
 	}
-	return s
+	return known
 }
 
 // stages is what was known at one moment of what topics and types do. It does
 // not change.
-type stages map[topicType]schema.Stage
+type stages struct {
+	known       map[topicType]schema.Stage
+	deadLetters func(topic string) bool // Engine.hasDeadLetters
+}
 
-// of gives a record outside a trace its stage: declared, else by the topic's
-// name, else known.
+func (e *Engine) stagesNow() stages { return stages{e.stages.now(), e.hasDeadLetters} }
+
+// of gives a record outside a trace its stage: declared, else that of a dead
+// letter topic, else known.
 func (s stages) of(topic, eventType string, declared schema.Stage) schema.Stage {
 	switch {
 	case declared != schema.StageUnknown:
 		return declared
-	case isDeadLetterTopic(topic):
+	case s.deadLetters(topic):
 		return schema.StageDeadLetter
 	}
-	return s[topicType{topic, eventType}] // unknown is zero
+	return s.known[topicType{topic, eventType}] // unknown is zero
 }
 
 func (s stages) passes(h *index.Hit, stage schema.Stage) bool {
@@ -113,23 +123,30 @@ func (s stages) passes(h *index.Hit, stage schema.Stage) bool {
 func (s stages) choose(f *index.StageFilter, c *catalog) {
 	f.Topics, f.Types, f.Whole = nil, nil, nil
 	unknown := f.Stage == schema.StageUnknown
-	for t, stage := range s {
-		if isDeadLetterTopic(t.topic) {
-			continue // its name says more
+	for t, stage := range s.known {
+		if s.deadLetters(t.topic) {
+			continue // that says more
 		}
 		if unknown || stage == f.Stage {
 			f.Topics, f.Types = append(f.Topics, t.topic), append(f.Types, t.eventType)
 		}
 	}
 	if unknown || f.Stage == schema.StageDeadLetter {
-		f.Whole = c.deadLetterTopics()
+		f.Whole = c.chosen(s.deadLetters)
 	}
 }
 
 // name gives a hit outside a trace its stage.
 func (e *Engine) name(h *answer.Hit) {
 	known, _ := e.stages.get(topicType{h.Topic, h.EventType})
-	h.Stage = stages{{h.Topic, h.EventType}: known}.of(h.Topic, h.EventType, h.Stage)
+	h.Stage = stages{map[topicType]schema.Stage{{h.Topic, h.EventType}: known}, e.hasDeadLetters}.of(h.Topic, h.EventType, h.Stage)
+}
+
+// hasDeadLetters tells whether all records of a topic are dead letters: if policy
+// says so, or, where it says nothing, if it is named so.
+func (e *Engine) hasDeadLetters(topic string) bool {
+	said := e.options.Policy.Of(topic).DeadLetters
+	return said.Value || said.By == "" && isDeadLetterTopic(topic)
 }
 
 // isDeadLetterTopic tells whether a topic is named as dead letter topics are:
@@ -183,7 +200,11 @@ func (e *Engine) stage(g *graph, hop int, parents []int, named bool) stageOf {
 	default:
 		return stageOf{h.Stage, ruleDeclared}
 	}
-	if isDeadLetterTopic(h.Topic) {
+	switch {
+	case !e.hasDeadLetters(h.Topic):
+	case e.options.Policy.Of(h.Topic).DeadLetters.Value:
+		return stageOf{schema.StageDeadLetter, rulePolicy}
+	default:
 		return stageOf{schema.StageDeadLetter, ruleName}
 	}
 	key := topicType{h.Topic, h.EventType}
@@ -215,9 +236,9 @@ func (g *graph) classify(hop int, parents []int) (schema.Stage, string, bool) {
 		if c == nil || c.err != nil || c.hidesValue() {
 			return schema.StageUnknown, "", false
 		}
-		values = append(values, c.record.Value)
+		values = append(values, c.document)
 	}
-	stage, reason := payload.Classify(values, own.record.Value)
+	stage, reason := payload.Classify(values, own.document)
 	return stage, "payloads: " + reason, true
 }
 
@@ -255,9 +276,11 @@ func (e *Engine) learnStages(ctx context.Context, g *graph, parents [][]int) {
 	sample := &graph{hits: g.hits, bytes: e.contents(ctx, g.catalog, wanted, segment.Payload)}
 	for key, i := range chosen {
 		stage, _, ok := sample.classify(i, parents[i])
-		if ok && stage != schema.StageUnknown {
+		switch {
+		case ok && stage != schema.StageUnknown:
 			e.stages.set(key, stage, stageAge)
-		} else {
+		case ctx.Err() != nil: // it was not looked into for want of time
+		default:
 			e.stages.set(key, schema.StageUnknown, retryAge)
 		}
 	}
@@ -265,14 +288,14 @@ func (e *Engine) learnStages(ctx context.Context, g *graph, parents [][]int) {
 
 // learn looks into the topics and types of hits whose stage nothing is known
 // of, each by the trace of one of them, and tells whether something was
-// learned. Like learnStages it is a help only: what cannot be found out in time
-// stays unknown for a while.
-func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.Hit) (learned bool) {
+// learned, and of how many there was no time to. Like learnStages it is a help
+// only: what cannot be found out in time stays unknown for a while.
+func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.Hit, patience time.Duration) (learned bool, late int) {
 	chosen := map[topicType]string{} // a trace of each
 	for i := range hits {
 		h := &hits[i]
 		key := topicType{h.Topic, h.EventType}
-		if h.Stage != schema.StageUnknown || h.TraceID == "" || len(chosen) == maxLearn || isDeadLetterTopic(h.Topic) {
+		if h.Stage != schema.StageUnknown || h.TraceID == "" || len(chosen) == maxLearn || e.hasDeadLetters(h.Topic) {
 			continue
 		}
 		if known, ok := e.stages.get(key); ok || known != schema.StageUnknown {
@@ -283,9 +306,9 @@ func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.H
 		}
 	}
 	if len(chosen) == 0 {
-		return false
+		return false, 0
 	}
-	bounded, cancel := context.WithTimeout(ctx, learnPatience)
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	seen := map[string]bool{}
 	for key, trace := range chosen {
@@ -297,10 +320,15 @@ func (e *Engine) learn(ctx context.Context, who policy.Principal, hits []index.H
 			}
 		}
 		after, looked := e.stages.get(key)
-		if !looked {
+		switch {
+		case looked:
+		case bounded.Err() != nil:
+			late++
+			e.stages.set(key, after, lateAge)
+		default:
 			e.stages.set(key, after, retryAge)
 		}
 		learned = learned || after != before
 	}
-	return learned
+	return learned, late
 }

@@ -139,7 +139,7 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 	defer cancel()
 	cluster, err := e.options.Broker.Cluster(ctx)
 	if err != nil {
-		e.logger.Warn("Kafka does not answer: topics go without lag", "error", err)
+		e.logger.Warn("Kafka does not answer: topics go without lag", "err", err)
 		for _, t := range byID {
 			t.Detail = "Kafka does not answer: the lag is unknown"
 		}
@@ -169,7 +169,7 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 	}
 	marks := e.watermarks(ctx, names)
 	for key, o := range marks {
-		t := byID[key.topicID]
+		t := byID[key.TopicID]
 		if t == nil {
 			continue
 		}

@@ -21,15 +21,25 @@ const DefaultTraceHops = 2000
 // graph is a trace while it is put together. Edges name hops by their place in
 // hits; the answer's order comes last.
 type graph struct {
+	traceID  string
 	catalog  *catalog
 	who      policy.Principal
 	hits     []index.Hit
 	edges    []answer.Edge
 	bytes    map[schema.Position]*content // nil: payloads were not asked for
+	evidence map[schema.Position]*content // what was read only to infer by
+	ids      map[int]map[string]bool      // what idsOf found out
+	aside    []bool                       // what findAside found
 	stages   []stageOf
 	diffs    []*answer.Diff
 	outside  []outsideCause
 	truncate bool
+
+	notInferred int // as answer.Trace.NotInferred
+
+	reached map[schema.Position]reach // of a flow: how records beyond the trace were come to
+	flow    *answer.Flow              // nil: only the trace was asked for
+	archive *answer.ArchiveLook       // nil: the index was asked
 }
 
 // Trace gives every committed record of a trace that the principal may see,
@@ -40,14 +50,14 @@ func (e *Engine) Trace(ctx context.Context, who policy.Principal, request answer
 	if err != nil {
 		return nil, err
 	}
-	return g.trace(who), nil
+	return g.trace(), nil
 }
 
 // graphOf reads a trace and puts it together.
 func (e *Engine) graphOf(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*graph, error) {
 	spellings := extract.NormalizeID(request.TraceID)
 	if len(spellings) == 0 {
-		return nil, schema.InvalidField("trace_id", "trace id %.64q: want printable text of 1 to %d bytes", request.TraceID, extract.MaxIDBytes)
+		return nil, badTraceID(request.TraceID)
 	}
 	if request.Limit < 0 || request.Limit > answer.MaxTraceHops {
 		return nil, schema.InvalidField("limit", "limit %d: want 1 to %d", request.Limit, answer.MaxTraceHops)
@@ -55,15 +65,27 @@ func (e *Engine) graphOf(ctx context.Context, who policy.Principal, request answ
 	if request.Limit == 0 {
 		request.Limit = DefaultTraceHops
 	}
+	if request.Archive {
+		return e.archiveGraph(ctx, who, spellings, request)
+	}
+	if !request.From.IsZero() || !request.To.IsZero() {
+		return nil, schema.InvalidField("from", "a range of time goes with a look into the archive itself; the index gives all of a trace")
+	}
 	g, err := e.hitsOf(ctx, who, spellings, request.Limit)
+	if schema.KindOf(err) == schema.Unavailable {
+		return nil, schema.WithHint(err, "without the index a trace is read from the archive itself, slower: annals trace --archive --from … --to …")
+	}
 	if err != nil {
 		return nil, err
 	}
 	if len(g.hits) == 0 {
-		searched := g.catalog.searched(who)
-		return nil, &answer.NotFoundError{Searched: searched, Err: schema.Errorf(schema.NotFound,
-			"no record of trace %q in %d topics with %d records, searched up to what was read at %s",
-			request.TraceID, searched.Topics, searched.Records, clock(searched.FreshTo))}
+		return nil, g.catalog.noTrace(who, request.TraceID)
+	}
+	g.traceID = g.hits[0].TraceID
+	if request.Flow {
+		if err := e.follow(ctx, g, request); err != nil {
+			return nil, err
+		}
 	}
 	if err := e.connect(ctx, g, request); err != nil {
 		return nil, err
@@ -133,8 +155,12 @@ func (e *Engine) connect(ctx context.Context, g *graph, request answer.TraceRequ
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if !request.FactsOnly {
-		g.infer(feeds)
+	switch {
+	case request.FactsOnly:
+	case g.flow != nil:
+		e.inferEach(ctx, g, feeds)
+	default:
+		e.infer(ctx, g, feeds)
 	}
 	g.choosePrimary()
 	if request.Diffs {
@@ -144,19 +170,24 @@ func (e *Engine) connect(ctx context.Context, g *graph, request answer.TraceRequ
 }
 
 // trace puts hops into causal order and sums up.
-func (g *graph) trace(who policy.Principal) *answer.Trace {
+func (g *graph) trace() *answer.Trace {
 	order, depth := g.causalOrder()
 	place := make([]int, len(order))
+	positions := make(map[schema.Position]int, len(g.reached))
 	for to, from := range order {
 		place[from] = to
+		if g.flow != nil {
+			positions[g.hits[from].Position] = to
+		}
 	}
 	t := &answer.Trace{
-		TraceID: g.hits[order[0]].TraceID, Hops: make([]answer.Hop, len(order)), Edges: g.edges,
-		Truncated: g.truncate, Searched: g.catalog.searched(who),
+		TraceID: g.traceID, Flow: g.sumFlow(), Archive: g.archive, Hops: make([]answer.Hop, len(order)), Edges: g.edges,
+		NotInferred: g.notInferred, Truncated: g.truncate, Searched: g.catalog.searched(g.who),
 	}
 	for to, from := range order {
 		hop := answer.Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}
 		hop.Stage, hop.StageRule = g.stages[from].stage, g.stages[from].rule
+		hop.Reached = g.reachedBy(from, positions)
 		if c := g.bytes[hop.Position()]; c != nil && c.err == nil && !slices.Contains(c.withheld, "key") {
 			hop.Key, hop.HasKey = c.record.Key, true
 		}

@@ -3,6 +3,7 @@ package query_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -248,12 +249,20 @@ func TestTraceCutByItsLimit(t *testing.T) {
 func TestTraceOfThousands(t *testing.T) {
 	a := newArchive(t, nil)
 	trace, start := hexID(16), newPipeline(a, 1).at(0, 0)
-	for n := range 6000 {
+	records := 6000
+	if os.Getenv("ANNALS_TEST_LONG") != "" {
+		records = 100_000
+	}
+	for n := range records {
 		at := start.Add(time.Duration(n) * time.Millisecond)
 		a.produce([]string{"a", "b", "c"}[n%3], fmt.Sprintf("k%d", n%7), `{"n":1}`, at, "traceId", trace, "eventType", "T")
 	}
 	a.sealAll()
+	began := time.Now()
 	found := a.trace(everybody(), trace, answer.TraceRequest{Limit: answer.MaxTraceHops, Diffs: true})
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("a trace of %d records took %s", records, took)
+	}
 	if len(found.Hops) != answer.MaxTraceHops || !found.Truncated {
 		t.Errorf("%d hops, truncated %v", len(found.Hops), found.Truncated)
 	}

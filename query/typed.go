@@ -25,8 +25,8 @@ func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
 	if t.Search, err = term.Parse(r.Query, now); err != nil {
 		return t, schema.InvalidField("q", "%w", err)
 	}
-	if len(t.Bytes) > 0 {
-		return t, schema.InvalidField("q", "%w", unindexed(t.Bytes[0]))
+	if err := t.isIndexed(); err != nil {
+		return t, err
 	}
 	for _, topic := range t.Topics {
 		if topic.Prefix {
@@ -54,14 +54,6 @@ func typedOf(r *answer.SearchRequest, now time.Time) (t typed, err error) {
 	}
 	t.ask(r)
 	return t, nil
-}
-
-// unindexed says why a search cannot answer a term, and what does.
-func unindexed(b term.Bytes) error {
-	what := map[term.Part]string{
-		term.Key: "keys are", term.Header: "headers are", term.Payload: "payloads are", term.Pointer: "payloads are",
-	}[b.Part]
-	return &term.Error{At: b.At, Message: what + " not in the index: they are read from the archive itself, within bounds (annals search --scan, GET /records/scan). A header that is an id, such as traceId or correlationId, is found by its value alone"}
 }
 
 // ask puts into a request what it has fields for.
@@ -102,12 +94,27 @@ func (t *typed) ask(r *answer.SearchRequest) {
 // into puts the rest into a filter, but for topics.
 func (t *typed) into(f *index.Filter) {
 	f.Version, f.Partition = t.Version, t.Partition
+	f.EventFrom, f.EventTo = microsOf(t.EventFrom), microsOf(t.EventTo)
 	if t.Type.Prefix {
 		f.TypePrefix = t.Type.Text
 	}
 	if t.Service.Prefix {
 		f.ServicePrefix = t.Service.Text
 	}
+}
+
+// microsOf is a time as events have it, and nil for none.
+func microsOf(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	micros := t.Add(time.Microsecond - 1).UnixMicro()
+	return &micros
+}
+
+// happened tells whether an event's time is within bounds, either of which may be nil.
+func happened(at int64, has bool, from, to *int64) bool {
+	return (from == nil || has && at >= *from) && (to == nil || has && at < *to)
 }
 
 // topics adds those that the principal may see and whose names begin so.
@@ -132,17 +139,35 @@ func (t *typed) topics(c *catalog, who policy.Principal, f *index.Filter, page *
 	}
 }
 
-// ofTeam leaves those topics that the team owns by their policy; of all, if none
-// were named.
-func (e *Engine) ofTeam(c *catalog, who policy.Principal, team string, named bool, f *index.Filter) {
-	owns := func(topic string) bool { return e.options.Policy.Of(topic).Team.Value == team }
-	if named {
-		f.Topics = slices.DeleteFunc(f.Topics, func(at index.Incarnation) bool { return !owns(at.Topic) })
-		return
-	}
-	for name := range c.newest {
-		if at, ok := c.incarnation(who, name, nil); ok && owns(name) {
-			f.Topics = append(f.Topics, at)
+// ownerFilter is what a team owns, by the same rules as the catalog has it: event
+// types by their contracts, and, where those name nobody, the topics by their
+// policy.
+func (e *Engine) ownerFilter(c *catalog, who policy.Principal, team string) *index.OwnerFilter {
+	o := &index.OwnerFilter{}
+	seen := map[string]bool{}
+	for _, contract := range e.options.Contracts.All() {
+		if seen[contract.Type] {
+			continue
+		}
+		seen[contract.Type] = true
+		switch owner, _ := e.team(contract.Type, nil); owner {
+		case "":
+		case team:
+			o.Types = append(o.Types, contract.Type)
+		default:
+			o.Others = append(o.Others, contract.Type)
 		}
 	}
+	for name := range c.newest {
+		if who.Topics.Allows(name) && e.options.Policy.Of(name).Team.Value == team {
+			o.Topics = append(o.Topics, name)
+		}
+	}
+	return o
+}
+
+// owns tells whether a record is a team's.
+func (e *Engine) owns(team, topic, eventType string) bool {
+	owner, _ := e.team(eventType, []string{topic})
+	return owner == team
 }

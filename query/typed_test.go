@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -74,6 +75,76 @@ func TestSearchAsTyped(t *testing.T) {
 		var fault *schema.Error
 		if !errors.As(err, &fault) || fault.Kind != schema.Invalid || fault.Field != "q" || !strings.Contains(err.Error(), q) {
 			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}
+
+// TestSearchByTeamIsAsInTheCatalog: the contract of a type says whose its records
+// are, wherever they are; without one the topic's policy does. A search, a look-up
+// by id and a scan agree with the catalog.
+func TestSearchByTeamIsAsInTheCatalog(t *testing.T) {
+	policies, err := policy.NewRules([]policy.Rule{{Pattern: "orders", Team: "platform"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newArchive(t, func(o *query.Options) { o.Policy, o.Contracts = policies, orderContracts(t) })
+	at, id := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC), hexID(16)
+	sold := a.produce("orders", "k", "{}", at, "eventType", "OrderPlaced", "traceId", id)
+	copied := a.produce("elsewhere", "k", "{}", at.Add(time.Second), "eventType", "OrderPlaced", "traceId", id)
+	noted := a.produce("orders", "k", "{}", at.Add(2*time.Second), "eventType", "OrderNoted", "traceId", id)
+	a.produce("elsewhere", "k", "{}", at.Add(3*time.Second), "eventType", "OrderNoted", "traceId", id)
+	a.sealAll()
+	for team, want := range map[string][]string{
+		"sales": {position(copied), position(sold)}, "platform": {position(noted)}, "nobody": nil,
+	} {
+		for _, q := range []string{"team:" + team, "team:" + team + " " + id} {
+			if got := a.searchAll(everybody(), answer.SearchRequest{Query: q}); !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", q, got, want)
+			}
+		}
+		scanned, _ := a.scan(everybody(), answer.ScanRequest{Query: "team:" + team})
+		if slices.Sort(want); !slices.Equal(scanned, want) {
+			t.Errorf("a scan of team:%s: %v, want %v", team, scanned, want)
+		}
+	}
+	types, err := a.EventTypes(t.Context(), everybody(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range types.Types {
+		if want := map[string]string{"OrderPlaced": "sales", "OrderNoted": "platform"}[kind.Type]; kind.Team != want {
+			t.Errorf("the catalog says that %s is of %q, want %q", kind.Type, kind.Team, want)
+		}
+	}
+}
+
+// Events are found by the time that they say themselves, whenever they came.
+func TestSearchByEventTime(t *testing.T) {
+	a := newArchive(t, nil)
+	day := time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC)
+	var all []*schema.Record
+	for n := range 4 {
+		all = append(all, a.produce("late", "k", "{}", day.AddDate(0, 0, 10-n), "timestamp", day.AddDate(0, 0, n).Format(time.RFC3339), "correlationId", "c-1"))
+	}
+	a.produce("late", "k", "{}", day.AddDate(0, 0, 1), "correlationId", "c-1") // says no time
+	a.sealAll()
+	for q, want := range map[string][]int{
+		"event_after:2024-05-02 event_before:2024-05-04":                      {1, 2},
+		"event_after:2024-05-02 after:2024-05-09":                             {1, 2},
+		"event_before:2024-05-02":                                             {0},
+		"c-1 event_before:2024-05-03":                                         {0, 1},
+		"c-1 event_after:2024-05-03T00:00:00.000001Z event_before:2024-05-05": {3},
+	} {
+		got := a.searchAll(everybody(), answer.SearchRequest{Query: q})
+		scanned, _ := a.scan(everybody(), answer.ScanRequest{Query: q})
+		if len(got) != len(want) || len(scanned) != len(want) {
+			t.Errorf("%s: %v, %d scanned, want %d", q, got, len(scanned), len(want))
+			continue
+		}
+		for i, n := range want {
+			if got[i] != position(all[n]) {
+				t.Errorf("%s: %v", q, got)
+			}
 		}
 	}
 }

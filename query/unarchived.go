@@ -55,7 +55,7 @@ func (e *Engine) states(ctx context.Context) ([]answer.TopicState, []string, err
 	defer cancel()
 	cluster, err := e.options.Broker.Cluster(asking)
 	if err != nil {
-		e.logger.Warn("Kafka does not answer: topics that are not archived are unknown", "error", err)
+		e.logger.Warn("Kafka does not answer: topics that are not archived are unknown", "err", err)
 		return nil, []string{"Kafka does not answer: topics that are not archived are unknown"}, nil
 	}
 	var states []answer.TopicState

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/offsets"
 	"github.com/fx-risk-ai/annals/internal/policy"
@@ -118,7 +119,7 @@ func (e *Engine) traceScope(ctx context.Context, who policy.Principal, v *answer
 func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.View, wanted func(string) bool) error {
 	c, err := e.catalogSince(ctx, time.Now())
 	if err != nil {
-		e.logger.Warn("the index does not answer: a verdict goes without what is fresh", "error", err)
+		e.logger.Warn("the index does not answer: a verdict goes without what is fresh", "err", err)
 		v.Notes = append(v.Notes, "the index does not answer: how much is not sealed is not known")
 		reason(v, answer.ReasonUnknown)
 		c = nil
@@ -147,6 +148,11 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 			reason(v, answer.ReasonUnknown)
 		}
 	}
+	if c != nil {
+		if err := e.withinRange(ctx, v, c); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(v.Partitions, func(a, b answer.VerdictStream) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), slices.Compare(a.TopicID[:], b.TopicID[:]), cmp.Compare(a.Partition, b.Partition))
 	})
@@ -159,6 +165,38 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 		reason(v, answer.ReasonUnknown)
 	}
 	return nil
+}
+
+// withinRange counts again what is not sealed, where a verdict is of a range: newer
+// records that flow in the same partitions say nothing of it.
+func (e *Engine) withinRange(ctx context.Context, v *answer.Verdict, c *catalog) error {
+	if v.From.IsZero() && v.To.IsZero() {
+		return nil
+	}
+	var from, to *int64
+	if !v.From.IsZero() {
+		at := v.From.UnixMilli()
+		from = &at
+	}
+	if !v.To.IsZero() {
+		at := v.To.Add(time.Millisecond - 1).UnixMilli()
+		to = &at
+	}
+	group, all := errgroup.WithContext(ctx)
+	group.SetLimit(parallelism)
+	for i := range v.Partitions {
+		s := &v.Partitions[i]
+		list := c.streams[schema.StreamKey{TopicID: s.TopicID, Partition: s.Partition}]
+		if s.Unsealed <= 0 || len(list) == 0 {
+			continue
+		}
+		tail := index.Tail{Stream: list[len(list)-1].Stream, Branch: list[len(list)-1].Branch, Next: s.SealedTo}
+		group.Go(func() (err error) {
+			s.Unsealed, err = e.options.Index.CountBehind(all, []index.Tail{tail}, from, to)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // unheard counts the partitions, of topics that go on, for which Kafka gave no
@@ -175,10 +213,10 @@ func (c *catalog) unheard(list []answer.VerdictStream, views []*ledger.View) (n 
 // unchained gives the partitions of which nothing was ever sealed: those that are
 // indexed, and of topics that have others those that Kafka alone has.
 func (c *catalog) unchained(views []*ledger.View, marks watermarks, wanted func(string) bool) (list []answer.VerdictStream) {
-	chained := make(map[streamKey]bool, len(views))
+	chained := make(map[schema.StreamKey]bool, len(views))
 	names := map[schema.TopicID]string{}
 	for _, v := range views {
-		chained[streamKey{v.Stream.TopicID, v.Stream.Partition}] = true
+		chained[v.Stream.Key()] = true
 		names[v.Stream.TopicID] = v.Stream.Topic
 	}
 	for key, branches := range c.streams {
@@ -188,7 +226,8 @@ func (c *catalog) unchained(views []*ledger.View, marks watermarks, wanted func(
 		}
 		chained[key] = true
 		s := answer.VerdictStream{
-			Topic: b.Stream.Topic, TopicID: key.topicID, Partition: key.partition, Unsealed: b.FreshNext - b.Next, Behind: -1,
+			Topic: b.Stream.Topic, TopicID: key.TopicID, Partition: key.Partition,
+			SealedTo: b.Next, Unsealed: b.FreshNext - b.Next, Behind: -1,
 		}
 		if o, ok := marks[key]; ok {
 			s.Behind = max(0, o.HighWatermark-b.FreshNext)
@@ -197,7 +236,7 @@ func (c *catalog) unchained(views []*ledger.View, marks watermarks, wanted func(
 	}
 	for key, o := range marks {
 		if behind := o.HighWatermark - o.LogStart; !chained[key] && behind > 0 {
-			list = append(list, answer.VerdictStream{Topic: names[key.topicID], TopicID: key.topicID, Partition: key.partition, Behind: behind})
+			list = append(list, answer.VerdictStream{Topic: names[key.TopicID], TopicID: key.TopicID, Partition: key.Partition, Behind: behind})
 		}
 	}
 	return list
@@ -237,12 +276,12 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 	fresh := v.Head.Next
 	if c != nil {
 		s.Unsealed = 0
-		if list := c.streams[streamKey{s.TopicID, s.Partition}]; len(list) > 0 {
+		if list := c.streams[schema.StreamKey{TopicID: s.TopicID, Partition: s.Partition}]; len(list) > 0 {
 			fresh = max(fresh, list[len(list)-1].FreshNext)
 			s.Unsealed = fresh - v.Head.Next
 		}
 	}
-	if o, ok := marks[streamKey{s.TopicID, s.Partition}]; ok {
+	if o, ok := marks[schema.StreamKey{TopicID: s.TopicID, Partition: s.Partition}]; ok {
 		s.Behind = max(0, o.HighWatermark-fresh)
 	}
 	if begins := offsets.Beginning(v); s.From == begins && begins > 0 {

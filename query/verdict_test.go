@@ -151,3 +151,45 @@ func TestVerdictOfPartitionsThatAreNotHeardOf(t *testing.T) {
 		}
 	}
 }
+
+// TestVerdictIsOfItsOwnRange: what flows now in the partitions of an old trace does
+// not make it unsealed; what is not sealed beside its own records does.
+func TestVerdictIsOfItsOwnRange(t *testing.T) {
+	a := newArchive(t, nil)
+	at := day("2024-05-01")
+	old := hexID(16)
+	for _, topic := range []string{"orders", "parcels"} {
+		a.produce(topic, "k", "{}", at, "traceId", old)
+	}
+	a.sealAll()
+	for n := range 5 {
+		a.produce("orders", "k", "{}", at.AddDate(0, 0, 10+n), "traceId", hexID(16))
+	}
+	a.produce("new", "k", "{}", at.AddDate(0, 0, 10), "traceId", hexID(16)) // nothing of it was ever sealed
+	a.indexAll()
+	judge := func(r answer.VerdictRequest) *answer.Verdict {
+		t.Helper()
+		v, err := a.Verdict(t.Context(), everybody(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := judge(answer.VerdictRequest{TraceID: old}); v.Unsealed != 0 || slices.Contains(v.Reasons, answer.ReasonUnsealed) {
+		t.Errorf("newer records flow: %+v", v)
+	}
+	if v := judge(answer.VerdictRequest{To: at.Add(time.Hour)}); v.Unsealed != 0 || slices.Contains(v.Reasons, answer.ReasonUnsealed) {
+		t.Errorf("up to the old trace: %+v", v)
+	}
+	if v := judge(answer.VerdictRequest{From: at.AddDate(0, 0, 10), To: at.AddDate(0, 0, 12)}); v.Unsealed != 3 || !slices.Contains(v.Reasons, answer.ReasonUnsealed) {
+		t.Errorf("two days of the new ones: %d unsealed, %v", v.Unsealed, v.Reasons)
+	}
+	if v := judge(answer.VerdictRequest{}); v.Unsealed != 6 || !slices.Contains(v.Reasons, answer.ReasonUnsealed) {
+		t.Errorf("all of it: %d unsealed, %v", v.Unsealed, v.Reasons)
+	}
+	a.produce("orders", "k", "{}", at, "traceId", hexID(16)) // late, and of the same moment
+	a.indexAll()
+	if v := judge(answer.VerdictRequest{TraceID: old}); v.Unsealed != 1 || !slices.Contains(v.Reasons, answer.ReasonUnsealed) {
+		t.Errorf("a late record of the same moment: %d unsealed, %v", v.Unsealed, v.Reasons)
+	}
+}

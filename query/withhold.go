@@ -8,15 +8,17 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// visible gives a record without what the policy of its topic, or the contract
-// of its type, withholds, and what that is (policy.Topic.Mask); limited says that
-// something may be withheld of such records, though not of this one. Whatever
-// shows or compares bytes of records, or lets somebody search in them, goes
-// through it: to be found by what one may not see is to see it.
-func (e *Engine) visible(r *schema.Record) (shown *schema.Record, withheld []string, limited bool) {
-	more, limited := e.limits(r)
-	shown, withheld = e.options.Policy.Of(r.Topic).Mask(r, more, extract.Body)
-	return shown, withheld, limited
+// document gives a record with the value as it is compared and looked into: JSON
+// text by the schema that the value names, where that can be had, else as it is.
+// Where there should be one and is none, the code says why.
+func (e *Engine) document(r *schema.Record) (doc *schema.Record, code string) {
+	text, code := e.decode.Decoded(r)
+	if text == nil {
+		return r, code
+	}
+	own := *r
+	own.Value = text
+	return &own, ""
 }
 
 // limits gives what contracts withhold of a record beside its topic's policy, and
@@ -42,17 +44,30 @@ func (e *Engine) sensitive(r *schema.Record) policy.Paths {
 	return e.options.Contracts.Sensitive(kind, version)
 }
 
-// withhold makes a content's record visible, before anything is made of its
-// bytes. What was read stays in raw, for extraction, which keeps to the policy by
-// itself.
+// withhold leaves in a content's record and document what the policy of its topic,
+// and the contract of its type, let be seen (policy.Topic.Mask), before anything is
+// made of its bytes. Whatever shows or compares bytes of records, or lets somebody
+// search in them, goes through it or through matcher.row: to be found by what one
+// may not see is to see it. What was read stays in raw, for extraction, which
+// keeps to the policy by itself. limited says that something may be withheld of
+// such records, though not of this one.
 func (e *Engine) withhold(c *content) {
 	if c.record == nil || c.raw != nil {
 		return
 	}
 	c.raw = c.record
-	c.record, c.withheld, c.limited = e.visible(c.raw)
+	var more policy.Paths
+	more, c.limited = e.limits(c.raw)
+	p := e.options.Policy.Of(c.raw.Topic)
+	c.record, c.withheld = p.Mask(c.raw, more, extract.Body)
+	doc, code := e.document(c.raw)
+	c.document, c.hidden, c.undecoded = c.record.Value, c.withheld, code
+	if doc != c.raw {
+		doc, c.hidden = p.Mask(doc, more, extract.Body)
+		c.document, c.decoded = doc.Value, true
+	}
 }
 
-// hidesValue tells whether the value cannot be shown at all; what is left says
+// hidesValue tells whether the document cannot be shown at all; what is left says
 // nothing of it, not that it was null.
-func (c *content) hidesValue() bool { return slices.Contains(c.withheld, "value") }
+func (c *content) hidesValue() bool { return slices.Contains(c.hidden, "value") }

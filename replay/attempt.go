@@ -21,11 +21,17 @@ const (
 
 // attempt is one go at a job, from whatever state it is in.
 type attempt struct {
-	*Service
+	*destination
 	claim    *claim
 	doc      *document
 	lanes    []lane
 	producer Producer
+}
+
+// step is one of those from planned to delivered, as it is traced.
+type step struct {
+	name string
+	do   func(context.Context) error
 }
 
 // attempt takes a job from where it stands to its end. After nil the state
@@ -40,11 +46,17 @@ func (s *Service) attempt(ctx context.Context, c *claim) (err error) {
 	if err != nil {
 		return err
 	}
-	a := &attempt{Service: s, claim: c, doc: d, lanes: d.lanes(c.id)}
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"check sources", a.checkSources}, {"prepare targets", a.ready}, {"check targets", a.checkTargets}, {"deliver", a.deliverRest}} {
+	to, err := s.destinationOf(d)
+	if err != nil {
+		return err
+	}
+	a := &attempt{destination: to, claim: c, doc: d, lanes: d.lanes(c.id)}
+	steps := []step{{"check sources", a.checkSources}, {"prepare targets", a.ready}, {"check targets", a.checkTargets}, {"deliver", a.deliverRest}}
+	compare := a.reconcile
+	if d.File != "" {
+		steps, compare = []step{{"check sources", a.checkSources}, {"prepare targets", a.readyFiles}, {"deliver", a.writeRest}}, a.reconcileFiles
+	}
+	for _, step := range steps {
 		if err := s.options.Tracer.Do(ctx, step.name, step.do); err != nil {
 			return err
 		}
@@ -60,19 +72,35 @@ func (s *Service) attempt(ctx context.Context, c *claim) (err error) {
 	}
 	var receipt *answer.Receipt
 	err = s.options.Tracer.Do(ctx, "reconcile", func(ctx context.Context) (err error) {
-		receipt, err = a.reconcile(ctx)
+		receipt, err = compare(ctx)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	return c.update(ctx, func(st *state) {
+	return c.end(ctx, receipt)
+}
+
+// end keeps what came of a job that was delivered.
+func (c *claim) end(ctx context.Context, receipt *answer.Receipt) error {
+	at := time.Now().UTC()
+	ended := func(st *state) {
 		c.progressed(st)
 		st.Receipt, st.ReadBack, st.State, st.Error = receipt, receipt.ReadBack, answer.JobDone, ""
 		if !receipt.Matches {
 			st.State, st.Error = answer.JobFailed, "the target differs from the plan; the receipt says where"
 		}
-		st.Finished, st.Lease = time.Now().UTC(), nil
+		st.Finished, st.Lease = at, nil
+	}
+	last := c.state()
+	ended(last)
+	report, err := c.service.keepReceipt(ctx, last)
+	if err != nil {
+		return err
+	}
+	return c.update(ctx, func(st *state) {
+		ended(st)
+		st.Report = report
 	})
 }
 
@@ -82,6 +110,9 @@ func (a *attempt) ready(ctx context.Context) error {
 	st := a.claim.state()
 	if st.Position != nil {
 		return nil
+	}
+	if _, err := a.live(ctx); err != nil { // before anything is made in another cluster than was planned
+		return err
 	}
 	place, err := a.positionReady(ctx, a.claim.id)
 	if err != nil {
@@ -110,7 +141,7 @@ func (a *attempt) ready(ctx context.Context) error {
 // checkTargets refuses to go on into other topics than those that were made
 // ready, or from other positions.
 func (a *attempt) checkTargets(ctx context.Context) error {
-	live, err := a.cluster.Cluster(ctx)
+	live, err := a.live(ctx)
 	if err != nil {
 		return err
 	}
@@ -176,6 +207,9 @@ func (a *attempt) deliverRest(ctx context.Context) error {
 	}
 	if at.Produced > 0 {
 		a.log.Info("replay goes on", "replay", a.claim.id, "produced", at.Produced, "lane", at.Lane, "next", at.Next)
+	}
+	if err := a.claim.beginStep(ctx, at.Produced); err != nil {
+		return err
 	}
 	a.claim.base.Store(at.Produced)
 	a.claim.began.Store(time.Now().UnixNano())

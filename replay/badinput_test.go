@@ -130,7 +130,7 @@ func TestFewerPartitions(t *testing.T) {
 	must(t, err)
 	s := r.service(t, nil, nil, nil)
 	_, err = s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, TargetTopics: map[string]string{"orders": "two"}, AllowExisting: true})
-	if schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "two has 2 partitions, the source has 3") {
+	if schema.KindOf(err) != schema.Conflict || !strings.Contains(err.Error(), "two has 2 partitions, the replay writes to 3") {
 		t.Errorf("%v", err)
 	}
 }

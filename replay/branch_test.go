@@ -41,7 +41,7 @@ func TestReplayTakesTheLatestBranch(t *testing.T) {
 			warning string
 		}{
 			"topic": {answer.ReplayRequest{Topics: []string{"log"}, TargetPrefix: "t."}, append(append([]schema.Record{}, first[:15]...), second...), ""},
-			"trace": {answer.ReplayRequest{TraceID: "x", TargetPrefix: "x."}, append(append([]schema.Record{}, first[10:15]...), second...), "5 records of the trace were superseded"},
+			"trace": {answer.ReplayRequest{TraceID: "x", TargetPrefix: "x."}, append(append([]schema.Record{}, first[10:15]...), second...), "5 selected records were superseded"},
 		} {
 			plan, err := s.Plan(t.Context(), everybody, c.request)
 			must(t, err)

@@ -72,7 +72,7 @@ func (s *Service) Cancel(ctx context.Context, who policy.Principal, id string) (
 			return false, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", st.ID, st.State)
 		}
 		st.Cancel = true
-		if untouched := st.Position == nil && st.Lease == nil; untouched || st.State == answer.JobFailed || st.State == answer.JobPaused {
+		if untouched := !st.isBegun() && st.Lease == nil; untouched || st.State == answer.JobFailed || st.isHeld() {
 			st.State, st.Finished = answer.JobCancelled, time.Now().UTC()
 		}
 		return true, nil
@@ -88,6 +88,8 @@ func (s *Service) Pause(ctx context.Context, who policy.Principal, id string) (*
 		switch {
 		case st.isEnded() || st.Cancel:
 			return false, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", st.ID, st.State)
+		case st.State == answer.JobAwaiting:
+			return false, awaiting(st.ID)
 		case st.State == answer.JobPaused || st.Pause:
 			return false, nil
 		case st.Lease == nil || time.Now().After(st.Lease.Expires):
@@ -100,29 +102,41 @@ func (s *Service) Pause(ctx context.Context, who policy.Principal, id string) (*
 }
 
 // Resume lets a paused job go on where it stopped, at its pace, counted from
-// now. Conflict if the job has ended.
+// now; if its approval has expired meanwhile it awaits another one. Conflict if the
+// job has ended, or while all replays are stopped.
 func (s *Service) Resume(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
+	if err := s.mayBegin(ctx); err != nil {
+		return nil, err
+	}
 	at := func(*state) bool { return true }
 	return s.ask(ctx, who, id, "resumed", at, func(st *state) (bool, error) {
 		switch {
 		case st.isEnded():
 			return false, schema.Errorf(schema.Conflict, "replay %s has ended already: %s", st.ID, st.State)
+		case st.State == answer.JobAwaiting:
+			return false, awaiting(st.ID)
 		case st.State == answer.JobPaused:
-			if st.State = answer.JobPlanned; st.Position != nil {
-				st.State = answer.JobRunning
-			}
-		case !st.Pause:
+			st.release(who.Name, time.Now().UTC())
+		case !st.Pause && st.Step == 0 && st.StepTo == 0:
 			return false, nil
 		}
-		st.Pause = false
+		st.Pause, st.Step, st.StepTo = false, 0, 0
 		return true, nil
 	})
+}
+
+func awaiting(id string) error {
+	return schema.WithHint(schema.Errorf(schema.Conflict, "replay %s awaits an approval: nobody works on it", id),
+		"somebody else than who asked for it approves or rejects it; anybody may cancel it")
 }
 
 // SetPace changes how fast a job produces, while it runs or before. Invalid
 // names what cannot be kept; Conflict if the job has ended.
 func (s *Service) SetPace(ctx context.Context, who policy.Principal, id string, pace answer.ReplayPace) (*answer.ReplayJob, error) {
 	checked, err := checkPace(&pace)
+	if err == nil {
+		err = s.options.Limits.check(&checked)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +156,9 @@ func (s *Service) SetPace(ctx context.Context, who policy.Principal, id string, 
 		if err := s.mayMerge(d, &checked); err != nil { // not before: it says how large the plan is
 			return false, err
 		}
+		if !isMerged(&checked) && (st.Step > 0 || st.StepTo > 0) {
+			return false, schema.WithHint(schema.Errorf(schema.Conflict, "replay %s makes a step, which goes by one clock", id), "resume it, then change the pace")
+		}
 		changed := st.Pace != checked
 		st.Pace = checked
 		return changed, nil
@@ -150,6 +167,9 @@ func (s *Service) SetPace(ctx context.Context, who policy.Principal, id string, 
 
 // mayMerge refuses one clock over more partitions than memory has room for.
 func (s *Service) mayMerge(d *document, pace *answer.ReplayPace) error {
+	if d.File != "" && isMerged(pace) {
+		return schema.InvalidField("mode", "files are written as fast as possible, a partition after another: they have no pace")
+	}
 	n := 0
 	for i := range d.Topics {
 		n += len(d.Topics[i].Streams)

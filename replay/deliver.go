@@ -27,20 +27,20 @@ type batch struct {
 	records []placed
 	bytes   int64
 	after   *cursor
-	room    room // where the records are, if the batch is used again
+	room    room     // where the records are, if the batch is used again
+	pages   [][]byte // what records refer to that are not copied
 }
 
 // empty makes a batch ready for others. Nobody may use its records any more.
 func (b *batch) empty() {
-	clear(b.records)
 	b.records, b.bytes, b.after = b.records[:0], 0, nil
 	b.room.empty()
 }
 
-// aheadBatches are read while one is written: what a row group or the next
-// segment's hash takes does not hold up the producer. They and the one that is
-// being filled are in memory.
-const aheadBatches = 2
+// aheadBatches are read while one is written: what the next segment takes, which is
+// fetched and hashed as a whole before its first row is read, does not hold up the
+// producer. They and the one that is being filled are in memory.
+const aheadBatches = 4
 
 // placed is a record and where it goes. offset is its source's.
 type placed struct {
@@ -69,7 +69,7 @@ func (a *attempt) deliver(ctx context.Context, from cursor) error {
 func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *progress) error {
 	chunks, used := make(chan *batch, aheadBatches-1), make(chan *batch, aheadBatches+2)
 	if isMerged(pace) {
-		chunks = make(chan *batch, 8)
+		chunks = make(chan *batch, 2)
 	}
 	began := *at
 	began.next = slices.Clone(at.next)
@@ -83,7 +83,7 @@ func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *pr
 	})
 	group.Go(func() error {
 		if isMerged(pace) {
-			return (&paced{attempt: a, clock: clock{pace: pace}, at: at}).run(ctx, chunks)
+			return (&paced{attempt: a, clock: clock{pace: pace}, allowed: allowance{claim: a.claim}, at: at}).run(ctx, chunks)
 		}
 		return a.transactions(ctx, at, chunks, used)
 	})
@@ -93,8 +93,9 @@ func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *pr
 // transactions produces a batch a transaction, and hands back what is in the target
 // to be filled anew.
 func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan *batch, used chan<- *batch) error {
+	allowed := &allowance{claim: a.claim}
 	for b := range batches {
-		if err := ctx.Err(); err != nil {
+		if err := allowed.wait(ctx, len(b.records), b.bytes-int64(len(b.records))*recordOverhead); err != nil {
 			return err
 		}
 		if err := a.transact(ctx, b); err != nil {
@@ -112,9 +113,12 @@ func (a *attempt) transactions(ctx context.Context, at *progress, batches <-chan
 
 // read fills batches, a lane after another.
 func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch, used <-chan *batch) error {
+	into := &memory{pages: &segment.Kept{}}
 	fresh := func() *batch {
 		select {
 		case b := <-used:
+			into.pages.GiveBack(b.pages)
+			b.pages = b.pages[:0]
 			return b
 		default:
 			return &batch{}
@@ -122,7 +126,8 @@ func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch, use
 	}
 	current := fresh()
 	flush := func() error {
-		current.after = at.cursor()
+		// What the next batch refers to, too, goes with that: they end in this order.
+		current.after, current.pages = at.cursor(), into.pages.Take(current.pages)
 		err := send(ctx, out, current)
 		current = fresh()
 		return err
@@ -132,16 +137,18 @@ func (a *attempt) read(ctx context.Context, at *progress, out chan<- *batch, use
 		if at.next[i] >= at.ends[i] {
 			continue
 		}
-		err := a.each(ctx, l, at.next[i], true, func(row *segment.Row) error {
+		err := a.each(ctx, l, at.next[i], into, func(row *segment.Row) error {
 			size := row.Bytes() + recordOverhead
 			if len(current.records) > 0 && (current.bytes+size > a.options.Batch || len(current.records) == mostRecords) {
 				if err := flush(); err != nil {
 					return err
 				}
 			}
-			// The row's memory is the reader's, and lives until the next one.
-			record := a.outgoing(current.room.keep(&row.Record, true))
-			current.records = append(current.records, placed{lane: l, index: i, offset: row.Offset, size: size, record: record})
+			keep := current.room.keep // the row's memory is the reader's, and lives until the next one
+			if into.stays {
+				keep = current.room.refer
+			}
+			current.records = append(current.records, placed{lane: l, index: i, offset: row.Offset, size: size, record: a.outgoing(keep(&row.Record, true))})
 			current.bytes += size
 			at.next[i] = row.Offset + 1
 			at.produced++
@@ -171,7 +178,7 @@ func (a *attempt) transact(ctx context.Context, b *batch) (err error) {
 		return err
 	}
 	for _, p := range b.records {
-		a.producer.Produce(writing, p.lane.target, p.lane.stream.Partition, p.record, nil)
+		a.produce(writing, &p, nil)
 	}
 	return a.commit(writing, b.after, len(b.records), b.bytes)
 }

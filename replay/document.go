@@ -13,12 +13,19 @@ import (
 
 // The versions of the plan object. The second is written only where a topic is
 // selected by its ID, the third only where a selection is narrowed by more than
-// times, or oversized records are not refused.
+// times, or oversized records are not refused, the fourth only where there is a
+// filter, a range of event times, more than one trace, or where partitions or
+// timestamps are not the source's, the fifth only where the target is another
+// cluster, or files, or where copies by replays are taken. Of a redrive the plan has a format of its own.
 const (
 	planFormat         = "annals.replay-plan/1"
 	planFormatByID     = "annals.replay-plan/2"
 	planFormatNarrowed = "annals.replay-plan/3"
+	planFormatFiltered = "annals.replay-plan/4"
+	planFormatAway     = "annals.replay-plan/5"
 )
+
+var planFormats = []string{planFormat, planFormatByID, planFormatNarrowed, planFormatFiltered, planFormatAway, planFormatRedrive}
 
 // maxPlanBytes bounds a plan object; about 250,000 segments.
 const maxPlanBytes = 64 << 20
@@ -32,12 +39,20 @@ const maxPlanBytes = 64 << 20
 // empty Oversized is OversizedFail.
 type document struct {
 	Selection  selection         `json:"selection"`
+	Cluster    string            `json:"target_cluster,omitempty"` // "": the archived one
+	ClusterID  string            `json:"target_cluster_id,omitempty"`
+	File       string            `json:"target_file,omitempty"` // answer.FileNDJSON, …; "": topics
 	Prefix     *string           `json:"target_prefix"`
 	Targets    map[string]string `json:"target_topics"` // encoding/json sorts the keys
 	Existing   bool              `json:"allow_existing"`
 	Source     bool              `json:"allow_source"`
 	Provenance bool              `json:"provenance_headers"`
 	Oversized  string            `json:"oversized,omitempty"`
+	ByKey      bool              `json:"by_key,omitempty"`
+	Into       int32             `json:"target_partitions,omitempty"` // 0: as the source has
+	Timestamps string            `json:"timestamps,omitempty"`
+	Shift      int64             `json:"shift_ms,omitempty,string"`
+	Redrive    *answer.Redrive   `json:"redrive,omitempty"`
 	Topics     []topicPlan       `json:"topics"`
 }
 
@@ -49,17 +64,20 @@ type topicPlan struct {
 	TopicID    schema.TopicID `json:"topic_id"`
 	Partitions int32          `json:"partitions"`
 	SkipOver   int64          `json:"skip_over,omitempty,string"`
+	Target     string         `json:"target,omitempty"` // of a redrive, which may have several of a source
 	Streams    []streamPlan   `json:"streams"`
 }
 
 // streamPlan is one partition, its segments by offset.
 type streamPlan struct {
 	Partition int32         `json:"partition"`
+	To        *int32        `json:"target_partition,omitempty"` // of a redrive
 	Segments  []segmentPlan `json:"segments"`
 }
 
 // segmentPlan is what is selected of one segment: the committed rows in
-// [From, Next) that the selection wants, or those of them at Offsets.
+// [From, Next) that the selection wants, or those of them at Offsets, which are
+// there for a trace, and where a filter chooses some and not others.
 // Exact tells that the rows were read: then Bytes, the largest record and the
 // times are known; otherwise Bytes is the object's share, an estimate.
 type segmentPlan struct {
@@ -89,6 +107,7 @@ type planObject struct {
 	Created   string                   `json:"created"`
 	Warnings  []string                 `json:"warnings"`
 	Oversized []answer.ReplayOversized `json:"oversized,omitempty"`
+	Untold    []answer.ReplayUntold    `json:"untold,omitempty"`
 	Plan      json.RawMessage          `json:"plan"`
 }
 
@@ -107,9 +126,9 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 	}
 	var o planObject
 	if err := strictly(raw, &o); err != nil {
-		return damaged("%w", schema.Newer(raw, err, planFormat, planFormatByID, planFormatNarrowed))
+		return damaged("%w", schema.Newer(raw, err, planFormats...))
 	}
-	if err := schema.CheckFormat(o.Format, planFormat, planFormatByID, planFormatNarrowed); err != nil {
+	if err := schema.CheckFormat(o.Format, planFormats...); err != nil {
 		return damaged("%w", err)
 	}
 	if sum := schema.Digest(sha256.Sum256(o.Plan)).String(); sum != id || o.ID != id {
@@ -125,6 +144,12 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 // format is the lowest version that has what the plan says.
 func (d *document) format() string {
 	switch {
+	case d.Redrive != nil:
+		return planFormatRedrive
+	case d.Cluster != "" || d.File != "" || d.Selection.Replays:
+		return planFormatAway
+	case d.Selection.isSieved() || d.Selection.TraceIDs != nil || d.spreads() || d.Timestamps != "":
+		return planFormatFiltered
 	case d.Oversized != "" || d.Selection.isNarrowed():
 		return planFormatNarrowed // skip_over is there only where oversized is
 	case d.Selection.TopicID != nil:
@@ -156,13 +181,14 @@ func (d *document) target(id, source string) string {
 	return "replay." + id[:8] + "." + source
 }
 
-// lane is one source partition and its target, in the order in which a job
-// takes them.
+// lane is one source partition, of a redrive what goes from it to one partition,
+// and its target, in the order in which a job takes them.
 type lane struct {
 	topic  *topicPlan
 	stream *streamPlan
 	target string
 	chosen *choice
+	spread spread
 }
 
 func (d *document) lanes(id string) []lane {
@@ -171,7 +197,7 @@ func (d *document) lanes(id string) []lane {
 		t := &d.Topics[i]
 		chosen := d.choice(t)
 		for j := range t.Streams {
-			list = append(list, lane{t, &t.Streams[j], d.target(id, t.Source), &chosen})
+			list = append(list, lane{t, &t.Streams[j], d.targetOf(id, t), &chosen, d.spreadOf(t)})
 		}
 	}
 	return list

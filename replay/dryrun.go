@@ -44,7 +44,11 @@ func (s *Service) DryRun(ctx context.Context, who policy.Principal, id string) (
 		return nil, schema.Errorf(schema.Exhausted, "%d dry runs are under way", mostDryRuns)
 	}
 	began := time.Now()
-	a := &attempt{Service: s, claim: &claim{id: id}, doc: d, lanes: d.lanes(id)}
+	to, err := s.destinationOf(d)
+	if err != nil {
+		return nil, err
+	}
+	a := &attempt{destination: to, claim: &claim{id: id}, doc: d, lanes: d.lanes(id)}
 	out := &answer.DryRun{ID: id, Partitions: make([]answer.DryRunPartition, len(a.lanes))}
 	targets, _, err := s.targetsOf(ctx, d, id)
 	if err := noted(out, err); err != nil {
@@ -52,8 +56,11 @@ func (s *Service) DryRun(ctx context.Context, who policy.Principal, id string) (
 	}
 	limits := map[string]int64{}
 	for i := range targets {
+		if d.File != "" {
+			break // it takes records of any size
+		}
 		if limits[targets[i].Name] = maxRecordBytes; targets[i].Existed && d.Oversized != answer.OversizedRaise {
-			if limits[targets[i].Name], err = s.limitOf(ctx, targets[i].Name); err != nil {
+			if limits[targets[i].Name], err = to.limitOf(ctx, targets[i].Name); err != nil {
 				return nil, err
 			}
 		}
@@ -89,15 +96,15 @@ func (a *attempt) rehearse(ctx context.Context, out *answer.DryRun, limits map[s
 			limit, has := limits[l.target]
 			over := answer.ReplayOversized{Source: l.topic.Source, Target: l.target, Limit: limit}
 			hash := newRolling()
-			err := a.each(reading, l, 0, true, func(row *segment.Row) error {
-				if row.Timestamp < kafka.MinTimestamp || row.Timestamp > kafka.MaxTimestamp {
+			err := a.each(reading, l, 0, &memory{}, func(row *segment.Row) error {
+				if a.doc.File == "" && (row.Timestamp < kafka.MinTimestamp || row.Timestamp > kafka.MaxTimestamp) {
 					return unwritable(&row.Record)
 				}
 				if size := l.chosen.size(&row.Record); has && size > limit {
 					name(&over, &row.Record, size)
 				}
 				line.Bytes += row.Bytes()
-				hash.add(a.outgoing(&row.Record))
+				hash.add(a.expected(&row.Record))
 				return nil
 			})
 			line.Records, line.Hash = hash.sum()

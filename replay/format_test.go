@@ -21,11 +21,17 @@ func TestFormatIsWrittenDown(t *testing.T) {
 		planObject{},
 		document{},
 		selection{},
+		answer.Redrive{},
 		topicPlan{},
 		streamPlan{},
 		segmentPlan{},
 		state{},
 		lease{},
+		approval{},
+		stopState{},
+		answer.ReplaySwitch{},
+		answer.ReplayApproval{},
+		answer.ApprovalDecision{},
 		target{},
 		positionPlace{},
 		cursor{},
@@ -34,7 +40,13 @@ func TestFormatIsWrittenDown(t *testing.T) {
 		answer.OffsetPiece{},
 		answer.ReplayPace{},
 		answer.ReplayOversized{},
+		answer.ReplayUntold{},
+		answer.ReplayUntoldRecord{},
 		offsetPiece{},
+		fileList{},
+		fileEntry{},
+		fileLine{},
+		fileHeader{},
 		offsetRange{},
 	} {
 		for i := range reflect.TypeOf(kept).NumField() {
@@ -44,7 +56,7 @@ func TestFormatIsWrittenDown(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{planFormat, planFormatByID, planFormatNarrowed, stateFormatFirst, stateFormat, offsetsFormat, sentinelSuffix, answer.JobReconciling} {
+	for _, text := range []string{planFormat, planFormatByID, planFormatNarrowed, planFormatFiltered, planFormatAway, planFormatRedrive, stateFormatFirst, stateFormatPaced, stateFormat, stateFormatAway, stopFormat, offsetsFormat, filesFormat, sentinelSuffix, answer.JobReconciling, answer.JobAwaiting, answer.JobRejected} {
 		if !strings.Contains(string(page), text) {
 			t.Errorf("job.md lacks %s", text)
 		}

@@ -35,6 +35,12 @@ func (s *Service) Run(ctx context.Context, who policy.Principal, planID string, 
 		return nil, err
 	}
 	checked, err := checkPace(pace)
+	if err == nil {
+		err = s.options.Limits.check(&checked)
+	}
+	if err == nil {
+		err = s.mayBegin(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +54,12 @@ func (s *Service) Run(ctx context.Context, who policy.Principal, planID string, 
 		return nil, err
 	case !visible(who, &st.Plan):
 		return nil, schema.Errorf(schema.NotFound, "no plan %s", planID)
-	case st.State == answer.JobCancelled:
-		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "replay %s was cancelled, for good", planID),
+	case st.State == answer.JobCancelled || st.State == answer.JobRejected:
+		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "replay %s was %s, for good", planID, st.State),
 			"plan the same selection with a target_prefix of its own")
 	case st.State == answer.JobFailed && st.Receipt == nil:
-		st.State, st.Error, st.Finished, st.Lease, st.Pause = answer.JobPlanned, "", time.Time{}, nil, false
-		if st.Position != nil {
-			st.State = answer.JobRunning
-		}
+		st.Finished, st.Lease, st.Pause, st.Step, st.StepTo = time.Time{}, nil, false, 0, 0
+		st.release(who.Name, time.Now().UTC())
 		if err := s.save(ctx, st); err != nil {
 			return nil, err
 		}
@@ -77,7 +81,11 @@ func (s *Service) begin(ctx context.Context, who policy.Principal, id string, pa
 	if err := s.mayMerge(d, pace); err != nil {
 		return nil, err
 	}
-	targets, _, err := s.inspect(ctx, d, id)
+	to, err := s.destinationOf(d)
+	if err != nil {
+		return nil, err
+	}
+	targets, _, err := to.inspect(ctx, d, id)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +96,14 @@ func (s *Service) begin(ctx context.Context, who policy.Principal, id string, pa
 	if !visible(who, plan) {
 		return nil, schema.WithHint(schema.Errorf(schema.NotFound, "no plan %s", id), "make one with annals replay plan")
 	}
-	st := &state{ID: id, State: answer.JobPlanned, Plan: *plan, Pace: *pace, Targets: targets, Created: time.Now().UTC()}
+	now := time.Now().UTC()
+	st := &state{ID: id, State: answer.JobPlanned, Plan: *plan, Pace: *pace, Targets: targets, Created: now, Queued: now, RequestedBy: who.Name}
+	if s.isApprovalNeeded(&plan.Request, targets) {
+		if err := needName(who, "a replay that somebody else must approve"); err != nil {
+			return nil, err
+		}
+		st.await(who.Name, now)
+	}
 	err = s.save(ctx, st)
 	if schema.KindOf(err) == schema.Conflict {
 		return s.loadState(ctx, id)
@@ -112,16 +127,19 @@ func (s *Service) live(st *state) *answer.ReplayJob {
 	s.mu.Lock()
 	c := s.held[st.ID]
 	s.mu.Unlock()
-	if c != nil && !st.isEnded() {
+	if !st.isEnded() && !s.knows(st) {
+		j.Error = fmt.Sprintf("waiting: no worker here knows the target cluster %q; name it in replay.clusters and restart", st.Plan.Request.TargetCluster)
+	}
+	if c != nil && !st.isHeld() {
 		j.Produced, j.ReadBack = max(j.Produced, c.produced.Load()), max(j.ReadBack, c.readBack.Load())
 		j.ETASeconds, j.Lateness = c.eta(), c.lateness()
 	}
 	return j
 }
 
-// Get gives a job; NotFound if there is none, or none that the principal may
-// see.
-func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
+// job gives the state of one by its ID, or by the first digits of it; NotFound if there
+// is none, or none that the principal may see.
+func (s *Service) job(ctx context.Context, who policy.Principal, id string) (*state, error) {
 	id, err := s.whole(ctx, id)
 	if err != nil {
 		return nil, err
@@ -132,6 +150,16 @@ func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*an
 	}
 	if !visible(who, &st.Plan) {
 		return nil, schema.Errorf(schema.NotFound, "no replay %s", id)
+	}
+	return st, nil
+}
+
+// Get gives a job; NotFound if there is none, or none that the principal may
+// see.
+func (s *Service) Get(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error) {
+	st, err := s.job(ctx, who, id)
+	if err != nil {
+		return nil, err
 	}
 	return s.live(st), nil
 }

@@ -14,16 +14,19 @@ import (
 
 // Bounds of what a merge holds in memory.
 const (
-	mostAhead   = 1 << 20 // of records of one lane
-	leastAhead  = 64 << 10
+	mostAhead   = 8 << 20 // of records of one lane
+	leastAhead  = 40 << 10
+	provenAhead = 1 << 20 // from where on windows are held against their hashes one by one
 	chunkBytes  = 256 << 10
 	chunkCount  = 1000
 	mostOffsets = 1 << 16 // that are asked for at once
+	leastProof  = 1 << 10 // of rows that have a hash together
 )
 
 // pager reads a lane's planned records a window at a time: of a row group only
 // the pages that hold the window. Segments are held against their hash before
-// the first record of each is handed out. It belongs to one goroutine.
+// the first record of each is handed out; of a small part of one the rows are,
+// window by window where windows are large. It belongs to one goroutine.
 type pager struct {
 	service *Service
 	lane    *lane
@@ -36,6 +39,7 @@ type pager struct {
 	reader  *segment.Reader
 	from    int64 // the next offset
 	whole   bool  // the segment is read from its beginning
+	proven  bool  // windows are held against their hashes as they are read
 	n       int64 // of its records
 	step    int64 // offsets a window
 }
@@ -89,13 +93,46 @@ func (p *pager) open(ctx context.Context, plan *segmentPlan) error {
 	return err
 }
 
-// openAt opens the object that is to hold the segment.
+// openAt opens the object that is to hold the segment, and holds it against its
+// hash, or of a small part the rows against theirs, before any of it is used.
 func (p *pager) openAt(ctx context.Context) (err error) {
-	source, err := p.service.verify(ctx, &p.at, 0)
-	if err == nil {
+	p.proven = false
+	source := p.service.store.ReaderAt(ctx, p.at.Key, p.at.Size)
+	if mayBeProven(&p.at, p.lane.chosen) {
+		reader, err := p.service.openSegment(ctx, source, &p.at)
+		if err != nil {
+			return err
+		}
+		if isSmallPart(reader, &p.at) {
+			p.reader = reader
+			if p.proven = p.budget >= provenAhead; p.proven {
+				p.step = p.measured()
+				return nil
+			}
+			return p.prove(ctx)
+		}
+	}
+	if _, err = p.service.verify(ctx, &p.at, 0, new([]byte)); err == nil {
 		p.reader, err = p.service.openSegment(ctx, source, &p.at)
 	}
 	return err
+}
+
+// measured is how many offsets of the segment the budget holds, by the plan.
+func (p *pager) measured() int64 {
+	size := (p.at.Bytes+p.at.Records*recordOverhead)/max(p.at.Records, 1) + 1
+	return min(max(p.budget/size, leastProof), mostOffsets)
+}
+
+// prove holds the rows that are left of the open segment against their hashes.
+func (p *pager) prove(ctx context.Context) error {
+	for _, err := range p.reader.Proven(ctx, p.from, p.at.Next) {
+		if err != nil {
+			p.reader = nil
+			return segmentError(&p.at, err)
+		}
+	}
+	return nil
 }
 
 // follow opens the object that the segment was joined into, as often as that is
@@ -132,7 +169,11 @@ func (p *pager) window(ctx context.Context) ([]placed, error) {
 	var bytes, n int64
 	var place room // its pieces go when the last record of each is out
 	chosen := p.lane.chosen
-	for row, err := range p.service.rowsOf(ctx, p.reader, &p.at, from, to, segment.Payload|chosen.columns()) {
+	rows := p.service.rowsOf(ctx, p.reader, &p.at, from, to, segment.Payload|chosen.columns())
+	if p.proven {
+		rows = p.reader.Proven(ctx, from, to)
+	}
+	for row, err := range rows {
 		if err != nil {
 			return nil, segmentError(&p.at, err)
 		}

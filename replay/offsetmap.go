@@ -47,6 +47,7 @@ type mapper struct {
 	*attempt
 	runs   []offsetRun
 	pieces []answer.OffsetPiece
+	most   int // runs of a piece; 0: mostRuns
 }
 
 func (m *mapper) add(ctx context.Context, source, target int64) error {
@@ -54,7 +55,7 @@ func (m *mapper) add(ctx context.Context, source, target int64) error {
 		m.runs[n][2]++
 		return nil
 	}
-	if len(m.runs) == mostRuns {
+	if len(m.runs) == cmp.Or(m.most, mostRuns) {
 		if err := m.flush(ctx); err != nil {
 			return err
 		}
@@ -74,7 +75,7 @@ func (m *mapper) flush(ctx context.Context) error {
 		return fmt.Errorf("encode offsets: %w", err)
 	}
 	sum := schema.Digest(sha256.Sum256(body))
-	if err := m.keepPiece(ctx, pieceKey(m.claim.id, sum), body); err != nil {
+	if err := m.keepByContent(ctx, pieceKey(m.claim.id, sum), body); err != nil {
 		return err
 	}
 	first, last := m.runs[0], m.runs[len(m.runs)-1]
@@ -85,15 +86,16 @@ func (m *mapper) flush(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) keepPiece(ctx context.Context, key string, body []byte) error {
+// keepByContent writes an object whose name is its content.
+func (s *Service) keepByContent(ctx context.Context, key string, body []byte) error {
 	pauses := retry.Between(100*time.Millisecond, time.Second)
 	for attempt := 1; ; attempt++ {
 		_, err := s.store.PutIfAbsent(ctx, key, body)
-		if err == nil || errors.Is(err, objstore.ErrExists) { // its name is its content
+		if err == nil || errors.Is(err, objstore.ErrExists) {
 			return nil
 		}
 		if attempt == 5 || !errors.Is(err, objstore.ErrBusy) && !errors.Is(err, objstore.ErrUncertain) {
-			return fmt.Errorf("keep offsets: %w", err)
+			return fmt.Errorf("keep %s: %w", key, err)
 		}
 		if err := pauses.Wait(ctx); err != nil {
 			return err
@@ -110,35 +112,40 @@ func (s *Service) MapOffset(ctx context.Context, who policy.Principal, id string
 	if (q.Source == nil) == (q.Target == nil) {
 		return nil, schema.InvalidField("source", "give an offset of the source or of the target, one of them")
 	}
-	id, err := s.whole(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	st, err := s.loadState(ctx, id)
+	st, err := s.job(ctx, who, id)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case !visible(who, &st.Plan):
-		return nil, schema.Errorf(schema.NotFound, "no replay %s", id)
+	case st.Plan.Request.TargetFile != "":
+		return nil, schema.Errorf(schema.Conflict, "replay %s wrote files: each record stands there beside its own topic, partition and offset", st.ID)
 	case st.Receipt == nil || !st.Receipt.Matches:
-		return nil, schema.Errorf(schema.Conflict, "replay %s is %s: its offsets are known when its receipt matches", id, st.State)
+		return nil, schema.Errorf(schema.Conflict, "replay %s is %s: its offsets are known when its receipt matches", st.ID, st.State)
 	}
 	for i := range st.Receipt.Partitions {
 		line := &st.Receipt.Partitions[i]
-		if line.Partition != q.Partition || q.Source != nil && line.Source != q.Topic || q.Target != nil && line.Target != q.Topic {
+		if q.Source != nil && (line.Source != q.Topic || line.Partition != q.Partition) ||
+			q.Target != nil && (line.Target != q.Topic || targetPartition(line) != q.Partition) {
 			continue
 		}
 		if line.Offsets == nil && line.Planned > 0 {
-			return nil, schema.Errorf(schema.Conflict, "replay %s keeps no offsets: a version of Annals delivered it that did not", id)
+			return nil, schema.Errorf(schema.Conflict, "replay %s keeps no offsets: a version of Annals delivered it that did not", st.ID)
 		}
-		pair, err := s.lookUp(ctx, id, line, q)
+		pair, err := s.lookUp(ctx, st.ID, line, q)
 		if err != nil || pair != nil {
 			return pair, err
 		}
 	}
 	at := cmp.Or(q.Source, q.Target)
-	return nil, schema.Errorf(schema.NotFound, "no record of replay %s stands at %s/%d offset %d", id, q.Topic, q.Partition, *at)
+	return nil, schema.Errorf(schema.NotFound, "no record of replay %s stands at %s/%d offset %d", st.ID, q.Topic, q.Partition, *at)
+}
+
+// targetPartition is where a receipt's line says that its records went.
+func targetPartition(line *answer.ReceiptPartition) int32 {
+	if line.TargetPartition != nil {
+		return *line.TargetPartition
+	}
+	return line.Partition
 }
 
 // lookUp searches one partition; nil if it has no such record.
@@ -168,7 +175,7 @@ func (s *Service) lookUp(ctx context.Context, id string, line *answer.ReceiptPar
 		}
 		past := *at - runs[n][side]
 		return &answer.OffsetPair{
-			Source: line.Source, Target: line.Target, Partition: line.Partition, SourceOffset: runs[n][0] + past, TargetOffset: runs[n][1] + past,
+			Source: line.Source, Target: line.Target, Partition: line.Partition, TargetPartition: targetPartition(line), SourceOffset: runs[n][0] + past, TargetOffset: runs[n][1] + past,
 		}, nil
 	}
 	return nil, nil //nolint:nilnil // outside

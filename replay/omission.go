@@ -187,11 +187,17 @@ func (r *resolver) beyond(view *ledger.View, ends map[int32]kafka.Offsets) {
 		return // the archive has it
 	}
 	end, known := ends[view.Stream.Partition]
+	if first, seen := r.ends[view.Stream.Key()]; seen {
+		end.HighWatermark = first // what came while it was waited for is not asked for
+	} else if known && end.Err == nil {
+		r.ends[view.Stream.Key()] = end.HighWatermark
+	}
 	unsealed := end.HighWatermark - head
 	switch {
 	case known && end.Err != nil:
 		r.warn("%s: the archive ends at offset %d; whether Kafka has more of the range cannot be told: %v", view.Stream, head, end.Err)
 	case unsealed > 0:
+		r.unsealed = append(r.unsealed, fmt.Sprintf("%d offsets of %s from %d on", unsealed, view.Stream, head))
 		r.warn("%s: the archive ends at offset %d, %d offsets that Kafka has behind it are not sealed and not replayed: run annals seal --wait and plan again", view.Stream, head, unsealed)
 	case len(wanted) > 0:
 		r.warn("%s: offsets up to %d are asked for, the archive ends at offset %d", view.Stream, wanted[len(wanted)-1].To, head)
@@ -229,7 +235,7 @@ func (r *resolver) absent(one *incarnation, ends map[int32]kafka.Offsets) {
 
 // warningsOf are those of a plan, then those of its targets.
 func (r *resolver) warningsOf(targets []string) []string {
-	return boundedWarnings(append(slices.Clip(r.warnings), targets...))
+	return boundedWarnings(slices.Concat(r.silent, r.warnings, targets))
 }
 
 // asked are the ranges of offsets that are asked for of a partition; nil: there

@@ -263,8 +263,15 @@ func TestForeignWriters(t *testing.T) {
 // known is a trace index of the test's own.
 type known []answer.Hop
 
-func (k known) Trace(_ context.Context, _ policy.Principal, request answer.TraceRequest) (*answer.Trace, error) {
-	return &answer.Trace{Hops: k[:min(request.Limit, len(k))], Truncated: len(k) > request.Limit}, nil
+func (k known) Traced(_ context.Context, _ policy.Principal, traceIDs []string) (found []answer.Traced, _ error) {
+	for _, id := range traceIDs {
+		one := answer.Traced{TraceID: id, Truncated: len(k) > answer.MaxTraceHops}
+		for _, hop := range k[:min(answer.MaxTraceHops, len(k))] {
+			one.Records = append(one.Records, hop.Hit)
+		}
+		found = append(found, one)
+	}
+	return found, nil
 }
 
 // hopOf is a sealed record as a trace names it.

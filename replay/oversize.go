@@ -20,8 +20,9 @@ const provenanceBytes = 1024
 // choice says which committed rows of a topic's segments are planned.
 type choice struct {
 	*selection
-	skipOver int64 // larger ones are left out; 0: none is
-	added    int64 // what the replay adds to each, in bytes
+	skipOver int64  // larger ones are left out; 0: none is
+	added    int64  // what the replay adds to each, in bytes
+	sieve    *sieve // while a filter's choice is made, nil otherwise; wants does not ask it
 }
 
 // choice gives a topic's.
@@ -55,15 +56,15 @@ func (c *choice) columns() segment.Columns {
 // the plan has its ID. To skip them makes the limit part of the plan. A target
 // whose name is made of the ID does not exist: its limit is the client's.
 func (r *resolver) oversize(ctx context.Context) error {
-	live, err := r.service.cluster.Cluster(ctx)
+	live, err := r.to.live(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range r.doc.Topics {
 		t := &r.doc.Topics[i]
-		target, limit := r.doc.target(strings.Repeat("0", 64), t.Source), int64(maxRecordBytes)
-		if named := r.doc.Prefix != nil || r.doc.Targets[t.Source] != ""; named && find(live, target) != nil {
-			if limit, err = r.service.limitOf(ctx, target); err != nil {
+		target, limit := r.doc.targetOf(strings.Repeat("0", 64), t), int64(maxRecordBytes)
+		if named := t.Target != "" || r.doc.Prefix != nil || r.doc.Targets[t.Source] != ""; named && find(live, target) != nil {
+			if limit, err = r.to.limitOf(ctx, target); err != nil {
 				return err
 			}
 		}
@@ -80,7 +81,7 @@ func (r *resolver) oversize(ctx context.Context) error {
 			return err
 		}
 		over.Target = target
-		if r.doc.Prefix == nil && r.doc.Targets[t.Source] == "" {
+		if t.Target == "" && r.doc.Prefix == nil && r.doc.Targets[t.Source] == "" {
 			over.Target = "any topic"
 		}
 		if err := r.decide(ctx, t, over); err != nil {
@@ -102,7 +103,7 @@ func (r *resolver) decide(ctx context.Context, t *topicPlan, over *answer.Replay
 				if p.Largest+chosen.added <= over.Limit {
 					continue
 				}
-				if err := r.service.countSegment(ctx, p, &chosen, true); err != nil {
+				if err := r.countSegment(ctx, p, &chosen, true); err != nil {
 					return err
 				}
 			}
@@ -145,7 +146,7 @@ func (s *Service) countOver(ctx context.Context, d *document, t *topicPlan, limi
 			if p.Exact && p.Largest+chosen.added <= limit {
 				continue
 			}
-			_, err := s.eachOf(ctx, &l, p, 0, false, func(row *segment.Row) error {
+			_, err := s.eachOf(ctx, &l, p, func(row *segment.Row) error {
 				if size := chosen.size(&row.Record); size > limit {
 					name(over, &row.Record, size)
 				}
@@ -167,7 +168,7 @@ func name(over *answer.ReplayOversized, r *schema.Record, size int64) {
 }
 
 // limitOf is the largest batch that a topic takes.
-func (s *Service) limitOf(ctx context.Context, name string) (int64, error) {
+func (s *destination) limitOf(ctx context.Context, name string) (int64, error) {
 	config, err := s.config(ctx, name)
 	if schema.KindOf(err) == schema.Permission {
 		return maxRecordBytes, nil // what is said of the target tells so
@@ -235,7 +236,7 @@ func (a *attempt) measureTopic(ctx context.Context, t *topicPlan, over *answer.R
 				largest = max(largest, p.Largest+chosen.added)
 				continue
 			}
-			_, err := a.eachOf(ctx, &l, p, 0, false, func(row *segment.Row) error {
+			_, err := a.eachOf(ctx, &l, p, func(row *segment.Row) error {
 				if row.Timestamp < kafka.MinTimestamp || row.Timestamp > kafka.MaxTimestamp {
 					return unwritable(&row.Record)
 				}

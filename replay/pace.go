@@ -34,6 +34,9 @@ func checkPace(p *answer.ReplayPace) (answer.ReplayPace, error) {
 	rated := p.RecordsPerSecond > 0 || p.BytesPerSecond > 0
 	switch p.Mode {
 	case answer.PaceFast:
+		if p.FastUntil != 0 {
+			return out, schema.InvalidField("fast_until", "as fast as possible waits for nothing: give a rate or a speed to go on with")
+		}
 		if rated || p.Speed > 0 || p.MaxWaitSeconds > 0 {
 			return out, schema.InvalidField("mode", "fast has neither a rate nor a speed")
 		}
@@ -77,6 +80,9 @@ const burst = 100 * time.Millisecond
 // a broker was away, is made up for: at the original pace wholly, at a rate for
 // what fits into a burst.
 func (c *clock) due(now time.Time, at, bytes int64) time.Time {
+	if at < c.pace.FastUntil {
+		return now
+	}
 	switch c.pace.Mode {
 	case answer.PaceRate:
 		due := c.next
@@ -164,10 +170,11 @@ func (l *lateness) report() answer.Lateness {
 // interval.
 type paced struct {
 	*attempt
-	clock  clock
-	at     *progress
-	open   bool
-	opened time.Time
+	clock   clock
+	allowed allowance
+	at      *progress
+	open    bool
+	opened  time.Time
 	// writing is the open transaction's: what it was given with is given up when
 	// it ends.
 	writing context.Context //nolint:containedctx // it lives as long as a transaction
@@ -203,6 +210,11 @@ func (p *paced) stop(why error) error {
 }
 
 func (p *paced) one(ctx context.Context, r *placed) error {
+	if to := p.claim.stepTo.Load(); to > 0 && p.at.produced+int64(p.n) >= to {
+		if err := p.claim.stepped(ctx); err != nil {
+			return err
+		}
+	}
 	due, err := p.await(ctx, r)
 	if err != nil {
 		return err
@@ -216,7 +228,7 @@ func (p *paced) one(ctx context.Context, r *placed) error {
 		p.open, p.opened = true, time.Now()
 	}
 	p.claim.sent.add(time.Since(due))
-	p.producer.Produce(p.writing, r.lane.target, r.lane.stream.Partition, r.record, func() { p.claim.acked.add(time.Since(due)) })
+	p.produce(p.writing, r, func() { p.claim.acked.add(time.Since(due)) })
 	p.at.next[r.index] = r.offset + 1
 	p.n, p.bytes = p.n+1, p.bytes+r.size
 	if p.n == mostRecords || p.bytes >= p.options.Batch {
@@ -228,14 +240,15 @@ func (p *paced) one(ctx context.Context, r *placed) error {
 // await waits until a record is due, commits what is open when its interval has
 // passed, and takes up a new pace.
 func (p *paced) await(ctx context.Context, r *placed) (time.Time, error) {
-	due := p.clock.due(time.Now(), r.clock, r.size)
+	allowed := p.allowed.due(1, r.size)
+	due := later(p.clock.due(time.Now(), r.clock, r.size), allowed)
 	for {
 		if pace := p.claim.pace.Load(); pace != p.clock.pace {
 			if !isMerged(pace) {
 				return due, errRepaced
 			}
 			p.clock = clock{pace: pace}
-			due = p.clock.due(time.Now(), r.clock, r.size)
+			due = later(p.clock.due(time.Now(), r.clock, r.size), allowed)
 		}
 		now := time.Now()
 		until := due
@@ -262,6 +275,13 @@ func (p *paced) await(ctx context.Context, r *placed) (time.Time, error) {
 		}
 		timer.Stop()
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (p *paced) commit() error {

@@ -232,7 +232,7 @@ func TestPacesThatCannotBeKept(t *testing.T) {
 		}
 	}
 	r.topic(t, "wide", 3, 5, 100)
-	narrow := r.service(t, func(o *replay.Options) { o.Ahead = 128 << 10 }, nil, nil)
+	narrow := r.service(t, func(o *replay.Options) { o.Ahead = 80 << 10 }, nil, nil)
 	plan, err = narrow.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"wide"}})
 	must(t, err)
 	original := answer.ReplayPace{Mode: answer.PaceOriginal}

@@ -19,16 +19,20 @@ import (
 // targets, and keeps the plan. Nothing is produced. Planning the same again
 // gives the plan that is there.
 //
-// Errors: Invalid names the field, or says what was searched when nothing is
-// selected; NotFound for a topic or trace that the principal may not see or
+// Errors: Invalid names the field, and of a filter the character, or says what was
+// searched when nothing is selected; Permission where a filter looks into what
+// policy withholds; NotFound for a topic or trace that the principal may not see or
 // that is not there; Conflict when a target may not be written or records are
 // not sealed yet; Corrupt names the segment that is missing or damaged;
 // Exhausted when the selection is too large to be one plan.
 func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer.ReplayRequest) (*answer.ReplayPlan, error) {
+	if err := typed(&request, time.Now()); err != nil {
+		return nil, err
+	}
 	if err := check(&request); err != nil {
 		return nil, err
 	}
-	r := &resolver{service: s, who: who, request: request}
+	r := &resolver{service: s, who: who, request: request, named: newSchemasNamed(s.options.Extract)}
 	d, err := r.resolve(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("plan replay: %w", err)
@@ -39,23 +43,41 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer
 	}
 	if len(raw) > maxPlanBytes-(1<<20) {
 		return nil, schema.WithHint(schema.Errorf(schema.Exhausted, "plan replay: the plan takes %d bytes, at most %d", len(raw), maxPlanBytes-(1<<20)),
-			"narrow the time range or name fewer topics")
+			"narrow the time range, name fewer topics, or let the filter choose fewer records")
 	}
 	targets, notes, err := s.targetsOf(ctx, d, id)
 	if err != nil {
 		return nil, fmt.Errorf("plan replay: %w", err)
 	}
+	configs, err := s.configsOf(ctx, d, targets)
+	if err != nil {
+		return nil, fmt.Errorf("plan replay: %w", err)
+	}
+	if d.spreads() && d.Redrive == nil && !request.ProvenanceHeaders {
+		notes = append(notes, "headers that name the original record are added: by them a replay that chooses partitions is checked")
+	}
 	object := &planObject{
 		Format: d.format(), ID: id, Created: time.Now().UTC().Format(time.RFC3339Nano),
-		Warnings: r.warningsOf(notes), Oversized: r.oversized, Plan: raw,
+		Warnings: r.warningsOf(notes), Oversized: r.oversized, Untold: r.sieve.untold(), Plan: raw,
 	}
 	kept, err := s.keepPlan(ctx, object)
 	if err != nil {
 		return nil, fmt.Errorf("plan replay: %w", err)
 	}
 	// What is said of the targets is as of now, not as of the first planning.
-	kept.Warnings, kept.Oversized = object.Warnings, object.Oversized
-	return summary(kept, d, targets)
+	kept.Warnings, kept.Oversized, kept.Untold = object.Warnings, object.Oversized, object.Untold
+	plan, err := summary(kept, d, targets)
+	if err != nil {
+		return nil, err
+	}
+	plan.NeedsApproval = s.isApprovalNeeded(&plan.Request, targets)
+	plan.EstimatedSeconds = s.estimate(plan.Records, plan.Bytes)
+	for i := range plan.Topics {
+		t := &plan.Topics[i]
+		t.TargetExists, t.TargetConfig = targets[i].Existed, configs[i]
+		t.Schemas, t.MoreSchemas = r.named.of(t.Source)
+	}
+	return plan, nil
 }
 
 // targetsOf names and checks a plan's targets. Those of a plan that was run
@@ -63,7 +85,11 @@ func (s *Service) Plan(ctx context.Context, who policy.Principal, request answer
 func (s *Service) targetsOf(ctx context.Context, d *document, id string) ([]target, []string, error) {
 	st, err := s.loadState(ctx, id)
 	if schema.KindOf(err) == schema.NotFound {
-		return s.inspect(ctx, d, id)
+		to, err := s.destinationOf(d)
+		if err != nil {
+			return nil, nil, err
+		}
+		return to.inspect(ctx, d, id)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -128,12 +154,15 @@ func summary(o *planObject, d *document, targets []target) (*answer.ReplayPlan, 
 	if err != nil {
 		return nil, schema.Errorf(schema.Corrupt, "plan %s: %w", o.ID, err)
 	}
-	p := &answer.ReplayPlan{ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings, Oversized: o.Oversized}
+	p := &answer.ReplayPlan{
+		ID: o.ID, Created: created, Request: d.request(), Warnings: o.Warnings, Oversized: o.Oversized, Untold: o.Untold, Redrive: d.Redrive,
+		TargetClusterID: d.ClusterID,
+	}
 	for i := range d.Topics {
 		t := &d.Topics[i]
 		records, size, segments := t.totals()
 		p.Topics = append(p.Topics, answer.ReplayTopic{
-			Cluster: t.Cluster, Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(t.Partitions), Records: records, Bytes: size,
+			Cluster: t.Cluster, Source: t.Source, TopicID: t.TopicID, Target: targets[i].Name, Partitions: int(d.spreadOf(t).partitions), Records: records, Bytes: size,
 		})
 		p.Records, p.Bytes, p.Segments = p.Records+records, p.Bytes+size, p.Segments+segments
 	}

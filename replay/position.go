@@ -44,7 +44,7 @@ const sentinelSuffix = "/worker"
 
 // positionReady makes the position topic exist and chooses the job's
 // partition.
-func (s *Service) positionReady(ctx context.Context, id string) (*positionPlace, error) {
+func (s *destination) positionReady(ctx context.Context, id string) (*positionPlace, error) {
 	name := s.options.PositionTopic
 	_, err := s.cluster.CreateReplicated(ctx, name, positionPartitions, s.options.PositionReplication, map[string]string{cleanupPolicy: "compact"})
 	switch schema.KindOf(err) {
@@ -93,7 +93,7 @@ func (c *cursor) record() (*schema.Record, error) {
 // worker can commit any more. It writes a record of its own behind all that
 // they committed and reads up to it, so that the end is certain even where the
 // topic was compacted.
-func (s *Service) resume(ctx context.Context, id string, p *positionPlace, producer Producer) (cursor, error) {
+func (s *destination) resume(ctx context.Context, id string, p *positionPlace, producer Producer) (cursor, error) {
 	at := cursor{Job: id}
 	own := &schema.Record{Key: []byte(id + sentinelSuffix), Value: []byte(s.options.Worker), Timestamp: time.Now().UnixMilli()}
 	end, err := producer.Mark(ctx, p.Topic, p.Partition, own)
@@ -129,7 +129,7 @@ var errPosition = errors.New("it is not this job's, or leads back")
 const stableWait = 2 * time.Minute
 
 // stable waits until readers of committed records get everything below end.
-func (s *Service) stable(ctx context.Context, at schema.Stream, end int64) error {
+func (s *destination) stable(ctx context.Context, at schema.Stream, end int64) error {
 	deadline, said := time.Now().Add(stableWait), false
 	for pauses := retry.Between(5*time.Millisecond, time.Second); ; {
 		bounds, err := s.cluster.Offsets(ctx, at.Topic)

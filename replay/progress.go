@@ -8,7 +8,7 @@ type progress struct {
 	produced int64
 }
 
-// progressOf begins where a job stands.
+// progress begins where a job stands.
 func (c *cursor) progress(lanes []lane) *progress {
 	p := &progress{job: c.Job, next: make([]int64, len(lanes)), ends: make([]int64, len(lanes)), produced: c.Produced}
 	for i := range lanes {

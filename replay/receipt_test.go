@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/replay"
+	"github.com/fx-risk-ai/annals/replay/replaytest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -166,5 +172,160 @@ func TestLostWorkerIsFenced(t *testing.T) {
 	r.isExact(t, plan, archived)
 	if !job.Receipt.Matches || !job.Receipt.Exclusive {
 		t.Errorf("%+v", job.Receipt)
+	}
+}
+
+// TestReceiptPage: the page is kept with the job, escapes what others wrote, says
+// who approved the job, and is not given if it is not what was kept.
+func TestReceiptPage(t *testing.T) {
+	t.Parallel()
+	r, s := approving(t, nil)
+	r.topic(t, "orders", 2, 60, 100)
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, Keys: [][]byte{[]byte("<b>k7"), []byte("k7"), []byte("k8")}})
+	must(t, err)
+	_, err = s.Run(t.Context(), named(t, "alice <i>"), plan.ID, nil)
+	must(t, err)
+	_, err = s.Receipt(t.Context(), everybody, plan.ID)
+	refused(t, "a receipt before the end", err, schema.Conflict, "no receipt")
+	_, err = s.Approve(t.Context(), named(t, "bob"), plan.ID, "<script>alert(1)</script> & more")
+	must(t, err)
+	work(t, s)
+	until(t, s, plan.ID, answer.JobDone)
+	page, err := s.Receipt(t.Context(), everybody, plan.ID[:8])
+	must(t, err)
+	for _, want := range []string{
+		plan.ID, "Everything matches", "alice &lt;i&gt;", "approved by", "bob", "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more", "&lt;b&gt;k7", "orders", "default-src 'none'",
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, never := range []string{"<script", "<b>", "<i>", "src=", "href=", "@import", "url("} {
+		if strings.Contains(string(page), never) {
+			t.Errorf("the page has %q", never)
+		}
+	}
+	var keys []string
+	for object, err := range r.store.List(t.Context(), schema.ReplayPrefix+plan.ID+"/receipts/", "") {
+		must(t, err)
+		keys = append(keys, object.Key)
+	}
+	if len(keys) != 1 {
+		t.Fatalf("kept %v", keys)
+	}
+	kept, _, err := r.store.Get(t.Context(), keys[0], 1<<20)
+	must(t, err)
+	if string(kept) != string(page) {
+		t.Error("another page than the one that is kept")
+	}
+	_, err = r.store.Put(t.Context(), keys[0], append(kept, ' '))
+	must(t, err)
+	_, err = s.Receipt(t.Context(), everybody, plan.ID)
+	refused(t, "a changed page", err, schema.Corrupt, "not what was kept")
+}
+
+// TestReceiptPageOfADifference says where the target differs.
+func TestReceiptPageOfADifference(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.topic(t, "orders", 1, 40, 100)
+	s := r.service(t, nil, watched{Brokers: r.cluster, read: func(_ schema.Stream, record *schema.Record) bool { return record.Offset != 20 }}, nil)
+	plan := planned(t, s, "orders")
+	work(t, s)
+	fails(t, s, plan.ID)
+	page, err := s.Receipt(t.Context(), everybody, plan.ID)
+	must(t, err)
+	if !strings.Contains(string(page), "differs from the plan") || strings.Contains(string(page), "Everything matches") || !strings.Contains(string(page), "none was needed") {
+		t.Errorf("%s", page)
+	}
+}
+
+// TestReceiptPageOfAllThatWasAsked names what chose the records, and what of them is
+// not as in the source: else they would pass for all there are, and for the same.
+func TestReceiptPageOfAllThatWasAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	source := schema.Stream{Cluster: "source", Topic: "mixed", TopicID: schema.TopicID{7}, Partition: 0}
+	var records []schema.Record
+	var extractions []schema.Extraction
+	for i := range 40 {
+		records = append(records, awkward(source, i))
+		extractions = append(extractions, schema.Extraction{EventTime: records[i].Timestamp * 1000, HasEventTime: true})
+	}
+	replaytest.ArchiveExtracted(t, r.store, source, records, extractions, 60)
+	s := r.service(t, nil, nil, nil)
+	work(t, s)
+	page := func(q answer.ReplayRequest) string {
+		t.Helper()
+		q.Topics = []string{"mixed"}
+		plan, err := s.Plan(t.Context(), everybody, q)
+		must(t, err)
+		_, err = s.Run(t.Context(), everybody, plan.ID, nil)
+		must(t, err)
+		until(t, s, plan.ID, answer.JobDone)
+		page, err := s.Receipt(t.Context(), everybody, plan.ID)
+		must(t, err)
+		return string(page)
+	}
+	has := func(what, page string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page lacks %q", what, want)
+			}
+		}
+	}
+	filtered := page(answer.ReplayRequest{Filter: `has(value.n) && value.n >= 0`, FilterErrors: answer.FilterSkip})
+	has("a filter", filtered, "has(value.n) &amp;&amp; value.n &gt;= 0", "of which the filter cannot tell", "left out", "the records are byte-identical")
+	timed := page(answer.ReplayRequest{EventFrom: start.Add(-time.Hour), EventTo: start.Add(1000 * time.Hour), TargetPrefix: "timed."})
+	has("event times", timed, "Event times", start.Add(-time.Hour).UTC().Format(time.RFC3339), start.Add(1000*time.Hour).UTC().Format(time.RFC3339))
+	shifted := page(answer.ReplayRequest{Timestamps: answer.TimestampsShift, ShiftMillis: 3_600_000})
+	has("shifted", shifted, "Timestamps", "1h0m0s")
+	now := page(answer.ReplayRequest{Timestamps: answer.TimestampsNow})
+	has("now", now, "Timestamps", "of producing")
+	spread := page(answer.ReplayRequest{Partitioning: answer.PartitionByKey, TargetPartitions: 5})
+	has("by key", spread, "by key", "0 → 4", "5 partitions")
+	for what, page := range map[string]string{"shifted": shifted, "now": now, "by key": spread} {
+		if strings.Contains(page, "the records are byte-identical") {
+			t.Errorf("%s: the page says that the records are byte-identical", what)
+		}
+	}
+}
+
+// forgetful is a cluster in which a topic loses records before it is read back.
+type forgetful struct {
+	replay.Brokers
+	topic  string
+	forget func()
+}
+
+func (f forgetful) Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error] {
+	if s.Topic == f.topic {
+		f.forget()
+	}
+	return f.Brokers.Range(ctx, s, from, to, isolation)
+}
+
+// A target that deletes records before they are read back, as retention does with old
+// ones, has no receipt: the job says that, and that all was produced.
+func TestTargetForgetsBeforeTheReceipt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.topic(t, "orders", 1, 60, 100)
+	admin := kadm.NewClient(embeddedtest.KafkaClient(t, r.broker))
+	cluster := forgetful{Brokers: r.cluster, topic: "f.orders", forget: func() {
+		offsets := kadm.Offsets{}
+		offsets.AddOffset("f.orders", 0, 5, -1)
+		_, err := admin.DeleteRecords(t.Context(), offsets)
+		must(t, err)
+	}}
+	s := r.service(t, nil, cluster, nil)
+	plan, err := s.Plan(t.Context(), everybody, answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "f."})
+	must(t, err)
+	work(t, s)
+	_, err = s.Run(t.Context(), everybody, plan.ID, nil)
+	must(t, err)
+	if job := fails(t, s, plan.ID); job.Produced != plan.Records || job.Receipt != nil || !strings.Contains(job.Error, "everything was produced, and cannot be compared: f.orders/0 has deleted records from offset 0 on") {
+		t.Errorf("%d of %d produced: %s", job.Produced, plan.Records, job.Error)
 	}
 }

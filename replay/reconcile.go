@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"iter"
+	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -32,21 +34,13 @@ func (a *attempt) reconcile(ctx context.Context) (*answer.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	receipt := &answer.Receipt{Produced: a.claim.produced.Load(), Exclusive: true, Matches: true, Partitions: make([]answer.ReceiptPartition, len(a.lanes))}
-	group, comparing := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for i := range a.lanes {
-		l := &a.lanes[i]
-		group.Go(func() (err error) {
-			b := bounds[l.target][l.stream.Partition]
-			if b.Err != nil {
-				return schema.Errorf(schema.Unavailable, "list offsets of %s/%d: %w", l.target, l.stream.Partition, b.Err)
-			}
-			receipt.Partitions[i], err = a.compare(comparing, l, byName[l.target], b.HighWatermark, st.Producers)
-			return err
-		})
+	receipt := &answer.Receipt{Produced: a.claim.produced.Load(), Exclusive: true, Matches: true}
+	if a.doc.spreads() {
+		receipt.Partitions, err = a.compareSpread(ctx, bounds, st)
+	} else {
+		receipt.Partitions, err = a.compareLanes(ctx, bounds, byName, st.Producers)
 	}
-	if err := group.Wait(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	for i := range receipt.Partitions {
@@ -58,6 +52,25 @@ func (a *attempt) reconcile(ctx context.Context) (*answer.Receipt, error) {
 	return receipt, nil
 }
 
+// compareLanes holds each source partition against the same one of its target.
+func (a *attempt) compareLanes(ctx context.Context, bounds map[string]map[int32]kafka.Offsets, targets map[string]*target, producers []offset) ([]answer.ReceiptPartition, error) {
+	lines := make([]answer.ReceiptPartition, len(a.lanes))
+	group, comparing := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for i := range a.lanes {
+		l := &a.lanes[i]
+		group.Go(func() (err error) {
+			b := bounds[l.target][l.stream.Partition]
+			if b.Err != nil {
+				return schema.Errorf(schema.Unavailable, "list offsets of %s/%d: %w", l.target, l.stream.Partition, b.Err)
+			}
+			lines[i], err = a.compare(comparing, l, targets[l.target], b.HighWatermark, producers)
+			return err
+		})
+	}
+	return lines, group.Wait()
+}
+
 // addLine adds a partition to its receipt's totals.
 func addLine(r *answer.Receipt, p *answer.ReceiptPartition) {
 	r.Planned += p.Planned
@@ -65,16 +78,19 @@ func addLine(r *answer.Receipt, p *answer.ReceiptPartition) {
 	r.ReadBack += p.ReadBack
 	r.Matches = r.Matches && p.Matches
 	if p.Foreign > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("not exclusive: %d records of other producers stand in %s/%d between offsets %d and %d", p.Foreign, p.Target, p.Partition, p.From, p.To))
+		r.Notes = append(r.Notes, fmt.Sprintf("not exclusive: %d records of other producers stand in %s/%d between offsets %d and %d", p.Foreign, p.Target, targetPartition(p), p.From, p.To))
 	}
 }
 
 // others notes partitions that nothing was replayed into and that grew.
 func others(targets []target, lanes []lane, bounds map[string]map[int32]kafka.Offsets) []string {
 	var notes []string
-	for _, t := range targets {
+	for i, t := range targets {
+		if isAgain(targets, i) {
+			continue
+		}
 		for partition, start := range t.Starts {
-			planned := slices.ContainsFunc(lanes, func(l lane) bool { return l.target == t.Name && int(l.stream.Partition) == partition })
+			planned := slices.ContainsFunc(lanes, func(l lane) bool { return l.target == t.Name && l.mayTake(int32(partition)) })
 			if end := bounds[t.Name][int32(partition)].HighWatermark; !planned && end > int64(start) {
 				notes = append(notes, fmt.Sprintf("not exclusive: %s/%d, into which nothing was replayed, grew from offset %d to %d", t.Name, partition, start, end))
 			}
@@ -94,17 +110,28 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 	if err := a.stable(ctx, at, to); err != nil {
 		return line, err
 	}
-	own := a.own(ctx, at, &line, producers)
+	places := &mapper{attempt: a}
+	if err := a.match(ctx, l, &line, a.own(ctx, at, &line, producers), places.add); err != nil || !line.Matches {
+		return line, err
+	}
+	err := places.flush(ctx)
+	line.Offsets = places.pieces
+	return line, err
+}
+
+// match holds what was read back, in order, against a lane, and calls place with the
+// offsets of each pair up to the first difference.
+func (a *attempt) match(ctx context.Context, l *lane, line *answer.ReceiptPartition, own iter.Seq2[*schema.Record, error], place func(ctx context.Context, source, target int64) error) error {
 	next, stop := iter.Pull2(own)
 	defer stop()
-	planned, readBack, places := newRolling(), newRolling(), &mapper{attempt: a}
+	planned, readBack := newRolling(), newRolling()
 	differ := func(format string, args ...any) {
 		if line.Difference == "" {
 			line.Difference = fmt.Sprintf(format, args...)
 		}
 	}
-	err := a.each(ctx, l, 0, false, func(row *segment.Row) error {
-		want := planned.add(a.doc.outgoing(a.claim.id, &row.Record))
+	err := a.each(ctx, l, 0, nil, func(row *segment.Row) error {
+		want := planned.add(a.expected(&row.Record))
 		record, err, more := next()
 		switch {
 		case err != nil:
@@ -113,11 +140,11 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 			differ("the record of source offset %d is missing", row.Offset)
 		default:
 			a.claim.readBack.Add(1)
-			if readBack.add(record) != want {
+			if readBack.add(a.found(record)) != want {
 				differ("offset %d is not the record of source offset %d", record.Offset, row.Offset)
 			}
 			if line.Difference == "" {
-				return places.add(ctx, row.Offset, record.Offset)
+				return place(ctx, row.Offset, record.Offset)
 			}
 		}
 		return nil
@@ -128,21 +155,17 @@ func (a *attempt) compare(ctx context.Context, l *lane, t *target, to int64, pro
 			break
 		}
 		a.claim.readBack.Add(1)
-		readBack.add(record)
+		readBack.add(a.found(record))
 		differ("offset %d was not planned", record.Offset)
 	}
 	if err != nil {
-		return line, err
+		return err
 	}
 	line.Planned = l.planned()
 	line.Read, line.PlannedHash = planned.sum()
 	line.ReadBack, line.ReadBackHash = readBack.sum()
-	line.Matches = line.Planned == line.Read && line.Read == line.ReadBack && line.PlannedHash == line.ReadBackHash
-	if line.Matches {
-		err = places.flush(ctx)
-		line.Offsets = places.pieces
-	}
-	return line, err
+	line.Matches = line.Difference == "" && line.Planned == line.Read && line.Read == line.ReadBack && line.PlannedHash == line.ReadBackHash
+	return nil
 }
 
 // planned counts a lane's records.
@@ -159,6 +182,10 @@ func (a *attempt) own(ctx context.Context, at schema.Stream, line *answer.Receip
 	return func(yield func(*schema.Record, error) bool) {
 		for record, err := range a.cluster.Range(ctx, at, line.From, line.To, kafka.ReadCommitted) {
 			switch {
+			case errors.Is(err, kafka.ErrOffsetOutOfRange):
+				yield(nil, schema.Errorf(schema.KindOf(err), "everything was produced, and cannot be compared: %s/%d has deleted records from offset %d on meanwhile, as its retention or somebody asked (retention counts by records' own times; a target that a replay makes keeps them): %w",
+					at.Topic, at.Partition, line.From, err))
+				return
 			case err != nil:
 				yield(nil, err)
 				return
@@ -176,45 +203,42 @@ func (a *attempt) own(ctx context.Context, at schema.Stream, line *answer.Receip
 
 // rolling hashes records in order: SHA-256 over the digests of each.
 type rolling struct {
-	hash hash.Hash
-	one  hash.Hash
-	n    int64
+	hash    hash.Hash
+	scratch []byte // of the record at hand
+	n       int64
 }
 
-func newRolling() *rolling { return &rolling{hash: sha256.New(), one: sha256.New()} }
+func newRolling() *rolling { return &rolling{hash: sha256.New()} }
+
+// keptScratch bounds what is held between records.
+const keptScratch = 1 << 20
 
 // add takes one record and returns its own digest.
 func (h *rolling) add(r *schema.Record) schema.Digest {
-	h.one.Reset()
-	h.number(r.Timestamp)
-	h.bytes(r.Key)
-	h.bytes(r.Value)
-	h.number(int64(len(r.Headers)))
+	b := binary.BigEndian.AppendUint64(h.scratch[:0], uint64(r.Timestamp))
+	b = appendSized(b, r.Key)
+	b = appendSized(b, r.Value)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(r.Headers)))
 	for i := range r.Headers {
-		h.bytes([]byte(r.Headers[i].Name))
-		h.bytes(r.Headers[i].Value)
+		name := r.Headers[i].Name
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(name))), name...)
+		b = appendSized(b, r.Headers[i].Value)
 	}
-	var digest schema.Digest
-	h.one.Sum(digest[:0])
+	digest := schema.Digest(sha256.Sum256(b))
+	if h.scratch = b[:0]; cap(b) > keptScratch {
+		h.scratch = nil
+	}
 	h.hash.Write(digest[:])
 	h.n++
 	return digest
 }
 
-func (h *rolling) number(n int64) {
-	var raw [8]byte
-	binary.BigEndian.PutUint64(raw[:], uint64(n))
-	h.one.Write(raw[:])
-}
-
-// bytes hashes the length first; null is not empty.
-func (h *rolling) bytes(b []byte) {
+// appendSized puts the length first; null is not empty.
+func appendSized(to, b []byte) []byte {
 	if b == nil {
-		h.number(-1)
-		return
+		return binary.BigEndian.AppendUint64(to, math.MaxUint64)
 	}
-	h.number(int64(len(b)))
-	h.one.Write(b)
+	return append(binary.BigEndian.AppendUint64(to, uint64(len(b))), b...)
 }
 
 func (h *rolling) sum() (n int64, text string) {

@@ -23,11 +23,21 @@ type resolver struct {
 	who       policy.Principal
 	request   answer.ReplayRequest
 	doc       document
+	to        *destination
+	silent    []string // warnings of other target clusters; the others are of what was found last
 	warnings  []string
 	oversized []answer.ReplayOversized
 	// olderRules counts segments whose extracted columns are of another version
 	// of the rules than this program's.
 	olderRules int
+	sieve      *sieve // nil: records are not asked
+	named      *schemasNamed
+	// What of the selection was not sealed when it was last looked for: records of
+	// traces, and partitions of topics. ends are where these end, as first seen.
+	fresh    int
+	copies   int // by former replays, of the traces' records, that are left out
+	unsealed []string
+	ends     map[schema.StreamKey]int64
 }
 
 // incarnation is one topic ID with the views of its partitions.
@@ -38,9 +48,15 @@ type incarnation struct {
 }
 
 func (r *resolver) resolve(ctx context.Context) (*document, error) {
+	if err := r.expand(ctx); err != nil {
+		return nil, err
+	}
 	r.doc = document{
 		Selection: selectionOf(&r.request), Existing: r.request.AllowExisting, Source: r.request.AllowSource,
-		Provenance: r.request.ProvenanceHeaders,
+		Provenance: r.request.ProvenanceHeaders, Redrive: redriveOf(r.request.Redrive), File: r.request.TargetFile,
+	}
+	if err := r.doc.writeAs(&r.request); err != nil {
+		return nil, err
 	}
 	if r.request.Oversized != answer.OversizedFail {
 		r.doc.Oversized = r.request.Oversized
@@ -51,13 +67,17 @@ func (r *resolver) resolve(ctx context.Context) (*document, error) {
 	if r.request.TargetPrefix != "" {
 		r.doc.Prefix = &r.request.TargetPrefix
 	}
-	var err error
-	if r.doc.Selection.TraceID != nil {
-		err = r.trace(ctx)
-	} else {
-		err = r.topics(ctx)
+	if err := r.elsewhere(ctx); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	if r.request.Redrive != nil {
+		return &r.doc, r.redrive(ctx)
+	}
+	var err error
+	if r.sieve, err = r.service.sieveOf(&r.doc.Selection); err != nil {
+		return nil, err
+	}
+	if err := r.sealed(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.count(ctx); err != nil {
@@ -66,6 +86,13 @@ func (r *resolver) resolve(ctx context.Context) (*document, error) {
 	if err := r.prune(); err != nil {
 		return nil, err
 	}
+	r.provenance()
+	if err := r.doc.mayShift(); err != nil {
+		return nil, err
+	}
+	if r.doc.File != "" {
+		return &r.doc, nil
+	}
 	if err := r.oversize(ctx); err != nil {
 		return nil, err
 	}
@@ -73,6 +100,42 @@ func (r *resolver) resolve(ctx context.Context) (*document, error) {
 		return &r.doc, r.prune()
 	}
 	return &r.doc, nil
+}
+
+// expand puts the names of archived topics in place of patterns.
+func (r *resolver) expand(ctx context.Context) error {
+	if !slices.ContainsFunc(r.request.Topics, isPattern) {
+		return nil
+	}
+	if r.request.TopicID != nil {
+		return schema.InvalidField("topic_id", "a topic ID goes with one topic's name, not with a pattern")
+	}
+	var names []string
+	for _, asked := range r.request.Topics {
+		if !isPattern(asked) {
+			names = append(names, asked)
+			continue
+		}
+		set, err := policy.Topics(asked)
+		if err != nil {
+			return schema.InvalidField("topics", "%w", err)
+		}
+		found, err := r.streams(ctx, func(s schema.Stream) bool { return set.Allows(s.Topic) })
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return schema.WithHint(schema.Errorf(schema.NotFound, "no archived topic matches %s", asked), "annals coverage lists what is archived")
+		}
+		for _, stream := range found {
+			names = append(names, stream.Topic)
+		}
+	}
+	if names = sorted(names); len(names) > MaxTopics {
+		return schema.InvalidField("topics", "%s are %d topics, at most %d", strings.Join(r.request.Topics, ", "), len(names), MaxTopics)
+	}
+	r.request.Topics = names
+	return nil
 }
 
 // streams lists the archived streams that the principal may see and that want
@@ -211,55 +274,73 @@ func planOf(s ledger.Segment) segmentPlan {
 	}
 }
 
-// trace finds the records of a trace, and for each its segment.
+// trace finds the records of traces, and for each its segment.
 func (r *resolver) trace(ctx context.Context) error {
 	if r.service.traces == nil {
 		return schema.WithHint(schema.Errorf(schema.Unavailable, "traces cannot be looked up: this process has no index"), "name topics and a time range")
 	}
-	found, err := r.service.traces.Trace(ctx, r.who, answer.TraceRequest{TraceID: r.request.TraceID, FactsOnly: true, Limit: answer.MaxTraceHops})
+	found, err := r.service.traces.Traced(ctx, r.who, sorted(tracesOf(&r.request)))
+	if schema.KindOf(err) == schema.Unavailable {
+		return schema.WithHint(err, "without the index, name topics and a time range")
+	}
 	if err != nil {
 		return err
 	}
-	if found.Truncated {
-		return schema.WithHint(schema.Errorf(schema.Exhausted, "the trace has more than %d records", answer.MaxTraceHops), "replay its topics over a time range")
-	}
-	byStream := map[streamKey][]*answer.Hit{}
-	fresh := 0
-	for i := range found.Hops {
-		record := &found.Hops[i].Hit
-		if record.Status != schema.Committed || !r.who.Topics.Allows(record.Topic) {
-			continue
+	byStream := map[schema.StreamKey][]*answer.Hit{}
+	var made madeTopics
+	if !r.request.IncludeReplays {
+		if made, err = r.service.madeTopics(ctx); err != nil {
+			return err
 		}
-		if !record.Sealed {
-			fresh++
+	}
+	r.copies = 0
+	for _, one := range found {
+		if one.Truncated {
+			return schema.WithHint(schema.Errorf(schema.Exhausted, "trace %s has more than %d records", one.TraceID, answer.MaxTraceHops), "replay its topics over a time range")
 		}
-		key := streamKey{record.TopicID, record.Partition}
-		byStream[key] = append(byStream[key], record)
+		for i := range one.Records {
+			record := &one.Records[i]
+			if record.Status != schema.Committed || !r.who.Topics.Allows(record.Topic) {
+				continue
+			}
+			if !r.request.IncludeReplays && (record.Stage == schema.StageReplay || made[record.TopicID]) {
+				r.copies++
+				continue
+			}
+			if !record.Sealed {
+				r.fresh++
+				continue
+			}
+			key := schema.StreamKey{TopicID: record.TopicID, Partition: record.Partition}
+			byStream[key] = append(byStream[key], record)
+		}
 	}
-	if fresh > 0 {
-		return schema.WithHint(schema.Errorf(schema.Conflict, "%d records of the trace are not sealed yet, and a replay takes what is in the ledger", fresh),
-			"run annals seal --wait and plan again")
+	if r.copies > 0 {
+		r.warn("%d records that former replays made are left out: include_replays takes them", r.copies)
 	}
-	streams, err := r.streams(ctx, func(s schema.Stream) bool { return byStream[keyOf(s)] != nil })
+	touched := map[schema.TopicID]bool{}
+	for key := range byStream {
+		touched[key.TopicID] = true
+	}
+	// Of a topic that the traces touch every partition counts.
+	streams, err := r.streams(ctx, func(s schema.Stream) bool { return touched[s.TopicID] })
 	if err != nil {
 		return err
 	}
-	byID, err := r.incarnations(ctx, streams)
+	partitions := map[schema.TopicID]int32{}
+	for _, s := range streams {
+		partitions[s.TopicID] = max(partitions[s.TopicID], s.Partition+1)
+	}
+	byID, err := r.incarnations(ctx, slices.DeleteFunc(streams, func(s schema.Stream) bool { return byStream[s.Key()] == nil }))
 	if err != nil {
 		return err
 	}
-	return r.locate(ctx, byID, byStream)
+	return r.locate(byID, byStream, partitions)
 }
 
-// streamKey names a stream within the archive.
-type streamKey struct {
-	topicID   schema.TopicID
-	partition int32
-}
-
-func keyOf(s schema.Stream) streamKey { return streamKey{s.TopicID, s.Partition} }
-
-func (r *resolver) locate(ctx context.Context, byID map[schema.TopicID]*incarnation, byStream map[streamKey][]*answer.Hit) error {
+// locate puts the records into their segments. partitions is how many each topic
+// has, with those that the traces did not touch.
+func (r *resolver) locate(byID map[schema.TopicID]*incarnation, byStream map[schema.StreamKey][]*answer.Hit, partitions map[schema.TopicID]int32) error {
 	list := make([]*incarnation, 0, len(byID))
 	for _, one := range byID {
 		list = append(list, one)
@@ -269,17 +350,13 @@ func (r *resolver) locate(ctx context.Context, byID map[schema.TopicID]*incarnat
 	})
 	for _, one := range list {
 		plan := one.plan()
-		if n, err := r.partitions(ctx, one.id); err != nil {
-			return err
-		} else if n > plan.Partitions {
-			plan.Partitions = n
-		}
+		plan.Partitions = partitions[one.id]
 		for _, view := range one.views {
-			stream, err := r.positions(view, byStream[keyOf(view.Stream)])
+			stream, err := r.positions(view, byStream[view.Stream.Key()])
 			if err != nil {
 				return err
 			}
-			delete(byStream, keyOf(view.Stream))
+			delete(byStream, view.Stream.Key())
 			plan.Streams = append(plan.Streams, stream)
 		}
 		r.doc.Topics = append(r.doc.Topics, plan)
@@ -288,16 +365,6 @@ func (r *resolver) locate(ctx context.Context, byID map[schema.TopicID]*incarnat
 		return schema.Errorf(schema.Corrupt, "the index names %s/%d of topic ID %s, which has no chain in the ledger", left[0].Topic, left[0].Partition, left[0].TopicID)
 	}
 	return nil
-}
-
-// partitions counts an incarnation's partitions, also those that the trace did
-// not touch.
-func (r *resolver) partitions(ctx context.Context, id schema.TopicID) (n int32, err error) {
-	streams, err := r.streams(ctx, func(s schema.Stream) bool { return s.TopicID == id })
-	for _, s := range streams {
-		n = max(n, s.Partition+1)
-	}
-	return n, err
 }
 
 // positions puts records into the segments that hold them.
@@ -324,7 +391,7 @@ func (r *resolver) positions(view *ledger.View, records []*answer.Hit) (streamPl
 		}
 	}
 	if superseded > 0 {
-		r.warn("%s: %d records of the trace were superseded by a later branch and are left out", view.Stream, superseded)
+		r.warn("%s: %d selected records were superseded by a later branch and are left out", view.Stream, superseded)
 	}
 	return out, nil
 }
@@ -353,17 +420,38 @@ func (r *resolver) prune() error {
 		}
 		if t.Streams = streams; len(streams) > 0 {
 			kept = append(kept, t)
-		} else if r.doc.Selection.TraceID == nil {
+		} else if !r.doc.Selection.byTrace() {
 			r.warn("%s: no committed record is in the range, so no target is made", t.Source)
 		}
 	}
 	r.doc.Topics = kept
+	if len(kept) == 0 && r.copies > 0 {
+		return schema.WithHint(schema.InvalidField("", "nothing to replay: all %d records of %s are copies that former replays made", r.copies, r.doc.Selection.String()),
+			"take them with include_replays")
+	}
 	if len(kept) == 0 {
 		return schema.WithHint(
 			schema.InvalidField("", "nothing to replay: no sealed, committed record of %s (searched %d topics, %d segments)", r.doc.Selection.String(), searched, segments),
 			"annals coverage says what is sealed; times are the records' own")
 	}
 	return r.targetsKnown()
+}
+
+// provenance has the originals named outside the sandbox, where that is asked for: who
+// finds such a record among others can tell it from them.
+func (r *resolver) provenance() {
+	if !r.request.ProvenanceOutside || r.doc.Provenance || r.doc.File != "" {
+		return
+	}
+	outside := r.doc.Cluster != ""
+	for i := range r.doc.Topics {
+		// Of a target that is named by the plan's ID the digits are not known yet.
+		outside = outside || !strings.HasPrefix(r.doc.target("00000000", r.doc.Topics[i].Source), r.service.options.Sandbox)
+	}
+	if outside {
+		r.doc.Provenance = true
+		r.warn("headers that name the original record are added: a target is outside the sandbox (names that begin with %s, of the archived cluster)", r.service.options.Sandbox)
+	}
 }
 
 // targetsKnown refuses a name for a topic that is not replayed: it is a typing

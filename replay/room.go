@@ -19,38 +19,46 @@ const (
 	pieceBytes   = 64 << 10
 )
 
-// empty makes place for others. What was kept must not be used any more.
-func (r *room) empty() {
-	clear(r.records) // topics and headers of others are not held
-	clear(r.headers)
-	r.records, r.headers, r.bytes = r.records[:0], r.headers[:0], r.bytes[:0]
-}
+// empty makes place for others. What was kept must not be used any more. It is not
+// cleared: that costs as much as a copy, and it holds nothing but the room itself.
+func (r *room) empty() { r.records, r.headers, r.bytes = r.records[:0], r.headers[:0], r.bytes[:0] }
 
 // keep copies what the producer sends of a record, and where it is from. grow
 // makes each piece twice the one before: of a room that will be emptied.
 func (r *room) keep(from *schema.Record, grow bool) *schema.Record {
+	size := len(from.Key) + len(from.Value)
+	for i := range from.Headers {
+		size += len(from.Headers[i].Value)
+	}
+	r.bytes = piece(r.bytes, size, pieceBytes, grow)
+	out := r.refer(from, grow)
+	out.Key, out.Value = r.copy(from.Key), r.copy(from.Value)
+	for i := range out.Headers {
+		out.Headers[i].Value = r.copy(out.Headers[i].Value)
+	}
+	return out
+}
+
+// refer copies the record itself and its list of headers; the bytes of its key, its
+// value and its headers stay the caller's.
+func (r *room) refer(from *schema.Record, grow bool) *schema.Record {
 	r.records = piece(r.records, 1, pieceRecords, grow)
 	r.records = append(r.records, *from)
 	out := &r.records[len(r.records)-1]
-	out.Key, out.Value = r.copy(from.Key, grow), r.copy(from.Value, grow)
 	if n := len(from.Headers); n > 0 {
 		r.headers = piece(r.headers, n, pieceHeaders, grow)
 		at := len(r.headers)
 		r.headers = append(r.headers, from.Headers...)
 		out.Headers = r.headers[at : at+n : at+n]
-		for i := range out.Headers {
-			out.Headers[i].Value = r.copy(out.Headers[i].Value, grow)
-		}
 	}
 	return out
 }
 
-// copy keeps null apart from empty.
-func (r *room) copy(b []byte, grow bool) []byte {
+// copy keeps null apart from empty. There is place.
+func (r *room) copy(b []byte) []byte {
 	if b == nil {
 		return nil
 	}
-	r.bytes = piece(r.bytes, len(b), pieceBytes, grow)
 	at := len(r.bytes)
 	r.bytes = append(r.bytes, b...)
 	return r.bytes[at:len(r.bytes):len(r.bytes)]

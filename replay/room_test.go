@@ -48,6 +48,13 @@ func TestRoom(t *testing.T) {
 			place.empty()
 		}
 	}
+	var scratch room
+	from := schema.Record{Key: []byte("key"), Headers: []schema.Header{{Name: "x", Value: []byte("1")}}}
+	referring := scratch.refer(&from, true)
+	from.Headers[0].Name = "another"
+	if &referring.Key[0] != &from.Key[0] || referring.Headers[0].Name != "x" || &referring.Headers[0].Value[0] != &from.Headers[0].Value[0] {
+		t.Error("to refer is to copy the record and its list of headers, and no bytes")
+	}
 	var place room
 	a := place.keep(&schema.Record{Key: []byte("a"), Headers: []schema.Header{{Name: "x"}}}, false)
 	_ = place.keep(&schema.Record{Key: []byte("b"), Headers: []schema.Header{{Name: "y"}}}, false)

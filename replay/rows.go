@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -50,17 +49,18 @@ func (c *choice) of(p *segmentPlan, rows iter.Seq2[*segment.Row, error]) iter.Se
 // ledger first. Of a small part of a segment the rows are, by their hashes, so that
 // little more than the part is read; otherwise the segment is, by its own. What was
 // extracted has no hash but the segment's.
-func (s *Service) sound(ctx context.Context, p *segmentPlan, chosen *choice, from int64) (iter.Seq2[*segment.Row, error], error) {
-	if p.Size > leastProven && p.Offsets == nil && !chosen.extracted() {
+func (s *Service) sound(ctx context.Context, p *segmentPlan, chosen *choice, from int64, into *memory) (iter.Seq2[*segment.Row, error], error) {
+	into.stays = false
+	if mayBeProven(p, chosen) {
 		reader, err := s.openSegment(ctx, s.store.ReaderAt(ctx, p.Key, p.Size), p)
 		if err != nil {
 			return nil, err
 		}
-		if f := reader.Footer(); 2*(p.Next-p.From) <= f.LastOffset-f.FirstOffset {
+		if isSmallPart(reader, p) {
 			return chosen.of(p, reader.Proven(ctx, max(from, p.From), p.Next)), nil
 		}
 	}
-	source, err := s.verify(ctx, p, mostKept)
+	source, err := s.verify(ctx, p, mostKept, &into.space)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,39 @@ func (s *Service) sound(ctx context.Context, p *segmentPlan, chosen *choice, fro
 	if err != nil {
 		return nil, err
 	}
+	if into.stays = into.pages != nil && isDense(p, chosen); into.stays {
+		return chosen.of(p, reader.RowsKept(ctx, max(from, p.From), p.Next, into.pages, segment.Payload|chosen.columns())), nil
+	}
 	return chosen.of(p, s.rowsOf(ctx, reader, p, from, p.Next, segment.Payload|chosen.columns())), nil
+}
+
+// memory is what rows of verified segments are read into, one segment at a time.
+type memory struct {
+	space []byte // a segment; it grows to the largest
+	// Where a segment's rows are nearly all planned, what they refer to is in pages
+	// that stay, and stays tells so: nil, and rows are valid until the next one.
+	pages *segment.Kept
+	stays bool
+}
+
+// isDense tells whether at least half of the rows between a segment's first planned
+// one and its last are planned: else a page would stay for few of its rows.
+func isDense(p *segmentPlan, chosen *choice) bool {
+	return p.Offsets == nil && !chosen.byContent() && chosen.skipOver == 0 && 2*p.Records >= p.Next-p.From
+}
+
+// mayBeProven tells whether the hashes of rows do instead of the segment's: what
+// was extracted has none, and of a small segment they cost more than they save.
+func mayBeProven(p *segmentPlan, chosen *choice) bool {
+	return p.Size > leastProven && p.Offsets == nil && !chosen.extracted()
+}
+
+// isSmallPart tells whether so little of a segment is planned that reading it alone
+// saves more than the hashes of its rows cost: up to three quarters, since the rest
+// of the segment and the extracted columns are not read then.
+func isSmallPart(reader *segment.Reader, p *segmentPlan) bool {
+	f := reader.Footer()
+	return 4*(p.Next-p.From) <= 3*(f.LastOffset-f.FirstOffset)
 }
 
 // openSegment opens an object's bytes, which must hold the planned rows.
@@ -106,13 +138,18 @@ func segmentError(p *segmentPlan, err error) error {
 
 // verify holds a segment's bytes against the hash that the plan took from the
 // ledger, and gives them to be read: of a larger segment than keep they are
-// fetched again as they are asked for.
-func (s *Service) verify(ctx context.Context, p *segmentPlan, keep int64) (io.ReaderAt, error) {
+// fetched again as they are asked for. space is what they are read into, and grows
+// to it: they are there until it is used again.
+func (s *Service) verify(ctx context.Context, p *segmentPlan, keep int64, space *[]byte) (io.ReaderAt, error) {
 	source := s.store.ReaderAt(ctx, p.Key, p.Size)
-	hash, buffer := sha256.New(), make([]byte, min(hashedAtOnce, max(p.Size, 1)))
+	hash, size := sha256.New(), min(hashedAtOnce, max(p.Size, 1))
 	if p.Size <= keep {
-		buffer = make([]byte, p.Size)
+		size = p.Size
 	}
+	if int64(cap(*space)) < size {
+		*space = make([]byte, size)
+	}
+	buffer := (*space)[:size]
 	for from := int64(0); from < p.Size; from += int64(len(buffer)) {
 		some := buffer[:min(int64(len(buffer)), p.Size-from)]
 		if n, err := source.ReadAt(some, from); n < len(some) {
@@ -124,7 +161,7 @@ func (s *Service) verify(ctx context.Context, p *segmentPlan, keep int64) (io.Re
 		return nil, schema.Errorf(schema.Corrupt, "segment %s hashes to %s, the ledger says %s", p.Key, sum, p.SHA256)
 	}
 	if p.Size <= keep {
-		return bytes.NewReader(buffer), nil
+		return segment.Held(buffer), nil
 	}
 	return source, nil
 }
@@ -139,14 +176,15 @@ const (
 )
 
 // each calls visit for the planned rows of a lane from an offset on, in order,
-// and checks that a segment that is read as a whole has what was planned.
-func (s *Service) each(ctx context.Context, l *lane, from int64, verify bool, visit func(*segment.Row) error) error {
+// and checks that a segment that is read as a whole has what was planned. into is
+// where segments that are verified are read; nil: none is.
+func (s *Service) each(ctx context.Context, l *lane, from int64, into *memory, visit func(*segment.Row) error) error {
 	for i := range l.stream.Segments {
 		p := &l.stream.Segments[i]
 		if p.Next <= from {
 			continue
 		}
-		n, err := s.eachOf(ctx, l, p, from, verify, visit)
+		n, err := s.eachIn(ctx, l, p, from, into, visit)
 		if err != nil {
 			return err
 		}
@@ -157,14 +195,19 @@ func (s *Service) each(ctx context.Context, l *lane, from int64, verify bool, vi
 	return nil
 }
 
-// eachOf reads one segment. Where its object is gone, the one that it was
+// eachOf reads one segment, and holds it against no hash.
+func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, visit func(*segment.Row) error) (n int64, err error) {
+	return s.eachIn(ctx, l, p, 0, nil, visit)
+}
+
+// eachIn reads one segment. Where its object is gone, the one that it was
 // joined into is read on from the same offset.
-func (s *Service) eachOf(ctx context.Context, l *lane, p *segmentPlan, from int64, verify bool, visit func(*segment.Row) error) (n int64, err error) {
+func (s *Service) eachIn(ctx context.Context, l *lane, p *segmentPlan, from int64, into *memory, visit func(*segment.Row) error) (n int64, err error) {
 	read := func(at *segmentPlan) error {
 		rows := s.planned(ctx, at, l.chosen, from, segment.Payload)
-		if verify {
+		if into != nil {
 			var err error
-			if rows, err = s.sound(ctx, at, l.chosen, from); err != nil {
+			if rows, err = s.sound(ctx, at, l.chosen, from, into); err != nil {
 				return err
 			}
 		}
@@ -217,13 +260,18 @@ func (s *Service) joined(ctx context.Context, l *lane, p *segmentPlan) (*segment
 }
 
 // outgoing is the record as it is to stand in the target: the source's itself, or
-// one with more headers that shares its memory.
+// one with another timestamp or more headers that shares its memory. The moment of
+// producing is known when it is produced.
 func (d *document) outgoing(id string, r *schema.Record) *schema.Record {
-	if !d.Provenance {
+	if !d.Provenance && d.Shift == 0 {
 		return r
 	}
 	out := *r
-	out.Headers = append(slices.Clone(r.Headers),
+	out.Timestamp += d.Shift
+	if !d.Provenance {
+		return &out
+	}
+	out.Headers = append(d.headers(r),
 		schema.Header{Name: extract.HeaderReplayID, Value: []byte(id)},
 		schema.Header{Name: extract.HeaderSourceTopic, Value: []byte(r.Topic)},
 		schema.Header{Name: extract.HeaderSourceTopicID, Value: []byte(r.TopicID.String())},

@@ -21,6 +21,8 @@ import (
 // without one.
 type selection struct {
 	TraceID       *string         `json:"trace_id"`
+	TraceIDs      []string        `json:"trace_ids,omitempty"` // of several
+	Replays       bool            `json:"include_replays,omitempty"`
 	Topics        []string        `json:"topics"`
 	TopicID       *schema.TopicID `json:"topic_id,omitempty"`
 	From          *int64          `json:"from,string"`
@@ -32,6 +34,13 @@ type selection struct {
 	EventVersions []string        `json:"event_versions,omitempty"`
 	Services      []string        `json:"services,omitempty"`
 	Stages        []string        `json:"stages,omitempty"`
+	// The time that the event itself says, in microseconds: from ≤ it < to. What is in
+	// it stands in the plan, as what Filter chooses, a text of package filter: records
+	// are asked once. FilterErrors is FilterSkip, or empty for FilterFail.
+	EventFrom    *int64 `json:"event_from,omitempty,string"`
+	EventTo      *int64 `json:"event_to,omitempty,string"`
+	Filter       string `json:"filter,omitempty"`
+	FilterErrors string `json:"filter_errors,omitempty"`
 }
 
 // offsetRange is From ≤ offset < To of one partition. Where a topic has one,
@@ -61,6 +70,12 @@ func checkSelection(r *answer.ReplayRequest) error {
 			return schema.InvalidField(list.field, "%d entries, at most %d", list.n, MaxListed)
 		}
 	}
+	switch {
+	case r.FilterErrors != "" && r.FilterErrors != answer.FilterFail && r.FilterErrors != answer.FilterSkip:
+		return schema.InvalidField("filter_errors", "%.32q is none of fail, skip", r.FilterErrors)
+	case r.FilterErrors == answer.FilterSkip && strings.TrimSpace(r.Filter) == "":
+		return schema.InvalidField("filter_errors", "there is no filter")
+	}
 	for _, partition := range r.Partitions {
 		if partition < 0 {
 			return schema.InvalidField("partitions", "%d is no partition", partition)
@@ -87,12 +102,18 @@ func checkSelection(r *answer.ReplayRequest) error {
 // selectionOf brings the request into its canonical form.
 func selectionOf(r *answer.ReplayRequest) selection {
 	s := selection{
-		From: ceiling(r.From), To: ceiling(r.To), Topics: sorted(r.Topics), TopicID: r.TopicID, Partitions: sorted(r.Partitions),
-		EventTypes: sorted(r.EventTypes), EventVersions: sorted(r.EventVersions), Services: sorted(r.Services),
+		Replays: r.IncludeReplays, From: ceiling(r.From), To: ceiling(r.To), Topics: sorted(r.Topics), TopicID: r.TopicID, Partitions: sorted(r.Partitions),
+		EventTypes: sorted(r.EventTypes), EventVersions: sorted(r.EventVersions), Services: sorted(r.Services), Filter: strings.TrimSpace(r.Filter),
 	}
-	if r.TraceID != "" {
-		s.TraceID = &r.TraceID
+	if r.FilterErrors == answer.FilterSkip {
+		s.FilterErrors = answer.FilterSkip
 	}
+	if traces := sorted(tracesOf(r)); len(traces) == 1 {
+		s.TraceID = &traces[0]
+	} else {
+		s.TraceIDs = traces
+	}
+	s.EventFrom, s.EventTo = microseconds(r.EventFrom), microseconds(r.EventTo)
 	for _, stage := range r.Stages {
 		known, _ := schema.ParseStage(stage)
 		s.Stages = append(s.Stages, known.String())
@@ -202,9 +223,16 @@ func among(list []string, text string) bool { return list == nil || slices.Conta
 
 // byContent tells whether records must be read to know whether they are selected,
 // apart from their times.
-func (s *selection) byContent() bool { return s.columns() != 0 }
+func (s *selection) byContent() bool { return s.columns() != 0 || s.isSieved() }
 
-// columns are those that selects needs besides the times.
+// isSieved tells whether records are asked what the plan cannot be asked later.
+func (s *selection) isSieved() bool { return s.Filter != "" || s.EventFrom != nil || s.EventTo != nil }
+
+// byTrace tells whether traces name the records.
+func (s *selection) byTrace() bool { return s.TraceID != nil || s.TraceIDs != nil }
+
+// columns are those that selects needs besides the times. A filter is asked when the
+// selection is planned, and not by selects.
 func (s *selection) columns() segment.Columns {
 	columns := segment.Columns(0)
 	if s.Keys != nil {
@@ -232,8 +260,13 @@ func (s *selection) fill(r *answer.ReplayRequest) {
 	if s.TraceID != nil {
 		r.TraceID = *s.TraceID
 	}
+	r.TraceIDs, r.IncludeReplays = s.TraceIDs, s.Replays
 	r.Topics, r.TopicID, r.From, r.To = s.Topics, s.TopicID, moment(s.From), moment(s.To)
+	r.EventFrom, r.EventTo = microMoment(s.EventFrom), microMoment(s.EventTo)
 	r.Partitions, r.Keys, r.EventTypes, r.EventVersions, r.Services, r.Stages = s.Partitions, s.Keys, s.EventTypes, s.EventVersions, s.Services, s.Stages
+	if r.Filter = s.Filter; s.Filter != "" {
+		r.FilterErrors = cmp.Or(s.FilterErrors, answer.FilterFail)
+	}
 	for _, o := range s.Offsets {
 		r.Offsets = append(r.Offsets, answer.ReplayOffsets(o))
 	}
@@ -245,6 +278,12 @@ func (s *selection) String() string {
 	if s.TraceID != nil {
 		out = "trace " + *s.TraceID
 	}
+	if s.TraceIDs != nil {
+		out = "traces " + strings.Join(s.TraceIDs, ", ")
+	}
+	if s.Replays {
+		out += ", copies by replays included"
+	}
 	if s.TopicID != nil {
 		out += " (" + s.TopicID.String() + ")"
 	}
@@ -253,6 +292,12 @@ func (s *selection) String() string {
 	}
 	if s.To != nil {
 		out += " to " + text(moment(s.To))
+	}
+	if s.EventFrom != nil {
+		out += ", event times from " + text(microMoment(s.EventFrom))
+	}
+	if s.EventTo != nil {
+		out += ", event times to " + text(microMoment(s.EventTo))
 	}
 	for _, part := range []struct {
 		name string
@@ -270,6 +315,9 @@ func (s *selection) String() string {
 	}
 	if s.Keys != nil {
 		out += fmt.Sprintf(", %d keys", len(s.Keys))
+	}
+	if s.Filter != "" {
+		out += ", filter " + s.Filter
 	}
 	return out
 }

@@ -186,6 +186,9 @@ func TestNarrowedSelections(t *testing.T) {
 		c.asked.TargetPrefix = name + "."
 		plan, err := s.Plan(t.Context(), everybody, c.asked)
 		must(t, err)
+		if says(plan.Warnings, "stages are those that producers declared") != (name == "stages") {
+			t.Errorf("%s: %v", name, plan.Warnings)
+		}
 		want := all.oracle(&c.means)[0]
 		if plan.Records != int64(len(want)) {
 			t.Errorf("%s: planned %d, want %d", name, plan.Records, len(want))

@@ -1,16 +1,20 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"iter"
 	"log/slog"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fx-risk-ai/annals/internal/contract"
+	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
@@ -45,14 +49,14 @@ type Ledger interface {
 	Gaps(ctx context.Context, c *schema.Commit) ([]schema.Gap, error)
 }
 
-// Traces finds a trace's records. query.Engine is one.
+// Traces finds the records of traces. query.Engine is one.
 type Traces interface {
-	// Trace gives the hops of a trace that the principal may see, sealed or not.
-	// A trace that nobody knows is NotFound.
-	Trace(ctx context.Context, who policy.Principal, request answer.TraceRequest) (*answer.Trace, error)
+	// Traced gives the records of each trace that the principal may see, sealed or
+	// not. A trace that nobody knows is NotFound.
+	Traced(ctx context.Context, who policy.Principal, traceIDs []string) ([]answer.Traced, error)
 }
 
-// Brokers are the Kafka cluster that is written to. Connect makes one. Unavailable
+// Brokers are a Kafka cluster that is written to. Connect makes one. Unavailable
 // and Exhausted pass: the job is tried again from its position. Conflict is a
 // topic that exists, NotFound offsets or topics that do not, Permission a missing
 // right. Calls may be concurrent.
@@ -66,6 +70,10 @@ type Brokers interface {
 	// Range is that of kafka.Reader.
 	Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error]
 	Producer(options kafka.ProducerOptions) (Producer, error)
+	// What a consumer group has committed, and committing for one without members:
+	// those of kafka.Admin.
+	CommittedBy(ctx context.Context, group string) (c kafka.Committed, state string, err error)
+	Commit(ctx context.Context, group string, c kafka.Committed) error
 }
 
 // Producer is a transactional producer; its methods are kafka.Producer's, which
@@ -100,8 +108,11 @@ type Options struct {
 	// Poll is how often Work looks for jobs of other processes; 5 s if zero.
 	Poll time.Duration
 	// Batch bounds a transaction in bytes of keys, values and headers; 4 MiB if
-	// zero. About four of them are in memory at once for each job.
+	// zero. About six of them are in memory at once for each job.
 	Batch int64
+	// Part bounds an object of a replay into files, in bytes of keys, values and
+	// headers; 16 MiB if zero. Workers of one job must have the same.
+	Part int64
 	// Exact bounds what planning reads, in bytes of segment objects; 256 MiB if
 	// zero. Beyond, counts come from the ledger where a segment is selected as a
 	// whole, bytes are estimated, and the plan says so.
@@ -114,11 +125,26 @@ type Options struct {
 	// must be four times as long at least.
 	Interval time.Duration
 	// Ahead bounds the records that a paced job reads ahead, in bytes of memory, over
-	// all its partitions: 64 MiB if zero. A job has one partition for every 64 KiB at most.
+	// all its partitions: 40 MiB if zero. A job has one partition for every 40 KiB at most.
 	Ahead int64
 	// Patience is how long a job may be held up by what passes, without progress,
 	// before it fails and waits to be run again; 30 minutes if zero.
-	Patience   time.Duration
+	Patience time.Duration
+	// Extract decodes payloads for filters; nil: those that are JSON are read. Policy
+	// and Contracts say what of a topic filters may not look into; nil: nothing.
+	Extract   *extract.Rules
+	Policy    *policy.Rules
+	Contracts *contract.Registry
+	// Approval says which plans need a second person; ApprovalNone if "". Sandbox is
+	// how the names of the topics begin that need none where ApprovalOutsideSandbox
+	// holds; "replay." if "". ApprovalExpiry is for how long an approval lets a job be
+	// begun, or be let go on by a person; a day if zero.
+	Approval       string
+	Sandbox        string
+	ApprovalExpiry time.Duration
+	Limits         Limits // of one user; none if zero
+	// Clusters are those that a plan may name as its target, besides the archived one.
+	Clusters   map[string]Brokers
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 	Tracer     *telemetry.Tracer     // of a job's steps; nil: nothing is traced. Nothing of it goes into the records
@@ -138,6 +164,12 @@ type Service struct {
 
 	mu   sync.Mutex
 	held map[string]*claim // by job: what this process works on
+	busy map[string]int    // by user: jobs that anybody works on, as seen last
+
+	clockings []clocked // jobs that were delivered last; guarded by mu
+
+	making sync.Mutex
+	made   map[string]madeBy // by job: the topics that it made, as read last; guarded by making
 }
 
 var workerName = regexp.MustCompile(`^[\x21-\x7e]{1,200}$`)
@@ -145,7 +177,7 @@ var workerName = regexp.MustCompile(`^[\x21-\x7e]{1,200}$`)
 // New checks the options. Nothing runs until Work. traces may be nil: then a
 // trace cannot be planned.
 func New(options Options, cluster Brokers, store Store, book Ledger, traces Traces) (*Service, error) {
-	if !isTopic(options.PositionTopic) {
+	if !schema.IsTopicName(options.PositionTopic) {
 		return nil, schema.InvalidField("replay.position_topic", "%q is no topic name", options.PositionTopic)
 	}
 	if !workerName.MatchString(options.Worker) {
@@ -166,6 +198,9 @@ func New(options Options, cluster Brokers, store Store, book Ledger, traces Trac
 	if options.Batch <= 0 {
 		options.Batch = 4 << 20
 	}
+	if options.Part <= 0 {
+		options.Part = maxPart
+	}
 	if options.Exact <= 0 {
 		options.Exact = 256 << 20
 	}
@@ -179,10 +214,23 @@ func New(options Options, cluster Brokers, store Store, book Ledger, traces Trac
 		return nil, schema.Errorf(schema.Invalid, "a commit interval of %s: transactions end after %s, want four times the interval", options.Interval, options.Transaction)
 	}
 	if options.Ahead <= 0 {
-		options.Ahead = 64 << 20
+		options.Ahead = 40 << 20
+	}
+	options.Approval, options.Sandbox = cmp.Or(options.Approval, ApprovalNone), cmp.Or(options.Sandbox, "replay.")
+	if !slices.Contains([]string{ApprovalNone, ApprovalOutsideSandbox, ApprovalAlways}, options.Approval) {
+		return nil, schema.InvalidField("replay.approval", "%q is none of %s, %s, %s", options.Approval, ApprovalNone, ApprovalOutsideSandbox, ApprovalAlways)
+	}
+	if options.ApprovalExpiry <= 0 {
+		options.ApprovalExpiry = 24 * time.Hour
 	}
 	if options.Patience <= 0 {
 		options.Patience = 30 * time.Minute
+	}
+	if options.Extract == nil {
+		var err error
+		if options.Extract, err = extract.New(extract.Options{}); err != nil {
+			return nil, err
+		}
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)

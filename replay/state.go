@@ -15,11 +15,14 @@ import (
 )
 
 // The versions of the state object. The second has pauses, paces, lateness and
-// offset maps; a state of the first becomes one of the second when it is written
-// again.
+// offset maps, the third who asked for the job and who approved it; a state of an
+// earlier one becomes one of the third when it is written again. The fourth has what
+// plans have from their fifth version on, and is written only for those.
 const (
 	stateFormatFirst = "annals.replay-job/1"
-	stateFormat      = "annals.replay-job/2"
+	stateFormatPaced = "annals.replay-job/2"
+	stateFormat      = "annals.replay-job/3"
+	stateFormatAway  = "annals.replay-job/4"
 )
 
 // maxStateBytes bounds a state object; its receipt has a line a partition.
@@ -53,7 +56,26 @@ type state struct {
 	Error     string                 `json:"error"`
 	Receipt   *answer.Receipt        `json:"receipt"`
 
+	RequestedBy string         `json:"requested_by"`   // who ran the plan first
+	Queued      time.Time      `json:"queued"`         // since when it waits for a worker, or waited
+	Approval    *approval      `json:"approval"`       // null: none is needed
+	Step        int64          `json:"step,string"`    // records to produce before it pauses again, from where it goes on
+	StepTo      int64          `json:"step_to,string"` // pauses when so many are produced; 0: does not
+	Report      *schema.Digest `json:"report"`         // the page of the receipt; null: none was kept
+
 	etag string
+}
+
+// isBegun tells whether a worker has made everything ready: from then on records may
+// be in the target.
+func (st *state) isBegun() bool { return !st.Started.IsZero() }
+
+// format is the lowest version that has what the state says.
+func (st *state) format() string {
+	if r := &st.Plan.Request; r.TargetCluster != "" || r.TargetFile != "" || r.IncludeReplays {
+		return stateFormatAway
+	}
+	return stateFormat
 }
 
 // lease says who works on a job, and until when nobody else takes it.
@@ -63,25 +85,31 @@ type lease struct {
 }
 
 func (st *state) isEnded() bool {
-	return st.State == answer.JobDone || st.State == answer.JobFailed || st.State == answer.JobCancelled
+	return st.State == answer.JobDone || st.State == answer.JobFailed || st.State == answer.JobCancelled || st.State == answer.JobRejected
 }
 
-// isFree tells whether a worker may claim the job.
-func (st *state) isFree(now time.Time) bool {
-	return !st.isEnded() && st.State != answer.JobPaused && (st.Lease == nil || now.After(st.Lease.Expires))
+// isHeld tells whether the job waits for a person: no worker may have it.
+func (st *state) isHeld() bool {
+	return st.isEnded() || st.State == answer.JobPaused || st.State == answer.JobAwaiting
 }
+
+// isLeased tells whether a worker has the job, by its lease.
+func (st *state) isLeased(now time.Time) bool { return st.Lease != nil && !now.After(st.Lease.Expires) }
 
 // job is the state as callers see it.
 func (st *state) job() *answer.ReplayJob {
 	j := &answer.ReplayJob{
 		ID: st.ID, State: st.State, Plan: st.Plan, Planned: st.Plan.Records, Produced: st.Produced, ReadBack: st.ReadBack,
 		Started: st.Started, Updated: st.Updated, Finished: st.Finished, Error: st.Error, Receipt: st.Receipt,
-		Pace: st.Pace, Lateness: st.Lateness, Delivered: st.Delivered,
+		Pace: st.Pace, Lateness: st.Lateness, Delivered: st.Delivered, RequestedBy: st.RequestedBy,
+	}
+	if st.Approval != nil {
+		j.Approval = &st.Approval.ReplayApproval
 	}
 	if j.Pace.Mode == "" {
 		j.Pace.Mode = answer.PaceFast // of a state that was written before there were paces
 	}
-	if !st.isEnded() {
+	if !st.isHeld() {
 		j.ETASeconds = st.ETA
 	}
 	return j
@@ -103,9 +131,9 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 	}
 	st := &state{etag: object.ETag}
 	if err := strictly(raw, st); err != nil {
-		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormatFirst, stateFormat)
+		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormatFirst, stateFormatPaced, stateFormat, stateFormatAway)
 	}
-	if err := schema.CheckFormat(st.Format, stateFormatFirst, stateFormat); err != nil {
+	if err := schema.CheckFormat(st.Format, stateFormatFirst, stateFormatPaced, stateFormat, stateFormatAway); err != nil {
 		return nil, fmt.Errorf("read state of replay %s: %w", id, err)
 	}
 	if st.ID != id {
@@ -117,7 +145,7 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 // save writes st over the state it was read from, or as the first one. Conflict
 // tells that it was changed, or is there already. st is as written after nil.
 func (s *Service) save(ctx context.Context, st *state) error {
-	st.Format, st.Write, st.Updated = stateFormat, rand.Text(), time.Now().UTC()
+	st.Format, st.Write, st.Updated = st.format(), rand.Text(), time.Now().UTC()
 	body, err := json.Marshal(st)
 	if err != nil {
 		return fmt.Errorf("encode state of replay %s: %w", st.ID, err)

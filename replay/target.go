@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
@@ -65,8 +67,12 @@ func (o *offset) UnmarshalText(text []byte) error {
 
 // inspect names the targets, refuses those that may not be written, and says
 // what is odd about the others.
-func (s *Service) inspect(ctx context.Context, d *document, id string) ([]target, []string, error) {
-	live, err := s.cluster.Cluster(ctx)
+func (s *destination) inspect(ctx context.Context, d *document, id string) ([]target, []string, error) {
+	if d.File != "" {
+		files, err := s.filesOf(d, id)
+		return files, nil, err
+	}
+	live, err := s.live(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,14 +80,14 @@ func (s *Service) inspect(ctx context.Context, d *document, id string) ([]target
 	var notes []string
 	for i := range d.Topics {
 		t := &d.Topics[i]
-		out := target{Source: t.Source, Name: d.target(id, t.Source), Partitions: t.Partitions}
-		if !isTopic(out.Name) {
-			return nil, nil, schema.InvalidField("target_prefix", "target %q is no topic name: up to %d letters, digits, dots, underscores and hyphens", out.Name, maxTopicName)
+		out := target{Source: t.Source, Name: d.targetOf(id, t), Partitions: d.spreadOf(t).partitions}
+		if !schema.IsTopicName(out.Name) {
+			return nil, nil, schema.InvalidField("target_prefix", "target %q is no topic name: %s", out.Name, schema.TopicNameRule)
 		}
 		if out.Name == s.options.PositionTopic {
 			return nil, nil, schema.InvalidField("target_topics", "%s is where replays keep their positions", out.Name)
 		}
-		if slices.ContainsFunc(targets, func(o target) bool { return o.Name == out.Name }) {
+		if d.Redrive == nil && slices.ContainsFunc(targets, func(o target) bool { return o.Name == out.Name }) {
 			return nil, nil, schema.InvalidField("target_topics", "%s is the target of two topics, whose partitions would mix", out.Name)
 		}
 		there := find(live, out.Name)
@@ -92,6 +98,8 @@ func (s *Service) inspect(ctx context.Context, d *document, id string) ([]target
 				return nil, nil, err
 			}
 			notes = append(notes, more...)
+		} else if d.Redrive != nil {
+			return nil, nil, schema.Errorf(schema.NotFound, "topic %s, from which dead letters come, is not in this Kafka", out.Name)
 		} else if err := s.mayCreate(ctx, d, t, out.Name); err != nil {
 			return nil, nil, err
 		}
@@ -110,13 +118,14 @@ func find(c kafka.Cluster, name string) *kafka.Topic {
 }
 
 // mayCreate refuses a target that could not be made.
-func (s *Service) mayCreate(ctx context.Context, d *document, t *topicPlan, name string) error {
+func (s *destination) mayCreate(ctx context.Context, d *document, t *topicPlan, name string) error {
 	if largest, _ := t.largest(d); largest > maxRecordBytes {
 		return tooLarge(t, d, maxRecordBytes, "any topic")
 	}
-	err := s.cluster.MayCreate(ctx, name, t.Partitions, -1)
+	n := d.spreadOf(t).partitions
+	err := s.cluster.MayCreate(ctx, name, n, -1)
 	if schema.KindOf(err) == schema.Permission {
-		return schema.WithHint(fmt.Errorf("target topic: %w", err), "grant Create, Write, Read and Describe on it, or have it made with "+fmt.Sprint(t.Partitions)+" partitions and set allow_existing")
+		return schema.WithHint(fmt.Errorf("target topic: %w", err), "grant Create, Write, Read and Describe on it, or have it made with "+fmt.Sprint(n)+" partitions and set allow_existing")
 	}
 	return err
 }
@@ -139,7 +148,7 @@ func writable(there *kafka.Topic, what string) error {
 }
 
 // mayWrite holds a target that exists against the request.
-func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there *kafka.Topic) ([]string, error) {
+func (s *destination) mayWrite(ctx context.Context, d *document, t *topicPlan, there *kafka.Topic) ([]string, error) {
 	isSource := there.ID == t.TopicID
 	switch {
 	case !d.Existing:
@@ -148,8 +157,9 @@ func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there
 	case isSource && !d.Source:
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s is the source itself", there.Name),
 			"choose another target, or set allow_source: its consumers will see every record again")
-	case len(there.Partitions) < int(t.Partitions):
-		return nil, schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the source has %d; records keep theirs", there.Name, len(there.Partitions), t.Partitions)
+	}
+	if err := d.spreadOf(t).fits(there.Name, len(there.Partitions)); err != nil {
+		return nil, err
 	}
 	if err := writable(there, "target topic"); err != nil {
 		return nil, err
@@ -169,9 +179,13 @@ func (s *Service) mayWrite(ctx context.Context, d *document, t *topicPlan, there
 // fits holds a topic's configuration against the records that are to go in.
 func fits(d *document, t *topicPlan, name string, config map[string]string) ([]string, error) {
 	var notes []string
-	if strings.EqualFold(config[timestampType], "LogAppendTime") {
+	logAppends := strings.EqualFold(config[timestampType], "LogAppendTime")
+	switch {
+	case logAppends && d.Timestamps == answer.TimestampsNow:
+		notes = append(notes, fmt.Sprintf("target topic %s replaces timestamps by its own (%s=LogAppendTime)", name, timestampType))
+	case logAppends:
 		return nil, schema.WithHint(schema.Errorf(schema.Conflict, "target topic %s replaces timestamps by its own (%s=LogAppendTime)", name, timestampType),
-			"choose a topic with CreateTime")
+			"choose a topic with CreateTime, or timestamps now")
 	}
 	if limit, ok := number(config[messageBytes]); ok {
 		switch largest, _ := t.largest(d); {
@@ -186,6 +200,10 @@ func fits(d *document, t *topicPlan, name string, config map[string]string) ([]s
 	}
 	now := time.Now().UnixMilli()
 	first, last := t.span()
+	first, last = first+d.Shift, last+d.Shift
+	if d.Timestamps == answer.TimestampsNow {
+		first, last = now, now
+	}
 	for _, key := range []string{timestampBefore, timestampDiffer} {
 		if limit, ok := number(config[key]); ok && first >= 0 && first < last+1 && now-first > limit {
 			return nil, schema.Errorf(schema.Conflict, "target topic %s takes no record as old as %s (%s=%d)", name, text(time.UnixMilli(first)), key, limit)
@@ -244,7 +262,7 @@ func (t *topicPlan) span() (first, last int64) {
 	return first, last
 }
 
-func (s *Service) config(ctx context.Context, topic string) (map[string]string, error) {
+func (s *destination) config(ctx context.Context, topic string) (map[string]string, error) {
 	entries, err := s.cluster.Config(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -258,11 +276,24 @@ func (s *Service) config(ctx context.Context, topic string) (map[string]string, 
 
 // create makes a target as its source is, but such that it keeps what it is
 // given. known are the settings that this cluster has.
-func (s *Service) create(ctx context.Context, t *topicPlan, out *target, known map[string]string) error {
+func (s *destination) create(ctx context.Context, t *topicPlan, out *target, known map[string]string) error {
+	configs, err := s.settings(ctx, t, int64(out.Largest), known)
+	if err != nil {
+		return err
+	}
+	if own := strconv.FormatInt(max(int64(out.Largest), smallestBatch), 10); configs[messageBytes] == own {
+		s.log.Info("replay target takes larger batches than its source", "topic", out.Name, "bytes", own)
+	}
+	_, err = s.cluster.CreateReplicated(ctx, out.Name, out.Partitions, -1, configs)
+	return err
+}
+
+// settings are those with which a target is made for batches of up to largest bytes.
+func (s *destination) settings(ctx context.Context, t *topicPlan, largest int64, known map[string]string) (map[string]string, error) {
 	configs := map[string]string{}
 	source, err := s.sourceConfig(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	limit := int64(defaultMessageBytes)
 	if n, ok := number(known[messageBytes]); ok {
@@ -289,20 +320,70 @@ func (s *Service) create(ctx context.Context, t *topicPlan, out *target, known m
 	}
 	// Records that their producer compressed may be larger than the source's
 	// limit when they stand alone.
-	if largest := int64(out.Largest); largest > limit || limit < smallestBatch {
-		largest = max(largest, smallestBatch)
-		configs[messageBytes] = strconv.FormatInt(largest, 10)
-		s.log.Info("replay target takes larger batches than its source", "topic", out.Name, "bytes", largest)
+	if largest > limit || limit < smallestBatch {
+		configs[messageBytes] = strconv.FormatInt(max(largest, smallestBatch), 10)
 	}
-	_, err = s.cluster.CreateReplicated(ctx, out.Name, t.Partitions, -1, configs)
-	return err
+	return configs, nil
+}
+
+// configsOf are, by topic of the plan, the settings with which its target would be made;
+// nil where it is there, or no topic tells which settings the cluster has.
+func (s *Service) configsOf(ctx context.Context, d *document, targets []target) ([]map[string]string, error) {
+	out := make([]map[string]string, len(targets))
+	if d.File != "" || d.Redrive != nil || !slices.ContainsFunc(targets, func(t target) bool { return !t.Existed && t.ID == nil }) {
+		return out, nil
+	}
+	to, err := s.destinationOf(d)
+	if err != nil {
+		return nil, err
+	}
+	known, err := to.known(ctx)
+	if err != nil || known == nil {
+		return out, err
+	}
+	group, reading := errgroup.WithContext(ctx)
+	group.SetLimit(inParallel)
+	for i := range targets {
+		if targets[i].Existed || targets[i].ID != nil {
+			continue
+		}
+		group.Go(func() (err error) {
+			largest, _ := d.Topics[i].largest(d)
+			out[i], err = to.settings(reading, &d.Topics[i], largest, known)
+			return err
+		})
+	}
+	return out, group.Wait()
+}
+
+// known are the settings that topics of the cluster have, as one of them says; nil: none
+// does, or they may not be read.
+func (s *destination) known(ctx context.Context) (map[string]string, error) {
+	live, err := s.live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := find(live, s.options.PositionTopic)
+	for i := range live.Topics {
+		if asked == nil && live.Topics[i].Err == nil && !live.Topics[i].Internal {
+			asked = &live.Topics[i]
+		}
+	}
+	if asked == nil {
+		return nil, nil
+	}
+	config, err := s.config(ctx, asked.Name)
+	if kind := schema.KindOf(err); kind == schema.Permission || kind == schema.NotFound {
+		return nil, nil
+	}
+	return config, err
 }
 
 // sourceConfig is the newest configuration of the source that the archive
 // has, else the live one's, else none: the source may be long gone.
-func (s *Service) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.ConfigEntry, error) {
+func (s *destination) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.ConfigEntry, error) {
 	var newest string
-	for object, err := range s.store.List(ctx, schema.TopicsPrefix+t.TopicID.String()+"/config-", "") {
+	for object, err := range s.store.List(ctx, schema.TopicConfigPrefix(t.TopicID), "") {
 		if err != nil {
 			return nil, err
 		}
@@ -310,14 +391,14 @@ func (s *Service) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.Confi
 	}
 	if newest == "" {
 		s.log.Info("the archive has no configuration of the replay's source", "topic", t.Source, "topic_id", t.TopicID.String())
-		live, err := s.cluster.Cluster(ctx)
+		live, err := s.Service.cluster.Cluster(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if there := find(live, t.Source); there == nil || there.ID != t.TopicID {
 			return nil, nil
 		}
-		return s.cluster.Config(ctx, t.Source)
+		return s.Service.cluster.Config(ctx, t.Source)
 	}
 	raw, _, err := s.store.Get(ctx, newest, 1<<20)
 	if err != nil {
@@ -335,8 +416,8 @@ func (s *Service) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.Confi
 // targetsReady makes every target exist and returns them with their IDs and
 // the offsets at which the job begins. It may be repeated until its result is
 // kept: nothing is produced before.
-func (s *Service) targetsReady(ctx context.Context, d *document, targets []target, known map[string]string) ([]target, error) {
-	live, err := s.cluster.Cluster(ctx)
+func (s *destination) targetsReady(ctx context.Context, d *document, targets []target, known map[string]string) ([]target, error) {
+	live, err := s.live(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -366,7 +447,7 @@ func (s *Service) targetsReady(ctx context.Context, d *document, targets []targe
 }
 
 // raise lets a target take its largest record.
-func (s *Service) raise(ctx context.Context, t *target) error {
+func (s *destination) raise(ctx context.Context, t *target) error {
 	limit, err := s.limitOf(ctx, t.Name)
 	if err != nil || int64(t.Largest) <= limit {
 		return err
@@ -383,11 +464,11 @@ const (
 
 // awaitTarget waits until the cluster answers for every partition, and refuses
 // a topic that may not be written to.
-func (s *Service) awaitTarget(ctx context.Context, t *target) error {
+func (s *destination) awaitTarget(ctx context.Context, t *target) error {
 	var why error
 	pauses, deadline := retry.Between(20*time.Millisecond, time.Second), time.Now().Add(awaitTime)
 	for range awaitAttempts {
-		live, err := s.cluster.Cluster(ctx)
+		live, err := s.live(ctx)
 		if err != nil {
 			return err
 		}
@@ -419,7 +500,7 @@ func (t *target) take(there *kafka.Topic, bounds map[int32]kafka.Offsets) error 
 		return schema.Errorf(schema.Unavailable, "target topic %s is not there yet", t.Name)
 	}
 	if len(there.Partitions) < int(t.Partitions) || !t.Existed && len(there.Partitions) != int(t.Partitions) {
-		return schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the source has %d", t.Name, len(there.Partitions), t.Partitions)
+		return schema.Errorf(schema.Conflict, "target topic %s has %d partitions, the replay writes to %d", t.Name, len(there.Partitions), t.Partitions)
 	}
 	starts := make([]offset, len(there.Partitions))
 	for _, p := range there.Partitions {

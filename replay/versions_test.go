@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"testing"
@@ -43,6 +44,9 @@ func TestPlanFormatIsTheLowest(t *testing.T) {
 			q.Offsets = []answer.ReplayOffsets{{Topic: "orders", Partition: 1, From: 3, To: 20}}
 		}},
 		{"stage", "annals.replay-plan/3", func(q *answer.ReplayRequest) { q.Stages = []string{"unknown"} }},
+		{"filter", "annals.replay-plan/4", func(q *answer.ReplayRequest) { q.Filter = "offset >= 0" }},
+		{"by key", "annals.replay-plan/4", func(q *answer.ReplayRequest) { q.Partitioning = answer.PartitionByKey }},
+		{"now", "annals.replay-plan/4", func(q *answer.ReplayRequest) { q.Timestamps = answer.TimestampsNow }},
 		{"topic ID and partition", "annals.replay-plan/3", func(q *answer.ReplayRequest) { q.TopicID, q.Partitions = &id, []int32{1} }},
 	} {
 		request := answer.ReplayRequest{Topics: []string{"orders"}}
@@ -104,6 +108,9 @@ func TestJobsOfEarlierVersionsAreRead(t *testing.T) {
 	if pair, err := s.MapOffset(t.Context(), everybody, ids[0], answer.OffsetQuery{Topic: "rates", Source: &at}); schema.KindOf(err) != schema.Conflict {
 		t.Errorf("an offset of a job that kept none: %+v, %v", pair, err)
 	}
+	if page, err := s.Receipt(t.Context(), everybody, ids[0]); err != nil || !bytes.Contains(page, []byte("made when it was asked for")) {
+		t.Errorf("a receipt of a job that kept no page: %v", err)
+	}
 	key := schema.ReplayPrefix + ids[1] + "/state.json"
 	if _, format := r.format(t, key); format != "annals.replay-job/1" {
 		t.Fatalf("the state that is kept has format %s", format)
@@ -111,7 +118,7 @@ func TestJobsOfEarlierVersionsAreRead(t *testing.T) {
 	if job, err := s.Cancel(t.Context(), everybody, ids[1]); err != nil || job.State != answer.JobCancelled {
 		t.Errorf("cancelled: %+v, %v", job, err)
 	}
-	if _, format := r.format(t, key); format != "annals.replay-job/2" {
+	if _, format := r.format(t, key); format != "annals.replay-job/3" {
 		t.Errorf("after a change the state has format %s", format)
 	}
 }

@@ -19,6 +19,7 @@ import (
 var (
 	errCancelled = errors.New("the job was cancelled")
 	errPaused    = errors.New("the job is paused")
+	errStopped   = errors.New("all replays are stopped")
 	errLost      = errors.New("another worker holds the job")
 )
 
@@ -62,30 +63,21 @@ func (s sightings) note(st *state) time.Duration {
 	return 0
 }
 
-// look starts work on jobs that are free, as many as there are slots.
+// look starts work on jobs that are free, as many as there are slots and as their
+// users may have.
 func (s *Service) look(ctx context.Context, slots chan struct{}, seen sightings, working *sync.WaitGroup) error {
-	objects, err := s.states(ctx)
-	if err != nil {
+	if stop, err := s.loadStop(ctx); err != nil || stop.isStopped() {
 		return err
 	}
-	var damaged error
-	for _, object := range objects {
-		id := idOf(object)
-		s.mu.Lock()
-		mine := s.held[id] != nil
-		s.mu.Unlock()
-		if mine || seen[id].ended && seen[id].etag == object.ETag {
-			continue
-		}
-		st, err := s.loadState(ctx, id)
-		if err != nil {
-			damaged = errors.Join(damaged, err)
-			continue
-		}
-		if unchanged := seen.note(st); st.isEnded() || !st.isFree(time.Now()) && unchanged < s.options.Lease {
-			continue
-		}
-		if st.State == answer.JobPaused {
+	found, taken, damaged := s.unfinished(ctx, seen)
+	found = slices.DeleteFunc(found, func(st *state) bool { return !taken[st.ID] && !s.knows(st) })
+	free, busy := s.options.Limits.queue(found, func(st *state) bool { return taken[st.ID] })
+	s.mu.Lock()
+	s.busy = busy
+	s.mu.Unlock()
+	for _, st := range free {
+		if s.awaits(st, time.Now()) {
+			damaged = errors.Join(damaged, s.hold(ctx, st))
 			continue
 		}
 		select {
@@ -101,33 +93,67 @@ func (s *Service) look(ctx context.Context, slots chan struct{}, seen sightings,
 			}
 			continue
 		}
-		working.Add(1)
-		go func() {
-			defer working.Done()
+		working.Go(func() {
 			defer func() { <-slots; s.wake() }()
 			s.work(ctx, c)
-		}()
+		})
 	}
 	return damaged
 }
 
-// claim is one worker's hold on a job. The state is guarded by mu and written
-// through update alone.
+// unfinished reads the jobs that have not ended, and tells on which of them somebody
+// works.
+func (s *Service) unfinished(ctx context.Context, seen sightings) (found []*state, taken map[string]bool, damaged error) {
+	objects, err := s.states(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	taken = map[string]bool{}
+	for _, object := range objects {
+		id := idOf(object)
+		s.mu.Lock()
+		mine := s.held[id]
+		s.mu.Unlock()
+		if mine != nil {
+			found, taken[id] = append(found, mine.state()), true
+			continue
+		}
+		if seen[id].ended && seen[id].etag == object.ETag {
+			continue
+		}
+		st, err := s.loadState(ctx, id)
+		if err != nil {
+			damaged = errors.Join(damaged, err)
+			continue
+		}
+		s.clock(st)
+		unchanged := seen.note(st)
+		found, taken[id] = append(found, st), st.isLeased(time.Now()) && unchanged < s.options.Lease
+	}
+	return found, taken, damaged
+}
+
+// claim is one worker's hold on a job. The state is written through update alone;
+// mu guards which one it is, and is not held while the store is waited for.
 type claim struct {
 	service *Service
 	id      string
 	holder  string
+	user    string // who asked for it
 	planned int64
 	cancel  context.CancelCauseFunc
 	kick    chan struct{}
 
-	mu sync.Mutex
-	st *state
+	writing sync.Mutex // one update at a time; taken before mu
+	mu      sync.Mutex
+	st      *state // as last written
 
 	pace        atomic.Pointer[answer.ReplayPace] // as last seen; never nil
 	repaced     chan struct{}                     // wakes who waits for a record's time; holds at most one
 	sent, acked lateness
 
+	stopped            atomic.Pointer[string] // who stopped all replays, in words
+	stepTo             atomic.Int64           // pause when so many are produced; 0: do not
 	produced, readBack atomic.Int64
 	base               atomic.Int64 // produced when delivery began
 	began              atomic.Int64 // and when that was, in Unix nanoseconds; 0: not yet
@@ -135,9 +161,14 @@ type claim struct {
 
 // claim takes the lease. Conflict: somebody else was quicker.
 func (s *Service) claim(ctx context.Context, st *state) (*claim, error) {
-	c := &claim{service: s, id: st.ID, holder: s.options.Worker + " " + rand.Text(), planned: st.Plan.Records, st: st, kick: make(chan struct{}, 1), repaced: make(chan struct{}, 1)}
+	c := &claim{service: s, id: st.ID, holder: s.options.Worker + " " + rand.Text(), user: st.RequestedBy, planned: st.Plan.Records, st: st, kick: make(chan struct{}, 1), repaced: make(chan struct{}, 1)}
 	c.repace(st.Pace)
 	c.extend(st)
+	if st.Approval != nil {
+		taken := *st.Approval
+		taken.Taken = true
+		st.Approval = &taken
+	}
 	if err := s.save(ctx, st); err != nil {
 		return nil, err
 	}
@@ -146,6 +177,24 @@ func (s *Service) claim(ctx context.Context, st *state) (*claim, error) {
 	defer s.mu.Unlock()
 	s.held[st.ID] = c
 	return c, nil
+}
+
+// hold has a job that may not be begun wait for a second person. Somebody who
+// changes it meanwhile is right.
+func (s *Service) hold(ctx context.Context, st *state) error {
+	by := st.RequestedBy
+	if st.Approval != nil {
+		by = st.Approval.AskedBy
+	}
+	st.await(by, time.Now().UTC())
+	err := s.save(ctx, st)
+	if schema.KindOf(err) == schema.Conflict {
+		return nil
+	}
+	if err == nil {
+		s.log.Info("replay awaits an approval", "replay", st.ID, "requested_by", st.RequestedBy)
+	}
+	return err
 }
 
 func (c *claim) extend(st *state) {
@@ -163,15 +212,15 @@ func (c *claim) state() *state {
 // update changes the state and renews the lease. A change that somebody else
 // made meanwhile is kept; errLost if that was taking the job.
 func (c *claim) update(ctx context.Context, change func(*state)) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	for {
-		next := *c.st
-		c.extend(&next)
-		change(&next)
-		err := c.service.save(ctx, &next)
+		next := c.state()
+		c.extend(next)
+		change(next)
+		err := c.service.save(ctx, next)
 		if err == nil {
-			c.st = &next
+			c.wrote(next)
 			return nil
 		}
 		if schema.KindOf(err) != schema.Conflict {
@@ -185,8 +234,15 @@ func (c *claim) update(ctx context.Context, change func(*state)) error {
 			c.cancel(errLost)
 			return fmt.Errorf("write state of replay %s: %w", c.id, errLost)
 		}
-		c.st = there
+		c.wrote(there)
 	}
+}
+
+// wrote takes up the state that stands in the store.
+func (c *claim) wrote(st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.st = st
 }
 
 // eta is how many seconds are left at the pace so far; 0: unknown.
@@ -258,11 +314,32 @@ func (c *claim) keep(ctx context.Context) {
 		case <-c.kick:
 		case <-every.C:
 		}
-		err := c.update(ctx, c.progressed)
-		if err != nil && ctx.Err() == nil {
-			c.service.log.Warn("the lease of a replay is not renewed", "replay", c.id, "err", err)
+		if stop := c.renew(ctx, st.Lease.Expires); stop != "" {
+			c.stopped.Store(&stop)
+			c.cancel(errStopped)
+			return
 		}
 	}
+}
+
+// leastRenewal is how long a renewal may take though the lease expires meanwhile: while
+// the state can be written nobody has taken the job, and a store that is slow must not
+// have it begun again and again.
+const leastRenewal = 5 * time.Second
+
+// renew renews the lease until it expires, or leastRenewal has passed, and not longer: a
+// store that hangs must not keep a worker at a job that others may take. It gives why all
+// replays are stopped.
+func (c *claim) renew(ctx context.Context, expires time.Time) (stopped string) {
+	ctx, cancel := context.WithTimeout(ctx, max(time.Until(expires), leastRenewal))
+	defer cancel()
+	if stop, err := c.service.loadStop(ctx); err == nil && stop.isStopped() { // else the lease tells
+		return stop.why()
+	}
+	if err := c.update(ctx, c.progressed); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		c.service.log.Warn("the lease of a replay is not renewed", "replay", c.id, "err", err)
+	}
+	return ""
 }
 
 // work takes a job to its end, or until it must let go.
@@ -358,6 +435,9 @@ func (s *Service) finish(ctx context.Context, c *claim, err, cause error) {
 		c.progressed(st)
 		st.let(failed)
 		st.Lease = nil
+		if why := c.stopped.Load(); why != nil && !st.isHeld() {
+			st.Error = "waiting: " + *why
+		}
 		if st.isEnded() {
 			st.Finished = time.Now().UTC()
 		}
@@ -399,6 +479,7 @@ func (s *Service) ended(c *claim) {
 		s.log.Info("replay given back", "replay", c.id, "produced", st.Produced)
 		return
 	}
+	s.clock(st)
 	s.metrics.ended.WithLabelValues(st.State).Inc()
-	s.log.Info("replay ended", "replay", c.id, "state", st.State, "produced", st.Produced, "planned", st.Plan.Records, "error", st.Error)
+	s.log.Info("replay ended", "replay", c.id, "state", st.State, "produced", st.Produced, "planned", st.Plan.Records, "err", st.Error)
 }

@@ -9,11 +9,15 @@
 //
 // Where to look:
 //
+//	topic.go       what Kafka allows as a topic's name
 //	record.go      TopicID, Stream, Position, Record, Header, Status
 //	extraction.go  contract fields, causes and identifiers read from a record
 //	commit.go      the ledger's commit, its parts and its invariants
 //	canonical.go   the commit's bytes: encode, parse, digest
 //	gaps.go        the bytes of a gap list that is too long for its commit
+//	deadletter.go  what could not be processed, with its context
+//	consumers.go   snapshots of consumer groups' offsets and topics' ACLs
+//	format.go      names and versions that bytes give themselves
 //	key.go         object keys below the archive's prefix
 //	error.go       kinds of error, mapped once to HTTP status and exit code
 //	answer/        what is asked of the archive and what it answers

@@ -94,7 +94,7 @@ func (c Coordinates) String() string {
 func ParseCoordinates(text string) (Coordinates, error) {
 	var c Coordinates
 	parts := strings.Split(text, "/")
-	if len(parts) != 3 || parts[0] == "" || len(parts[0]) > 249 {
+	if len(parts) != 3 || parts[0] == "" || len(parts[0]) > MaxTopicName {
 		return c, Errorf(Invalid, "parse coordinates %q: want topic/partition/offset", text)
 	}
 	partition, err := strconv.ParseInt(parts[1], 10, 32)

@@ -90,7 +90,21 @@ func RollupKey(s Stream, thousand int64) string {
 // TopicConfigKey names the record of a topic's configuration seen at a time,
 // in milliseconds since the Unix epoch.
 func TopicConfigKey(id TopicID, at int64) string {
-	return fmt.Sprintf("%s%s/config-%013d.json", TopicsPrefix, id, at)
+	return fmt.Sprintf("%s%013d.json", TopicConfigPrefix(id), at)
+}
+
+// TopicConfigPrefix begins the keys of all of a topic's configurations.
+func TopicConfigPrefix(id TopicID) string { return TopicsPrefix + id.String() + "/config-" }
+
+// TopicPartitionsKey names the note that a topic was seen with so many partitions.
+func TopicPartitionsKey(id TopicID, partitions int) string {
+	return fmt.Sprintf("%s%s/partitions-%05d.json", TopicsPrefix, id, partitions)
+}
+
+// TopicGoneKey names the note that a topic was seen to be deleted at a time, in
+// milliseconds since the Unix epoch.
+func TopicGoneKey(id TopicID, at int64) string {
+	return fmt.Sprintf("%s%s/gone-%013d.json", TopicsPrefix, id, at)
 }
 
 // TopicSettledKey names the note that the index has all of a deleted topic's

@@ -45,7 +45,7 @@ func ParseTopicID(text string) (TopicID, error) {
 
 // Stream is one partition of one incarnation of a topic: the unit that has a
 // ledger chain. Topic is carried for people; (Cluster, TopicID, Partition) is
-// the key.
+// its identity.
 type Stream struct {
 	Cluster   string
 	Topic     string
@@ -56,6 +56,16 @@ type Stream struct {
 // String names the stream for logs and errors.
 func (s Stream) String() string {
 	return fmt.Sprintf("%s/%d (%s)", s.Topic, s.Partition, s.TopicID)
+}
+
+// Key is what the stream's records carry of it.
+func (s Stream) Key() StreamKey { return StreamKey{s.TopicID, s.Partition} }
+
+// StreamKey names a stream within one cluster. Two clusters may have the same one,
+// where one was copied from the other.
+type StreamKey struct {
+	TopicID   TopicID
+	Partition int32
 }
 
 // Position is the identity of a record, for ever: offsets can be reused after

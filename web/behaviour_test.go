@@ -260,7 +260,7 @@ func TestExportPanics(t *testing.T) {
 	}
 }
 
-// TestExportsAreFew refuses the fifth at once, and ends one whose client left.
+// TestExportsAreFew refuses the sixth at once, and ends one whose client left.
 func TestExportsAreFew(t *testing.T) {
 	s := start(t, nil)
 	begun, ended := make(chan bool, 8), make(chan error, 8)
@@ -273,22 +273,22 @@ func TestExportsAreFew(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	c := dial(t, s)
-	left := make(chan error, 4)
-	for range 4 {
+	left := make(chan error, 5)
+	for range 5 {
 		go func() { left <- c.Export(ctx, api.ExportRequest{Topics: &[]string{"t"}}, io.Discard) }()
 		<-begun
 	}
-	fifth, enough := context.WithTimeout(t.Context(), 5*time.Second)
+	sixth, enough := context.WithTimeout(t.Context(), 5*time.Second)
 	defer enough()
-	err := c.Export(fifth, api.ExportRequest{Topics: &[]string{"t"}}, io.Discard)
+	err := c.Export(sixth, api.ExportRequest{Topics: &[]string{"t"}}, io.Discard)
 	if schema.KindOf(err) != schema.Exhausted {
-		t.Errorf("the fifth export: %v", err)
+		t.Errorf("the sixth export: %v", err)
 	}
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("exports hold up others: %v", err)
 	}
 	leave()
-	for range 4 {
+	for range 5 {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("export ended with %v", err)
 		}
@@ -410,36 +410,6 @@ func TestRequestsAreTraced(t *testing.T) {
 	}
 	if log := s.log.String(); !strings.Contains(log, `"trace_id":"`+caller+`"`) || !strings.Contains(log, `"component":"web"`) {
 		t.Errorf("log %s", log)
-	}
-}
-
-// TestLog has routes, never what was asked for.
-func TestLog(t *testing.T) {
-	s := start(t, nil)
-	c := dial(t, s)
-	_, _ = c.Identify(t.Context(), "very-secret")
-	_, _ = c.Trace(t.Context(), "very-secret", api.GetTraceParams{})
-	_, _ = c.PlanReplay(t.Context(), api.ReplayRequest{TraceId: ptr("very-secret")})
-	_, _ = c.Topics(t.Context())
-	s.stop()
-	log := s.log.String()
-	if strings.Contains(log, "very-secret") {
-		t.Errorf("an id is in the log:\n%s", log)
-	}
-	levels := map[string]string{}
-	for line := range strings.Lines(log) {
-		var entry struct{ Level, Route string }
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatal(err)
-		}
-		levels[entry.Route] = entry.Level
-	}
-	want := map[string]string{
-		"/api/v1/identify": "DEBUG", "/api/v1/traces/:trace_id": "DEBUG",
-		"/api/v1/replays/plans": "INFO", "/api/v1/topics": "ERROR",
-	}
-	if !reflect.DeepEqual(levels, want) {
-		t.Errorf("got %v, want %v", levels, want)
 	}
 }
 
@@ -594,6 +564,26 @@ func TestHealthzSaysWhenNothingMoves(t *testing.T) {
 		}
 		if answer.Body.Close(); answer.StatusCode != want {
 			t.Errorf("status %d, want %d", answer.StatusCode, want)
+		}
+	}
+}
+
+// TestDecodedArrives has what a schema made of a value, with every digit, and why
+// nothing was made of another.
+func TestDecodedArrives(t *testing.T) {
+	s := start(t, nil)
+	c := dial(t, s)
+	for offset, want := range map[int64]string{
+		2: "null",
+		3: `{"detail":"no such schema","reason":"schema:unknown","schema_id":"9"}`,
+		4: `{"detail":"decoded","schema_id":"7","schema_name":"x.Order","schema_type":"AVRO","value":{"format":"json","is_null":false,"json":{"n":12345678901234567890},"size":27,"text":"{\"n\": 12345678901234567890}","truncated":false},"withheld":["/who"]}`,
+	} {
+		r, err := c.Record(t.Context(), schema.Coordinates{Topic: "t", Offset: offset}, api.GetRecordParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(r.Decoded); err != nil || string(got) != want {
+			t.Errorf("offset %d: %s, %v, want %s", offset, got, err, want)
 		}
 	}
 }

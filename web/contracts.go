@@ -50,6 +50,7 @@ func (o *operations) CheckContract(ctx context.Context, r api.CheckContractReque
 			return api.BrokenEvent{Record: hitOf(&b.Hit), Rules: b.Rules}
 		}),
 	}
+	out.Sample = api.ContractCheckSample(found.Sample)
 	if found.Matching >= 0 {
 		out.Matching = &found.Matching
 	}

@@ -23,7 +23,8 @@
 // It knows no Kafka, store or index: [Services] are the questions it asks, and
 // whoever builds the process answers them. It decides nothing about
 // permissions: [Options.Principal] says who asks, and the services decide what
-// that principal sees. It has no login of its own and no TLS.
+// that principal sees. It has no login of its own and no TLS; [Claimed] takes the
+// name that a request gives itself.
 //
 // # Concurrency
 //
@@ -32,11 +33,30 @@
 //
 // # Files
 //
-// services.go (what is asked of the process: about the archive in the shapes of
-// package schema/answer), server.go (options, listening, shutting down), boundary.go (Host, Origin, headers, principal),
-// observe.go (log, metrics, panics), validate.go (requests against the
-// document), problem.go (errors), handlers.go (the operations), hits.go,
-// traces.go, coverage.go and replays.go (shapes to API types), bytes.go
-// (payloads for people), stream.go (answers without a known end), explorer.go
-// (the embedded pages), probes.go, health.go (what /readyz answers from).
+//	services.go              what is asked of the process: about the archive in the shapes of package schema/answer
+//	server.go                options, listening, shutting down
+//	boundary.go              Host, Origin, headers, principal
+//	identity.go              the name that a request gives itself
+//	observe.go               log, metrics, panics
+//	validate.go              requests against the document
+//	problem.go               errors
+//	handlers.go              the operations that have no file of their own
+//	search.go                search, its export and its scan
+//	verdict.go               verdicts and field histories
+//	anomalies.go             what differs from how it was
+//	contracts.go             violations, contracts, event types
+//	deadletters.go           what Annals could not process
+//	deadrecords.go           what services could not process
+//	replay_control.go        what is asked of a running job
+//	replay_approval.go       approvals, and the switch that stops all
+//	replay_files.go          what a replay wrote into files
+//	replay_events.go         a job's progress, and its receipt
+//	groupoffsets.go          where a group stands in a replay's target
+//	hits.go, traces.go,
+//	coverage.go, replays.go  shapes to API types
+//	bytes.go, decoding.go    payloads for people
+//	stream.go                answers without a known end
+//	explorer.go              the embedded pages
+//	probes.go                the probes
+//	health.go                what /readyz answers from
 package web

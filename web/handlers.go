@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
@@ -21,6 +22,7 @@ import (
 type operations struct {
 	services Services
 	options  Options
+	leaving  <-chan struct{} // closed when the server stops
 }
 
 // elsewhere is the answer of a process that does not play the role that is
@@ -73,7 +75,9 @@ func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) 
 		return nil, err
 	}
 	trace, err := o.services.Queries.Trace(ctx, callOf(ctx).who, answer.TraceRequest{
-		TraceID: id, Diffs: value(r.Params.Diffs), FactsOnly: value(r.Params.FactsOnly), Limit: value(r.Params.Limit),
+		TraceID: id, Diffs: value(r.Params.Diffs), FactsOnly: value(r.Params.FactsOnly), Flow: value(r.Params.Flow),
+		Archive: value(r.Params.Archive), From: value(r.Params.From), To: value(r.Params.To),
+		Limit: value(r.Params.Limit),
 	})
 	if err != nil {
 		return nil, err
@@ -129,10 +133,15 @@ func (o *operations) GetRecordValue(ctx context.Context, r api.GetRecordValueReq
 	return exactValue{name: fmt.Sprintf("%s-%d-%d.bin", at.Topic, at.Partition, at.Offset), body: found.Record.Value}, nil
 }
 
-// exactValue is a record's value as a file.
+// exactValue is a record's value as a file, or a file of a replay.
 type exactValue struct {
 	name string
 	body []byte
+}
+
+// VisitGetReplayFileResponse implements [api.GetReplayFileResponseObject].
+func (v exactValue) VisitGetReplayFileResponse(w http.ResponseWriter) error {
+	return v.VisitGetRecordValueResponse(w)
 }
 
 // VisitGetRecordValueResponse implements [api.GetRecordValueResponseObject].
@@ -226,6 +235,18 @@ func (o *operations) replays() (Replays, error) {
 	return o.services.Replays, nil
 }
 
+// jobCall is a method of [Replays] that takes no more than a job's id.
+type jobCall func(Replays, context.Context, policy.Principal, string) (*answer.ReplayJob, error)
+
+// job gives a job as it is after the call.
+func (o *operations) job(ctx context.Context, id string, call jobCall) (*answer.ReplayJob, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	return call(replays, ctx, callOf(ctx).who, id)
+}
+
 // PlanReplay implements [api.StrictServerInterface].
 func (o *operations) PlanReplay(ctx context.Context, r api.PlanReplayRequestObject) (api.PlanReplayResponseObject, error) {
 	replays, err := o.replays()
@@ -258,11 +279,7 @@ func (o *operations) RunReplay(ctx context.Context, r api.RunReplayRequestObject
 
 // GetReplay implements [api.StrictServerInterface].
 func (o *operations) GetReplay(ctx context.Context, r api.GetReplayRequestObject) (api.GetReplayResponseObject, error) {
-	replays, err := o.replays()
-	if err != nil {
-		return nil, err
-	}
-	job, err := replays.Get(ctx, callOf(ctx).who, r.Id)
+	job, err := o.job(ctx, r.Id, Replays.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -284,11 +301,7 @@ func (o *operations) ListReplays(ctx context.Context, _ api.ListReplaysRequestOb
 
 // CancelReplay implements [api.StrictServerInterface].
 func (o *operations) CancelReplay(ctx context.Context, r api.CancelReplayRequestObject) (api.CancelReplayResponseObject, error) {
-	replays, err := o.replays()
-	if err != nil {
-		return nil, err
-	}
-	job, err := replays.Cancel(ctx, callOf(ctx).who, r.Id)
+	job, err := o.job(ctx, r.Id, Replays.Cancel)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +319,10 @@ func (o *operations) Export(ctx context.Context, r api.ExportRequestObject) (api
 	}
 	return download{
 		ctx: ctx, contentType: "application/x-tar", name: "annals-export.tar",
-		write: func(w io.Writer) error { return o.services.Exports.Export(ctx, callOf(ctx).who, request, w) },
+		write: func(w io.Writer) error {
+			callOf(ctx).taking = true
+			return o.services.Exports.Export(ctx, callOf(ctx).who, request, w)
+		},
 	}, nil
 }
 

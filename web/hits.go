@@ -113,7 +113,7 @@ func recordOf(r *answer.Record) api.Record {
 		Key: bytesOf(raw.Key), Value: bytesOf(raw.Value), Headers: headersOf(raw.Headers),
 		LeaderEpoch: raw.LeaderEpoch, TimestampMs: strconv.FormatInt(raw.Timestamp, 10), TimestampType: raw.TimestampType.String(),
 		ProducerId: strconv.FormatInt(raw.ProducerID, 10), ProducerEpoch: int(raw.ProducerEpoch),
-		Source: r.Source, Withheld: some(r.Withheld), Causes: []string{}, Identifiers: []api.Identifier{},
+		Source: r.Source, Withheld: some(r.Withheld), Causes: []string{}, Identifiers: []api.Identifier{}, Decoded: decodingOf(r.Decoded),
 	}
 	if slices.Contains(r.Withheld, "key") {
 		out.Key = api.Bytes{Format: api.Withheld}

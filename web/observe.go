@@ -26,6 +26,8 @@ type call struct {
 	who     policy.Principal
 	route   string // the route's pattern; never the path, which holds ids
 	err     error
+	taking  bool  // the answer may hold any number of records: a scan, an export
+	records int64 // in it; -1: not known
 	control *http.ResponseController
 }
 
@@ -63,7 +65,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		began := time.Now()
 		ctx, span := s.options.Tracer.StartRequest(r)
 		out := &recorder{ResponseWriter: w}
-		c := &call{id: telemetry.TraceID(ctx), route: "unmatched", control: http.NewResponseController(w)}
+		c := &call{id: telemetry.TraceID(ctx), route: "unmatched", records: -1, control: http.NewResponseController(w)}
 		if c.id == "" {
 			c.id = requestID(r)
 		}
@@ -104,7 +106,8 @@ func (s *Server) recovered(panicked any, out *recorder, c *call) (abort bool) {
 }
 
 // report writes the request's one line, and ends its span. Reads that went well are for
-// debugging only: the explorer asks every second.
+// debugging only, for the explorer asks every second; but who took records by the
+// thousand, by a scan or an export, is said.
 func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Duration, span *telemetry.Span) {
 	status := out.status
 	if status == 0 {
@@ -128,16 +131,24 @@ func (s *Server) report(r *http.Request, c *call, out *recorder, took time.Durat
 		"component", "web", "method", methodLabel(r.Method), "route", c.route, "status", status, "bytes", out.bytes,
 		"duration_ms", took.Milliseconds(), "trace_id", c.id,
 	}
+	if c.taking {
+		attributes = append(attributes, "principal", c.who.Name)
+	}
+	if c.records >= 0 {
+		attributes = append(attributes, "records", c.records)
+	}
 	level, broken := slog.LevelDebug, (*brokenError)(nil)
 	switch {
+	case status == 499 && c.taking: // what had been sent by then was taken
+		level = slog.LevelInfo
 	case status == 499:
 	case c.err == nil && status == http.StatusServiceUnavailable: // a probe's plain answer, asked every few seconds
 	case errors.As(c.err, &broken), status >= http.StatusInternalServerError:
 		level = slog.LevelError
-		attributes = append(attributes, "error", c.err)
+		attributes = append(attributes, "err", c.err)
 	case c.err != nil:
 		attributes = append(attributes, "kind", schema.KindOf(c.err).String())
-	case r.Method == http.MethodPost:
+	case r.Method == http.MethodPost, c.taking:
 		level = slog.LevelInfo
 	}
 	s.options.Logger.Log(r.Context(), level, "request answered", attributes...)

@@ -9,11 +9,7 @@ import (
 
 // PauseReplay implements [api.StrictServerInterface].
 func (o *operations) PauseReplay(ctx context.Context, r api.PauseReplayRequestObject) (api.PauseReplayResponseObject, error) {
-	replays, err := o.replays()
-	if err != nil {
-		return nil, err
-	}
-	job, err := replays.Pause(ctx, callOf(ctx).who, r.Id)
+	job, err := o.job(ctx, r.Id, Replays.Pause)
 	if err != nil {
 		return nil, err
 	}
@@ -22,15 +18,24 @@ func (o *operations) PauseReplay(ctx context.Context, r api.PauseReplayRequestOb
 
 // ResumeReplay implements [api.StrictServerInterface].
 func (o *operations) ResumeReplay(ctx context.Context, r api.ResumeReplayRequestObject) (api.ResumeReplayResponseObject, error) {
-	replays, err := o.replays()
-	if err != nil {
-		return nil, err
-	}
-	job, err := replays.Resume(ctx, callOf(ctx).who, r.Id)
+	job, err := o.job(ctx, r.Id, Replays.Resume)
 	if err != nil {
 		return nil, err
 	}
 	return api.ResumeReplay200JSONResponse(jobOf(job)), nil
+}
+
+// StepReplay implements [api.StrictServerInterface].
+func (o *operations) StepReplay(ctx context.Context, r api.StepReplayRequestObject) (api.StepReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	job, err := replays.Step(ctx, callOf(ctx).who, r.Id, value(r.Body.Records))
+	if err != nil {
+		return nil, err
+	}
+	return api.StepReplay200JSONResponse(jobOf(job)), nil
 }
 
 // PaceReplay implements [api.StrictServerInterface].
@@ -72,6 +77,6 @@ func (o *operations) MapReplayOffset(ctx context.Context, r api.MapReplayOffsetR
 		return nil, err
 	}
 	return api.MapReplayOffset200JSONResponse{
-		Source: pair.Source, Target: pair.Target, Partition: pair.Partition, SourceOffset: pair.SourceOffset, TargetOffset: pair.TargetOffset,
+		Source: pair.Source, Target: pair.Target, Partition: pair.Partition, TargetPartition: pair.TargetPartition, SourceOffset: pair.SourceOffset, TargetOffset: pair.TargetOffset,
 	}, nil
 }

@@ -39,10 +39,15 @@ func timeRange(from, to time.Time) error {
 
 func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 	out := answer.ReplayRequest{
-		TraceID: value(r.TraceId), Topics: value(r.Topics), From: value(r.From), To: value(r.To),
-		TargetPrefix: value(r.TargetPrefix), TargetTopics: value(r.TargetTopics),
+		TraceID: value(r.TraceId), TraceIDs: value(r.TraceIds), IncludeReplays: value(r.IncludeReplays), Topics: value(r.Topics), From: value(r.From), To: value(r.To),
+		EventFrom: value(r.EventFrom), EventTo: value(r.EventTo), Query: value(r.Query), Unsealed: string(value(r.Unsealed)),
+		Filter: value(r.Filter), FilterErrors: string(value(r.FilterErrors)),
+		Partitioning: string(value(r.Partitioning)), TargetPartitions: value(r.TargetPartitions),
+		Timestamps: string(value(r.Timestamps)), ShiftMillis: value(r.ShiftMs),
+		TargetCluster: value(r.TargetCluster), TargetFile: string(value(r.TargetFile)), TargetPrefix: value(r.TargetPrefix), TargetTopics: value(r.TargetTopics),
 		AllowExisting: value(r.AllowExisting), AllowSource: value(r.AllowSource), ProvenanceHeaders: value(r.ProvenanceHeaders),
-		Partitions: value(r.Partitions), Keys: value(r.Keys), EventTypes: value(r.EventTypes), EventVersions: value(r.EventVersions),
+		ProvenanceOutside: r.ProvenanceHeaders == nil,
+		Partitions:        value(r.Partitions), Keys: value(r.Keys), EventTypes: value(r.EventTypes), EventVersions: value(r.EventVersions),
 		Services: value(r.Services), Stages: value(r.Stages), Oversized: string(value(r.Oversized)),
 	}
 	for _, o := range value(r.Offsets) {
@@ -51,6 +56,9 @@ func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 	var err error
 	if out.TopicID, err = parseID(r.TopicId); err != nil {
 		return out, err
+	}
+	if out.Query != "" || len(out.TraceIDs) > 0 { // what these select is known when they are read
+		return out, timeRange(out.From, out.To)
 	}
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }
@@ -70,10 +78,14 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 	r := p.Request
 	out := api.ReplayPlan{
 		Id: p.ID, Created: p.Created.UTC(), Records: p.Records, Bytes: p.Bytes, Segments: p.Segments,
-		From: moment(p.From), To: moment(p.To), Warnings: list(p.Warnings),
+		From: moment(p.From), To: moment(p.To), Warnings: list(p.Warnings), TargetClusterId: optional(p.TargetClusterID),
 		Request: api.ReplayRequest{
-			TraceId: optional(r.TraceID), Topics: some(r.Topics), From: moment(r.From), To: moment(r.To),
-			TargetPrefix: optional(r.TargetPrefix), AllowExisting: optional(r.AllowExisting),
+			TraceId: optional(r.TraceID), TraceIds: some(r.TraceIDs), IncludeReplays: optional(r.IncludeReplays), Topics: some(r.Topics), From: moment(r.From), To: moment(r.To),
+			EventFrom: moment(r.EventFrom), EventTo: moment(r.EventTo),
+			Filter: optional(r.Filter), FilterErrors: optional(api.ReplayRequestFilterErrors(r.FilterErrors)),
+			Partitioning: optional(api.ReplayRequestPartitioning(r.Partitioning)), TargetPartitions: optional(r.TargetPartitions),
+			Timestamps: optional(api.ReplayRequestTimestamps(r.Timestamps)), ShiftMs: optional(r.ShiftMillis),
+			TargetCluster: optional(r.TargetCluster), TargetFile: optional(api.ReplayRequestTargetFile(r.TargetFile)), TargetPrefix: optional(r.TargetPrefix), AllowExisting: optional(r.AllowExisting),
 			AllowSource: optional(r.AllowSource), ProvenanceHeaders: optional(r.ProvenanceHeaders),
 			Partitions: some(r.Partitions), Keys: some(r.Keys), EventTypes: some(r.EventTypes), EventVersions: some(r.EventVersions),
 			Services: some(r.Services), Stages: some(r.Stages), Oversized: optional(api.ReplayRequestOversized(r.Oversized)),
@@ -81,15 +93,24 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 				return api.OffsetRange{Topic: o.Topic, Partition: o.Partition, From: o.From, To: o.To}
 			})),
 		},
+		Terms: []api.PlanTerm{},
 		Topics: each(p.Topics, func(t *answer.ReplayTopic) api.PlanTopic {
 			return api.PlanTopic{
 				Cluster: t.Cluster, Source: t.Source, TopicId: topicIDOf(t.TopicID), Target: t.Target,
 				Partitions: t.Partitions, Records: t.Records, Bytes: t.Bytes,
+				TargetExists: optional(t.TargetExists), TargetConfig: settings(t.TargetConfig), Schemas: some(t.Schemas), MoreSchemas: optional(t.MoreSchemas),
 			}
 		}),
 	}
+	for _, term := range p.Terms() {
+		out.Terms = append(out.Terms, api.PlanTerm{Name: term.Name, Value: term.Value})
+	}
+	out.NeedsApproval, out.EstimatedSeconds = optional(p.NeedsApproval), optional(p.EstimatedSeconds)
 	if r.TopicID != nil {
 		out.Request.TopicId = optional(r.TopicID.String())
+	}
+	if p.Redrive != nil {
+		out.Redrive = &api.Redrive{Limit: p.Redrive.Limit, KeepHeaders: p.Redrive.KeepHeaders}
 	}
 	if len(r.TargetTopics) > 0 {
 		out.Request.TargetTopics = &r.TargetTopics
@@ -102,7 +123,20 @@ func planOf(p *answer.ReplayPlan) api.ReplayPlan {
 			}),
 		}
 	}))
+	out.Untold = some(each(p.Untold, func(u *answer.ReplayUntold) api.Untold {
+		return api.Untold{Source: u.Source, Records: u.Records, First: each(u.First, func(r *answer.ReplayUntoldRecord) api.UntoldRecord {
+			return api.UntoldRecord{Partition: r.Partition, Offset: r.Offset, Reason: r.Reason}
+		})}
+	}))
 	return out
+}
+
+// settings is nil where none are known.
+func settings(known map[string]string) *map[string]string {
+	if known == nil {
+		return nil
+	}
+	return &known
 }
 
 // paceRequest is nil if nothing is asked for.
@@ -112,15 +146,30 @@ func paceRequest(p *api.ReplayPace) *answer.ReplayPace {
 	}
 	return &answer.ReplayPace{
 		Mode: string(p.Mode), RecordsPerSecond: value(p.RecordsPerSecond), BytesPerSecond: value(p.BytesPerSecond),
-		Speed: value(p.Speed), MaxWaitSeconds: value(p.MaxWaitSeconds),
+		Speed: value(p.Speed), MaxWaitSeconds: value(p.MaxWaitSeconds), FastUntil: milliseconds(p.FastUntil),
 	}
+}
+
+// milliseconds is 0 for no time.
+func milliseconds(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixMilli()
 }
 
 func paceOf(p *answer.ReplayPace) api.ReplayPace {
 	return api.ReplayPace{
 		Mode: api.ReplayPaceMode(p.Mode), RecordsPerSecond: optional(p.RecordsPerSecond), BytesPerSecond: optional(p.BytesPerSecond),
-		Speed: optional(p.Speed), MaxWaitSeconds: optional(p.MaxWaitSeconds),
+		Speed: optional(p.Speed), MaxWaitSeconds: optional(p.MaxWaitSeconds), FastUntil: fastUntil(p.FastUntil),
 	}
+}
+
+func fastUntil(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	return moment(time.UnixMilli(ms))
 }
 
 func latenessOf(l *answer.ReplayLateness) *api.ReplayLateness {
@@ -149,18 +198,22 @@ func jobOf(j *answer.ReplayJob) api.ReplayJob {
 		Started: moment(j.Started), Updated: j.Updated.UTC(), Finished: moment(j.Finished),
 		EtaSeconds: optional(j.ETASeconds), Error: optional(j.Error), Pace: paceOf(&j.Pace), Lateness: latenessOf(j.Lateness),
 	}
+	out.RequestedBy, out.Approval = optional(j.RequestedBy), approvalOf(j.Approval)
 	if r := j.Receipt; r != nil {
 		out.Receipt = &api.Receipt{
 			Planned: r.Planned, Read: r.Read, Produced: r.Produced, ReadBack: r.ReadBack, Matches: r.Matches,
 			Exclusive: r.Exclusive, Notes: list(r.Notes),
 			Partitions: each(r.Partitions, func(p *answer.ReceiptPartition) api.ReceiptPartition {
 				return api.ReceiptPartition{
-					Source: p.Source, Target: p.Target, Partition: p.Partition, Planned: p.Planned, Read: p.Read, ReadBack: p.ReadBack,
+					Source: p.Source, Target: p.Target, Partition: p.Partition, TargetPartition: p.TargetPartition, Planned: p.Planned, Read: p.Read, ReadBack: p.ReadBack,
 					PlannedHash: p.PlannedHash, ReadBackHash: p.ReadBackHash, Matches: p.Matches,
 					Foreign: optional(p.Foreign), Difference: optional(p.Difference),
 				}
 			}),
 		}
+	}
+	if j.Receipt != nil && j.Receipt.Files != nil {
+		out.Receipt.FilesSha256 = optional(j.Receipt.Files.String())
 	}
 	if j.Receipt != nil || j.ReadBack > 0 {
 		out.ReadBack = &j.ReadBack

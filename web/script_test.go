@@ -128,6 +128,8 @@ func asDocumented(r *http.Request, answer *http.Response, body []byte) error {
 		return nil
 	}
 	parts := [][]byte{body}
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.RegisteredBodyDecoder("text/plain"))
+	defer openapi3filter.UnregisterBodyDecoder("text/html")
 	if answer.Header.Get("Content-Type") == ndjson { // the document describes a line
 		openapi3filter.RegisterBodyDecoder(ndjson, openapi3filter.RegisteredBodyDecoder("application/json"))
 		defer openapi3filter.UnregisterBodyDecoder(ndjson)

@@ -74,7 +74,13 @@ func (o *operations) ExportRecords(ctx context.Context, r api.ExportRecordsReque
 	types := map[answer.Format]string{answer.NDJSON: "application/x-ndjson", answer.CSV: "text/csv; charset=utf-8", answer.Parquet: "application/vnd.apache.parquet"}
 	d := download{ctx: ctx, contentType: types[format], name: "annals-records." + string(format), trailer: statementTrailer}
 	return matches{d, func(w io.Writer) (*answer.Statement, error) {
-		return o.services.Queries.Matches(ctx, callOf(ctx).who, request, format, w)
+		c := callOf(ctx)
+		c.taking = true
+		statement, err := o.services.Queries.Matches(ctx, c.who, request, format, w)
+		if statement != nil {
+			c.records = statement.Records
+		}
+		return statement, err
 	}}, nil
 }
 
@@ -121,11 +127,14 @@ func (s scanLines) VisitScanRecordsResponse(w http.ResponseWriter) error {
 	out := &lateWriter{w: w, d: s.download}
 	lines := json.NewEncoder(out)
 	flushed := time.Now()
+	c := callOf(s.ctx)
+	c.taking, c.records = true, 0
 	end, err := s.scan(func(hit *answer.Hit, p *answer.ScanProgress) error {
 		line := api.ScanLine{}
 		if hit != nil {
 			record := hitOf(hit)
 			line.Record = &record
+			c.records++
 		} else {
 			progress := progressOf(p)
 			line.Progress = &progress
@@ -137,7 +146,7 @@ func (s scanLines) VisitScanRecordsResponse(w http.ResponseWriter) error {
 			return nil
 		}
 		flushed = time.Now()
-		return callOf(s.ctx).control.Flush()
+		return c.control.Flush()
 	})
 	if err == nil {
 		last := scanEndOf(end)

@@ -29,7 +29,8 @@ import (
 const (
 	maxConnections = 512
 	maxRunning     = 128 // API requests at once
-	maxExports     = 4   // at once: each reads the archive as fast as it can
+	maxExports     = 5   // at once: each reads the archive as fast as it can
+	maxWatching    = 64  // at once
 	maxHeader      = 64 << 10
 	headerTimeout  = 5 * time.Second
 	bodyTimeout    = 30 * time.Second
@@ -46,7 +47,12 @@ var answerTimeouts = map[string]time.Duration{
 	"POST " + base + "/exports":             0,
 	"GET " + base + "/records/export":       0,
 	"GET " + base + "/records/scan":         0,
+	watchReplay:                             0,
 }
+
+// watchReplay is the one operation that waits for what happens. Those who watch
+// take nobody's place who asks for something.
+const watchReplay = "GET " + base + "/replays/:id/events"
 
 // Options of a Server. All but AllowedHosts, Roles and Demo are required.
 type Options struct {
@@ -73,6 +79,8 @@ type Server struct {
 	handler  http.Handler
 	running  chan struct{}
 	exports  chan struct{}
+	watching chan struct{}
+	leaving  chan struct{} // closed when the server stops: who watches goes first
 	listener net.Listener
 }
 
@@ -104,6 +112,7 @@ func newServer(options Options, services Services, dist fs.FS) (*Server, error) 
 	s := &Server{
 		options: options, services: services, hosts: names, metrics: newMetrics(),
 		running: make(chan struct{}, maxRunning), exports: make(chan struct{}, maxExports),
+		watching: make(chan struct{}, maxWatching), leaving: make(chan struct{}),
 	}
 	pages, err := newExplorer(dist)
 	if err != nil {
@@ -158,12 +167,12 @@ func (s *Server) routes(pages *explorer) (http.Handler, error) {
 	})
 	s.probes(e)
 	g := e.Group(base, s.limits, check.middleware)
-	o := &operations{services: s.services, options: s.options}
+	o := &operations{services: s.services, options: s.options, leaving: s.leaving}
 	api.RegisterHandlers(g, api.NewStrictHandler(o, nil))
 
 	compressed := compress(e)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isPage(r.URL.Path) { // assets are kept compressed
+		if isPage(r.URL.Path) || strings.HasSuffix(r.URL.Path, "/events") { // assets are kept compressed, events go out one by one
 			e.ServeHTTP(w, r)
 			return
 		}
@@ -197,9 +206,12 @@ func (s *Server) limits(next echo.HandlerFunc) echo.HandlerFunc {
 		operation := r.Method + " " + c.Path()
 		slots := s.running
 		timeout, special := answerTimeouts[operation]
-		if !special {
+		switch {
+		case !special:
 			timeout = answerTimeout
-		} else if timeout == 0 {
+		case operation == watchReplay:
+			slots = s.watching
+		case timeout == 0:
 			slots = s.exports
 		}
 		select {
@@ -283,6 +295,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve the web API: %w", err)
 	case <-ctx.Done():
 	}
+	close(s.leaving)
 	grace, done := context.WithTimeout(lasting, shutdownGrace)
 	defer done()
 	err := server.Shutdown(grace)

@@ -108,6 +108,14 @@ func (a *archive) Field(_ context.Context, _ policy.Principal, r answer.FieldReq
 	}}, nil
 }
 
+func (a *archive) Anomalies(_ context.Context, _ policy.Principal, at time.Time) (*answer.Anomalies, error) {
+	a.note(at)
+	partition := int32(2)
+	return &answer.Anomalies{At: at, From: at.Add(-time.Hour), To: at, Checks: []answer.AnomalyCheck{
+		{Kind: answer.LagAnomaly, State: answer.CheckFound, Judged: 3}, {Kind: answer.ThroughputDrop, State: answer.CheckIndeterminate, Note: "one day"},
+	}, Anomalies: []answer.Anomaly{{Kind: answer.LagAnomaly, Topic: "fx.rates", Partition: &partition, Component: "archiver", From: at, To: at, Value: 5, Evidence: "five"}}}, nil
+}
+
 func (a *archive) Verdict(_ context.Context, _ policy.Principal, r answer.VerdictRequest) (*answer.Verdict, error) {
 	a.note(r)
 	gap := []answer.VerdictGap{{Class: "cleaned", Ranges: 1, Offsets: 5}}
@@ -154,7 +162,12 @@ func (a *archive) Record(_ context.Context, _ policy.Principal, r answer.RecordR
 	if r.Offset >= int64(len(values)) {
 		return nil, schema.Errorf(schema.Corrupt, "segment x: hash differs")
 	}
-	return &answer.Record{Hit: hit(r.Offset), Source: "kafka", Record: &schema.Record{
+	decoded := []*answer.Decoding{
+		3: {SchemaID: "9", Reason: "schema:unknown", Detail: "no such schema"},
+		4: {SchemaID: "7", Kind: "AVRO", Name: "x.Order", Document: []byte(`{"n": 12345678901234567890}`), Withheld: []string{"/who"}, Detail: "decoded"},
+		5: nil,
+	}[r.Offset]
+	return &answer.Record{Hit: hit(r.Offset), Source: "kafka", Decoded: decoded, Record: &schema.Record{
 		Value: values[r.Offset], Key: []byte("4711"), ProducerID: -1, Timestamp: noon.UnixMilli(),
 		Headers: []schema.Header{
 			{Name: "a", Value: nil},
@@ -181,7 +194,7 @@ func (a *archive) Violations(_ context.Context, _ policy.Principal, r answer.Vio
 
 func (a *archive) CheckContract(_ context.Context, _ policy.Principal, r answer.ContractCheckRequest) (*answer.ContractCheck, error) {
 	a.note(r)
-	return &answer.ContractCheck{Verdict: answer.ContractIndeterminate, Evolution: "new", Matching: -1}, nil
+	return &answer.ContractCheck{Verdict: answer.ContractIndeterminate, Evolution: "new", Matching: -1, Sample: answer.SampleNewest}, nil
 }
 
 func (a *archive) EventTypes(_ context.Context, _ policy.Principal, eventType string) (*answer.EventTypes, error) {
@@ -201,6 +214,29 @@ func (a *archive) Gaps(_ context.Context, _ policy.Principal, request answer.Gap
 func (a *archive) DeadLetters(_ context.Context, _ policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error) {
 	a.note(request)
 	return &answer.DeadLetterPage{}, nil
+}
+
+func (a *archive) GroupOffsets(_ context.Context, _ policy.Principal, _ string, r answer.GroupOffsetsRequest) (*answer.GroupOffsets, error) {
+	a.note(r)
+	at := int64(1 << 60)
+	return &answer.GroupOffsets{Group: r.Group, Into: r.Group, Partitions: []answer.GroupOffset{{Source: "a", Status: answer.OffsetEnd, TargetOffset: &at}}}, nil
+}
+
+func (a *archive) DeadRecords(_ context.Context, _ policy.Principal, r answer.DeadRecordRequest) (*answer.DeadRecordPage, error) {
+	a.note(r)
+	return &answer.DeadRecordPage{Records: []answer.DeadRecord{{Hit: hit(1), Failure: answer.Failure{
+		Framework: "spring", Original: &schema.Coordinates{Topic: "orders", Partition: 1, Offset: 1 << 60}, Class: "E", Signature: "0123456789abcdef",
+	}}}, Examined: 1}, nil
+}
+
+func (a *archive) DeadRecordGroups(_ context.Context, _ policy.Principal, r answer.DeadRecordRequest) (*answer.DeadRecordGroups, error) {
+	a.note(r)
+	return &answer.DeadRecordGroups{Groups: []answer.DeadRecordGroup{{Signature: "0123456789abcdef", Records: 2, First: noon, Last: noon}}}, nil
+}
+
+func (a *archive) DeadChain(_ context.Context, _ policy.Principal, r answer.RecordRequest) (*answer.DeadChain, error) {
+	a.note(r)
+	return &answer.DeadChain{Links: []answer.DeadLink{{At: r.Coordinates, Role: answer.ChainOriginal, Note: "not archived"}}}, nil
 }
 
 func (a *archive) Segments(_ context.Context, _ policy.Principal, r answer.SegmentRequest) (*answer.Segments, error) {
@@ -245,6 +281,17 @@ func (a *archive) MapOffset(_ context.Context, _ policy.Principal, _ string, q a
 
 func (a *archive) Get(_ context.Context, _ policy.Principal, id string) (*answer.ReplayJob, error) {
 	return &answer.ReplayJob{ID: id, State: "done", Pace: answer.ReplayPace{Mode: answer.PaceFast}, Receipt: &answer.Receipt{Matches: true}}, nil
+}
+
+func (a *archive) Files(context.Context, policy.Principal, string) (*answer.ReplayFiles, error) {
+	return &answer.ReplayFiles{ID: "p", Format: answer.FileNDJSON, Files: []answer.ReplayFile{{Key: "jobs/replay/p/files/t/0/0-1-1.ndjson", Records: 1, Topic: "t"}}}, nil
+}
+
+func (a *archive) File(_ context.Context, _ policy.Principal, _ string, n int) (*answer.ReplayFile, []byte, error) {
+	if n > 0 {
+		return nil, nil, schema.Errorf(schema.NotFound, "one file")
+	}
+	return &answer.ReplayFile{Key: "jobs/replay/p/files/t/0/0-1-1.ndjson"}, []byte("{}\n"), nil
 }
 
 func (a *archive) List(context.Context, policy.Principal) (*answer.ReplayList, error) {
@@ -305,7 +352,7 @@ func optionsFor(listen string) (web.Options, web.Services) {
 	return web.Options{
 		Listen: listen, AllowedHosts: []string{"annals.example"}, Registry: prometheus.NewRegistry(), Build: "v9",
 		Logger:    slog.New(slog.DiscardHandler),
-		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
+		Principal: web.Claimed,
 	}, web.Services{Queries: a, Replays: a, Exports: a, Health: a.health}
 }
 

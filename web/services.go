@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -49,6 +50,8 @@ type Queries interface {
 	Field(ctx context.Context, who policy.Principal, request answer.FieldRequest) (*answer.FieldHistory, error)
 	// Verdict says whether everything is there of a trace or of a range.
 	Verdict(ctx context.Context, who policy.Principal, request answer.VerdictRequest) (*answer.Verdict, error)
+	// Anomalies are what differs from how it was, at a moment; zero: now.
+	Anomalies(ctx context.Context, who policy.Principal, at time.Time) (*answer.Anomalies, error)
 	// Identify finds every role that an id plays. Nothing found is an answer
 	// without matches, not an error.
 	Identify(ctx context.Context, who policy.Principal, id string) (*answer.Identification, error)
@@ -78,7 +81,13 @@ type Queries interface {
 	Coverage(ctx context.Context, who policy.Principal, topic string) (*answer.Coverage, error)
 	// Gaps lists gaps, the newest found first.
 	Gaps(ctx context.Context, who policy.Principal, request answer.GapRequest) (*answer.GapPage, error)
-	// DeadLetters lists what could not be processed, by topic and offset.
+	// DeadRecords lists records that services could not process.
+	DeadRecords(ctx context.Context, who policy.Principal, request answer.DeadRecordRequest) (*answer.DeadRecordPage, error)
+	// DeadRecordGroups counts them by what they failed of.
+	DeadRecordGroups(ctx context.Context, who policy.Principal, request answer.DeadRecordRequest) (*answer.DeadRecordGroups, error)
+	// DeadChain follows a record through its failures.
+	DeadChain(ctx context.Context, who policy.Principal, request answer.RecordRequest) (*answer.DeadChain, error)
+	// DeadLetters lists what Annals could not process, by topic and offset.
 	DeadLetters(ctx context.Context, who policy.Principal, request answer.DeadLetterRequest) (*answer.DeadLetterPage, error)
 	// Segments are the current segments of a topic.
 	Segments(ctx context.Context, who policy.Principal, request answer.SegmentRequest) (*answer.Segments, error)
@@ -100,12 +109,33 @@ type Replays interface {
 	Pause(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
 	// Resume lets a paused job go on.
 	Resume(ctx context.Context, who policy.Principal, id string) (*answer.ReplayJob, error)
+	// Step has a paused job produce some records more and pause again.
+	Step(ctx context.Context, who policy.Principal, id string, records int64) (*answer.ReplayJob, error)
 	// SetPace changes how fast a job produces.
 	SetPace(ctx context.Context, who policy.Principal, id string, pace answer.ReplayPace) (*answer.ReplayJob, error)
+	// Approve and Reject decide about a job that somebody else asked for; id is
+	// the whole one.
+	Approve(ctx context.Context, who policy.Principal, id, comment string) (*answer.ReplayJob, error)
+	Reject(ctx context.Context, who policy.Principal, id, reason string) (*answer.ReplayJob, error)
+	// Stopped tells whether all replays are stopped; StopAll and StartAll change it.
+	Stopped(ctx context.Context, who policy.Principal) (*answer.ReplayStop, error)
+	StopAll(ctx context.Context, who policy.Principal, reason string) (*answer.ReplayStop, error)
+	StartAll(ctx context.Context, who policy.Principal, reason string) (*answer.ReplayStop, error)
+	// Watch tells how a job is, now and whenever it has changed, until it has ended
+	// or tell returns an error; nil tells that nothing happened for a while.
+	Watch(ctx context.Context, who policy.Principal, id string, tell func(*answer.ReplayJob) error) error
+	// Receipt is a job's receipt as a page of HTML.
+	Receipt(ctx context.Context, who policy.Principal, id string) ([]byte, error)
+	// Files lists what a replay wrote into files, File gives one of them.
+	Files(ctx context.Context, who policy.Principal, id string) (*answer.ReplayFiles, error)
+	File(ctx context.Context, who policy.Principal, id string, n int) (*answer.ReplayFile, []byte, error)
 	// DryRun reads everything and produces nothing.
 	DryRun(ctx context.Context, who policy.Principal, id string) (*answer.DryRun, error)
 	// MapOffset pairs an offset of a source with one of its target.
 	MapOffset(ctx context.Context, who policy.Principal, id string, q answer.OffsetQuery) (*answer.OffsetPair, error)
+	// GroupOffsets says where a consumer group of the source stands in the target,
+	// and commits that if asked to.
+	GroupOffsets(ctx context.Context, who policy.Principal, id string, r answer.GroupOffsetsRequest) (*answer.GroupOffsets, error)
 }
 
 // Exports write bags.

@@ -12,9 +12,45 @@ func traceOf(t *answer.Trace) api.Trace {
 	return api.Trace{
 		TraceId: t.TraceID, From: moment(t.From), To: moment(t.To),
 		Hops: each(t.Hops, hopOf), Edges: each(t.Edges, edgeOf), Topics: list(t.Topics), Services: list(t.Services),
-		Sealed: &t.Sealed, Ghosts: &t.Ghosts, OutsideParents: &t.OutsideParents,
-		Truncated: t.Truncated, Searched: searchedOf(t.Searched),
+		Sealed: &t.Sealed, Ghosts: &t.Ghosts, OutsideParents: &t.OutsideParents, NotInferred: &t.NotInferred,
+		Truncated: t.Truncated, Searched: searchedOf(t.Searched), Flow: flowOf(t.Flow), Archive: archiveLookOf(t.Archive),
 	}
+}
+
+func flowOf(f *answer.Flow) *api.Flow {
+	if f == nil {
+		return nil
+	}
+	return &api.Flow{Traces: list(f.Traces), Steps: f.Steps, From: writable(f.From), To: writable(f.To), Cuts: each(f.Cuts, flowCutOf)}
+}
+
+func archiveLookOf(l *answer.ArchiveLook) *api.ArchiveLook {
+	if l == nil {
+		return nil
+	}
+	out := &api.ArchiveLook{
+		From: writable(l.From), To: writable(l.To), OfSegments: l.OfSegments, Looked: l.Looked, Segments: l.Segments, ParentsOutside: l.ParentsOutside,
+	}
+	if l.Stopped != "" {
+		by := api.ArchiveLookStopped(l.Stopped)
+		out.Stopped = &by
+	}
+	return out
+}
+
+func flowCutOf(c *answer.FlowCut) api.FlowCut {
+	return api.FlowCut{Why: api.FlowCutWhy(c.Why), How: optional(c.How), Id: optional(c.ID), Records: c.Records}
+}
+
+func reachedOf(r *answer.Reached) *api.Reached {
+	if r == nil {
+		return nil
+	}
+	out := &api.Reached{How: api.ReachedHow(r.How), Id: r.ID, Step: r.Step, Inferred: r.Inferred}
+	if r.From >= 0 {
+		out.From = &r.From
+	}
+	return out
 }
 
 func hopOf(h *answer.Hop) api.Hop {
@@ -23,7 +59,7 @@ func hopOf(h *answer.Hop) api.Hop {
 		Coordinates: hit.Coordinates, Timestamp: hit.Timestamp, EventTime: hit.EventTime, Status: api.HopStatus(hit.Status),
 		Sealed: hit.Sealed, Stage: hit.Stage, EventType: hit.EventType, EventVersion: hit.EventVersion,
 		SourceService: hit.SourceService, TraceId: hit.TraceId, EventId: hit.EventId, SpanId: hit.SpanId,
-		Errors: hit.Errors, Bytes: hit.Bytes, StageRule: h.StageRule, Depth: h.Depth,
+		Errors: hit.Errors, Bytes: hit.Bytes, StageRule: h.StageRule, Depth: h.Depth, Reached: reachedOf(h.Reached),
 	}
 	if h.HasKey {
 		key := bytesOf(h.Key)

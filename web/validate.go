@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ const base = "/api/v1"
 // never disagree.
 type validator struct {
 	routes  map[string]*routers.Route // "GET /api/v1/records/:topic"
+	fixed   map[string][]string       // methods of paths without parameters
 	options *openapi3filter.Options
 }
 
@@ -38,7 +40,7 @@ func newValidator() (*validator, error) {
 		return nil, fmt.Errorf("read the API's document: %w", err)
 	}
 	document.Servers = nil
-	v := &validator{routes: map[string]*routers.Route{}, options: &openapi3filter.Options{
+	v := &validator{routes: map[string]*routers.Route{}, fixed: map[string][]string{}, options: &openapi3filter.Options{
 		KeepValidatedValue: true,
 		SchemaValidationOptions: []openapi3.SchemaValidationOption{
 			openapi3.DisableSchemaErrorDetails(),
@@ -52,7 +54,11 @@ func newValidator() (*validator, error) {
 		for method, operation := range item.Operations() {
 			key := method + " " + base + strings.NewReplacer("{", ":", "}", "").Replace(path)
 			v.routes[key] = &routers.Route{Spec: document, Path: path, PathItem: item, Method: method, Operation: operation}
+			if !strings.Contains(path, "{") {
+				v.fixed[base+path] = append(v.fixed[base+path], method)
+			}
 		}
+		slices.Sort(v.fixed[base+path])
 	}
 	return v, nil
 }
@@ -64,6 +70,12 @@ func (v *validator) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		route, ok := v.routes[r.Method+" "+c.Path()]
 		if !ok {
 			return next(c) // no operation: echo's own 404 and 405
+		}
+		// The router takes /replays/start for a replay's id where it is asked with
+		// another method than the document's.
+		if methods, ok := v.fixed[r.URL.Path]; ok && !slices.Contains(methods, r.Method) {
+			c.Response().Header().Set("Allow", strings.Join(methods, ", "))
+			return echo.ErrMethodNotAllowed
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil {
@@ -115,6 +127,8 @@ func knownParameters(operation *openapi3.Operation, query url.Values) error {
 			return schema.InvalidField(name, "parameter %.64q is not known here", name)
 		case len(values) > 1 && !p.Schema.Value.Type.Is(openapi3.TypeArray):
 			return schema.InvalidField(name, "parameter %q is given %d times", name, len(values))
+		case values[0] == "" && (p.Schema.Value.Type.Is(openapi3.TypeInteger) || p.Schema.Value.Type.Is(openapi3.TypeNumber) || p.Schema.Value.Type.Is(openapi3.TypeBoolean)):
+			return schema.InvalidField(name, "parameter %q is empty: leave it out, or give it a value", name)
 		}
 	}
 	return nil

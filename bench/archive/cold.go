@@ -44,7 +44,7 @@ func (b *bench) cold(ctx context.Context) error {
 		if i == coldPartitions*coldCommits {
 			return nil
 		}
-		r := order(i, coldPartitions)
+		r := measure.Order(i, coldPartitions)
 		r.Topic, r.Partition = u.topics[0], int32(i%coldPartitions)
 		i++
 		return r

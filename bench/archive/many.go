@@ -80,9 +80,7 @@ func (b *bench) requestsADay(u *unit, got archived) error {
 	perSegment := (got.puts() - float64(u.partitions)) / float64(got.segments) // each chain began with one
 	size := float64(u.payload) / float64(u.records)
 	const overhead = forecast.RowOverhead + 4*forecast.HeaderOverhead
-	// Four MiB of records; archive.cut.min_bytes counts what they take in memory.
-	least := int64((4 << 20) * (size + overhead) / size)
-	cut := forecast.Cut{Bytes: 64 << 20, MinBytes: least, Age: 60e9, MaxAge: 900e9, Memory: costMemory, Spool: costSpool}
+	cut := forecast.Cut{Bytes: 64 << 20, MinBytes: 4 << 20, Age: 60e9, MaxAge: 900e9, Memory: costMemory, Spool: costSpool}
 	loads := make([]forecast.Load, costPartitions)
 	for i := range loads {
 		loads[i] = forecast.Load{Topic: "t", Partition: int32(i), RecordsPerSecond: costRate, BytesPerRecord: size, Overhead: overhead, Compression: float64(got.bytes) / float64(u.payload)}
@@ -103,7 +101,6 @@ func (b *bench) requestsADay(u *unit, got archived) error {
 	f.Add("requests_processes_for_the_pace", math.Ceil(costPartitions*costRate*got.wall.Seconds()/float64(got.records)), "processes")
 	f.Add("requests_buffers_a_process", costMemory/(1<<30), "GiB")
 	f.Add("requests_spool_a_process", costSpool/(1<<30), "GiB")
-	f.Add("requests_cut_min_bytes", float64(least)/(1<<20), "MiB")
 	f.Add("requests_spool_needed_a_process", cast.Spool/(1<<30), "GiB")
 	f.Add("requests_mean_segment_raw", cast.Total.MeanSegment/1e6, "MB")
 	f.Add("requests_mean_segment", cast.Total.MeanSegment*float64(got.bytes)/float64(u.payload)/1e6, "MB")

@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/fx-risk-ai/annals/bench/measure"
-	"github.com/fx-risk-ai/annals/internal/embedded"
 )
 
 // Bars beside others, on the same topic, broker, store and cores.
@@ -25,27 +18,6 @@ const (
 	mostOfMemory    = 1.0 / 3
 	mostOfOSOsBytes = 1.15 // aim: 1
 )
-
-// harness is a folder with the peers' programs and the scripts that measure
-// them. It stays outside of this repository; PEERS_DIR names it.
-type harness struct {
-	dir string
-	env []string
-	set map[string]string
-}
-
-// What the harness gives of one run, of a line of results.jsonl.
-type peerResult struct {
-	Peer    string  `json:"peer"`
-	What    string  `json:"what"`
-	Round   string  `json:"round"`
-	Failed  bool    `json:"failed"`
-	Rate    float64 `json:"records_s"`
-	CPU     float64 `json:"cpu_s"`
-	Records float64 `json:"records"`
-	Memory  float64 `json:"rss_mb"` // MiB
-	Bytes   float64 `json:"bytes_written"`
-}
 
 // peerFigures are those with a limit, for when they are not run.
 var peerFigures = [][2]string{
@@ -72,19 +44,19 @@ func (b *bench) peers(ctx context.Context) (err error) {
 		b.notRun("", "PEERS_DIR names no harness")
 		return nil
 	}
-	h, err := openHarness(ctx, dir, b.peerRecords)
+	h, err := measure.OpenHarness(ctx, dir, b.peerRecords)
 	if err != nil {
 		return err
 	}
-	if err := h.script(ctx, "services.sh", "start"); err != nil {
+	if err := h.Script(ctx, "services.sh", "start"); err != nil {
 		return err
 	}
 	defer func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, h.script(ending, "services.sh", "stop"))
+		err = errors.Join(err, h.Script(ending, "services.sh", "stop"))
 	}()
-	records, err := h.load(ctx)
+	records, err := h.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,9 +67,9 @@ func (b *bench) peers(ctx context.Context) (err error) {
 	for round := range b.rounds {
 		label := fmt.Sprintf("%s-%d", stamp, round+1)
 		for _, step := range []func() error{
-			func() error { return h.peer(ctx, "oso", "kafka-backup", label, &oso) },
+			func() error { return peer(ctx, h, "oso", "kafka-backup", label, &oso) },
 			func() error { return ours.beside(ctx, h, records, false, round, &bare) },
-			func() error { return h.peer(ctx, "bento", "bento", label, &bento) },
+			func() error { return peer(ctx, h, "bento", "bento", label, &bento) },
 			func() error { return ours.beside(ctx, h, records, true, round, &full) },
 		} {
 			if err := step(); err != nil {
@@ -144,110 +116,35 @@ func (b *bench) comparePeers(oso, bento, bare, full *peerSpreads) {
 	f.AtMost("peers_index_memory_over_bento", full.memory.Median()/bento.memory.Median(), "×", mostOfMemory)
 }
 
-// openHarness reads the harness' own settings.
-func openHarness(ctx context.Context, dir string, records int64) (*harness, error) {
-	h := &harness{dir: dir, env: append(os.Environ(), "PEERS="+dir, "N="+strconv.FormatInt(records, 10)), set: map[string]string{}}
-	cmd := exec.CommandContext(ctx, "bash", "-c", `. "$PEERS/env.sh" && env -0`)
-	cmd.Env = h.env
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("read the settings of %s: %w", dir, err)
-	}
-	for pair := range bytes.SplitSeq(out, []byte{0}) {
-		if name, value, ok := strings.Cut(string(pair), "="); ok {
-			h.set[name] = value
-		}
-	}
-	return h, nil
-}
-
-// script runs one of the harness' scripts to its end.
-func (h *harness) script(ctx context.Context, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(h.dir, name), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = h.dir, h.env, os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run %s %s: %w", name, strings.Join(args, " "), err)
-	}
-	return nil
-}
-
-// load fills the topic, unless it is full, and returns how many records it has.
-func (h *harness) load(ctx context.Context) (int64, error) {
-	brokers, topic := h.set["BROKERS"], h.set["TOPIC"]
-	count := exec.CommandContext(ctx, filepath.Join(h.set["BIN"], "topic"), "-brokers", brokers, "count", topic)
-	out, _ := count.Output() // it fails while there is no such topic
-	if lines := strings.Fields(string(out)); len(lines) == 0 || lines[len(lines)-1] != h.set["N"] {
-		load := exec.CommandContext(ctx, filepath.Join(h.set["BIN"], "loader"), "-brokers", brokers, "-topic", topic,
-			"-partitions", h.set["PARTS"], "-n", h.set["N"], "-codec", h.set["CODEC"], "-batch-bytes", h.set["BATCH"])
-		load.Env, load.Stderr = h.env, os.Stderr
-		if err := load.Run(); err != nil {
-			return 0, fmt.Errorf("fill the peers' topic: %w", err)
-		}
-	}
-	digest := exec.CommandContext(ctx, filepath.Join(h.set["BIN"], "consume"), "-brokers", brokers, "-topic", topic, "-digest")
-	digest.Env = h.env
-	said, err := digest.Output()
-	if err != nil {
-		return 0, fmt.Errorf("read the peers' topic: %w", err)
-	}
-	var held struct{ Records int64 }
-	if err := json.Unmarshal(said, &held); err != nil {
-		return 0, fmt.Errorf("read the peers' topic: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(h.set["WORK"], "bench.json"), said, 0o600); err != nil {
-		return 0, fmt.Errorf("tell the harness what the topic holds: %w", err)
-	}
-	return held.Records, nil
-}
-
-// peer runs one of the others, and takes its line of results.jsonl.
-func (h *harness) peer(ctx context.Context, name, program, label string, into *peerSpreads) error {
-	if _, err := os.Stat(filepath.Join(h.set["BIN"], program)); err != nil {
+// peer runs one of the others, if it is built.
+func peer(ctx context.Context, h *measure.Harness, name, program, label string, into *peerSpreads) error {
+	if !h.Has(program) {
 		into.missing = fmt.Sprintf("the harness has no bin/%s", program)
 		return nil
 	}
-	if err := h.script(ctx, "peers/"+name+".sh", "backup", label); err != nil {
+	r, err := h.Run(ctx, name, "backup", label)
+	if err != nil {
 		return err
 	}
-	file, err := os.Open(filepath.Join(h.set["RESULTS"], "results.jsonl"))
-	if err != nil {
-		return fmt.Errorf("read the results of %s: %w", name, err)
-	}
-	defer file.Close() //nolint:errcheck // only read
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var r peerResult
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil || r.Peer != name || r.What != "backup" || r.Round != label {
-			continue // another's, or another run's
-		}
-		if r.Failed {
-			return fmt.Errorf("%s failed in round %s", name, label)
-		}
-		into.rate.Add(r.Rate)
-		into.cpu.Add(r.CPU / r.Records * 1e6)
-		into.memory.Add(r.Memory)
-		into.bytes.Add(r.Bytes)
-		return nil
-	}
-	return errors.Join(lines.Err(), fmt.Errorf("%s left no result of round %s", name, label))
+	into.rate.Add(r.Rate)
+	into.cpu.Add(r.CPU / r.Records * 1e6)
+	into.memory.Add(r.Memory)
+	into.bytes.Add(r.Bytes)
+	return nil
 }
 
 // at is this bench at the harness' broker and store, with our own ClickHouse.
-func (b *bench) at(h *harness) *bench {
+func (b *bench) at(h *measure.Harness) *bench {
 	there := *b
-	there.up.Kafka = embedded.UpKafka{Brokers: strings.Split(h.set["BROKERS"], ",")}
-	there.up.S3 = embedded.UpS3{
-		Endpoint: h.set["S3_URL"], Region: h.set["AWS_REGION"], Bucket: h.set["S3_BUCKET"],
-		AccessKey: h.set["AWS_ACCESS_KEY_ID"], SecretKey: h.set["AWS_SECRET_ACCESS_KEY"],
-	}
-	there.store = h.set["S3_DIR"]
+	up := h.Up()
+	there.up.Kafka, there.up.S3 = up.Kafka, up.S3
+	there.store = h.Set["S3_DIR"]
 	return &there
 }
 
 // beside runs annals archive as a peer is run: its time begins with its start.
-func (b *bench) beside(ctx context.Context, h *harness, records int64, index bool, round int, into *peerSpreads) error {
-	r := run{name: fmt.Sprintf("annals-%d", round), topics: h.set["TOPIC"], index: index}
+func (b *bench) beside(ctx context.Context, h *measure.Harness, records int64, index bool, round int, into *peerSpreads) error {
+	r := run{name: fmt.Sprintf("annals-%d", round), topics: h.Set["TOPIC"], index: index}
 	if index {
 		r.name += "-index"
 	}

@@ -39,7 +39,7 @@ func Await(ctx context.Context, most, every time.Duration, ask func() (bool, err
 
 // httpClient does not decompress, so that bytes are counted as they travel.
 var httpClient = &http.Client{
-	Timeout:   10 * time.Minute, // a seal of many partitions takes its time on a busy machine
+	Timeout:   time.Hour, // a seal of many partitions, or a copy of millions of rows, takes its time on a busy machine
 	Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 }
 

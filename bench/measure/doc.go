@@ -11,4 +11,7 @@
 //	process.go  programs: start, stop, CPU and memory of their whole tree
 //	engines.go  Kafka, the object store and ClickHouse in a process
 //	ask.go      HTTP, metrics, SQL, Kafka
+//	order.go    the record of 300 bytes
+//	commit.go   commits of segments that a bench writes itself
+//	peers.go    others, through a harness outside of this repository
 package measure

@@ -113,6 +113,23 @@ func (f *Figures) Missed() error {
 	return nil
 }
 
+// NotRunError names figures that were not run, of a bench that missed no limit.
+type NotRunError struct{ Figures []string }
+
+// Error implements error.
+func (e *NotRunError) Error() string { return "not run: " + strings.Join(e.Figures, ", ") }
+
+// Verdict is Missed, or else a NotRunError if something was not run.
+func (f *Figures) Verdict() error {
+	if err := f.Missed(); err != nil {
+		return err
+	}
+	if names := f.Skipped(); len(names) > 0 {
+		return &NotRunError{names}
+	}
+	return nil
+}
+
 // Skipped names the figures that were not run.
 func (f *Figures) Skipped() []string {
 	return f.names(func(one figure) bool { return one.NotRun != "" })

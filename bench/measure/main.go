@@ -2,6 +2,7 @@ package measure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -10,7 +11,8 @@ import (
 
 // Main is the main function of a bench: run with the arguments until it is done
 // or interrupted, or the engines alone if the first argument is EnginesCommand.
-// An error is said under the bench's name, and the exit code is 1.
+// An error is said under the bench's name, and the exit code is 1, or 3 of a
+// NotRunError.
 func Main(name string, run func(ctx context.Context, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	args := os.Args[1:]
@@ -21,6 +23,9 @@ func Main(name string, run func(ctx context.Context, args []string) error) {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, name+": "+err.Error())
+		if notRun := (*NotRunError)(nil); errors.As(err, &notRun) {
+			os.Exit(3)
+		}
 		os.Exit(1)
 	}
 }

@@ -1,135 +1,218 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"time"
 
 	"github.com/fx-risk-ai/annals/bench/measure"
+	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/index"
+	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// The shape of what is searched: traces of ten hops in a chain, over ten topics
-// of four partitions, within ninety days.
 const (
-	hops       = 10
-	partitions = 4
-	batch      = 100_000 // records of one insert
-	kept       = 4096    // traces that are asked for, of all stages alike
+	batch      = 10_000 // records of one insert: what an archiver puts into one
+	perSegment = 2500
+	perInsert  = 256 // commits whose rows go together
 )
 
-var began = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+// indexer puts records into an index as an archiver does: extracted, in batches,
+// and their segments when all their rows are there.
+type indexer struct {
+	index *index.Index
+	rules *extract.Rules
 
-const span = 90 * 24 * time.Hour
-
-// sample is a trace that can be asked for.
-type sample struct {
-	trace string
-	event string // of its last hop
-	at    int64  // milliseconds since the Unix epoch
+	rows    []index.Row
+	sealed  []index.SegmentRow
+	streams map[schema.Stream]*index.SegmentRow // open segments
 }
 
-// loaded is what is in the index.
-type loaded struct {
-	records int64
-	random  *rand.Rand
-	next    map[[2]int32]int64 // offset, by topic and partition
-	seq     map[[2]int32]int64
-	samples []sample
+func newIndexer(x *index.Index, rules *extract.Rules) *indexer {
+	return &indexer{index: x, rules: rules, streams: map[schema.Stream]*index.SegmentRow{}}
 }
 
-func topicID(topic int32) schema.TopicID { return schema.TopicID{0xbe, byte(topic), 1} }
-
-// id writes random bytes as hex.
-func (l *loaded) id(size int) string {
-	raw := make([]byte, size)
-	for i := range raw {
-		raw[i] = byte(l.random.Uint32())
-	}
-	return hex.EncodeToString(raw)
+func streamOf(r *schema.Record) schema.Stream {
+	return schema.Stream{Cluster: "bench", Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition}
 }
 
-// load indexes and seals records, through the code that an archiver uses, until
-// there are so many, and waits until ClickHouse has merged what it wants to.
-func (b *bench) load(ctx context.Context, records int64) error {
-	l := &b.loaded
-	if l.random == nil {
-		l.random, l.next, l.seq = rand.New(rand.NewPCG(1, 2)), map[[2]int32]int64{}, map[[2]int32]int64{}
-	}
-	total := records / batch * batch
-	for l.records < total {
-		rows := make([]index.Row, 0, batch)
-		first := map[[2]int32]int64{}
-		for len(rows) < batch {
-			rows = l.flow(rows, first)
+// add extracts a record and keeps it until there is a batch.
+func (i *indexer) add(ctx context.Context, r *schema.Record) (*schema.Extraction, error) {
+	x := &schema.Extraction{}
+	i.rules.Extract(r, x)
+	s := streamOf(r)
+	open := i.streams[s]
+	if open == nil {
+		open = &index.SegmentRow{
+			Stream: s, Kind: schema.KindSegment, Seq: r.Offset/perSegment + 1, Base: r.Offset, Version: index.Fresh,
+			HighWatermark: -1, MinTimestamp: r.Timestamp, Summary: index.NewSummary(), SealedAt: began,
+			Key: fmt.Sprintf("data/%s/%d/%d.parquet", r.Topic, r.Partition, r.Offset),
 		}
-		if err := b.index.InsertRecords(ctx, rows, began); err != nil {
+		i.streams[s] = open
+	}
+	open.Next, open.MaxTimestamp = r.Offset+1, r.Timestamp
+	open.Records.Committed++
+	open.Summary.Add(r, x)
+	i.rows = append(i.rows, index.Row{Record: r, Extraction: x})
+	if len(i.rows) == batch {
+		return x, i.flush(ctx)
+	}
+	return x, nil
+}
+
+// cut ends a stream's open segment, which takes what more is known of it.
+func (i *indexer) cut(s schema.Stream) *index.SegmentRow {
+	open := i.streams[s]
+	delete(i.streams, s)
+	i.sealed = append(i.sealed, *open)
+	return &i.sealed[len(i.sealed)-1]
+}
+
+// full tells whether the stream's open segment is as large as they become.
+func (i *indexer) full(s schema.Stream) bool {
+	return i.streams[s].Records.Committed >= perSegment
+}
+
+func (i *indexer) flush(ctx context.Context) error {
+	err := i.index.InsertRecords(ctx, i.rows, began)
+	clear(i.rows)
+	i.rows = i.rows[:0]
+	if err != nil || len(i.sealed) < perInsert {
+		return err
+	}
+	return i.seal(ctx)
+}
+
+// seal inserts the segments whose records are all in.
+func (i *indexer) seal(ctx context.Context) error {
+	err := i.index.InsertSegments(ctx, i.sealed)
+	i.sealed = nil
+	return err
+}
+
+// end indexes and seals what is left.
+func (i *indexer) end(ctx context.Context) error {
+	if err := i.flush(ctx); err != nil {
+		return err
+	}
+	return i.seal(ctx)
+}
+
+// archive writes segments and commits beside the index.
+type archive struct {
+	*indexer
+	store *objstore.Store
+	book  *ledger.Ledger
+	open  map[schema.Stream]*chain
+}
+
+// chain is a partition's, with the segment that is open.
+type chain struct {
+	head   ledger.Head
+	body   bytes.Buffer
+	writer *segment.Writer // nil: none is open
+	commit *schema.Commit
+}
+
+func (a *archive) add(ctx context.Context, r schema.Record) error {
+	s := streamOf(&r)
+	c := a.open[s]
+	if c == nil {
+		c = &chain{}
+		a.open[s] = c
+		genesis := measure.CommitAfter(c.head, s, schema.KindGenesis)
+		genesis.Start = &schema.Start{Policy: "earliest"}
+		if err := a.append(ctx, c, genesis); err != nil {
 			return err
 		}
-		if err := b.index.InsertSegments(ctx, l.sealed(first)); err != nil {
+		a.sealed = append(a.sealed, index.SegmentOf(genesis))
+	}
+	if c.writer == nil {
+		c.commit = measure.CommitAfter(c.head, s, schema.KindSegment)
+		c.body.Reset()
+		var err error
+		if c.writer, err = segment.NewWriter(&c.body, segment.Options{Stream: s, Rows: perSegment}); err != nil {
 			return err
 		}
-		if l.records += int64(len(rows)); l.records%(10*batch) == 0 {
-			fmt.Fprintf(os.Stderr, "%d million records loaded\n", l.records/1_000_000)
+	}
+	x, err := a.indexer.add(ctx, &r)
+	if err != nil {
+		return err
+	}
+	if err := c.writer.Append(&r, x); err != nil {
+		return err
+	}
+	c.commit.Next = r.Offset + 1
+	if !a.full(s) {
+		return nil
+	}
+	return a.cut(ctx, s, c)
+}
+
+func (a *archive) append(ctx context.Context, c *chain, commit *schema.Commit) (err error) {
+	c.head, err = a.book.Append(ctx, c.head, commit)
+	return err
+}
+
+// cut seals a stream's open segment.
+func (a *archive) cut(ctx context.Context, s schema.Stream, c *chain) error {
+	sum, err := c.writer.Close()
+	if err != nil {
+		return err
+	}
+	c.writer = nil
+	commit := c.commit
+	commit.Records, commit.LeaderEpochs = sum.Counts, sum.LeaderEpochs
+	commit.Segment = &schema.SegmentRef{
+		ObjectRef:  schema.ObjectRef{Key: schema.SegmentKey(s, commit.Base, commit.Next, sum.SHA256), SHA256: sum.SHA256, Bytes: sum.Bytes},
+		RecordRoot: sum.RecordRoot, MinTimestamp: sum.MinTimestamp, MaxTimestamp: sum.MaxTimestamp,
+	}
+	if _, err := a.store.Put(ctx, commit.Segment.Key, c.body.Bytes()); err != nil {
+		return err
+	}
+	if err := a.append(ctx, c, commit); err != nil {
+		return err
+	}
+	row := a.indexer.cut(s)
+	summary := row.Summary
+	*row = index.SegmentOf(commit)
+	row.Summary, row.Version = summary, index.Fresh
+	return nil
+}
+
+// end seals what is open.
+func (a *archive) end(ctx context.Context) error {
+	for s, c := range a.open {
+		if c.writer != nil {
+			if err := a.cut(ctx, s, c); err != nil {
+				return err
+			}
 		}
 	}
-	return measure.Await(ctx, 10*time.Minute, time.Second, func() (bool, error) {
-		n, err := measure.Count(ctx, b.up.ClickHouse, "SELECT count() FROM system.merges")
-		return n == 0, err
+	return a.indexer.end(ctx)
+}
+
+// archive archives and indexes the records of which all others are copies.
+func (b *bench) archive(ctx context.Context, records int64) error {
+	a := &archive{indexer: newIndexer(b.all.index, b.rules), store: b.store, book: ledger.New(b.store, nil), open: map[schema.Stream]*chain{}}
+	m := newMaker(1)
+	err := m.history(records, span/copies, func(list []schema.Record) error {
+		for _, r := range list {
+			if err := a.add(ctx, r); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-}
-
-// flow adds one trace.
-func (l *loaded) flow(rows []index.Row, first map[[2]int32]int64) []index.Row {
-	trace, correlation, cause := l.id(16), l.id(16), ""
-	at := began.Add(time.Duration(l.random.Int64N(int64(span)))).UnixMilli()
-	for hop := range int32(hops) {
-		partition := int32(l.random.IntN(partitions))
-		key := [2]int32{hop, partition}
-		if _, seen := first[key]; !seen {
-			first[key] = l.next[key]
-		}
-		x := &schema.Extraction{
-			EventID: l.id(16), EventType: fmt.Sprintf("Event%dV%d", hop, l.random.IntN(3)), EventVersion: "1", SourceService: fmt.Sprintf("service-%d", hop),
-			TraceID: trace, SpanID: l.id(8), Identifiers: []schema.Identifier{{Kind: schema.IDCorrelation, ID: correlation}},
-		}
-		if cause != "" {
-			x.Causes = []schema.Cause{{Kind: schema.CauseEvent, ID: cause}}
-		}
-		cause = x.EventID
-		rows = append(rows, index.Row{Extraction: x, Record: &schema.Record{
-			Topic: topicName(hop), TopicID: topicID(hop), Partition: partition, Offset: l.next[key],
-			Timestamp: at + int64(hop)*20, Status: schema.Committed, ProducerID: -1, ProducerEpoch: -1, Value: []byte("{}"),
-		}})
-		l.next[key]++
+	if err != nil {
+		return err
 	}
-	one := sample{trace, cause, at}
-	if n := l.next[[2]int32{0, 0}]; len(l.samples) < kept {
-		l.samples = append(l.samples, one)
-	} else if l.random.Int64N(n*partitions) < kept { // of all traces alike
-		l.samples[l.random.IntN(kept)] = one
+	b.loaded.Archived = m.made
+	for _, next := range m.next {
+		b.loaded.Stride = max(b.loaded.Stride, next)
 	}
-	return rows
-}
-
-func topicName(topic int32) string { return fmt.Sprintf("bench.step-%d", topic) }
-
-// sealed gives the segments rows of what was added since first.
-func (l *loaded) sealed(first map[[2]int32]int64) []index.SegmentRow {
-	var list []index.SegmentRow
-	for key, base := range first {
-		l.seq[key]++
-		n := l.next[key] - base
-		list = append(list, index.SegmentRow{
-			Stream: schema.Stream{Cluster: "bench", Topic: topicName(key[0]), TopicID: topicID(key[0]), Partition: key[1]},
-			Kind:   schema.KindSegment, Seq: l.seq[key], Base: base, Next: l.next[key], Key: fmt.Sprintf("bench/%d/%d/%d", key[0], key[1], base),
-			Version: index.Fresh, Records: schema.Counts{Committed: n}, MinTimestamp: began.UnixMilli(), MaxTimestamp: began.Add(span).UnixMilli(),
-			HighWatermark: -1, SealedAt: began,
-		})
-	}
-	return list
+	return a.end(ctx)
 }

@@ -19,22 +19,11 @@ const (
 // the size of a replay's, and returns how long it took from the first to the last
 // commit.
 func (b *bench) bare(ctx context.Context, topic string, partitions int32, records [][]schema.Record) (time.Duration, error) {
-	admin, err := kafka.NewAdmin(b.kafka)
+	p, done, err := b.bareProducer(ctx, topic, partitions)
 	if err != nil {
 		return 0, err
 	}
-	defer admin.Close()
-	if _, err := admin.CreateTopic(ctx, topic, partitions, nil); err != nil {
-		return 0, err
-	}
-	p, err := kafka.NewProducer(b.kafka, kafka.ProducerOptions{TransactionalID: "bare-" + topic})
-	if err != nil {
-		return 0, err
-	}
-	defer p.Close()
-	if _, err := p.Init(ctx); err != nil {
-		return 0, err
-	}
+	defer done()
 	began, n, size := time.Now(), 0, int64(0)
 	for partition := range records {
 		for i := range records[partition] {
@@ -60,4 +49,25 @@ func (b *bench) bare(ctx context.Context, topic string, partitions int32, record
 		}
 	}
 	return time.Since(began), nil
+}
+
+// bareProducer makes a topic and a producer that is ready.
+func (b *bench) bareProducer(ctx context.Context, topic string, partitions int32) (*kafka.Producer, func(), error) {
+	admin, err := kafka.NewAdmin(b.kafka)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer admin.Close()
+	if _, err := admin.CreateTopic(ctx, topic, partitions, nil); err != nil {
+		return nil, nil, err
+	}
+	p, err := kafka.NewProducer(b.kafka, kafka.ProducerOptions{TransactionalID: "bare-" + topic})
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := p.Init(ctx); err != nil {
+		p.Close()
+		return nil, nil, err
+	}
+	return p, p.Close, nil
 }

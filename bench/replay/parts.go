@@ -17,13 +17,27 @@ import (
 
 const mib = 1 << 20
 
+// How often a job is asked how far it is.
+const (
+	often  = 20 * time.Millisecond
+	seldom = 100 * time.Millisecond
+)
+
 // worker starts a worker.
 func (b *bench) worker(ctx context.Context, name string) (*measure.Program, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return measure.Start(exec.CommandContext(ctx, self, workerCommand, "-data-dir", b.dir, "-name", name, "-profile", b.profile), nil)
+	b.working, err = measure.Start(exec.CommandContext(ctx, self, workerCommand, "-data-dir", b.dir, "-name", name, "-profile", b.profile), nil)
+	return b.working, err
+}
+
+// stop ends the worker that was started last.
+func (b *bench) stop() error {
+	worker := b.working
+	b.working = nil
+	return worker.Stop()
 }
 
 // planner plans and asks; it works on nothing.
@@ -51,8 +65,8 @@ func begin(ctx context.Context, s *replay.Service, topic, prefix string, pace *a
 	return s.Run(ctx, everybody, plan.ID, pace)
 }
 
-// until waits for a job, and for what is asked of it.
-func until(ctx context.Context, s *replay.Service, id string, enough func(*answer.ReplayJob) bool) (*answer.ReplayJob, error) {
+// until waits for a job, and for what is asked of it, while the worker lives.
+func (b *bench) until(ctx context.Context, s *replay.Service, id string, enough func(*answer.ReplayJob) bool) (*answer.ReplayJob, error) {
 	for {
 		job, err := s.Get(ctx, everybody, id)
 		if err != nil {
@@ -61,13 +75,18 @@ func until(ctx context.Context, s *replay.Service, id string, enough func(*answe
 		if enough(job) {
 			return job, nil
 		}
+		if b.working != nil {
+			if err := b.working.Alive(); err != nil {
+				return nil, err
+			}
+		}
 		if job.State == answer.JobFailed || job.State == answer.JobCancelled {
 			return nil, schema.Errorf(schema.Internal, "the replay is %s: %s", job.State, job.Error)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(b.asked):
 		}
 	}
 }
@@ -79,6 +98,8 @@ func isDone(job *answer.ReplayJob) bool { return job.State == answer.JobDone }
 func (b *bench) fast(ctx context.Context) error {
 	const partitions = 4
 	each := b.records / partitions
+	b.asked = seldom // a question takes the store and this process some milliseconds of the same cores
+	defer func() { b.asked = often }()
 	if err := b.archive(ctx, "fast", partitions, each, 150_000, 1); err != nil {
 		return err
 	}
@@ -108,20 +129,11 @@ func (b *bench) fast(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if job, err = until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return !j.Delivered.IsZero() }); err != nil {
-				return err
-			}
-			spent, err := worker.CPU()
+			job, spent, err := b.finish(ctx, s, worker, job.ID)
 			if err != nil {
 				return err
 			}
 			ownCPU.Add(float64(spent.Microseconds()) / float64(job.Produced))
-			if job, err = until(ctx, s, job.ID, isDone); err != nil {
-				return err
-			}
-			if !job.Receipt.Matches {
-				return schema.Errorf(schema.Internal, "the receipt does not match")
-			}
 			delivered := job.Delivered.Sub(job.Started).Seconds()
 			rates.Add(float64(job.Produced) / delivered)
 			bares.Add(float64(job.Produced) / bare.Seconds())
@@ -130,7 +142,7 @@ func (b *bench) fast(ctx context.Context) error {
 			return nil
 		})
 		resident = max(resident, worker.Resident())
-		if stopErr := worker.Stop(); err == nil {
+		if stopErr := b.stop(); err == nil {
 			err = stopErr
 		}
 		if err != nil {
@@ -166,20 +178,14 @@ func (b *bench) merged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = worker.Stop() }() // what it had to say was measured
+	defer func() { _ = b.stop() }() // what it had to say was measured
 	return b.planner(func(s *replay.Service) error {
 		job, err := begin(ctx, s, "merged", "quick.", &answer.ReplayPace{Mode: answer.PaceRate, RecordsPerSecond: 1e9})
 		if err != nil {
 			return err
 		}
-		if job, err = until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return !j.Delivered.IsZero() }); err != nil {
-			return err
-		}
-		spent, err := worker.CPU()
+		job, spent, err := b.finish(ctx, s, worker, job.ID)
 		if err != nil {
-			return err
-		}
-		if job, err = until(ctx, s, job.ID, isDone); err != nil {
 			return err
 		}
 		b.figures.Add("merged_64_partitions", float64(job.Produced)/job.Delivered.Sub(job.Started).Seconds(), "records/s")
@@ -189,40 +195,19 @@ func (b *bench) merged(ctx context.Context) error {
 	})
 }
 
-// paced takes 64 partitions at their original pace, 5,000 records a second
-// together.
-func (b *bench) paced(ctx context.Context) error {
-	const partitions, each, enough = 64, 2000, 100_000
-	if err := b.archive(ctx, "paced", partitions, each, each, 64/5.0); err != nil {
-		return err
+// finish waits for a job whose receipt matches, and gives the CPU of its worker up to
+// the last commit.
+func (b *bench) finish(ctx context.Context, s *replay.Service, worker *measure.Program, id string) (job *answer.ReplayJob, spent time.Duration, err error) {
+	if _, err = b.until(ctx, s, id, func(j *answer.ReplayJob) bool { return !j.Delivered.IsZero() }); err != nil {
+		return nil, 0, err
 	}
-	worker, err := b.worker(ctx, "paced")
-	if err != nil {
-		return err
+	if spent, err = worker.CPU(); err != nil {
+		return nil, 0, err
 	}
-	defer func() { _ = worker.Stop() }() // what it had to say was measured
-	return b.planner(func(s *replay.Service) error {
-		job, err := begin(ctx, s, "paced", "paced.", &answer.ReplayPace{Mode: answer.PaceOriginal, Speed: 1})
-		if err != nil {
-			return err
-		}
-		_, err = until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return j.Lateness != nil && j.Lateness.Acked.Records >= enough })
-		if err != nil {
-			return err
-		}
-		if job, err = s.Cancel(ctx, everybody, job.ID); err != nil {
-			return err
-		}
-		if job.Lateness == nil {
-			return schema.Errorf(schema.Internal, "no lateness was kept")
-		}
-		b.figures.Add("paced_lateness_sent_p50", job.Lateness.Sent.P50, "ms")
-		b.figures.Add("paced_lateness_sent_p99", job.Lateness.Sent.P99, "ms")
-		b.figures.Add("paced_lateness_acked_p50", job.Lateness.Acked.P50, "ms")
-		b.figures.AtMost("paced_lateness_acked_p99", job.Lateness.Acked.P99, "ms", 20)
-		b.figures.Add("paced_commit_interval", job.Lateness.Interval, "ms")
-		return nil
-	})
+	if job, err = b.until(ctx, s, id, isDone); err == nil && !job.Receipt.Matches {
+		err = schema.Errorf(schema.Internal, "the receipt does not match")
+	}
+	return job, spent, err
 }
 
 // takeover kills a worker in the midst of a job, with the defaults, and waits for
@@ -240,14 +225,13 @@ func (b *bench) takeover(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if job, err = until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return j.Produced > 2000 }); err != nil {
+		if job, err = b.until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return j.Produced > 2000 }); err != nil {
 			return err
 		}
-		second, err := b.worker(ctx, "second")
-		if err != nil {
+		if _, err := b.worker(ctx, "second"); err != nil {
 			return err
 		}
-		defer func() { _ = second.Stop() }()
+		defer func() { _ = b.stop() }()
 		time.Sleep(6 * time.Second) // it has looked for jobs
 		process, err := os.FindProcess(first.PID())
 		if err == nil {
@@ -262,7 +246,7 @@ func (b *bench) takeover(ctx context.Context) error {
 			return err
 		}
 		left := job.Produced
-		if _, err := until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return j.Produced > left+2500 }); err != nil {
+		if _, err := b.until(ctx, s, job.ID, func(j *answer.ReplayJob) bool { return j.Produced > left+2500 }); err != nil {
 			return err
 		}
 		b.figures.AtMost("takeover_of_a_dead_workers_job", time.Since(killed).Seconds(), "s", 30)

@@ -60,33 +60,47 @@ func (b *bench) ranges(ctx context.Context) (err error) {
 		name     string
 		from, to int64 // milliseconds after the first record
 	}{{"time_range_within_a_segment", 130_000, 160_000}, {"time_range_over_segments", 50_000, 250_000}} {
-		read.Store(0)
-		plan, err := s.Plan(ctx, everybody, answer.ReplayRequest{
-			Topics: []string{"ranged"}, From: time.UnixMilli(start + one.from), To: time.UnixMilli(start + one.to), TargetPrefix: one.name + ".",
-		})
-		if err != nil {
-			return err
+		for _, way := range []struct {
+			name string
+			pace *answer.ReplayPace
+		}{{"", nil}, {"_paced", &answer.ReplayPace{Mode: answer.PaceRate, RecordsPerSecond: 1e9}}} {
+			read.Store(0)
+			plan, err := s.Plan(ctx, everybody, answer.ReplayRequest{
+				Topics: []string{"ranged"}, From: time.UnixMilli(start + one.from), To: time.UnixMilli(start + one.to), TargetPrefix: one.name + way.name + ".",
+			})
+			if err != nil {
+				return err
+			}
+			planned := float64(read.Swap(0))
+			delivered, err := b.delivered(ctx, s, plan.ID, way.pace, read)
+			if err != nil {
+				return err
+			}
+			selected := float64(b.rangedBytes(ctx)) * float64(plan.Records) / (3 * perSegment)
+			if way.pace == nil {
+				b.figures.AtMost(one.name+"_planning_over_selected", planned/selected, "×", 2)
+				b.figures.AtMost(one.name+"_plan_and_job_over_selected", (planned+delivered)/selected, "×", 2)
+			}
+			b.figures.AtMost(one.name+way.name+"_read_over_selected", delivered/selected, "×", 2)
 		}
-		planned := read.Swap(0)
-		if _, err := s.Run(ctx, everybody, plan.ID, nil); err != nil {
-			return err
-		}
-		var delivered int64
-		_, err = until(ctx, s, plan.ID, func(j *answer.ReplayJob) bool {
-			delivered = read.Load()
-			return j.Produced == j.Planned // before it begins to read back
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := until(ctx, s, plan.ID, isDone); err != nil {
-			return err
-		}
-		selected := float64(b.rangedBytes(ctx)) * float64(plan.Records) / (3 * perSegment)
-		b.figures.Add(one.name+"_planning_over_selected", float64(planned)/selected, "×")
-		b.figures.AtMost(one.name+"_read_over_selected", float64(delivered)/selected, "×", 2)
 	}
 	return nil
+}
+
+// delivered runs a job and gives the bytes that were read until its last commit.
+func (b *bench) delivered(ctx context.Context, s *replay.Service, id string, pace *answer.ReplayPace, read *atomic.Int64) (float64, error) {
+	if _, err := s.Run(ctx, everybody, id, pace); err != nil {
+		return 0, err
+	}
+	var bytes int64
+	_, err := b.until(ctx, s, id, func(j *answer.ReplayJob) bool {
+		bytes = read.Load()
+		return j.Produced == j.Planned // before it begins to read back
+	})
+	if err == nil {
+		_, err = b.until(ctx, s, id, isDone)
+	}
+	return float64(bytes), err
 }
 
 // rangedBytes are those of the segments of ranges.

@@ -35,10 +35,22 @@
 // keeps them in lanes; a session is opened for a state (database, settings)
 // and thrown away when a statement changes it, so requests share nothing.
 //
-// Files: main.go (command line, parent watch), serve.go (life of the process,
-// lock, listener), engine.go (configuration of ClickHouse), library.go (the C
-// functions), pool.go (sessions, killing a statement), handler.go (routing of
-// a request), body.go, insert.go, answer.go (bytes in and out), statement.go
-// (just enough of the language), params.go (the URL), guard.go (who may),
-// hello.go (clickhouse-go's first question), errors.go.
+// # Files
+//
+//	main.go        command line, parent watch
+//	serve.go       life of the process, lock, listener
+//	engine.go      configuration of ClickHouse
+//	library.go     the C functions
+//	connection.go  a session of the engine, on a thread of its own
+//	results.go     parameters in, results out
+//	pool.go        sessions, killing a statement
+//	handler.go     routing of a request
+//	body.go        what a request brings, in pieces
+//	insert.go      INSERT, batch by batch
+//	answer.go      bytes out
+//	statement.go   just enough of the language
+//	params.go      the URL
+//	guard.go       who may
+//	hello.go       clickhouse-go's first question
+//	errors.go      the engine's errors, and their statuses
 package main

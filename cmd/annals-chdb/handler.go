@@ -309,7 +309,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = exceptionf(codeUnknown, "%v", err)
 	}
 	if e.status >= http.StatusInternalServerError && e.status != http.StatusNotImplemented {
-		h.log.Warn("statement failed", "status", e.status, "code", int(e.code), "error", firstLine(e.text))
+		h.log.Warn("statement failed", "status", e.status, "code", int(e.code), "err", firstLine(e.text))
 	}
 	w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(int(e.code)))
 	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")

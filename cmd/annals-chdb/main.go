@@ -40,7 +40,7 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	log.Error("annals-chdb stops", "error", err)
+	log.Error("annals-chdb stops", "err", err)
 	report(stdout, announcement{Error: err.Error()})
 	return 1
 }

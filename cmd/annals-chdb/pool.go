@@ -198,7 +198,7 @@ func (k *killer) kill(s *session, done <-chan struct{}) {
 		_, err := k.conn.run("KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC", "Null", []parameter{{"tag", s.tag}})
 		<-k.gate
 		if err != nil {
-			k.log.Warn("cannot stop a statement", "session", s.tag, "error", err)
+			k.log.Warn("cannot stop a statement", "session", s.tag, "err", err)
 		}
 		select {
 		case <-done:

@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
+	"os/user"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
@@ -20,6 +19,7 @@ import (
 type asking struct {
 	Server  string `placeholder:"URL" help:"Address of Annals; otherwise that of the annals up on the data folder, otherwise http://127.0.0.1:8080."`
 	DataDir string `placeholder:"DIR" help:"Data folder of the annals up to ask (annals-data)."`
+	As      string `placeholder:"NAME" env:"ANNALS_AS" help:"Who asks, for what is recorded with a name; otherwise the user of this machine's system. Nothing checks it."`
 	JSON    bool   `help:"Print JSON."`
 }
 
@@ -42,7 +42,17 @@ func (a asking) dial() (*client.Client, error) {
 			return nil, err
 		}
 	}
-	return client.Dial(server)
+	dialled, err := client.Dial(server)
+	if err != nil {
+		return nil, err
+	}
+	name := a.As
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
+	}
+	return dialled, dialled.As(name)
 }
 
 // print writes an answer as JSON, or as text by human.
@@ -56,46 +66,13 @@ func (a asking) print(w io.Writer, answer any, human func(w io.Writer)) error {
 	return nil
 }
 
-// table writes aligned columns.
-func table(w io.Writer, heads string, rows func(row func(cells ...any))) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, strings.ReplaceAll(heads, "|", "\t"))
-	rows(func(cells ...any) {
-		text := make([]string, len(cells))
-		for i, cell := range cells {
-			text[i] = fmt.Sprint(cell)
-		}
-		fmt.Fprintln(t, strings.Join(text, "\t"))
-	})
-	t.Flush() //nolint:errcheck // what is behind w reports its own errors
-}
-
+// pointer is what a request says of a flag that was not given: nothing.
 func pointer[T comparable](v T) *T {
 	var zero T
 	if v == zero {
 		return nil
 	}
 	return &v
-}
-
-func moment(t *time.Time) string {
-	if t == nil || t.IsZero() {
-		return "–"
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	const units = "KMGTP"
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1024, 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	return fmt.Sprintf("%.1f %ciB", f, units[i])
 }
 
 // between are the flags of a time range.

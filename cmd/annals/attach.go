@@ -9,6 +9,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/internal/objstore"
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -64,14 +65,13 @@ func fromUp(cfg *config.Config) (noIndex, err error) {
 		if !up.Kafka.Embedded {
 			own = append(own, "Kafka")
 		}
-		cfg.Kafka.Brokers = up.Kafka.Brokers
-		cfg.Kafka.SASL = config.SASL{Mechanism: up.Kafka.Mechanism, Username: up.Kafka.User, Password: config.NewSecret(up.Kafka.Password)}
+		takeKafka(cfg, up)
 	}
 	if !cfg.S3.Configured() {
 		if !up.S3.Embedded {
 			own = append(own, "object store")
 		}
-		storeOf(cfg, up)
+		takeStore(cfg, up)
 	}
 	switch {
 	case cfg.ClickHouse.Configured():
@@ -83,8 +83,7 @@ func fromUp(cfg *config.Config) (noIndex, err error) {
 		if !up.ClickHouse.Embedded {
 			own = append(own, "ClickHouse")
 		}
-		cfg.ClickHouse.URL, cfg.ClickHouse.Database = up.ClickHouse.URL, up.ClickHouse.Database
-		cfg.ClickHouse.User, cfg.ClickHouse.Password = up.ClickHouse.User, config.NewSecret(up.ClickHouse.Password)
+		takeIndex(cfg, up)
 	}
 	if len(own) > 0 {
 		return nil, schema.WithHint(
@@ -128,13 +127,43 @@ func namedBucket(cfg *config.Config) error {
 			return schema.WithHint(schema.Errorf(schema.Invalid, "annals up on %s uses your own object store, whose credentials up.json does not hold", cfg.Embedded.DataDir),
 				"give the configuration that annals up got, with --config")
 		}
-		storeOf(cfg, up)
+		takeStore(cfg, up)
 	}
 	return nil
 }
 
-// storeOf takes the object store of a running annals up.
-func storeOf(cfg *config.Config, up embedded.UpFile) {
+// takeKafka, takeStore and takeIndex take an engine of a running annals up. Of one
+// that is the user's own up.json has no credentials: the configuration's stay.
+func takeKafka(cfg *config.Config, up embedded.UpFile) {
+	cfg.Kafka.Brokers = up.Kafka.Brokers
+	if up.Kafka.Mechanism != "" {
+		cfg.Kafka.SASL = config.SASL{Mechanism: up.Kafka.Mechanism, Username: up.Kafka.User, Password: config.NewSecret(up.Kafka.Password)}
+	}
+}
+
+func takeStore(cfg *config.Config, up embedded.UpFile) {
 	cfg.S3.Endpoint, cfg.S3.Region, cfg.S3.Bucket, cfg.S3.Prefix = up.S3.Endpoint, up.S3.Region, up.S3.Bucket, up.S3.Prefix
-	cfg.S3.Credentials, cfg.S3.AccessKey, cfg.S3.SecretKey = "static", up.S3.AccessKey, config.NewSecret(up.S3.SecretKey)
+	if up.S3.AccessKey != "" {
+		cfg.S3.Credentials, cfg.S3.AccessKey, cfg.S3.SecretKey = "static", up.S3.AccessKey, config.NewSecret(up.S3.SecretKey)
+	}
+}
+
+func takeIndex(cfg *config.Config, up embedded.UpFile) {
+	cfg.ClickHouse.URL, cfg.ClickHouse.Database, cfg.ClickHouse.User = up.ClickHouse.URL, up.ClickHouse.Database, up.ClickHouse.User
+	if up.ClickHouse.Password != "" {
+		cfg.ClickHouse.Password = config.NewSecret(up.ClickHouse.Password)
+	}
+}
+
+// matching tells whether a topic has one of some names or matches one of some
+// patterns; nil where there are none: all do.
+func matching(patterns []string) (func(topic string) bool, error) {
+	if len(patterns) == 0 {
+		return nil, nil
+	}
+	topics, err := policy.Topics(patterns...)
+	if err != nil {
+		return nil, schema.InvalidField("topic", "%w", err)
+	}
+	return topics.Allows, nil
 }

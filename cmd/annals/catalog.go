@@ -75,7 +75,7 @@ func showEventType(w io.Writer, t *api.EventType) {
 		}
 		if t.Sample != nil {
 			at := t.Sample.Coordinates
-			row("newest record", fmt.Sprintf("annals get %s/%d/%d", at.Topic, at.Partition, at.Offset))
+			row("newest record", "annals get "+recordText(at.Topic, at.Partition, at.Offset))
 		}
 	})
 	if t.Schema != nil {
@@ -84,13 +84,6 @@ func showEventType(w io.Writer, t *api.EventType) {
 			fmt.Fprintf(w, "%s\n", text)
 		}
 	}
-}
-
-func said(text *string) string {
-	if text == nil {
-		return "–"
-	}
-	return *text
 }
 
 func by(text *string) string {

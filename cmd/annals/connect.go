@@ -18,8 +18,9 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// kafkaOptions turns the configuration into the Kafka client's options.
-func kafkaOptions(c config.Kafka, logger *slog.Logger) (kafka.Options, error) {
+// kafkaOptions turns the configuration into the Kafka client's options; section is where
+// it says so.
+func kafkaOptions(section string, c config.Kafka, logger *slog.Logger) (kafka.Options, error) {
 	o := kafka.Options{
 		Brokers: c.Brokers, ClientID: c.ClientID, MetadataMaxAge: c.MetadataMaxAge.Std(), Logger: logger,
 		SASL: kafka.SASL{Mechanism: c.SASL.Mechanism, Username: c.SASL.Username, Password: c.SASL.Password.Reveal()},
@@ -36,7 +37,7 @@ func kafkaOptions(c config.Kafka, logger *slog.Logger) (kafka.Options, error) {
 	if c.TLS.Enabled {
 		var err error
 		if o.TLS, err = c.TLS.Load(); err != nil {
-			return o, fmt.Errorf("kafka.tls: %w", err)
+			return o, fmt.Errorf("%s.tls: %w", section, err)
 		}
 	}
 	return o, nil

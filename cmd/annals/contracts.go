@@ -59,7 +59,7 @@ func showViolations(w io.Writer, found *api.ViolationList) {
 	table(w, "RECORDS|RULE|TOPIC|TYPE|VERSION|PRODUCER|TEAM|LAST|NEWEST", func(row func(...any)) {
 		for _, v := range found.Violations {
 			row(v.Records, v.Rule, v.Topic, v.EventType, v.EventVersion, v.SourceService, said(v.Team), moment(v.LastTimestamp),
-				fmt.Sprintf("%s/%d/%d", v.Newest.Topic, v.Newest.Partition, v.Newest.Offset))
+				recordText(v.Newest.Topic, v.Newest.Partition, v.Newest.Offset))
 		}
 	})
 	if found.More {
@@ -73,7 +73,7 @@ type contractCheckCommand struct {
 	asking
 	Path  string `arg:"" help:"A contract's file, or a folder of them."`
 	Days  int    `default:"30" help:"Events of the last so many days."`
-	Limit int    `default:"1000" help:"Look at so many events of each type at most, the newest first; up to 20000."`
+	Limit int    `default:"1000" help:"Look at so many events of each type at most; if there are more, at so many of the whole time at random; up to 20000."`
 }
 
 // Run implements kong's command.
@@ -167,7 +167,11 @@ func showCheck(w io.Writer, c *api.ContractCheck) {
 	if c.OwnVersion {
 		which = "of this version"
 	}
-	fmt.Fprintf(w, "  looked at %d of %s events %s since %s; %d would break", c.Looked, of, which, moment(&c.From), c.Broken)
+	how := map[api.ContractCheckSample]string{
+		"random": ", taken at random over the whole time (--limit takes more)",
+		"newest": ", the newest: they are too many for a sample of the whole time; --days with a smaller number narrows it",
+	}[c.Sample]
+	fmt.Fprintf(w, "  looked at %d of %s events %s since %s%s; %d would break", c.Looked, of, which, moment(&c.From), how, c.Broken)
 	for _, left := range []struct {
 		n   int64
 		why string
@@ -198,10 +202,10 @@ func showCheck(w io.Writer, c *api.ContractCheck) {
 	table(w, "  EVENT|TRACE|TIME|RULES", func(row func(...any)) {
 		for _, e := range c.Events {
 			at := e.Record.Coordinates
-			row(fmt.Sprintf("  %s/%d/%d", at.Topic, at.Partition, at.Offset), e.Record.TraceId, moment(&e.Record.Timestamp), strings.Join(e.Rules, " "))
+			row("  "+recordText(at.Topic, at.Partition, at.Offset), e.Record.TraceId, moment(&e.Record.Timestamp), strings.Join(e.Rules, " "))
 		}
 	})
 	if more := c.Broken - int64(len(c.Events)); more > 0 {
-		fmt.Fprintf(w, "  These are the newest; %d more would break.\n", more)
+		fmt.Fprintf(w, "  These are the newest of them; %d more would break.\n", more)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
+	"github.com/fx-risk-ai/annals/web/client"
 )
 
 // coverageCommand is annals coverage.
@@ -40,11 +41,11 @@ func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
 	}
 	defer server.Close()
 	if c.Gaps {
-		page, more, err := c.gaps(ctx, server.Gaps)
+		page, err := c.gaps(ctx, server)
 		if err != nil {
 			return err
 		}
-		return c.print(in.out, page, func(w io.Writer) { showGaps(w, page, more) })
+		return c.print(in.out, page, func(w io.Writer) { showGaps(w, page) })
 	}
 	coverage, err := server.Coverage(ctx, c.Topic)
 	if err != nil {
@@ -53,50 +54,40 @@ func (c *coverageCommand) Run(ctx context.Context, in *invocation) error {
 	return c.print(in.out, coverage, func(w io.Writer) { showCoverage(w, coverage) })
 }
 
-// gaps turns pages until the limit.
-func (c *coverageCommand) gaps(ctx context.Context, ask func(context.Context, api.ListGapsParams) (*api.GapPage, error)) (all *api.GapPage, more bool, err error) {
-	const most = 1000
-	all = &api.GapPage{Gaps: []api.TopicGap{}}
+// gaps lists gaps up to the limit.
+func (c *coverageCommand) gaps(ctx context.Context, server *client.Client) (*api.GapPage, error) {
+	all := &api.GapPage{Gaps: []api.TopicGap{}}
 	params := api.ListGapsParams{Topic: pointer(c.Topic), Class: pointer(api.ListGapsParamsClass(c.Class))}
 	if c.Partition >= 0 {
 		params.Partition = &c.Partition
 	}
-	for {
-		limit := most
-		if c.Limit > 0 {
-			limit = min(most, c.Limit-len(all.Gaps))
-		}
-		params.Limit = &limit
-		page, err := ask(ctx, params)
+	err := turnPages(c.Limit, func(size int, cursor *string) (int, *string, error) {
+		params.Limit, params.Cursor = &size, cursor
+		page, err := server.Gaps(ctx, params)
 		if err != nil {
-			return nil, false, err
+			return 0, nil, err
 		}
 		all.Gaps, all.NextCursor = append(all.Gaps, page.Gaps...), page.NextCursor
-		if page.NextCursor == nil || c.Limit > 0 && len(all.Gaps) >= c.Limit {
-			return all, page.NextCursor != nil, nil
-		}
-		params.Cursor = page.NextCursor
-	}
+		return len(page.Gaps), page.NextCursor, nil
+	})
+	return all, err
 }
 
-func showGaps(w io.Writer, page *api.GapPage, more bool) {
+func showGaps(w io.Writer, page *api.GapPage) {
 	if len(page.Gaps) == 0 {
 		fmt.Fprintln(w, "No gaps.")
 		return
 	}
 	table(w, "FOUND|PARTITION|CLASS|FROM|TO|OFFSETS|BRANCH|COMMIT|EVIDENCE", func(row func(...any)) {
 		for _, g := range page.Gaps {
-			evidence := "–"
-			if g.Evidence != nil {
-				evidence = *g.Evidence
-			}
+			evidence := said(g.Evidence)
 			if g.Object != nil {
 				evidence += " (kept as " + *g.Object + ")"
 			}
 			row(moment(&g.Found), fmt.Sprintf("%s/%d", g.Topic, g.Partition), g.Class, g.From, g.To, g.To-g.From, g.Branch, g.Commit, evidence)
 		}
 	})
-	if more {
+	if page.NextCursor != nil {
 		fmt.Fprintf(w, "These are the newest %d; --limit 0 lists all.\n", len(page.Gaps))
 	}
 }

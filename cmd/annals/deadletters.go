@@ -1,122 +1,51 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
+	"strings"
 
-	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
 // deadLetterCommands are annals dead-letters.
 type deadLetterCommands struct {
-	List deadLetterListCommand `cmd:"" help:"What could not be processed, by topic, partition and offset."`
-	Show deadLetterShowCommand `cmd:"" help:"One dead letter with all that is known of it."`
+	Records deadRecordsCommand    `cmd:"" help:"Records that services gave up on and copied to a dead letter topic, newest first."`
+	Groups  deadGroupsCommand     `cmd:"" help:"What such records failed of: alike failures counted, with first, last and samples."`
+	Chain   deadChainCommand      `cmd:"" help:"Where a record failed, was retried, put back, and failed again."`
+	Redrive deadRedriveCommand    `cmd:"" help:"Plan to put such records back to the topics that they come from; annals replay run does it."`
+	List    deadLetterListCommand `cmd:"" help:"What Annals itself could not process, by topic, partition and offset."`
+	Show    deadLetterShowCommand `cmd:"" help:"One of these with all that is known of it."`
 }
 
-type deadLetterListCommand struct {
-	asking
-	Topic     string `placeholder:"TOPIC" help:"Only this topic."`
-	Component string `placeholder:"COMPONENT" enum:",reading,extraction,index" default:"" help:"Only what this component could not process: reading, extraction or index."`
-	Limit     int    `default:"200" help:"At most so many; 0 is all."`
+// deadSelection is what services' dead letters are narrowed by.
+type deadSelection struct {
+	between
+	Topic    string `placeholder:"TOPIC" help:"A dead letter topic, or a pattern with * and ?: all of its records count. Otherwise what is recognised: by a framework's headers, by the topic's name (dlq, dlt, dead-letter), or by its policy."`
+	Original string `placeholder:"TOPIC" help:"Only those that come from this topic."`
+	Error    string `placeholder:"TEXT" help:"Only those whose exception or message has this text, in any case."`
+	Service  string `placeholder:"NAME" help:"Only what this consumer group or connector gave up, or this service had produced."`
 }
 
-// Run implements kong's command.
-func (c *deadLetterListCommand) Run(ctx context.Context, in *invocation) error {
-	server, err := c.dial()
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	const most = 1000
-	all := &api.DeadLetterPage{DeadLetters: []api.DeadLetter{}, Unreadable: []api.UnreadableDeadLetter{}, Counts: []api.DeadLetterCount{}}
-	params := api.ListDeadLettersParams{Topic: pointer(c.Topic), Component: pointer(api.ListDeadLettersParamsComponent(c.Component))}
-	for {
-		limit := most
-		if c.Limit > 0 {
-			limit = min(most, c.Limit-len(all.DeadLetters))
-		}
-		params.Limit = &limit
-		page, err := server.DeadLetters(ctx, params)
-		if err != nil {
-			return err
-		}
-		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
-		all.Unreadable = append(all.Unreadable, page.Unreadable...)
-		all.Total, all.Counts, all.CountsLeftOut = page.Total, page.Counts, page.CountsLeftOut
-		all.NextCursor, params.Cursor = page.NextCursor, page.NextCursor
-		if page.NextCursor == nil || c.Limit > 0 && len(all.DeadLetters) >= c.Limit {
-			break
+// errorText is a failure in one line.
+func errorText(f *api.Failure) string {
+	var parts []string
+	for _, part := range []*string{f.Stage, f.Class, f.Message} {
+		if part != nil {
+			parts = append(parts, *part)
 		}
 	}
-	return c.print(in.out, all, func(w io.Writer) { showDeadLetters(w, all) })
+	line, _, _ := strings.Cut(strings.Join(parts, ": "), "\n")
+	if runes := []rune(line); len(runes) > 120 {
+		line = string(runes[:119]) + "…"
+	}
+	if line == "" {
+		line = textOr(f.Problem, "not told")
+	}
+	return line
 }
 
-func showDeadLetters(w io.Writer, page *api.DeadLetterPage) {
-	if page.Total == 0 {
-		fmt.Fprintln(w, "No dead letters.")
-		return
+func placeText(p *api.Place) string {
+	if p == nil {
+		return "not told"
 	}
-	table(w, "ID|LAST|COMPONENT|PARTITION|FROM|TO|ATTEMPTS|ERROR", func(row func(...any)) {
-		for _, l := range page.DeadLetters {
-			row(l.Id, moment(&l.Last), l.Component, fmt.Sprintf("%s/%d", l.Topic, l.Partition), l.From, l.To, l.Attempts, l.Error)
-		}
-	})
-	for _, l := range page.Unreadable {
-		fmt.Fprintf(w, "Not read: %s: %s\n", l.Key, l.Error)
-	}
-	if shown := len(page.DeadLetters) + len(page.Unreadable); shown < page.Total {
-		fmt.Fprintf(w, "These are %d of %d; --limit 0 lists all.\n", shown, page.Total)
-	}
-}
-
-type deadLetterShowCommand struct {
-	asking
-	ID string `arg:"" help:"The letter's ID, as the list gives it."`
-}
-
-// Run implements kong's command.
-func (c *deadLetterShowCommand) Run(ctx context.Context, in *invocation) error {
-	server, err := c.dial()
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	page, err := server.DeadLetters(ctx, api.ListDeadLettersParams{Id: &c.ID})
-	if err != nil {
-		return err
-	}
-	for _, l := range page.Unreadable {
-		return schema.Errorf(schema.Corrupt, "%s cannot be read: %s", l.Key, l.Error)
-	}
-	if len(page.DeadLetters) == 0 {
-		return schema.Errorf(schema.NotFound, "there is no dead letter %s", c.ID)
-	}
-	return c.print(in.out, page.DeadLetters[0], func(w io.Writer) { showDeadLetter(w, &page.DeadLetters[0]) })
-}
-
-func showDeadLetter(w io.Writer, l *api.DeadLetter) {
-	table(w, "WHAT|"+l.Id, func(row func(...any)) {
-		row("component", l.Component)
-		row("topic", fmt.Sprintf("%s (%s)", l.Topic, l.TopicId))
-		row("partition", fmt.Sprintf("%d, branch %d", l.Partition, l.Branch))
-		row("offsets", fmt.Sprintf("%d to %d, exclusive", l.From, l.To))
-		row("error", l.Error)
-		row("attempts", l.Attempts)
-		row("first", moment(&l.First))
-		row("last", moment(&l.Last))
-		for name, text := range map[string]*string{"trace": l.TraceId, "event": l.EventId} {
-			if text != nil {
-				row(name, *text)
-			}
-		}
-		if l.RawKey != nil {
-			row("raw bytes", fmt.Sprintf("%s (%d bytes, SHA-256 %s)", *l.RawKey, *l.RawBytes, *l.RawSha256))
-		} else {
-			row("bytes", fmt.Sprintf("annals get %s/%d/%d", l.Topic, l.Partition, l.From))
-		}
-		row("written by", fmt.Sprintf("%s, %s", l.Writer, l.Build))
-		row("kept as", l.Key)
-	})
+	return recordText(p.Topic, p.Partition, p.Offset)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/doctor"
@@ -12,7 +13,7 @@ import (
 // doctorCommand is annals doctor.
 type doctorCommand struct {
 	attaching
-	Rounds int `default:"20" placeholder:"N" help:"Rounds of each race for a conditional write; more for a store that is doubted (20)."`
+	Rounds int `default:"${rounds}" placeholder:"N" help:"Rounds of each race for a conditional write; more for a store that is doubted (${rounds})."`
 }
 
 // doctorPatience bounds an examination: a far store takes about 20 s.
@@ -35,6 +36,14 @@ func (c *doctorCommand) Run(ctx context.Context, in *invocation) (err error) {
 		return err
 	}
 	defer admin.Close()
+	targets := kafka.Targets{Archived: p.kafka, Positions: p.cfg.Replay.PositionTopic, Sandbox: p.cfg.Replay.SandboxPrefix}
+	for i, other := range p.cfg.Replay.Clusters {
+		options, err := kafkaOptions(fmt.Sprintf("replay.clusters[%d]", i), other.Kafka(p.cfg.Kafka), p.log)
+		if err != nil {
+			return err
+		}
+		targets.Clusters = append(targets.Clusters, kafka.TargetCluster{Name: other.Name, Options: options})
+	}
 	examineIndex := p.index.Examine
 	if noIndex != nil {
 		examineIndex = func(context.Context) []doctor.Check {
@@ -44,8 +53,9 @@ func (c *doctorCommand) Run(ctx context.Context, in *invocation) (err error) {
 	report := doctor.Run(ctx, doctorPatience,
 		func(ctx context.Context) []doctor.Check { return p.store.Examine(ctx, c.Rounds) },
 		func(ctx context.Context) []doctor.Check {
-			return admin.Examine(ctx, kafka.Examination{Topics: topics, Group: p.cfg.Archive.Group})
+			return admin.Examine(ctx, kafka.Examination{Topics: topics, Group: p.cfg.Archive.Group, Snapshots: p.cfg.Archive.Snapshots.Interval > 0})
 		},
+		targets.Examine,
 		examineIndex)
 	if c.JSON {
 		encoder := json.NewEncoder(in.out)

@@ -72,6 +72,32 @@ func showRecord(w io.Writer, r *api.Record) {
 		fmt.Fprintf(w, "header     %s: %s%s\n", terminal.Line(h.Name), bytesText(h.Value), decoded)
 	}
 	fmt.Fprintf(w, "value      %s\n", bytesText(r.Value))
+	if d := r.Decoded; d != nil {
+		showDecoding(w, d)
+	}
+}
+
+// showDecoding prints what the schema that the value names makes of it.
+func showDecoding(w io.Writer, d *api.Decoding) {
+	of := "not known"
+	if d.SchemaType != nil {
+		of = *d.SchemaType
+	}
+	if d.SchemaName != nil {
+		of += " " + *d.SchemaName
+	}
+	fmt.Fprintf(w, "schema     %s, %s\n", d.SchemaId, terminal.Line(of))
+	switch {
+	case d.Reason != nil:
+		fmt.Fprintf(w, "decoded    no, %s: %s\n", *d.Reason, terminal.Line(d.Detail))
+	case d.Value == nil:
+		fmt.Fprintf(w, "decoded    %s\n", terminal.Line(d.Detail))
+	default:
+		fmt.Fprintf(w, "decoded    %s\n", bytesText(*d.Value))
+	}
+	if d.Withheld != nil {
+		fmt.Fprintf(w, "           withheld of it: %s\n", terminal.Line(strings.Join(*d.Withheld, ", ")))
+	}
 }
 
 func bytesText(b api.Bytes) string {

@@ -9,10 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/fx-risk-ai/annals/internal/forecast"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -27,6 +30,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" group:"run" help:"Run the web API, the explorer and the replay workers, on your own engines."`
 
 	Trace     traceCommand     `cmd:"" group:"ask" help:"Every hop of a trace, in causal order, with what each step changed."`
+	Anomalies anomaliesCommand `cmd:"" group:"ask" help:"What differs from how it was: throughput, dead letters, broken contracts, lag, offsets that nothing explains."`
 	Verdict   verdictCommand   `cmd:"" group:"ask" help:"Whether everything is there of a trace, or of topics and a range of time: gaps, ghosts, what is not sealed."`
 	Search    searchCommand    `cmd:"" group:"ask" help:"Records by time, topic, type, service or any id."`
 	Get       getCommand       `cmd:"" group:"ask" help:"One record, by topic/partition/offset."`
@@ -36,7 +40,7 @@ type commands struct {
 	Contracts contractCommands `cmd:"" group:"ask" help:"What producers promised: which records break it, and whether a new version would hold."`
 	Files     filesCommand     `cmd:"" group:"ask" help:"The current segments of a topic, for SQL users."`
 
-	DeadLetters deadLetterCommands `cmd:"" group:"ask" help:"What could not be processed, and is archived raw all the same."`
+	DeadLetters deadLetterCommands `cmd:"" group:"ask" help:"Records that services gave up on, in their dead letter topics; and what Annals itself could not process."`
 
 	Replay replayCommands `cmd:"" group:"act" help:"Produce a slice of history into new topics."`
 	Export exportCommand  `cmd:"" group:"act" help:"Write a bag of records that can be verified offline."`
@@ -67,6 +71,16 @@ func isTerminal(f any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// defaults are those of flags that the packages behind the commands decide.
+var defaults = kong.Vars{
+	"rounds":       strconv.Itoa(objstore.DefaultRounds),
+	"price_put":    fmt.Sprint(forecast.ListPrices.Put1000),
+	"price_get":    fmt.Sprint(forecast.ListPrices.Get1000),
+	"price_store":  fmt.Sprint(forecast.ListPrices.StoreGBMonth),
+	"price_index":  fmt.Sprint(forecast.ListPrices.IndexGBMonth),
+	"prices_as_of": forecast.PricesAsOf,
+}
+
 // run is the program with its exit code: 0 done, 1 failed, tampered
 // or damaged, 2 incomplete, 3 unverifiable or indeterminate, 4 usage.
 func run(args []string, out, errs io.Writer) int {
@@ -82,6 +96,7 @@ func run(args []string, out, errs io.Writer) int {
 			{Key: "care", Title: "Look after it:"},
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		defaults,
 	)
 	if err != nil {
 		fmt.Fprintln(errs, "annals: "+err.Error())

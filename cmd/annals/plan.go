@@ -26,10 +26,10 @@ type planCommand struct {
 	Archivers        int             `default:"1" placeholder:"N" help:"Processes that archive (1)."`
 	Servers          int             `default:"1" placeholder:"N" help:"Processes that serve (1)."`
 	Keep             config.Duration `default:"365d" placeholder:"DURATION" help:"How long segments are kept (365d); 0s: for ever, counted as ten years."`
-	PricePut         float64         `default:"0.005" placeholder:"USD" help:"1,000 PUT or LIST requests (0.005: Amazon's list price of S3 Standard in us-east-1, as of 2026-11)."`
-	PriceGet         float64         `default:"0.0004" placeholder:"USD" help:"1,000 GET or HEAD requests (0.0004, likewise)."`
-	PriceStore       float64         `default:"0.023" placeholder:"USD" help:"A gigabyte in the store for a month (0.023, likewise)."`
-	PriceIndex       float64         `default:"0.08" placeholder:"USD" help:"A gigabyte on the index's disks for a month (0.08: gp3 volumes, likewise)."`
+	PricePut         float64         `default:"${price_put}" placeholder:"USD" help:"1,000 PUT or LIST requests (${price_put}: Amazon's list price of S3 Standard in us-east-1, as of ${prices_as_of})."`
+	PriceGet         float64         `default:"${price_get}" placeholder:"USD" help:"1,000 GET or HEAD requests (${price_get}, likewise)."`
+	PriceStore       float64         `default:"${price_store}" placeholder:"USD" help:"A gigabyte in the store for a month (${price_store}, likewise)."`
+	PriceIndex       float64         `default:"${price_index}" placeholder:"USD" help:"A gigabyte on the index's disks for a month (${price_index}: gp3 volumes, likewise)."`
 }
 
 // planned is what annals plan prints as JSON.
@@ -116,7 +116,7 @@ func (c *planCommand) suppose(seen *forecast.Surveyed, cfg config.Config) foreca
 		Cut: forecast.Cut{
 			Bytes: int64(cut.Bytes), MinBytes: int64(cut.MinBytes), Age: cut.Age.Std(), MaxAge: cut.MaxAge.Std(), Memory: int64(memory), Spool: int64(spool),
 		},
-		Archivers: c.Archivers, Servers: c.Servers, IndexRows: seen.IndexRows, IndexBytes: seen.IndexBytes,
+		Archivers: c.Archivers, Servers: c.Servers, Snapshots: cfg.Archive.Snapshots.Interval.Std(), IndexRows: seen.IndexRows, IndexBytes: seen.IndexBytes,
 		Keep: c.Keep.Std(), IndexKeep: cfg.Index.Retention.Std(),
 		Prices: forecast.Prices{Put1000: c.PricePut, Get1000: c.PriceGet, StoreGBMonth: c.PriceStore, IndexGBMonth: c.PriceIndex},
 	}

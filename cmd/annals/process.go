@@ -22,6 +22,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/internal/snapshot"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -39,6 +40,7 @@ type parts struct {
 	policy    *policy.Rules
 	contracts *contract.Registry // nil: none
 	tracer    *telemetry.Tracer  // nil: nothing is traced
+	looks     *snapshot.Metrics  // made with the archiver
 	writer    string             // names this process in commits and leases
 	tempDir   string             // of exports and compactions; "": the system's
 	spoolDir  string             // of the spool, where none is configured; "": there is none
@@ -53,7 +55,7 @@ func connect(cfg config.Config, log *slog.Logger) (*parts, error) {
 		return nil, fmt.Errorf("ask for the host's name: %w", err)
 	}
 	p.writer = fmt.Sprintf("%s/%d", host, os.Getpid())
-	if p.kafka, err = kafkaOptions(cfg.Kafka, log); err != nil {
+	if p.kafka, err = kafkaOptions("kafka", cfg.Kafka, log); err != nil {
 		return nil, err
 	}
 	if p.store, err = openStore(cfg.S3, log); err != nil {
@@ -143,6 +145,7 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 	if err != nil {
 		return nil, err
 	}
+	p.looks = snapshot.NewMetrics(p.registry)
 	cut := p.cfg.Archive.Cut
 	compact := p.cfg.Archive.Compact
 	spool := archiver.Spool{Dir: p.cfg.Archive.Spool.Dir, Bytes: int64(p.cfg.Archive.Spool.Bytes)}
@@ -169,6 +172,21 @@ func (p *parts) archiver(instance string, recheck bool) (*archiver.Archiver, err
 	}, p.store, p.book, p.index, p.rules)
 }
 
+// snapshots archives what consumer groups have committed and the topics' access rules,
+// until ctx ends.
+func (p *parts) snapshots(ctx context.Context) error {
+	every := p.cfg.Archive.Snapshots.Interval.Std()
+	if every == 0 {
+		return nil
+	}
+	admin, err := kafka.NewAdmin(p.kafka)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	return snapshot.NewRecorder(admin, p.store, every, p.looks, p.log).Run(ctx)
+}
+
 // runRole runs one role on the user's own engines; archive makes the archiver,
 // if the role has one.
 func runRole(ctx context.Context, in *invocation, s settings, role string, archive func(*parts) (*archiver.Archiver, error)) (err error) {
@@ -179,7 +197,9 @@ func runRole(ctx context.Context, in *invocation, s settings, role string, archi
 	if err := cfg.RequireEngines(); err != nil {
 		return err
 	}
-	limitMemory(cfg.Archive.Memory.Bytes, 0)
+	if archive != nil { // what serves lives on less, with Go's own pace of collection
+		limitMemory(cfg.Archive.Memory.Bytes, 0)
+	}
 	p, err := connect(cfg, log)
 	if err != nil {
 		return err
@@ -205,6 +225,7 @@ func runRole(ctx context.Context, in *invocation, s settings, role string, archi
 	group.Go(func() error { return server.run(running, roles) })
 	if a != nil {
 		group.Go(func() error { return a.Run(running) })
+		group.Go(func() error { return p.snapshots(running) })
 	}
 	return group.Wait()
 }

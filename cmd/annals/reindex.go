@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -19,9 +19,10 @@ import (
 // reindexCommand is annals reindex.
 type reindexCommand struct {
 	settings
-	DataDir string   `placeholder:"DIR" help:"Take the engines of the annals up that runs on this data folder."`
-	Topic   []string `placeholder:"NAME" help:"Only this topic; in a pattern, * stands for any characters and ? for one. Repeatable."`
-	From    string   `placeholder:"TIME" help:"Of what the index has under this version's rules, read again only segments with records from then on: 2024-03-01 or 2024-03-01T10:00:00Z."`
+	DataDir   string   `placeholder:"DIR" help:"Take the engines of the annals up that runs on this data folder."`
+	Topic     []string `placeholder:"NAME" help:"Only this topic; in a pattern, * stands for any characters and ? for one. Repeatable."`
+	Undecoded bool     `help:"Only topics with records whose schema the registry did not give when they were read (schema:unavailable), from the first of them on."`
+	From      string   `placeholder:"TIME" help:"Of what the index has under this version's rules, read again only segments with records from then on: 2024-03-01 or 2024-03-01T10:00:00Z."`
 }
 
 // Run implements kong's command.
@@ -30,12 +31,13 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err != nil {
 		return err
 	}
+	var down error
 	cfg, log, err := c.load(in, func(cfg *config.Config) {
 		if c.DataDir != "" {
-			err = useUpFile(c.DataDir, cfg)
+			down = useUpFile(c.DataDir, cfg)
 		}
 	})
-	if err != nil {
+	if err := errors.Join(down, err); err != nil {
 		return err
 	}
 	if err := cfg.RequireEngines(); err != nil {
@@ -48,6 +50,11 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 	defer both(&err, p.close)
 	if err := p.index.Migrate(ctx); err != nil {
 		return err
+	}
+	if c.Undecoded {
+		if none, err := c.narrow(ctx, in, p, &options); none || err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	say := newProgress(in.err)
@@ -78,7 +85,41 @@ func (c *reindexCommand) Run(ctx context.Context, in *invocation) (err error) {
 	if err := c.settle(ctx, in, p); err != nil {
 		return err
 	}
+	if c.Undecoded {
+		if err := stillUndecoded(ctx, p, options.Topics); err != nil {
+			return err
+		}
+	}
 	return notIndexed(damaged)
+}
+
+// narrow leaves the topics and the time of records that were not decoded; none
+// tells that there are none.
+func (c *reindexCommand) narrow(ctx context.Context, in *invocation, p *parts, options *archiver.ReindexOptions) (none bool, err error) {
+	if p.cfg.Schemas.URL == "" && !p.cfg.Schemas.Archived {
+		return false, schema.WithHint(schema.InvalidField("undecoded", "--undecoded: no registry is configured that could give a schema now"), "set schemas.url, or schemas.archived")
+	}
+	u, err := archiver.FindUndecoded(ctx, p.index, options.Topics)
+	if err != nil {
+		return false, err
+	}
+	if u.Records == 0 && !u.Cut {
+		fmt.Fprintln(in.out, "no sealed record waits for its schema")
+		return true, nil
+	}
+	fmt.Fprintf(in.out, "%d records since %s wait for their schemas, in %s\n", u.Records, u.First.Format(time.RFC3339), strings.Join(u.Topics, ", "))
+	options.From, options.Topics = u.First, func(topic string) bool { return slices.Contains(u.Topics, topic) }
+	return false, nil
+}
+
+// stillUndecoded is an error where records wait for their schemas as before.
+func stillUndecoded(ctx context.Context, p *parts, topics func(string) bool) error {
+	u, err := archiver.FindUndecoded(ctx, p.index, topics)
+	if err != nil || u.Records == 0 && !u.Cut {
+		return err
+	}
+	return schema.WithHint(schema.Errorf(schema.Unavailable, "%d records still wait for their schemas", u.Records),
+		"the log says what the registry answered; run it again once it gives them, or where more were left than one run looks at")
 }
 
 // notIndexed says what has to be done about commits or chains that could not be
@@ -106,30 +147,14 @@ func (c *reindexCommand) options() (o archiver.ReindexOptions, err error) {
 	if o.Topics, err = matching(c.Topic); err != nil {
 		return o, err
 	}
+	if c.Undecoded && c.From != "" {
+		return o, schema.InvalidField("from", "--from: --undecoded begins with the first record that was not decoded")
+	}
 	from, err := parseTime("--from", c.From)
 	if from != nil {
 		o.From = *from
 	}
 	return o, err
-}
-
-// matching tells whether a topic has one of some names or patterns; nil where
-// there are none: all have.
-func matching(patterns []string) (func(topic string) bool, error) {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, schema.InvalidField("topic", "topic %q: want a name or a pattern", pattern)
-		}
-	}
-	if len(patterns) == 0 {
-		return nil, nil
-	}
-	return func(name string) bool {
-		return slices.ContainsFunc(patterns, func(pattern string) bool {
-			match, err := path.Match(pattern, name)
-			return err == nil && match
-		})
-	}, nil
 }
 
 // settle waits a while until the rows of earlier rules are gone. They count
@@ -160,17 +185,8 @@ func useUpFile(dir string, cfg *config.Config) error {
 	if up.ClickHouse == nil {
 		return schema.Errorf(schema.Unavailable, "the annals up on %s has no index", dir)
 	}
-	cfg.Kafka.Brokers = up.Kafka.Brokers
-	if up.Kafka.Mechanism != "" {
-		cfg.Kafka.SASL = config.SASL{Mechanism: up.Kafka.Mechanism, Username: up.Kafka.User, Password: config.NewSecret(up.Kafka.Password)}
-	}
-	cfg.S3.Endpoint, cfg.S3.Region, cfg.S3.Bucket, cfg.S3.Prefix = up.S3.Endpoint, up.S3.Region, up.S3.Bucket, up.S3.Prefix
-	if up.S3.AccessKey != "" {
-		cfg.S3.AccessKey, cfg.S3.SecretKey = up.S3.AccessKey, config.NewSecret(up.S3.SecretKey)
-	}
-	cfg.ClickHouse.URL, cfg.ClickHouse.Database, cfg.ClickHouse.User = up.ClickHouse.URL, up.ClickHouse.Database, up.ClickHouse.User
-	if up.ClickHouse.Password != "" {
-		cfg.ClickHouse.Password = config.NewSecret(up.ClickHouse.Password)
-	}
+	takeKafka(cfg, up)
+	takeStore(cfg, up)
+	takeIndex(cfg, up)
 	return nil
 }

@@ -34,6 +34,6 @@ func (c *replayOffsetCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	return c.print(in.out, pair, func(w io.Writer) {
-		fmt.Fprintf(w, "%s/%d offset %d  →  %s/%d offset %d\n", pair.Source, pair.Partition, pair.SourceOffset, pair.Target, pair.Partition, pair.TargetOffset)
+		fmt.Fprintf(w, "%s/%d offset %d  →  %s/%d offset %d\n", pair.Source, pair.Partition, pair.SourceOffset, pair.Target, pair.TargetPartition, pair.TargetOffset)
 	})
 }

@@ -18,20 +18,26 @@ type pacing struct {
 	BytesRate float64       `placeholder:"N" help:"Produce at most so many bytes of keys, values and headers a second; with --rate the slower holds."`
 	Speed     float64       `placeholder:"X" help:"Produce at the original pace times X, all topics and partitions by one clock; 1 is as it was."`
 	MaxWait   time.Duration `placeholder:"DURATION" help:"With --speed: wait for no gap longer than this."`
+	FastUntil string        `placeholder:"TIME" help:"With --speed or a rate: do not wait for what the clock has before this time; the pace holds from there on."`
 }
 
 // pace is nil if none of the flags is given.
 func (p pacing) pace() (*api.ReplayPace, error) {
+	until, err := parseTime("--fast-until", p.FastUntil)
 	rated := p.Rate != 0 || p.BytesRate != 0
 	switch {
+	case err != nil:
+		return nil, err
+	case until != nil && !rated && p.Speed == 0:
+		return nil, schema.InvalidField("fast-until", "--fast-until needs --speed or a rate, to go on with")
 	case rated && p.Speed != 0:
 		return nil, schema.InvalidField("speed", "--speed and a rate exclude each other")
 	case p.MaxWait != 0 && p.Speed == 0:
 		return nil, schema.InvalidField("max-wait", "--max-wait needs --speed")
 	case rated:
-		return &api.ReplayPace{Mode: "rate", RecordsPerSecond: pointer(p.Rate), BytesPerSecond: pointer(p.BytesRate)}, nil
+		return &api.ReplayPace{Mode: "rate", RecordsPerSecond: pointer(p.Rate), BytesPerSecond: pointer(p.BytesRate), FastUntil: until}, nil
 	case p.Speed != 0:
-		return &api.ReplayPace{Mode: "original", Speed: &p.Speed, MaxWaitSeconds: pointer(p.MaxWait.Seconds())}, nil
+		return &api.ReplayPace{Mode: "original", Speed: &p.Speed, MaxWaitSeconds: pointer(p.MaxWait.Seconds()), FastUntil: until}, nil
 	}
 	return nil, nil //nolint:nilnil // nothing was asked for
 }
@@ -67,15 +73,22 @@ func describePace(p *api.ReplayPace) string {
 		if p.BytesPerSecond != nil {
 			out += fmt.Sprintf(", %g bytes/s", *p.BytesPerSecond)
 		}
-		return out
+		return out + describeUntil(p)
 	case "original":
 		out := "by one clock, at the original pace"
 		if p.Speed != nil {
 			out += fmt.Sprintf(" × %g", *p.Speed)
 		}
-		return out
+		return out + describeUntil(p)
 	}
 	return "as fast as possible"
+}
+
+func describeUntil(p *api.ReplayPace) string {
+	if p.FastUntil == nil {
+		return ""
+	}
+	return ", from " + moment(p.FastUntil) + " on"
 }
 
 // showLateness prints how well a pace was kept.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/retry"
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/web/api"
 	"github.com/fx-risk-ai/annals/web/client"
@@ -55,26 +56,33 @@ func (c *replayRunCommand) Run(ctx context.Context, in *invocation) error {
 }
 
 func ended(job *api.ReplayJob) bool {
-	return job.State == "done" || job.State == "failed" || job.State == "cancelled"
+	return job.State == "done" || job.State == "failed" || job.State == "cancelled" || job.State == "rejected"
 }
 
 // follow shows a job's progress until it ends. A server that is away for a
 // while, restarted for one, is waited for: the job goes on with it.
 func follow(ctx context.Context, server *client.Client, w io.Writer, job *api.ReplayJob) (*api.ReplayJob, error) {
-	terminal := isTerminal(w)
+	watched, shown := isTerminal(w), terminal.Plain(w)
 	last := time.Time{}
 	away := retry.Between(500*time.Millisecond, 10*time.Second)
 	for !ended(job) {
-		if every := 5 * time.Second; terminal || time.Since(last) >= every {
+		if every := 5 * time.Second; watched || time.Since(last) >= every {
 			last = time.Now()
 			line := fmt.Sprintf("%s: %d of %d records", job.State, job.Produced, job.Planned)
 			if job.EtaSeconds != nil {
-				line += fmt.Sprintf(", about %s left", time.Duration(*job.EtaSeconds*float64(time.Second)).Round(time.Second))
+				line += fmt.Sprintf(", about %s left", remaining(*job.EtaSeconds))
 			}
-			if terminal {
-				fmt.Fprint(w, "\r\x1b[K"+line)
+			switch {
+			case job.State == "awaiting_approval":
+				line = "waits for an approval by somebody else: annals replay approve " + job.Id[:fewestDigits]
+			case job.Error != nil:
+				line += "; " + terminal.Line(*job.Error)
+			}
+			if watched {
+				fmt.Fprint(w, "\r\x1b[K")
+				fmt.Fprint(shown, line)
 			} else {
-				fmt.Fprintln(w, line)
+				fmt.Fprintln(shown, line)
 			}
 		}
 		next, err := server.Replay(ctx, job.Id)
@@ -96,7 +104,7 @@ func follow(ctx context.Context, server *client.Client, w io.Writer, job *api.Re
 			return job, ctx.Err()
 		}
 	}
-	if terminal {
+	if watched {
 		fmt.Fprint(w, "\r\x1b[K")
 	}
 	return job, nil

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/terminal"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -42,9 +42,16 @@ func (c *replayStatusCommand) Run(ctx context.Context, in *invocation) error {
 		return err
 	}
 	return c.print(in.out, list, func(w io.Writer) {
-		table(w, "JOB|STATE|PRODUCED|PLANNED|UPDATED", func(row func(...any)) {
+		table(w, "JOB|STATE|PRODUCED|PLANNED|LEFT|BY|UPDATED", func(row func(...any)) {
 			for _, job := range list.Jobs {
-				row(job.Id, job.State, job.Produced, job.Planned, moment(&job.Updated))
+				left, by := "", ""
+				if job.EtaSeconds != nil {
+					left = remaining(*job.EtaSeconds)
+				}
+				if job.RequestedBy != nil {
+					by = *job.RequestedBy
+				}
+				row(job.Id, job.State, job.Produced, job.Planned, left, by, moment(&job.Updated))
 			}
 		})
 		for _, note := range list.Notes {
@@ -56,48 +63,24 @@ func (c *replayStatusCommand) Run(ctx context.Context, in *invocation) error {
 func showJob(w io.Writer, job *api.ReplayJob) {
 	fmt.Fprintf(w, "replay %s: %s, %d of %d records produced\n", job.Id, job.State, job.Produced, job.Planned)
 	if job.Error != nil {
-		fmt.Fprintln(w, *job.Error)
+		fmt.Fprintln(w, terminal.Line(*job.Error))
 	}
+	showApproval(w, job)
 	if !ended(job) {
 		fmt.Fprintln(w, "pace: "+describePace(&job.Pace))
 		if job.EtaSeconds != nil {
-			fmt.Fprintf(w, "about %s left\n", time.Duration(*job.EtaSeconds*float64(time.Second)).Round(time.Second))
+			fmt.Fprintf(w, "about %s left\n", remaining(*job.EtaSeconds))
 		}
 	}
 	if job.Lateness != nil {
 		showLateness(w, job.Lateness)
 	}
-	r := job.Receipt
-	if r == nil {
-		return
-	}
-	verdict := "planned = read = produced = read back"
-	if !r.Matches {
-		verdict = "THE TARGET DIFFERS FROM THE PLAN"
-	}
-	fmt.Fprintf(w, "receipt: planned %d, read %d, produced %d, read back %d: %s\n", r.Planned, r.Read, r.Produced, r.ReadBack, verdict)
-	table(w, "SOURCE|TARGET|PARTITION|RECORDS|HASH|", func(row func(...any)) {
-		for _, p := range r.Partitions {
-			same := "ok"
-			if !p.Matches {
-				same = fmt.Sprintf("DIFFERS: read back %d, %s", p.ReadBack, cutHash(p.ReadBackHash))
-			}
-			if p.Difference != nil {
-				same += "; " + *p.Difference
-			}
-			row(p.Source, p.Target, p.Partition, p.Planned, cutHash(p.PlannedHash), same)
-		}
-	})
-	showNotes(w, r)
-}
-
-func showNotes(w io.Writer, r *api.Receipt) {
-	if !r.Exclusive {
-		fmt.Fprintln(w, "note: others wrote into the ranges that were read back")
-	}
-	for _, note := range r.Notes {
-		fmt.Fprintln(w, "note: "+note)
+	if job.Receipt != nil {
+		showReceipt(w, job.Receipt)
 	}
 }
 
-func cutHash(h string) string { return strings.TrimSpace(h[:min(len(h), 16)]) }
+// remaining is an estimate, to the second.
+func remaining(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}

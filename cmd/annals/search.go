@@ -18,7 +18,7 @@ import (
 type searchCommand struct {
 	asking
 	between
-	Query     []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before; with --scan also key, header.NAME=, payload and payload/POINTER=."`
+	Query     []string `arg:"" optional:"" help:"Any id (trace, event, span, causation, correlation), and terms such as service:risk-engine 'type:FxRate*' after:2024-01-01. Fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before, event_after, event_before, key and header.NAME= (where the topic's policy has them indexed; with --scan anywhere), and with --scan payload and payload/POINTER=."`
 	Topic     []string `placeholder:"TOPIC" help:"Only these topics."`
 	TopicID   string   `name:"topic-id" placeholder:"ID" help:"With one --topic: another one of the name, an older one or another cluster's (annals coverage lists their IDs)."`
 	Type      string   `placeholder:"TYPE" help:"Only this event type."`
@@ -30,7 +30,7 @@ type searchCommand struct {
 	Cursor    string   `placeholder:"CURSOR" help:"Go on where the page before ended."`
 	Output    string   `short:"o" placeholder:"FILE" help:"Write every sealed record that matches into this file (.ndjson, .csv or .parquet; - is standard output)."`
 	Format    string   `placeholder:"FORMAT" help:"With --output: ndjson, csv or parquet, where the file's name does not say it."`
-	Scan      bool     `help:"Read the archive itself, within the bounds of search.scan_bytes and search.scan_time: for keys, headers and payloads, which the index does not have. What to read is said by terms alone."`
+	Scan      bool     `help:"Read the archive itself, within the bounds of search.scan_bytes and search.scan_time: for payloads, and for keys and headers that the index does not have. What to read is said by terms alone."`
 }
 
 // usage refuses flags that would do nothing together.
@@ -146,7 +146,7 @@ func showPage(w io.Writer, page *api.RecordPage) {
 			if h.Status != "committed" {
 				mark += " " + string(h.Status)
 			}
-			row(h.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z"), fmt.Sprintf("%s/%d/%d", at.Topic, at.Partition, at.Offset),
+			row(h.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z"), recordText(at.Topic, at.Partition, at.Offset),
 				h.Stage, h.SourceService, h.EventType, h.EventVersion, h.TraceId, mark)
 		}
 	})

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"net/http"
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,8 +10,9 @@ import (
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/custody"
+	"github.com/fx-risk-ai/annals/internal/config"
 	"github.com/fx-risk-ai/annals/internal/kafka"
-	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/internal/registry"
 	"github.com/fx-risk-ai/annals/internal/telemetry"
 	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/replay"
@@ -23,15 +24,18 @@ type serving struct {
 	*web.Server
 	jobs   *replay.Service
 	health *web.Health
+	watch  *query.Watch // nil without the role serve
 }
 
-// run serves until ctx ends; with the role serve it works on replays too.
+// run serves until ctx ends; with the role serve it works on replays too, and looks
+// for anomalies.
 func (s *serving) run(ctx context.Context, roles []string) error {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(running) })
 	group.Go(func() error { s.health.Watch(running); return nil })
 	if slices.Contains(roles, "serve") {
 		group.Go(func() error { return s.jobs.Work(running) })
+		group.Go(func() error { s.watch.Run(running); return nil })
 	}
 	return group.Wait()
 }
@@ -52,6 +56,8 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Policy: p.policy, Contracts: p.contracts, Broker: admin, Consumers: admin.Consumers, Fresh: fresh,
 		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
 		ScanBytes: int64(p.cfg.Search.ScanBytes), ScanTime: p.cfg.Search.ScanTime.Std(),
+		// Without a registry: a scan must not use up how often the archiver may ask it.
+		Schemas: registry.NewDecoder(registry.Options{Store: p.store, Name: p.cfg.Schemas.Name, Timeout: p.cfg.Schemas.Timeout.Std()}),
 	}
 	if options.Chosen, err = p.cfg.Kafka.Topics.Filter(); err != nil {
 		return nil, err
@@ -59,6 +65,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	if a != nil {
 		options.Archiver = a.Topics
 	}
+	options.Anomalies = anomalyRules(p.cfg.Anomalies)
 	engine, err := query.New(options)
 	if err != nil {
 		return nil, err
@@ -87,13 +94,28 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	server, err := web.New(web.Options{
 		Listen: p.cfg.Web.Listen, AllowedHosts: p.cfg.Web.AllowedHosts, Registry: p.registry,
 		Build: telemetry.Version().String(), Roles: roles, Demo: demo, Logger: p.log, Tracer: p.tracer,
-		Principal: func(*http.Request) (policy.Principal, error) { return policy.Everything(), nil },
+		Principal: web.Claimed,
 	}, services)
 	if err != nil {
 		return nil, err
 	}
 	p.registry.MustRegister(server.Collectors()...)
-	return &serving{server, jobs, health}, nil
+	var watch *query.Watch
+	if slices.Contains(roles, "serve") {
+		watch = query.NewWatch(engine, p.cfg.Anomalies.Interval.Std(), p.log)
+		p.registry.MustRegister(watch.Collectors()...)
+	}
+	return &serving{server, jobs, health, watch}, nil
+}
+
+func anomalyRules(c config.Anomalies) query.AnomalyRules {
+	const percent = 0.01
+	return query.AnomalyRules{
+		Settle: c.Settle.Std(), DropBelow: percent * float64(c.DropBelow), LeastRecords: int64(c.LeastRecords),
+		RiseAbove: float64(c.RiseAbove), LeastLetters: int64(c.LeastLetters),
+		MismatchAbove: percent * float64(c.MismatchAbove), LeastBroken: int64(c.LeastMismatches),
+		Lag: c.Lag.Std(), GapsWithin: c.GapsWithin.Std(),
+	}
 }
 
 // lagOf is the archiver's lag as /readyz shows it.
@@ -113,9 +135,27 @@ func (p *parts) replayService(engine *query.Engine) (*replay.Service, error) {
 		return nil, err
 	}
 	p.closers = append(p.closers, connection.Close)
+	r := p.cfg.Replay
+	clusters := map[string]replay.Brokers{}
+	for i := range r.Clusters {
+		section := fmt.Sprintf("replay.clusters[%d]", i)
+		options, err := kafkaOptions(section, r.Clusters[i].Kafka(p.cfg.Kafka), p.log)
+		if err != nil {
+			return nil, err
+		}
+		other, err := replay.Connect(options)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", section, err)
+		}
+		p.closers = append(p.closers, other.Close)
+		clusters[r.Clusters[i].Name] = other
+	}
 	return replay.New(replay.Options{
-		PositionTopic: p.cfg.Replay.PositionTopic, PositionReplication: int16(p.cfg.Replay.PositionReplication),
-		Worker: p.writer, Logger: p.log, Registerer: p.registry, Tracer: p.tracer,
+		PositionTopic: r.PositionTopic, PositionReplication: int16(r.PositionReplication),
+		Approval: r.Approval, Sandbox: r.SandboxPrefix, ApprovalExpiry: r.ApprovalExpires.Std(),
+		Limits:   replay.Limits{Jobs: r.UserJobs, Records: float64(r.UserRecordsPerSecond), Bytes: float64(r.UserBytesPerSecond)},
+		Clusters: clusters, Worker: p.writer, Extract: p.rules, Policy: p.policy, Contracts: p.contracts,
+		Logger: p.log, Registerer: p.registry, Tracer: p.tracer,
 	}, connection, p.store, p.book, engine)
 }
 

@@ -74,6 +74,7 @@ func (c *upCommand) Run(ctx context.Context, in *invocation) (err error) {
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.migrate(running) })
 	group.Go(func() error { return a.Run(running) })
+	group.Go(func() error { return p.snapshots(running) })
 	group.Go(func() error { return server.run(running, roles) })
 	defer both(&err, func() error { return embedded.RemoveUpFile(cfg.Embedded.DataDir) })
 	if err := embedded.WriteUpFile(cfg.Embedded.DataDir, engines.upFile(cfg, "http://"+address)); err != nil {

@@ -16,20 +16,30 @@ type verifyCommand struct {
 	Bag  string `arg:"" optional:"" help:"Folder of the bag, or the tar file that the explorer gave." type:"path"`
 	JSON bool   `help:"Print JSON."`
 	archiveFlags
+	Index bool     `help:"Hold the index against the archive instead: whether each table has every sealed record, once, and nothing else."`
+	Topic []string `placeholder:"NAME" help:"With --index: only this topic; in a pattern, * stands for any characters and ? for one. Repeatable."`
 }
 
-// Run implements kong's command. Exit codes: 0 ok, 1 tampered or damaged,
+// Run implements kong's command. Exit codes: 0 ok, 1 tampered, damaged or different,
 // 2 incomplete, 3 unverifiable or indeterminate, 4 usage.
 func (c *verifyCommand) Run(ctx context.Context, in *invocation) error {
 	switch flag := c.used(); {
+	case c.Index && (c.Archive || c.Bag != ""):
+		return schema.InvalidField("--index", "one thing at a time: a bag, --archive or --index?")
+	case c.Index && c.Sample != 0:
+		return schema.InvalidField("--sample", "--sample goes with --archive: an index is compared whole")
+	case c.Index:
+		return c.verifyIndex(ctx, in)
+	case len(c.Topic) > 0:
+		return schema.InvalidField("--topic", "--topic goes with --index")
 	case c.Archive && c.Bag != "":
 		return schema.InvalidField("--archive", "either a bag or --archive: which of them is to be verified?")
 	case c.Archive:
 		return c.verifyArchive(ctx, in)
 	case c.Bag == "":
-		return schema.InvalidField("bag", "name a bag, or --archive")
+		return schema.InvalidField("bag", "name a bag, or --archive, or --index")
 	case flag != "":
-		return schema.InvalidField(flag, "%s goes with --archive: a bag is verified by itself", flag)
+		return schema.InvalidField(flag, "%s goes with --archive or --index: a bag is verified by itself", flag)
 	}
 	return c.verifyBag(ctx, in)
 }

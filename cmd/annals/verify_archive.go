@@ -14,7 +14,7 @@ import (
 type archiveFlags struct {
 	settings
 	Archive bool    `help:"Verify a whole archive instead, by its bucket alone: that of s3 in the configuration, or of a running annals up."`
-	DataDir string  `placeholder:"DIR" help:"With --archive: data folder of the annals up whose bucket it is (annals-data)."`
+	DataDir string  `placeholder:"DIR" help:"With --archive or --index: data folder of the annals up whose archive it is (annals-data)."`
 	Sample  float64 `placeholder:"PERCENT" help:"With --archive: read only so many of a hundred segments, chosen at random, and of the others look at the size."`
 	Seed    uint64  `placeholder:"N" help:"With --sample: choose the same ones as a run that said this seed."`
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Schemas    Schemas       `yaml:"schemas" doc:"The schema registry whose ids stand before or beside Avro, Protobuf and JSON Schema payloads. Without a URL such payloads are archived and not decoded, but for JSON text."`
 	Index      Index         `yaml:"index" doc:"What the index keeps and how it is filled."`
 	Search     Search        `yaml:"search" doc:"Bounds of searches that read the archive itself."`
+	Anomalies  Anomalies     `yaml:"anomalies" doc:"What annals anomalies, and the metrics of it, call too few, too many, and too late (docs/guides/lineage.md)."`
 	Replay     Replay        `yaml:"replay" doc:"How history is produced again into new topics."`
 	Web        Web           `yaml:"web" doc:"The web API and the explorer."`
 	Embedded   Embedded      `yaml:"embedded" doc:"The engines annals up starts itself for whatever is not configured above."`
@@ -113,6 +114,7 @@ type Archive struct {
 	Spool       Spool       `yaml:"spool" doc:"Where buffers go that memory does not hold: a folder on a local disk. Nothing in it is needed after a restart; what stands in Kafka is read again."`
 	Compact     Compact     `yaml:"compact" doc:"How the small segments of past days are joined into large ones."`
 	DeadLetters DeadLetters `yaml:"dead_letters" doc:"What becomes of what cannot be processed. It is always archived as it is, and an object in the bucket says why (annals dead-letters)."`
+	Snapshots   Snapshots   `yaml:"snapshots" doc:"How often it is archived what consumer groups have committed, and the topics' access rules."`
 	Collect     Collect     `yaml:"collect" doc:"When objects that nothing needs any more are deleted: segments that were joined into others, and what writers that died left behind."`
 }
 
@@ -122,6 +124,11 @@ type Compact struct {
 	Target  Bytes    `yaml:"target" min:"1MiB" max:"1GiB" doc:"Size up to which segments are joined. Joining takes temporary files of twice this." change:"Lower it where little disk is free; raise it for fewer, larger objects."`
 	After   Duration `yaml:"after" min:"1m" max:"365d" doc:"How long after its end a day's segments are joined." change:"Raise it when the youngest segments are read most; it changes nothing but when it is done."`
 	Rate    Bytes    `yaml:"rate" min:"64KiB" max:"10GiB" doc:"Most bytes a second that joining reads from the store, of the process. It waits altogether while archiving or the index is behind." change:"Raise it when a day's segments are not joined within a day."`
+}
+
+// Snapshots says how often consumer groups and access rules are looked at.
+type Snapshots struct {
+	Interval Duration `yaml:"interval" min:"0s" max:"24h" doc:"Look so often, and archive what has changed as one object each; what has not changed is written again once an hour. annals replay offsets --as-of finds a group's offsets in them. It takes Describe on the groups, and on the cluster for the access rules. 0: never." change:"Lower it where offsets are to be found to the minute; each look that finds a change is a request to the store."`
 }
 
 // DeadLetters says who else is told of what cannot be processed.
@@ -137,7 +144,7 @@ type Collect struct {
 
 // Cut says when a buffer becomes a segment.
 type Cut struct {
-	Bytes    Bytes    `yaml:"bytes" min:"64KiB" max:"1GiB" doc:"Seal a partition's buffer when it holds this much in memory: keys, values and headers, uncompressed, and 256 bytes beside them for each record and 64 for each header." change:"Lower it to seal sooner on busy topics."`
+	Bytes    Bytes    `yaml:"bytes" min:"64KiB" max:"1GiB" doc:"Seal a partition's buffer when it holds this much: keys, values and headers as they were produced, uncompressed. In memory they take 256 bytes more for each record and 64 for each header, which archive.memory.bytes counts." change:"Lower it to seal sooner on busy topics."`
 	MinBytes Bytes    `yaml:"min_bytes" min:"0B" max:"1GiB" doc:"Seal at the age below only when the buffer holds at least this much." change:"Lower it to seal quiet topics sooner; requests to the store rise with every segment."`
 	Age      Duration `yaml:"age" min:"100ms" max:"24h" doc:"Seal a buffer of at least min_bytes when its oldest record was read this long ago."`
 	MaxAge   Duration `yaml:"max_age" min:"100ms" max:"24h" doc:"Seal whatever a buffer holds when its oldest record was read this long ago." change:"Keep it well below the shortest retention of the archived topics. Requests to the store a day: about 2 × active partitions × 86,400 s / this."`
@@ -150,7 +157,7 @@ type Memory struct {
 
 // Spool bounds what an archiver keeps on a local disk.
 type Spool struct {
-	Bytes Bytes  `yaml:"bytes" min:"0B" max:"16TiB" doc:"Most bytes of compressed records in the spool's files. From half of archive.memory.bytes on the largest buffers go there; at 70 % of this the largest are sealed early. 0: no spool. When the disk is full or broken, buffers are sealed from memory as if there were none." change:"Set it where annals plan says that memory cuts segments before their time: with thousands of partitions, or segments of minutes. A record of 300 bytes takes about 100. Records stand on the disk in the clear, readable by the process' user alone."`
+	Bytes Bytes  `yaml:"bytes" min:"0B" max:"16TiB" doc:"Most bytes of compressed records in the spool's files. From half of archive.memory.bytes on the largest buffers go there; at 70 % of this the largest are sealed early. Not less than archive.cut.bytes; what is more than all of it, such as one record, is sealed from memory. 0: no spool. When the disk is full or broken, buffers are sealed from memory as if there were none." change:"Set it where annals plan says that memory cuts segments before their time: with thousands of partitions, or segments of minutes. A record of 300 bytes takes about 100. Records stand on the disk in the clear, readable by the process' user alone."`
 	Dir   string `yaml:"dir" doc:"Folder in which annals-spool is made (mode 0700), for one archiver alone: a second one refuses to start. It is emptied at start. Empty: spool in the data folder of annals up; annals archive needs it." change:"Required with annals archive, when there is a spool. A local disk, not the memory of a tmpfs."`
 }
 
@@ -164,6 +171,7 @@ type TopicPolicy struct {
 	IndexIDs     string   `yaml:"index_ids" enum:",all,headers,none" doc:"Where ids and contract fields are read for the index: all is headers and payload (what holds by default), headers the headers alone, none nothing (what holds by default for a secret topic)."`
 	IndexKeys    *bool    `yaml:"index_keys" doc:"The record's key is indexed, so that records are found by it: printable text of up to 512 bytes. By default keys are not in the index."`
 	IndexHeaders []string `yaml:"index_headers" unit:"header names" doc:"Headers whose values are indexed, so that records are found by them: printable text of up to 512 bytes."`
+	DeadLetters  *bool    `yaml:"dead_letters" doc:"Every record of the topics is a dead letter of a service, so that annals dead-letters lists it, whatever its headers say. By default topics are that are named as such: ending in dlq, dlt or dead-letter."`
 	Team         string   `yaml:"team" doc:"The team that owns the topics."`
 	Retention    Duration `yaml:"retention" min:"0s" max:"36500d" doc:"How long records are to be kept. It is stated and shown, and not enforced: nothing is deleted by it. 0 says nothing."`
 }
@@ -228,15 +236,50 @@ type Search struct {
 	ScanTime  Duration `yaml:"scan_time" min:"1s" max:"1h" doc:"How long one scan may take." change:"With scan_bytes."`
 }
 
+// Anomalies are the thresholds of what differs from how it was.
+type Anomalies struct {
+	Interval        Duration `yaml:"interval" min:"1m" max:"1d" doc:"How often the metrics are looked up anew."`
+	Settle          Duration `yaml:"settle" min:"0s" max:"1d" doc:"An hour of record times is looked at once it is over for this long." change:"Raise it above archive.cut.max_age and the time by which records come late."`
+	DropBelow       int      `yaml:"drop_below" unit:"percent" min:"1" max:"99" doc:"A topic's throughput dropped if it is below this share of the records expected: of the same hour of the seven days before the median, or those of a week ago if these are fewer."`
+	LeastRecords    int      `yaml:"least_records" unit:"records" min:"1" max:"1000000000" doc:"Topics of which fewer are expected in an hour are not judged."`
+	RiseAbove       int      `yaml:"rise_above" unit:"times" min:"1" max:"1000" doc:"Dead letters rose if they are more than this many times the median of the same hour of the seven days before."`
+	LeastLetters    int      `yaml:"least_dead_letters" unit:"records" min:"1" max:"1000000000" doc:"Fewer dead letters in an hour are no rise."`
+	MismatchAbove   int      `yaml:"mismatch_above" unit:"percent" min:"0" max:"99" doc:"A rule of a contract is broken too often if more than this share of a topic's records in the hour break it."`
+	LeastMismatches int      `yaml:"least_mismatches" unit:"records" min:"1" max:"1000000000" doc:"Fewer records that break a rule are no mismatch."`
+	Lag             Duration `yaml:"lag" min:"1m" max:"30d" doc:"For how long a record may wait to be sealed, or to be read, before it is late." change:"Above archive.cut.max_age."`
+	GapsWithin      Duration `yaml:"gaps_within" min:"1h" max:"365d" doc:"For how long an unexplained gap is shown after it was found."`
+}
+
 // Replay is how history is produced again.
 type Replay struct {
 	PositionTopic       string `yaml:"position_topic" doc:"Compacted topic in which replays record how far they are, in the transaction that delivers the records. Created when missing." change:"When the cluster's naming rules ask for another name; never while a replay is unfinished. Exclude it from the archive."`
 	PositionReplication int    `yaml:"position_replication" unit:"replicas" min:"-1" max:"15" doc:"Replication factor of the position topic when it is created. -1: the broker's default. 0 is not a replication factor."`
+
+	Approval        string   `yaml:"approval" enum:"none,outside_sandbox,always" doc:"Which replays somebody else than who asks for them must approve before anything is produced. none: no replay. outside_sandbox: those with a target whose name does not begin with sandbox_prefix, or that is in another cluster. always: every one." change:"Where a replay may reach consumers that matter. Names are what requests say of themselves until a proxy that authenticates sets the header Annals-User."`
+	SandboxPrefix   string   `yaml:"sandbox_prefix" doc:"How the names of the topics begin that may be written without an approval where approval is outside_sandbox."`
+	ApprovalExpires Duration `yaml:"approval_expires" min:"1m" max:"30d" doc:"For how long an approval lets a replay be begun, or be resumed by a person."`
+
+	UserJobs             int   `yaml:"user_jobs" unit:"replays" min:"0" max:"1000" doc:"Replays of one user that are worked on at once; further ones wait. 0 is no limit. All who give no name are one user." change:"Raise it where one person runs many at once."`
+	UserRecordsPerSecond int   `yaml:"user_records_per_second" unit:"records" min:"0" max:"1000000000" doc:"Records that one user's replays produce a second, all together. 0 is no limit." change:"Where replays share brokers with what must not wait."`
+	UserBytesPerSecond   Bytes `yaml:"user_bytes_per_second" min:"0B" max:"1TiB" doc:"Bytes of keys, values and headers that one user's replays produce a second, all together. 0 is no limit." change:"With user_records_per_second."`
+
+	Clusters []ReplayCluster `yaml:"clusters" doc:"Other Kafka clusters into which replays may produce, when a plan names one (annals replay plan --to-cluster). The user needs there what replays need: Create, Write, Read and Describe on targets, on position_topic and on the transactional ids annals-replay-*." change:"To replay into a test cluster, or into one that is to be filled again."`
 }
+
+// ReplayCluster is a cluster that replays may produce into, besides the archived one.
+type ReplayCluster struct {
+	Name    string   `yaml:"name" doc:"Name by which plans name the cluster: up to 60 lower-case letters, digits and hyphens. A plan holds the cluster's id as well, so that a name that is given to another cluster produces nothing there."`
+	Brokers []string `yaml:"brokers" unit:"host:port" doc:"Bootstrap brokers."`
+	TLS     KafkaTLS `yaml:"tls" doc:"Encryption towards the brokers, as in kafka.tls."`
+	SASL    SASL     `yaml:"sasl" doc:"Authentication towards the brokers, as in kafka.sasl; secrets stand in files alone."`
+}
+
+// preset implements presetter.
+func (c *ReplayCluster) preset() { c.SASL.Mechanism = "none" }
 
 // Web is the HTTP listener.
 type Web struct {
-	Listen       string   `yaml:"listen" unit:"host:port" doc:"Address of the web API and the explorer. Port 0 picks a free one." change:"Behind a proxy that authenticates. This version has no login of its own: who reaches the address reads the archive."`
+	Listen       string   `yaml:"listen" unit:"host:port" doc:"Address of the web API and the explorer. Port 0 picks a free one." change:"Behind a proxy that authenticates. This version has no login of its own: who reaches the address reads the archive, and is who the header Annals-User says."`
 	AllowedHosts []string `yaml:"allowed_hosts" unit:"host name" doc:"Host names, besides localhost and the loopback addresses, under which requests are answered (without port). Others are refused, which stops web pages from reaching the API through a name of their own." change:"Name the host people type when web.listen is not a loopback address; it is required then."`
 }
 
@@ -305,6 +348,8 @@ func Default() Config {
 			Memory:  Memory{Bytes: 80 * MiB},
 			Compact: Compact{Enabled: true, Target: 128 * MiB, After: Duration(day), Rate: 16 * MiB},
 			Collect: Collect{Enabled: true, After: Duration(7 * day)},
+
+			Snapshots: Snapshots{Interval: Duration(5 * time.Minute)},
 		},
 		Schemas: Schemas{Name: "default", Timeout: Duration(2 * time.Second)},
 		Index: Index{
@@ -312,8 +357,15 @@ func Default() Config {
 			Batch: IndexBatch{Rows: 5000, Interval: Duration(time.Second)},
 		},
 		Search: Search{ScanBytes: 1 << 30, ScanTime: Duration(30 * time.Second)},
-		Replay: Replay{PositionTopic: "__annals_replay_positions", PositionReplication: -1},
-		Web:    Web{Listen: "127.0.0.1:8080"},
+		Anomalies: Anomalies{
+			Interval: Duration(5 * time.Minute), Settle: Duration(30 * time.Minute), DropBelow: 20, LeastRecords: 100,
+			RiseAbove: 3, LeastLetters: 10, MismatchAbove: 1, LeastMismatches: 10, Lag: Duration(30 * time.Minute), GapsWithin: Duration(day),
+		},
+		Replay: Replay{
+			PositionTopic: "__annals_replay_positions", PositionReplication: -1,
+			Approval: "none", SandboxPrefix: "replay.", ApprovalExpires: Duration(day), UserJobs: 4,
+		},
+		Web: Web{Listen: "127.0.0.1:8080"},
 		Embedded: Embedded{
 			DataDir: "annals-data", KafkaListen: "127.0.0.1:19092",
 			S3Listen: "127.0.0.1:19000", ClickHouseListen: "127.0.0.1:18123",

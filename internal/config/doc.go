@@ -29,13 +29,16 @@
 //
 // # Files
 //
-//   - config.go: the settings, their defaults and their documentation
-//   - types.go, secret.go: Bytes, Duration, Secret
-//   - options.go: the list of all options, read from the struct by reflection
-//   - load.go, yaml.go, env.go, files.go: where values come from
-//   - problem.go, suggestion.go: how a mistake is told
-//   - validate.go: what must hold between options
-//   - tls.go, topics.go, extract.go: what PEM files, topic patterns and rules
-//     of extraction mean
-//   - reference.go: the Markdown reference
+//	config.go                  the settings, their defaults and their documentation
+//	types.go, secret.go        Bytes, Duration, Secret
+//	options.go                 the list of all options, read from the struct by reflection
+//	load.go, yaml.go,
+//	env.go, files.go           where values come from
+//	problem.go, suggestion.go  how a mistake is told
+//	validate.go                what must hold between options
+//	clusters.go                clusters that replays may produce into
+//	engines.go                 which engines are named, and which must be
+//	tls.go, topics.go,
+//	extract.go                 what PEM files, topic patterns and rules of extraction mean
+//	reference.go               the Markdown reference
 package config

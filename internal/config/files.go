@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"strings"
 )
 
@@ -15,31 +17,40 @@ const maxSecretBytes = 64 << 10
 // the environment is an error: it would not be plain which one holds.
 func readSecrets(cfg *Config, root *node, origins map[string]string, found *problems) []Warning {
 	var warnings []Warning
-	for _, option := range root.options() {
-		if !option.secret() {
-			continue
+	var read func(section *node, in reflect.Value, at string)
+	read = func(section *node, in reflect.Value, at string) {
+		for _, option := range section.options() {
+			if option.row != nil {
+				for i := range option.in(in).Len() {
+					read(option.row, option.in(in).Index(i), fmt.Sprintf("%s%s[%d].", at, option.path, i))
+				}
+			}
+			if !option.secret() {
+				continue
+			}
+			path, file := optionAt(section, option.file()).in(in).String(), at+option.file()
+			if path == "" {
+				continue
+			}
+			if option.in(in).Interface().(Secret).IsSet() {
+				found.add(origins[file], file, "is set, and so is %s; keep one of them", option.env())
+				continue
+			}
+			text, open, err := readSecret(path)
+			if err != nil {
+				found.add(origins[file], file, "%v", err)
+				continue
+			}
+			if open {
+				warnings = append(warnings, Warning{
+					Path:    file,
+					Message: "every user of this machine can read " + path + "; take the permission away (chmod o-rwx)",
+				})
+			}
+			option.in(in).Set(reflect.ValueOf(NewSecret(text)))
 		}
-		path := optionAt(root, option.file()).value(cfg).String()
-		if path == "" {
-			continue
-		}
-		if option.value(cfg).Interface().(Secret).IsSet() {
-			found.add(origins[option.file()], option.file(), "is set, and so is %s; keep one of them", option.env())
-			continue
-		}
-		text, open, err := readSecret(path)
-		if err != nil {
-			found.add(origins[option.file()], option.file(), "%v", err)
-			continue
-		}
-		if open {
-			warnings = append(warnings, Warning{
-				Path:    option.file(),
-				Message: "every user of this machine can read " + path + "; take the permission away (chmod o-rwx)",
-			})
-		}
-		option.setSecret(cfg, text)
 	}
+	read(root, reflect.ValueOf(cfg).Elem(), "")
 	return warnings
 }
 

@@ -167,8 +167,3 @@ func (n *node) setText(section reflect.Value, text string) error {
 func (n *node) setList(section reflect.Value, texts []string) {
 	n.in(section).Set(reflect.ValueOf(texts))
 }
-
-// setSecret sets an option that must not be shown.
-func (n *node) setSecret(cfg *Config, text string) {
-	n.value(cfg).Set(reflect.ValueOf(NewSecret(text)))
-}

@@ -75,7 +75,9 @@ func writeOption(b *strings.Builder, defaults *Config, option *node) {
 	}
 	if option.row != nil {
 		for _, below := range option.row.options() {
-			fmt.Fprintf(b, "  - `%s` (%s): %s\n", below.key, kindOf(below), below.tag.Get("doc"))
+			if !below.secret() { // which stands in the file that another option names
+				fmt.Fprintf(b, "  - `%s` (%s): %s\n", below.path, kindOf(below), below.tag.Get("doc"))
+			}
 		}
 	}
 }

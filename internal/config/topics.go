@@ -22,7 +22,7 @@ func (c *Config) Policies() (*policy.Rules, error) {
 func (t TopicPolicy) rule() policy.Rule {
 	return policy.Rule{
 		Pattern: t.Pattern, Excluded: t.Excluded, Secret: t.Secret, Personal: t.PersonalData, IDs: policy.IDs(t.IndexIDs),
-		Key: t.IndexKeys, Headers: t.IndexHeaders, Team: t.Team, Retention: t.Retention.Std(),
+		Key: t.IndexKeys, Headers: t.IndexHeaders, Team: t.Team, Retention: t.Retention.Std(), DeadLetters: t.DeadLetters,
 	}
 }
 
@@ -54,8 +54,11 @@ func (c *checker) topics() {
 			c.fail(path, "%v", err)
 			continue
 		}
-		if r := t.rule(); r.Excluded == nil && r.Secret == nil && r.Key == nil && len(r.Personal)+len(r.Headers) == 0 && r.IDs == "" && r.Team == "" && r.Retention == 0 {
+		if r := t.rule(); r.Excluded == nil && r.Secret == nil && r.Key == nil && r.DeadLetters == nil && len(r.Personal)+len(r.Headers) == 0 && r.IDs == "" && r.Team == "" && r.Retention == 0 {
 			c.fail(path, "says nothing but a pattern: what holds for those topics?")
+		}
+		if t.Retention != 0 {
+			c.warn(path+".retention", "it is stated and shown (annals topics), and not enforced: nothing of the archive is deleted by it")
 		}
 		for property, earlier := range t.decidedBefore(c.cfg.Topics[:i]) {
 			c.fail(path+"."+property, "would be ignored: topics[%d] says it of the same topics or more, and the first counts", earlier)
@@ -75,7 +78,8 @@ func (t TopicPolicy) decidedBefore(before []TopicPolicy) map[string]int {
 			"excluded": earlier.Excluded != nil && t.Excluded != nil, "secret": earlier.Secret != nil && t.Secret != nil,
 			"personal_data": len(earlier.PersonalData) > 0 && len(t.PersonalData) > 0, "index_ids": earlier.IndexIDs != "" && t.IndexIDs != "",
 			"index_keys": earlier.IndexKeys != nil && t.IndexKeys != nil, "index_headers": len(earlier.IndexHeaders) > 0 && len(t.IndexHeaders) > 0,
-			"team": earlier.Team != "" && t.Team != "", "retention": earlier.Retention != 0 && t.Retention != 0,
+			"dead_letters": earlier.DeadLetters != nil && t.DeadLetters != nil,
+			"team":         earlier.Team != "" && t.Team != "", "retention": earlier.Retention != 0 && t.Retention != 0,
 		} {
 			if _, there := said[property]; twice && !there {
 				said[property] = i
@@ -104,7 +108,7 @@ func (t Topics) Filter() (func(topic string) bool, error) {
 func (t Topics) Named() []string {
 	var names []string
 	for _, pattern := range t.Include {
-		if name := strings.ReplaceAll(pattern, `\.`, "."); topicName.MatchString(name) && name[0] != '.' {
+		if name := strings.ReplaceAll(pattern, `\.`, "."); schema.IsTopicName(name) && name[0] != '.' {
 			names = append(names, name)
 		}
 	}

@@ -87,3 +87,18 @@ func TestMistakesInPoliciesAreTold(t *testing.T) {
 		}
 	}
 }
+
+// A retention has no effect, and says so at every start.
+func TestARetentionThatIsNotEnforcedIsTold(t *testing.T) {
+	cfg, err := loadText(t, policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings, err := cfg.Validate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || warnings[0].Path != "topics[3].retention" || !strings.Contains(warnings[0].Message, "not enforced") {
+		t.Errorf("warnings %v", warnings)
+	}
+}

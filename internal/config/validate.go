@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // checker collects what is wrong and what is odd.
@@ -28,7 +30,7 @@ func validate(cfg *Config, root *node, origins map[string]string, found *problem
 		c.each(option, reflect.ValueOf(cfg).Elem(), option.path)
 	}
 	c.kafka()
-	c.sasl()
+	c.sasl("kafka.", c.cfg.Kafka.SASL, c.cfg.Kafka.TLS.Enabled, c.cfg.Kafka.Brokers)
 	c.s3()
 	c.clickHouse()
 	c.archive()
@@ -36,6 +38,7 @@ func validate(cfg *Config, root *node, origins map[string]string, found *problem
 	c.extract()
 	c.schemas()
 	c.replay()
+	c.replayClusters()
 	c.web()
 	c.embedded()
 	c.telemetry()
@@ -57,7 +60,7 @@ func (c *checker) each(option *node, section reflect.Value, path string) {
 	if option.row != nil {
 		for i := range value.Len() {
 			for _, below := range option.row.options() {
-				c.each(below, value.Index(i), fmt.Sprintf("%s[%d].%s", path, i, below.key))
+				c.each(below, value.Index(i), fmt.Sprintf("%s[%d].%s", path, i, below.path))
 			}
 		}
 		return
@@ -124,11 +127,10 @@ func (c *checker) patterns(path string, patterns []string) {
 	}
 }
 
-// sasl checks that a mechanism has what it needs, and that nothing is given
-// which it would ignore.
-func (c *checker) sasl() {
-	const base = "kafka.sasl."
-	s := c.cfg.Kafka.SASL
+// sasl checks that a mechanism of a cluster has what it needs, and that nothing is
+// given which it would ignore.
+func (c *checker) sasl(cluster string, s SASL, encrypted bool, brokers []string) {
+	base := cluster + "sasl."
 	password := s.Mechanism == "PLAIN" || strings.HasPrefix(s.Mechanism, "SCRAM-")
 	bearer := s.Mechanism == "OAUTHBEARER"
 	given := map[string]bool{
@@ -152,10 +154,10 @@ func (c *checker) sasl() {
 		c.need(base, given, "for token_url", "client_id", "client_secret")
 		c.url(base+"token_url", s.TokenURL)
 	default:
-		c.fail(base+"mechanism", "OAUTHBEARER needs kafka.sasl.token_file or kafka.sasl.token_url")
+		c.fail(base+"mechanism", "OAUTHBEARER needs %[1]stoken_file or %[1]stoken_url", base)
 	}
-	if !c.cfg.Kafka.TLS.Enabled && (s.Mechanism == "PLAIN" || bearer) && !c.loopbackBrokers() {
-		c.warn(base+"mechanism", "%s without kafka.tls.enabled sends the secret readable over the network", s.Mechanism)
+	if local := !slices.ContainsFunc(brokers, func(b string) bool { return !Loopback(b) }); !encrypted && (s.Mechanism == "PLAIN" || bearer) && !local {
+		c.warn(base+"mechanism", "%s without %stls.enabled sends the secret readable over the network", s.Mechanism, cluster)
 	}
 }
 
@@ -163,13 +165,19 @@ func (c *checker) sasl() {
 // set them.
 func (c *checker) need(base string, given map[string]bool, why string, keys ...string) {
 	for _, key := range keys {
-		option := optionAt(c.root, base+key)
+		option, section := c.at(base + key)
 		switch {
 		case given[key]:
 		case option.secret():
-			if file := optionAt(c.root, option.file()); file.value(c.cfg).String() == "" {
-				c.fail(base+key, "is needed %s: set %s, or name a file in %s", why, option.env(), option.file())
+			file := base + option.tag.Get("file")
+			if at, in := c.at(file); at.in(in).String() != "" { // and reading it has failed, which is said
+				continue
 			}
+			if section.Type() != reflect.TypeFor[Config]() {
+				c.fail(base+key, "is needed %s: name a file in %s", why, file)
+				continue
+			}
+			c.fail(base+key, "is needed %s: set %s, or name a file in %s", why, option.env(), file)
 		default:
 			c.fail(base+key, "is needed %s", why)
 		}
@@ -185,8 +193,19 @@ func (c *checker) refuse(base string, given map[string]bool, why string, keys ..
 	}
 }
 
-func (c *checker) loopbackBrokers() bool {
-	return !slices.ContainsFunc(c.cfg.Kafka.Brokers, func(b string) bool { return !Loopback(b) })
+// at finds an option by its path, also one of a list of sections, such as
+// replay.clusters[0].sasl.password, and the section that holds it: the Config, or
+// the one of the list.
+func (c *checker) at(path string) (*node, reflect.Value) {
+	option, section := c.root, reflect.ValueOf(c.cfg).Elem()
+	for key := range strings.SplitSeq(path, ".") {
+		name, row, _ := strings.Cut(strings.TrimSuffix(key, "]"), "[")
+		if option = option.child(name); row != "" {
+			i, _ := strconv.Atoi(row)
+			section, option = option.in(section).Index(i), option.row
+		}
+	}
+	return option, section
 }
 
 func (c *checker) s3() {
@@ -240,8 +259,8 @@ func (c *checker) clickHouse() {
 
 func (c *checker) archive() {
 	a := c.cfg.Archive
-	if t := a.DeadLetters.Topic; t != "" && !isTopicName(t) {
-		c.fail("archive.dead_letters.topic", "%s is not a topic name: up to 249 letters, digits, dots, underscores and hyphens", quote(t))
+	if t := a.DeadLetters.Topic; t != "" && !schema.IsTopicName(t) {
+		c.fail("archive.dead_letters.topic", "%s is not a topic name: %s", quote(t), schema.TopicNameRule)
 	}
 	if a.Cut.MinBytes > a.Cut.Bytes {
 		c.fail("archive.cut.min_bytes", "%v is more than archive.cut.bytes (%v)", a.Cut.MinBytes, a.Cut.Bytes)
@@ -266,20 +285,19 @@ func (c *checker) archive() {
 	}
 }
 
-// topicName is what Kafka allows.
-var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-
-func isTopicName(name string) bool {
-	return topicName.MatchString(name) && name != "." && name != ".."
-}
-
 func (c *checker) replay() {
 	r := c.cfg.Replay
-	if !isTopicName(r.PositionTopic) {
-		c.fail("replay.position_topic", "%s is not a topic name: up to 249 letters, digits, dots, underscores and hyphens", quote(r.PositionTopic))
+	if !schema.IsTopicName(r.PositionTopic) {
+		c.fail("replay.position_topic", "%s is not a topic name: %s", quote(r.PositionTopic), schema.TopicNameRule)
 	}
 	if r.PositionReplication == 0 {
 		c.fail("replay.position_replication", "0 is not a replication factor; -1 is the broker's default")
+	}
+	if !schema.IsTopicName(r.SandboxPrefix) {
+		c.fail("replay.sandbox_prefix", "%s is not the beginning of a topic name: %s", quote(r.SandboxPrefix), schema.TopicNameRule)
+	}
+	if r.Approval != "none" && !Loopback(c.cfg.Web.Listen) {
+		c.warn("replay.approval", "nothing checks who the header Annals-User says that somebody is: one person may approve their own replays under another name, unless a proxy sets it")
 	}
 }
 
@@ -353,7 +371,7 @@ func (c *checker) url(path, text string) {
 		c.fail(path, "must not hold a user or password; there are options for them")
 	case u.RawQuery != "" || u.Fragment != "":
 		c.fail(path, "must not hold a query or fragment")
-	case path != "kafka.sasl.token_url" && path != "schemas.url" && path != "telemetry.otlp.endpoint" && u.Path != "" && u.Path != "/":
+	case !strings.HasSuffix(path, "sasl.token_url") && path != "schemas.url" && path != "telemetry.otlp.endpoint" && u.Path != "" && u.Path != "/":
 		c.fail(path, "must not hold a path")
 	}
 }

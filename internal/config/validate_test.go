@@ -43,6 +43,7 @@ func TestRulesBetweenOptions(t *testing.T) {
 		"group":                    {func(c *config.Config) { c.Archive.Group = "" }, "archive.group"},
 		"hours of retention":       {func(c *config.Config) { c.Index.Retention = config.Duration(3_600e9) }, "less than a day"},
 		"position topic":           {func(c *config.Config) { c.Replay.PositionTopic = "a b" }, "not a topic name"},
+		"sandbox":                  {func(c *config.Config) { c.Replay.SandboxPrefix = "" }, "not the beginning of a topic name"},
 		"replication":              {func(c *config.Config) { c.Replay.PositionReplication = 0 }, "not a replication factor"},
 		"host with port":           {func(c *config.Config) { c.Web.AllowedHosts = []string{"a.example:80"} }, "without scheme and port"},
 		"control characters":       {func(c *config.Config) { c.Kafka.ClientID = "a\nb" }, "control characters"},

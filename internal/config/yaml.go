@@ -131,8 +131,11 @@ func (b *binder) entry(section *node, into reflect.Value, path string, entry *as
 	case child == nil:
 		b.found.add(where, "", "unknown key %s%s%s", quote(key), in(path), b.hint(section, key))
 	case child.secret():
-		b.found.add(where, "", "unknown key %s%s: secrets do not stand in the configuration; set the environment variable %s, or name a file in %s",
-			quote(key), in(path), child.env(), child.file())
+		way := "set the environment variable " + child.env() + ", or name a file in " + child.file()
+		if into.Type() != reflect.TypeFor[Config]() {
+			way = "name a file in " + path + "." + child.tag.Get("file")
+		}
+		b.found.add(where, "", "unknown key %s%s: secrets do not stand in the configuration; %s", quote(key), in(path), way)
 	case child.row != nil:
 		b.rows(child, into, at, entry.Value)
 	case child.children != nil:
@@ -141,6 +144,9 @@ func (b *binder) entry(section *node, into reflect.Value, path string, entry *as
 		b.option(child, into, at, entry.Value)
 	}
 }
+
+// presetter is one of a list of sections whose options have defaults.
+type presetter interface{ preset() }
 
 // rows binds a list of sections.
 func (b *binder) rows(list *node, into reflect.Value, path string, value ast.Node) {
@@ -157,6 +163,9 @@ func (b *binder) rows(list *node, into reflect.Value, path string, value ast.Nod
 	for i, item := range sequence.Values {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		b.origins[at] = b.at(item.GetToken())
+		if row, ok := rows.Index(i).Addr().Interface().(presetter); ok {
+			row.preset()
+		}
 		b.section(list.row, rows.Index(i), at, item)
 	}
 	list.in(into).Set(rows)

@@ -223,11 +223,3 @@ func (c *Contract) requirable() error {
 	}
 	return nil
 }
-
-// SensitivePaths are the places of what is not to be shown nor indexed.
-func (c *Contract) SensitivePaths() policy.Paths {
-	if c == nil {
-		return nil
-	}
-	return c.sensitive
-}

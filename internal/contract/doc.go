@@ -28,8 +28,8 @@
 //
 // # Files
 //
-//   - contract.go: Contract, Parse
-//   - registry.go: Registry, Load, Find
-//   - check.go: Contract.Check and the rules
-//   - compare.go: Compare
+//	contract.go  Contract, Parse
+//	registry.go  Registry, Load, Find
+//	check.go     Contract.Check and the rules
+//	compare.go   Compare
 package contract

@@ -59,6 +59,9 @@ func Get(ctx context.Context, store Store, key string) (*schema.DeadLetter, erro
 
 func get(ctx context.Context, store Store, key string) (*schema.DeadLetter, string, error) {
 	raw, object, err := store.Get(ctx, key, schema.MaxDeadLetterBytes)
+	if schema.KindOf(err) == schema.Exhausted && err != nil {
+		err = schema.Errorf(schema.Corrupt, "larger than any dead letter: %w", err)
+	}
 	if err != nil {
 		return nil, "", err
 	}

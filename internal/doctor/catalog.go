@@ -5,6 +5,7 @@ const (
 	S3Reach           = "s3/reach"
 	S3Create          = "s3/create-once"
 	S3Swap            = "s3/compare-and-swap"
+	S3Late            = "s3/late-write"
 	S3Read            = "s3/read-after-write"
 	S3List            = "s3/list-after-write"
 	S3Range           = "s3/range"
@@ -18,6 +19,8 @@ const (
 	KafkaConfigs      = "kafka/configs"
 	KafkaGroup        = "kafka/group"
 	KafkaTransactions = "kafka/transactions"
+	KafkaSnapshots    = "kafka/snapshots"
+	ReplayClusters    = "replay/clusters"
 	IndexReach        = "index/reach"
 	IndexVersion      = "index/version"
 	IndexSchema       = "index/schema"
@@ -37,6 +40,7 @@ func Catalog() []Entry {
 		{S3Reach, "Does the store answer, is the bucket there, and do the keys fit?"},
 		{S3Create, "Does If-None-Match let exactly one of 32 concurrent writers create an object?"},
 		{S3Swap, "Does If-Match let exactly one of 32 concurrent writers replace an object?"},
+		{S3Late, "Does a conditional write that its writer gave up leave alone what was written since?"},
 		{S3Read, "Does a read see the write that was answered before it, also where it saw nothing before?"},
 		{S3List, "Does a listing see it, in the order of keys, behind a start, in pages, and by folders?"},
 		{S3Range, "Are ranged reads answered with that range?"},
@@ -50,6 +54,8 @@ func Catalog() []Entry {
 		{KafkaConfigs, "May the topics' configuration be read, so that commits can say which was in force?"},
 		{KafkaGroup, "May the archiver's consumer group be joined?"},
 		{KafkaTransactions, "Does an open transaction hold the last stable offset back, and since when?"},
+		{KafkaSnapshots, "May what consumer groups have committed, and the topics' access rules, be read for snapshots?"},
+		{ReplayClusters, "Does each cluster answer that replays may produce into, under one name, and may topics be made there?"},
 		{IndexReach, "Does ClickHouse answer, and does it know the user?"},
 		{IndexVersion, "Is it a version that Annals runs on?"},
 		{IndexSchema, "Are the tables those of this program?"},

@@ -26,8 +26,8 @@ func TestReportsAreComplete(t *testing.T) {
 		code    int
 		says    string
 	}{
-		"all well":           {[]doctor.Examine{all(doctor.OK)}, 0, "23 ok, 0 warnings"},
-		"nobody looked":      {nil, 2, "23 indeterminate"},
+		"all well":           {[]doctor.Examine{all(doctor.OK)}, 0, "26 ok, 0 warnings"},
+		"nobody looked":      {nil, 2, "26 indeterminate"},
 		"a warning":          {[]doctor.Examine{one(doctor.S3Lock, doctor.Warning), all(doctor.OK)}, 0, "1 warnings"},
 		"one not looked at":  {[]doctor.Examine{one(doctor.S3Reach, doctor.OK)}, 2, "s3/create-once        not looked at"},
 		"failed beats it":    {[]doctor.Examine{one(doctor.IndexReach, doctor.Failed)}, 1, "1 failed"},

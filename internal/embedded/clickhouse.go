@@ -224,7 +224,7 @@ func (c *ClickHouse) supervise(ctx context.Context, child *child) {
 		select {
 		case <-ctx.Done():
 			if err := child.stop(); err != nil {
-				log.Warn("embedded clickhouse did not stop cleanly", "error", err)
+				log.Warn("embedded clickhouse did not stop cleanly", "err", err)
 			}
 			c.note(nil, errors.New("it was stopped"))
 			return
@@ -237,7 +237,7 @@ func (c *ClickHouse) supervise(ctx context.Context, child *child) {
 		c.note(nil, cause)
 		for child = nil; child == nil; {
 			pause := pauses.Next()
-			log.Error("embedded clickhouse died, starting it again", "error", cause, "pause", pause)
+			log.Error("embedded clickhouse died, starting it again", "err", cause, "pause", pause)
 			if retry.Sleep(ctx, pause) != nil {
 				return
 			}

@@ -44,6 +44,7 @@
 //	kafka_groups.go                     members are answered before they are forgotten
 //	kafka_recover.go, kafka_scan.go,
 //	kafka_producers.go                  transactions left open by a kill
+//	kafka_prepared.go                   commits that a kill cut in two
 //	s3.go, proxy.go                     the gateway and the port before it
 //	rooted.go, rooted_object.go         the file backend without a working directory
 //	durable.go, durable_backend.go      group sync; what waits for it

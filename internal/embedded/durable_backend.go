@@ -55,7 +55,7 @@ func (d *durable) settle() error {
 		return nil
 	}
 	d.complain.Do(func() {
-		d.logger.Error("embedded store cannot sync to disk and refuses all further writes; mend the disk, then restart", "error", err)
+		d.logger.Error("embedded store cannot sync to disk and refuses all further writes; mend the disk, then restart", "err", err)
 	})
 	return s3err.GetAPIError(s3err.ErrInternalError)
 }

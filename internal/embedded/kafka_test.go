@@ -22,6 +22,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // noLeaks fails the test if goroutines outlive its cleanups. Call it first.
@@ -58,23 +59,10 @@ func closeKafka(t testing.TB, k *embedded.Kafka) {
 	}
 }
 
-func kafkaClient(t testing.TB, k *embedded.Kafka, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(k.Addr()),
-		kgo.SASL(scram.Auth{User: k.User(), Pass: k.Password()}.AsSha256Mechanism()),
-	}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
 // consumeAll reads a topic's committed records from its start to its end.
 func consumeAll(t testing.TB, k *embedded.Kafka, topic string) []*kgo.Record {
 	t.Helper()
-	client := kafkaClient(t, k,
+	client := embeddedtest.KafkaClient(t, k,
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -114,7 +102,7 @@ func TestKafkaSurvivesARestart(t *testing.T) {
 	noLeaks(t)
 	opts := embedded.KafkaOptions{DataDir: t.TempDir()}
 	k := startKafka(t, opts)
-	client := kafkaClient(t, k, kgo.TransactionalID("tx"))
+	client := embeddedtest.KafkaClient(t, k, kgo.TransactionalID("tx"))
 	created, err := kadm.NewClient(client).CreateTopic(t.Context(), 3, 1, nil, "orders")
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +127,7 @@ func TestKafkaSurvivesARestart(t *testing.T) {
 	if got := len(consumeAll(t, again, "orders")); got != 200 {
 		t.Errorf("%d committed records after the restart, want 200", got)
 	}
-	admin := kafkaClient(t, again, kgo.TransactionalID("tx"))
+	admin := embeddedtest.KafkaClient(t, again, kgo.TransactionalID("tx"))
 	offsets, err := kadm.NewClient(admin).FetchOffsets(t.Context(), "readers")
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +176,7 @@ func topicID(t testing.TB, k *embedded.Kafka, topic string) [16]byte {
 	rt := kmsg.NewMetadataRequestTopic()
 	rt.Topic = kmsg.StringPtr(topic)
 	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(t.Context(), kafkaClient(t, k))
+	resp, err := req.RequestWith(t.Context(), embeddedtest.KafkaClient(t, k))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +185,7 @@ func topicID(t testing.TB, k *embedded.Kafka, topic string) [16]byte {
 
 func TestKafkaAnswersByTimestampAndEpoch(t *testing.T) {
 	k := startKafka(t, embedded.KafkaOptions{})
-	client := kafkaClient(t, k, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client := embeddedtest.KafkaClient(t, k, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "rates"); err != nil {
 		t.Fatal(err)
@@ -283,7 +271,7 @@ func TestKafkaPasswordCanChange(t *testing.T) {
 
 func TestKafkaTopicsAreNotCreatedByAsking(t *testing.T) {
 	k := startKafka(t, embedded.KafkaOptions{})
-	client := kafkaClient(t, k, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(0))
+	client := embeddedtest.KafkaClient(t, k, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(0))
 	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "typo"}).FirstErr(); err == nil {
 		t.Error("a record for a topic that does not exist was taken")
 	}
@@ -327,7 +315,7 @@ func TestKafkaSurvivesForeignBytes(t *testing.T) {
 			}
 		})
 	}
-	if _, err := kadm.NewClient(kafkaClient(t, k)).BrokerMetadata(t.Context()); err != nil {
+	if _, err := kadm.NewClient(embeddedtest.KafkaClient(t, k)).BrokerMetadata(t.Context()); err != nil {
 		t.Fatalf("the broker did not survive: %v", err)
 	}
 }
@@ -386,7 +374,7 @@ func TestKafkaSurvivesAnyBytes(t *testing.T) {
 			t.Error("neither answered nor closed")
 		}
 	})
-	if _, err := kadm.NewClient(kafkaClient(t, k)).BrokerMetadata(t.Context()); err != nil {
+	if _, err := kadm.NewClient(embeddedtest.KafkaClient(t, k)).BrokerMetadata(t.Context()); err != nil {
 		t.Fatalf("the broker did not survive: %v", err)
 	}
 }

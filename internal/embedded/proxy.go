@@ -53,7 +53,7 @@ func (p *proxy) start() {
 				return
 			}
 			if err != nil {
-				p.logger.Error("listener failed, no further connections are accepted", "address", p.addr(), "error", err)
+				p.logger.Error("listener failed, no further connections are accepted", "address", p.addr(), "err", err)
 				return
 			}
 			p.wg.Go(func() { p.pass(client) })
@@ -67,7 +67,7 @@ func (p *proxy) pass(client net.Conn) {
 	cancel()
 	if err != nil {
 		if p.ctx.Err() == nil {
-			p.logger.Error("connect to server behind failed", "address", p.addr(), "error", err)
+			p.logger.Error("connect to server behind failed", "address", p.addr(), "err", err)
 		}
 		_ = client.Close() // the client learns by the end of its connection
 		return

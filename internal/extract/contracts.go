@@ -1,8 +1,6 @@
 package extract
 
 import (
-	"slices"
-
 	"github.com/fx-risk-ai/annals/internal/contract"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
@@ -21,7 +19,8 @@ func (rules *Rules) hold(r *reading, rec *schema.Record, o *override, p *policy.
 	}
 	e := contract.Event{Record: rec, Extraction: into, Tombstone: rec.Value == nil}
 	if !e.Tombstone && rules.contracts.Wants(into) {
-		e.Payload, e.Unread = rules.payload(r, rec.Value)
+		text, code := rules.payload(r, rec.Value)
+		e.Payload, e.Unread = text, isUnread(code)
 	}
 	for _, rule := range rules.contracts.Check(e) {
 		addError(into, rule)
@@ -38,43 +37,13 @@ func (rules *Rules) sensitive(into *schema.Extraction, rec *schema.Record, p *po
 	return rules.contracts.Sensitive(kind, version)
 }
 
-// payload gives the payload as JSON text; unread where it is not known what it
-// would be.
-func (rules *Rules) payload(r *reading, value []byte) (text []byte, unread bool) {
-	body := value
-	if !r.unframed {
-		body = Body(value)
-	}
-	switch {
-	case len(body) > MaxPayloadBytes:
-		return nil, true
-	case r.decoded != nil:
-		return r.decoded, false
-	case rules.decoder == nil || !r.into.HasSchemaID && !r.unframed:
-		return body, false
-	case slices.ContainsFunc(r.into.Errors, func(code string) bool {
-		return code == SchemaUnavailable || code == SchemaUnknown || code == SchemaMalformed
-	}):
-		return nil, true
-	}
-	text, code := rules.decoder.Decode(SchemaID{Number: r.into.SchemaID, GUID: r.guid}, r.indexes, body)
-	switch {
-	case code == SchemaUnavailable, code == SchemaUnknown, code == SchemaMalformed:
-		return nil, true
-	case code == "" && text == nil:
-		return body, false
-	}
-	return text, false
-}
-
 // Payload gives a record's payload as JSON text as contracts are held to it;
 // unread where it is not known what it would be.
 func (rules *Rules) Payload(rec *schema.Record) (text []byte, unread bool) {
-	var x schema.Extraction
-	r := &reading{into: &x}
-	rules.readHeaders(r, rec, nil, rules.policy.Of(""))
-	if !r.unframed {
-		x.SchemaID, x.HasSchemaID = frameID(rec.Value)
-	}
-	return rules.payload(r, rec.Value)
+	text, code := rules.Document(rec)
+	return text, isUnread(code)
 }
+
+// isUnread tells codes after which it is not known what a payload would be; of one
+// that is none of its schema's it is known that it is wrong.
+func isUnread(code string) bool { return code != "" && code != Undecodable }

@@ -79,9 +79,9 @@ func (r *reading) finishDialect(f field, seen *causeSet) {
 		return
 	}
 	for i, name := range names {
-		partition, ok1 := coordinateNumber(partitions[i], math.MaxInt32)
-		offset, ok2 := coordinateNumber(offsets[i], math.MaxInt64)
-		if !ok1 || !ok2 || !isTopicName(name) || len(ids) > 0 && !isTopicName(ids[i]) {
+		partition, ok1 := CoordinateNumber(partitions[i], math.MaxInt32)
+		offset, ok2 := CoordinateNumber(offsets[i], math.MaxInt64)
+		if !ok1 || !ok2 || !schema.LikeTopicName(name) || len(ids) > 0 && !schema.LikeTopicName(ids[i]) {
 			addError(r.into, wrong)
 			continue
 		}
@@ -99,10 +99,10 @@ func (r *reading) finishDialect(f field, seen *causeSet) {
 	}
 }
 
-// coordinateNumber reads decimal text, or the four or eight big-endian bytes
-// that Spring writes. Digits are text: as binary they would be numbers that no
-// partition or offset reaches.
-func coordinateNumber(value []byte, limit int64) (int64, bool) {
+// CoordinateNumber reads a partition or an offset, from 0 to limit: decimal text,
+// or the four or eight big-endian bytes that Spring writes. Digits are text: as
+// binary they would be numbers that no partition or offset reaches.
+func CoordinateNumber(value []byte, limit int64) (int64, bool) {
 	if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
 		return n, n >= 0 && n <= limit
 	}
@@ -115,14 +115,4 @@ func coordinateNumber(value []byte, limit int64) (int64, bool) {
 		return n, n >= 0 && n <= limit
 	}
 	return 0, false
-}
-
-// isTopicName tells the names Kafka allows.
-func isTopicName(name []byte) bool {
-	for _, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return false
-		}
-	}
-	return len(name) > 0 && len(name) <= 249
 }

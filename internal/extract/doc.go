@@ -51,11 +51,12 @@
 //	coordinates.go  topic/partition/offset of inputs and originals
 //	timestamp.go    RFC 3339 and epoch numbers
 //	envelope.go     finding the fields in a JSON payload, schema ids
-//	decode.go       payloads that name a schema
+//	decode.go       payloads that name a schema: Document, Decoded
 //	contracts.go    holding a record to the contract of its type
 //	kind.go         the type of a record whatever is withheld of it
 //	scan.go         a validating JSON scanner that builds no tree
 //	location.go     where an override looks: header or JSON pointer
+//	finds.go        which keys and headers records are in the index by
 //	lookup.go       NormalizeID: the spellings an any-id search tries
 //	errors.go       codes and bounds
 package extract

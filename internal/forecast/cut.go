@@ -8,8 +8,8 @@ import (
 // Cut is the archiver's rule for when a buffer becomes a segment
 // (archiver.Cut), with the memory that all buffers of a process share.
 type Cut struct {
-	Bytes    int64         // at this much, at once
-	MinBytes int64         // at Age, if there is at least this much
+	Bytes    int64         // raw, at once
+	MinBytes int64         // raw, at Age, if there is at least this much
 	Age      time.Duration // of the oldest record in the buffer
 	MaxAge   time.Duration // at this age, whatever there is
 	Memory   int64         // bytes of all buffers of one process
@@ -38,7 +38,7 @@ const (
 var Classes = []string{Busy, Steady, Quiet, Idle}
 
 // fill is how long a buffer takes, in seconds from its first record, until it
-// is cut at a rate of bytes a second, overhead included, the budget apart.
+// is cut at a rate of raw bytes a second, the budget apart.
 func (c Cut) fill(rate float64) (seconds float64, class string) {
 	full, least := float64(c.Bytes)/rate, float64(c.MinBytes)/rate
 	aged, last := max(c.Age.Seconds(), least), c.MaxAge.Seconds()

@@ -8,8 +8,8 @@ type Load struct {
 	Partition        int32   `json:"partition"`
 	RecordsPerSecond float64 `json:"records_per_second"`
 	BytesPerRecord   float64 `json:"bytes_per_record"` // keys, values and headers
-	// Overhead is what a record takes of a buffer beside its bytes: cuts and
-	// budgets are of both.
+	// Overhead is what a record takes of a buffer beside its bytes: cuts are by
+	// its bytes, budgets are of both.
 	Overhead    float64 `json:"overhead_per_record"`
 	Compression float64 `json:"compression"` // bytes in a segment for one of those, its fixed part apart
 }
@@ -20,6 +20,9 @@ type Settings struct {
 	Archivers int // processes that share the partitions; 1 if zero
 	// Servers are the processes with the role serve; each looks for replays.
 	Servers int
+	// Snapshots is how often each archiver looks what consumer groups have committed;
+	// 0: never.
+	Snapshots time.Duration
 	// IndexRows and IndexBytes are what the index takes for one record, over
 	// all its tables.
 	IndexRows, IndexBytes float64
@@ -49,6 +52,14 @@ const (
 const (
 	headsPerDay = 86_400 / 2
 	listsPerDay = 86_400 / 5
+)
+
+// A look at the consumer groups and the access rules lists the newest snapshot of each,
+// and writes what groups have committed, which is taken to change each time. Access
+// rules are taken not to change: they are written once an hour.
+const (
+	listsPerLook    = 2
+	unchangedPerDay = 24
 )
 
 // A rollup repeats a thousand commits in one object, for which each is read
@@ -116,7 +127,7 @@ func Estimate(loads []Load, s Settings) Forecast {
 	for i, l := range loads {
 		shares[i] = share{load: l, class: Idle, rate: max(0, l.RecordsPerSecond*(l.BytesPerRecord+l.Overhead))}
 		if shares[i].rate > 0 {
-			shares[i].seconds, shares[i].class = s.Cut.fill(shares[i].rate)
+			shares[i].seconds, shares[i].class = s.Cut.fill(l.RecordsPerSecond * l.BytesPerRecord)
 			size := shares[i].rate * shares[i].seconds
 			sizes = append(sizes, size)
 			raw, held = raw+size*l.BytesPerRecord/(l.BytesPerRecord+l.Overhead), held+size
@@ -158,7 +169,14 @@ func Estimate(loads []Load, s Settings) Forecast {
 		}
 	}
 	processes := float64(max(1, s.Archivers) + s.Servers)
-	f.take(Line{Class: Processes, Gets: processes * headsPerDay, Lists: float64(s.Servers) * listsPerDay}, s)
+	idle := Line{Class: Processes, Gets: processes * headsPerDay, Lists: float64(s.Servers) * listsPerDay}
+	if s.Snapshots > 0 {
+		looks := secondsPerDay / s.Snapshots.Seconds()
+		idle.Lists += float64(max(1, s.Archivers)) * looks * listsPerLook
+		idle.Puts = looks + unchangedPerDay // of all archivers: one that is new enough is left at that
+		idle.Objects = idle.Puts
+	}
+	f.take(idle, s)
 	f.Total.Class, f.Total.Topics = "total", len(all)
 	return f
 }

@@ -203,3 +203,32 @@ func TestOverheadTakesMemory(t *testing.T) {
 		}
 	}
 }
+
+// What memory takes beside a record's bytes fills budgets, and cuts nothing
+// while these suffice.
+func TestOverheadFillsBudgetsAlone(t *testing.T) {
+	estimate := func(overhead float64, memory int64) forecast.Forecast {
+		s := settings()
+		s.Cut.Memory = memory
+		return forecast.Estimate([]forecast.Load{{
+			Topic: "t", RecordsPerSecond: 1000, BytesPerRecord: 100, Overhead: overhead, Compression: 0.25,
+		}}, s)
+	}
+	small, large := estimate(0, 4<<30), estimate(900, 4<<30)
+	if small.Total.Puts != large.Total.Puts || large.Ceiling != 0 {
+		t.Errorf("%.0f PUT a day without overhead, %.0f with it, cut at %.0f by memory", small.Total.Puts, large.Total.Puts, large.Ceiling)
+	}
+	small, large = estimate(0, 16<<20), estimate(900, 16<<20)
+	if small.Ceiling != 0 || large.Ceiling == 0 || large.Total.Puts <= small.Total.Puts {
+		t.Errorf("with little memory %.0f and %.0f PUT a day, cut at %.0f and %.0f", small.Total.Puts, large.Total.Puts, small.Ceiling, large.Ceiling)
+	}
+}
+
+// Snapshots cost a cluster so much whatever comes, and each archiver its looks.
+func TestSnapshotsADay(t *testing.T) {
+	bare := forecast.Estimate(nil, forecast.Settings{Archivers: 3})
+	with := forecast.Estimate(nil, forecast.Settings{Archivers: 3, Snapshots: 5 * time.Minute})
+	if puts, lists := with.Total.Puts-bare.Total.Puts, with.Total.Lists-bare.Total.Lists; puts != 288+24 || lists != 3*2*288 || with.Total.Objects != puts || with.Total.Gets != bare.Total.Gets {
+		t.Errorf("%g PUT, %g LIST, %g objects a day", puts, lists, with.Total.Objects)
+	}
+}

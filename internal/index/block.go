@@ -53,7 +53,6 @@ type block struct {
 	traceID      []string
 	eventID      []string
 	spanID       []string
-	causes       []string
 	eventType    []string
 	eventVersion []string
 	service      []string
@@ -62,8 +61,7 @@ type block struct {
 	nullValue    []uint8
 	errors       [][]string
 
-	causeText []byte // the texts of causes, end to end
-	causeEnd  []int  // where each row's ends
+	causes packed
 
 	topicIDs    map[schema.TopicID]string
 	scratch     []byte
@@ -77,13 +75,14 @@ func (b *block) reset() {
 	b.rows.reset()
 	b.ids.reset()
 	for _, texts := range []*[]string{
-		&b.topic, &b.traceID, &b.eventID, &b.spanID, &b.eventType, &b.eventVersion, &b.service, &b.causes,
+		&b.topic, &b.traceID, &b.eventID, &b.spanID, &b.eventType, &b.eventVersion, &b.service,
 	} {
 		clear(*texts)
 		*texts = (*texts)[:0]
 	}
 	clear(b.errors)
-	b.errors, b.causeText, b.causeEnd = b.errors[:0], b.causeText[:0], b.causeEnd[:0]
+	b.errors = b.errors[:0]
+	b.causes.reset()
 	b.idHash, b.idKind, b.idTrace = b.idHash[:0], b.idKind[:0], b.idTrace[:0]
 	b.traceHash, b.status = b.traceHash[:0], b.status[:0]
 	b.eventTime, b.archivedAt = b.eventTime[:0], b.archivedAt[:0]
@@ -147,29 +146,37 @@ func (b *block) topicIDText(id schema.TopicID) string {
 // the client twice as much. Ids hold no line breaks; should one, it must not
 // look like two causes.
 func (b *block) addCauses(causes []schema.Cause) {
+	text := b.causes.text
 	for i, cause := range causes {
 		if i > 0 {
-			b.causeText = append(b.causeText, '\n')
+			text = append(text, '\n')
 		}
-		b.causeText = append(b.causeText, cause.Kind.String()...)
-		b.causeText = append(b.causeText, ':')
+		text = append(text, cause.Kind.String()...)
+		text = append(text, ':')
 		id := cause.ID
 		if strings.Contains(id, "\n") {
 			id = strings.ReplaceAll(id, "\n", "\uFFFD")
 		}
-		b.causeText = append(b.causeText, id...)
+		text = append(text, id...)
 	}
-	b.causeEnd = append(b.causeEnd, len(b.causeText))
+	b.causes.text, b.causes.ends = text, append(b.causes.ends, len(text))
 }
 
-// cutCauses makes the column of what addCauses wrote.
-func (b *block) cutCauses() []string {
-	text, from := string(b.causeText), 0
-	for _, end := range b.causeEnd {
-		b.causes = append(b.causes, text[from:end])
-		from = end
+// packed is a column of texts, end to end: where each ends.
+type packed struct {
+	text []byte
+	ends []int
+}
+
+func (p *packed) reset() { p.text, p.ends = p.text[:0], p.ends[:0] }
+
+// row is text n.
+func (p *packed) row(n int) []byte {
+	from := 0
+	if n > 0 {
+		from = p.ends[n-1]
 	}
-	return b.causes
+	return p.text[from:p.ends[n]]
 }
 
 func (b *block) addIDs(r *schema.Record, x *schema.Extraction, topicID string, trace uint64, version Version) {
@@ -227,7 +234,7 @@ func (b *block) traceColumns() []any {
 	return []any{
 		b.traceHash, b.traceID, b.topic, b.rows.topicID, b.rows.partition, b.rows.branch, b.rows.offset,
 		b.status, b.rows.version, b.rows.timestamp, b.eventTime,
-		b.eventID, b.spanID, b.cutCauses(), b.eventType, b.eventVersion, b.service, b.stage, b.bytes, b.nullValue,
+		b.eventID, b.spanID, &b.causes, b.eventType, b.eventVersion, b.service, b.stage, b.bytes, b.nullValue,
 	}
 }
 

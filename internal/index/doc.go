@@ -28,15 +28,18 @@
 //	position.go  how far each stream is indexed
 //	segment.go   the row of a commit
 //	summary.go   rollups of a segment
-//	violations.go what records break which rule; volumes of types; counts
+//	violations.go  what records break which rule; volumes of types; counts
+//	hours.go     volumes of single hours
 //	topology.go  which topics feed which, by sampled causes
 //	read.go      what reads share: scope, hits, one bounded query
 //	trace.go     a trace's records
 //	lookup.go    records by any id, and who names it
 //	search.go    records by time, topic, type, service, stage
+//	walk.go      the spans of time in which a search looks
 //	stream.go    what is sealed and indexed of each stream; covering segments
 //	size.go      what the index takes, and what topics have in the archive
 //	version.go   which rows of a record count; the deletion of the others
+//	compare.go   what the tables have of records, to be held against the archive; records that nobody sealed go
 //	claim.go     the version under which a stream is read again
 //	cluster.go   a topic ID is of one cluster
 //	tail.go      what is indexed behind the ends of chains

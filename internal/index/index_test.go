@@ -107,7 +107,7 @@ func TestMigrateTwiceAndConcurrently(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := x.ask("SELECT count(), uniqExact(version) FROM db.migrations"); got != "9\t9" {
+	if got := x.ask("SELECT count(), uniqExact(version) FROM db.migrations"); got != "10\t10" {
 		t.Errorf("migrations applied and versions: %s", got)
 	}
 }

@@ -32,7 +32,7 @@ type native struct {
 	closed bool       // nobody reads any more
 
 	table   table
-	columns []any // a slice each, all of rows length
+	columns []any // a slice each, or a packed one, all of rows length
 	rows    int
 
 	column  int // the one that is being encoded; -1: none yet
@@ -230,6 +230,11 @@ func (n *native) values(most int) {
 			write = func(b []byte, v string) []byte { return append(b, v...) }
 		}
 		n.row = appendFixed(&n.piece, values, n.row, most, write)
+	case *packed:
+		for full := len(n.piece) + most; n.row < len(values.ends) && len(n.piece) < full; n.row++ {
+			text := values.row(n.row)
+			n.piece = append(binary.AppendUvarint(n.piece, uint64(len(text))), text...)
+		}
 	case [][]int64:
 		n.row = appendFixed(&n.piece, values, n.row, most, func(b []byte, list []int64) []byte {
 			for _, v := range list {
@@ -342,6 +347,8 @@ func rowsOf(column any, kind string) (int, error) {
 		rows, fits = len(values), kind == "UInt64"
 	case []time.Time:
 		rows, fits = len(values), kind == "DateTime('UTC')"
+	case *packed:
+		rows, fits = len(values.ends), kind == "String"
 	case [][]int64:
 		rows, fits = len(values), kind == "Array(Int64)"
 	case [][]string:

@@ -17,7 +17,7 @@ import (
 // everyType is a table with a column of each type that the index has.
 var everyType = newTable("every_type",
 	"low LowCardinality(String)", "fixed FixedString(16)", "text String", "status "+statusType, "u8 UInt8", "u16 UInt16",
-	"i32 Int32", "i64 Int64", "u64 UInt64", "hour DateTime('UTC')", "lists Array(LowCardinality(String))", "numbers Array(Int64)")
+	"i32 Int32", "i64 Int64", "u64 UInt64", "hour DateTime('UTC')", "lists Array(LowCardinality(String))", "numbers Array(Int64)", "packed String")
 
 // everyColumn makes rows of everyType with so many distinct texts.
 func everyColumn(rows, distinct int) []any {
@@ -32,6 +32,7 @@ func everyColumn(rows, distinct int) []any {
 		hour             []time.Time
 		lists            [][]string
 		numbers          [][]int64
+		ends             packed
 	)
 	for i := range rows {
 		word := ""
@@ -45,8 +46,10 @@ func everyColumn(rows, distinct int) []any {
 		hour = append(hour, time.Unix(int64(i)*3600, 0).UTC())
 		lists = append(lists, slices.Repeat([]string{word, "", "other"}, i%4/2))
 		numbers = append(numbers, slices.Repeat([]int64{int64(i), -1}, i%3))
+		ends.text = append(ends.text, strings.Repeat(word, i%4)...)
+		ends.ends = append(ends.ends, len(ends.text))
 	}
-	return []any{low, fixed, text, status, u8, u16, i32, i64, u64, hour, lists, numbers}
+	return []any{low, fixed, text, status, u8, u16, i32, i64, u64, hour, lists, numbers, &ends}
 }
 
 // What is encoded is read by the client's own decoder as it was given, whatever
@@ -97,6 +100,8 @@ func wordOf(column any, row int) string {
 	switch values := column.(type) {
 	case []string:
 		return values[row]
+	case *packed:
+		return string(values.row(row))
 	case []int8:
 		return []string{"", "committed", "aborted", "control"}[values[row]]
 	case []uint8:

@@ -327,6 +327,13 @@ func TestBranchesAndCovering(t *testing.T) {
 	if len(covering) != 4 {
 		t.Errorf("%d positions are covered, want 4: %v", len(covering), covering)
 	}
+	// Positions of one stream are asked for otherwise than those of several.
+	for _, p := range []schema.Position{at(4), at(5), at(9), at(10), at(20), at(30), other} {
+		one, err := x.Covering(t.Context(), []schema.Position{p})
+		if got, want := one[p], covering[p]; err != nil || got.Seq != want.Seq || got.Key != want.Key || got.Version != want.Version {
+			t.Errorf("offset %d alone is covered by %+v, %v; want %+v", p.Offset, got, err, want)
+		}
+	}
 }
 
 func TestRollupsAndTopologyOfASegment(t *testing.T) {
@@ -357,7 +364,7 @@ func TestRollupsAndTopologyOfASegment(t *testing.T) {
 		t.Errorf("rollups: %s", got)
 	}
 	feeds, err := x.Topology(t.Context())
-	want := index.Feed{ParentTopic: "a", ParentType: "FxRateReceived", ChildTopic: "b", ChildType: "Enriched", Samples: 2}
+	want := index.Feed{ParentTopic: "a", ParentType: "FxRateReceived", ChildTopic: "b", ChildType: "Enriched", Samples: 2, Newest: commit(child, 1, 2, 4).MaxTimestamp}
 	if err != nil || len(feeds) != 1 || feeds[0] != want {
 		t.Errorf("topology %+v, %v", feeds, err)
 	}
@@ -446,5 +453,26 @@ func TestOneIDOfManyRecords(t *testing.T) {
 	}
 	if want := map[string]int{"trace 0": 2250, "trace 1": 2249, "trace 2": 1}; !maps.Equal(byTrace, want) {
 		t.Errorf("records by trace: %v, want %v", byTrace, want)
+	}
+}
+
+// TestAnIDThatManyNameFindsItsOwner holds that a limit of candidates, all of them
+// newer, does not hide the record that has the id from a look-up in all roles.
+func TestAnIDThatManyNameFindsItsOwner(t *testing.T) {
+	x := open(t, nil)
+	rows := []index.Row{row("a", 0, 0)}
+	id := rows[0].Extraction.EventID
+	for n := range int64(index.MaxFound + 10) {
+		r := row("b", 0, n+1)
+		r.Extraction.Identifiers = []schema.Identifier{{Kind: schema.IDCorrelation, ID: id}}
+		rows = append(rows, r)
+	}
+	insert(t, x, rows...)
+	found, more, err := x.Lookup(t.Context(), []index.ID{{Kind: schema.IDEvent, Text: id}, {Kind: schema.IDCorrelation, Text: id}}, nil, all)
+	if err != nil || !more || len(found) != index.MaxFound {
+		t.Fatalf("%d found, more %v, %v", len(found), more, err)
+	}
+	if !slices.ContainsFunc(found, func(f index.Found) bool { return f.Kind == schema.IDEvent && f.Hit.EventID == id }) {
+		t.Error("the event itself is not among what was found")
 	}
 }

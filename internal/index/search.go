@@ -1,10 +1,13 @@
 package index
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -29,6 +32,12 @@ type Filter struct {
 
 	TypePrefix, ServicePrefix string // what the event type and the service begin with
 
+	Owner *OwnerFilter // nil: whoever owns them
+
+	// EventFrom and EventTo are times that events themselves say, microseconds since the
+	// Unix epoch; EventTo is exclusive. With either, records without one are left out.
+	EventFrom, EventTo *int64
+
 	Violation string // a rule that the record breaks, or how it begins with a * behind it
 }
 
@@ -47,6 +56,20 @@ type StageFilter struct {
 	Topics []string // parallel to Types
 	Types  []string
 	Whole  []string // topics of which all records do
+	Always []string // the same, whatever stage the record declares
+}
+
+// OwnerFilter gives records of event types that somebody owns, and those, of types
+// that nobody is known to own, of topics that he owns.
+type OwnerFilter struct {
+	Types  []string // his
+	Others []string // of others
+	Topics []string // his, by name
+}
+
+// Passes does for one record what a search does.
+func (o *OwnerFilter) Passes(topic, eventType string) bool {
+	return slices.Contains(o.Types, eventType) || slices.Contains(o.Topics, topic) && !slices.Contains(o.Others, eventType)
 }
 
 // Mark is a place in the order of a search: newest first, then by identity.
@@ -59,9 +82,10 @@ type Mark struct {
 func (h *Hit) Mark() Mark { return Mark{Timestamp: h.Timestamp, Position: h.Position} }
 
 // Search gives records newest first, at most limit (bounded by MaxPage), and
-// tells whether there are more. It looks at widening spans of time from the
-// newest record down, so that a page of recent records costs a look at recent
-// records only. Exhausted when it takes too long: the filter is too wide.
+// tells whether there are more. It looks at spans of time from the newest record
+// down, as wide as the rollups say that it takes to fill the page, so that a page
+// of recent records costs a look at recent records only. Exhausted when it takes
+// too long: the filter is too wide.
 func (x *Index) Search(ctx context.Context, f Filter, scope Scope, limit int) (hits []Hit, more bool, err error) {
 	if scope.empty() {
 		return nil, false, nil
@@ -71,11 +95,15 @@ func (x *Index) Search(ctx context.Context, f Filter, scope Scope, limit int) (h
 	if err != nil {
 		return nil, false, err
 	}
-	spans, err := x.spans(ctx, f)
+	w, err := x.walk(ctx, f, scope)
 	if err != nil {
 		return nil, false, err
 	}
-	for _, span := range spans {
+	for {
+		span, ok, err := w.next(ctx, limit+1-len(hits))
+		if err != nil || !ok {
+			return hits, false, err
+		}
 		some, err := x.searchSpan(ctx, span, conditions, arguments, limit+1-len(hits))
 		if err != nil {
 			return nil, false, err
@@ -85,45 +113,6 @@ func (x *Index) Search(ctx context.Context, f Filter, scope Scope, limit int) (h
 			return hits[:limit], true, nil
 		}
 	}
-	return hits, false, nil
-}
-
-// span is a range of record times, To exclusive but for the last instant.
-type span struct{ from, to int64 }
-
-// spans cuts the time asked for into widening pieces, the newest first. Times
-// that no clock shows are a piece at either end.
-func (x *Index) spans(ctx context.Context, f Filter) ([]span, error) {
-	asked := span{math.MinInt64, math.MaxInt64}
-	if f.From != nil {
-		asked.from = *f.From
-	}
-	if f.To != nil {
-		asked.to = *f.To
-	}
-	if f.After != nil && f.After.Timestamp < math.MaxInt64 {
-		asked.to = min(asked.to, f.After.Timestamp+1)
-	}
-	var newest int64
-	sql := "SELECT max(timestamp) FROM records WHERE timestamp < {end:Int64}"
-	if err := fault("search records", x.reads.QueryRow(ctx, sql, clickhouse.Named("end", min(asked.to, endMilli))).Scan(&newest)); err != nil {
-		return nil, err
-	}
-	var list []span
-	add := func(from, to int64) {
-		if from, to = max(from, asked.from), min(to, asked.to); from < to {
-			list = append(list, span{from, to})
-		}
-	}
-	add(endMilli, math.MaxInt64)
-	at := min(endMilli, newest+1)
-	for width := int64(hourMillis); at > firstMilli && at > asked.from; width *= 8 {
-		from := max(firstMilli, at-width)
-		add(from, at)
-		at = from
-	}
-	add(math.MinInt64, min(at, endMilli))
-	return list, nil
 }
 
 func (x *Index) searchSpan(ctx context.Context, s span, conditions string, arguments []any, limit int) ([]Hit, error) {
@@ -133,13 +122,40 @@ func (x *Index) searchSpan(ctx context.Context, s span, conditions string, argum
 	}
 	arguments = append(arguments[:len(arguments):len(arguments)],
 		clickhouse.Named("from", s.from), clickhouse.Named("to", s.to), clickhouse.Named("limit", uint64(limit)))
-	var hits []Hit
-	err := x.query(ctx, "search records", `
+	return x.hits(ctx, "search records", `
+		WHERE timestamp >= {from:Int64} AND `+upper+` AND `+conditions+`
+		ORDER BY timestamp DESC, topic_id DESC, partition DESC, branch DESC, offset DESC`, arguments)
+}
+
+// MaxSample bounds Sample.
+const MaxSample = 20_000
+
+// Sample gives a number of a filter's records at random, newest first: which ones
+// depends on nothing but their identities, so that the same records are taken
+// again. Exhausted when it takes too long: the filter is too wide.
+func (x *Index) Sample(ctx context.Context, f Filter, scope Scope, size int) ([]Hit, error) {
+	if scope.empty() {
+		return nil, nil
+	}
+	conditions, arguments, err := f.within(scope)
+	if err != nil {
+		return nil, err
+	}
+	arguments = append(arguments, clickhouse.Named("limit", uint64(max(1, min(size, MaxSample)))))
+	hits, err := x.hits(ctx, "take a sample of records", " WHERE "+conditions+" ORDER BY sipHash64(topic_id, partition, branch, offset)", arguments)
+	slices.SortFunc(hits, func(a, b Hit) int {
+		return cmp.Or(cmp.Compare(b.Timestamp, a.Timestamp), bytes.Compare(b.TopicID[:], a.TopicID[:]),
+			cmp.Compare(b.Partition, a.Partition), cmp.Compare(b.Branch, a.Branch), cmp.Compare(b.Offset, a.Offset))
+	})
+	return hits, err
+}
+
+// hits reads rows of records, each of one version once, at most {limit:UInt64}.
+func (x *Index) hits(ctx context.Context, what, which string, arguments []any) (hits []Hit, err error) {
+	err = x.query(ctx, what, `
 		SELECT topic, topic_id, partition, branch, offset, status, extract_version, timestamp, event_time,
 			trace_id, event_id, event_type, event_version, source_service, stage, bytes, null_value, errors
-		FROM records
-		WHERE timestamp >= {from:Int64} AND `+upper+` AND `+conditions+`
-		ORDER BY timestamp DESC, topic_id DESC, partition DESC, branch DESC, offset DESC
+		FROM records`+which+`
 		LIMIT 1 BY timestamp, topic_id, partition, branch, offset, extract_version
 		LIMIT {limit:UInt64}`, arguments, func(rows scanner) error {
 		var h Hit
@@ -154,7 +170,41 @@ func (x *Index) searchSpan(ctx context.Context, s span, conditions string, argum
 	return hits, err
 }
 
-// where gives the conditions and their arguments, but for the times.
+// within gives the conditions with the times, and their arguments.
+func (f Filter) within(scope Scope) (string, []any, error) {
+	conditions, arguments, err := f.where(scope)
+	if err != nil {
+		return "", nil, err
+	}
+	if f.From != nil {
+		conditions += " AND timestamp >= {from:Int64}"
+		arguments = append(arguments, clickhouse.Named("from", *f.From))
+	}
+	if f.To != nil {
+		conditions += " AND timestamp < {to:Int64}"
+		arguments = append(arguments, clickhouse.Named("to", *f.To))
+	}
+	return conditions, arguments, nil
+}
+
+// eventTimes are the first and the last time that an event may say. What stands for
+// none lies before the first.
+func (f Filter) eventTimes() []any {
+	first, last := int64(noEventTime+1), int64(math.MaxInt64)
+	if f.EventFrom != nil {
+		first = max(first, *f.EventFrom)
+	}
+	if f.EventTo != nil {
+		last = max(*f.EventTo, first) - 1 // nothing, where the one is before the other
+	}
+	return []any{clickhouse.Named("event_first", first), clickhouse.Named("event_last", last)}
+}
+
+// rolledUp tells whether the rollups have the columns that the conditions are about:
+// they know no rules that were broken, and no times that events say.
+func (f Filter) rolledUp() bool { return f.Violation == "" && f.EventFrom == nil && f.EventTo == nil }
+
+// where gives the conditions and their arguments, but for the record times.
 func (f Filter) where(scope Scope) (string, []any, error) {
 	visible, arguments, err := scope.where()
 	if err != nil {
@@ -191,8 +241,15 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 	} else if f.Violation != "" {
 		with("has(errors, {violation:String})", clickhouse.Named("violation", f.Violation))
 	}
+	if o := f.Owner; o != nil {
+		with("(event_type IN {owner_types:Array(String)} OR topic IN {owner_topics:Array(String)} AND event_type NOT IN {owner_others:Array(String)})",
+			clickhouse.Named("owner_types", o.Types), clickhouse.Named("owner_topics", o.Topics), clickhouse.Named("owner_others", o.Others))
+	}
 	if f.Version != "" {
 		with("event_version = {event_version:String}", clickhouse.Named("event_version", f.Version))
+	}
+	if f.EventFrom != nil || f.EventTo != nil {
+		with("event_time BETWEEN {event_first:Int64} AND {event_last:Int64}", f.eventTimes()...)
 	}
 	if f.Partition != nil {
 		with("partition = {partition:Int32}", clickhouse.Named("partition", *f.Partition))
@@ -201,22 +258,24 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 	if len(statuses) == 0 {
 		statuses = []schema.Status{schema.Committed}
 	}
-	words := make([]string, len(statuses))
+	// Numbers: making a text of each row's costs more than reading it.
+	numbers := make([]int16, len(statuses))
 	for i, s := range statuses {
-		words[i] = s.String()
+		numbers[i] = int16(s)
 	}
-	with("toString(status) IN {statuses:Array(String)}", clickhouse.Named("statuses", words))
+	with("toInt8(status) IN {statuses:Array(Int16)}", clickhouse.Named("statuses", numbers))
 	if f.Stage != nil {
 		if len(f.Stage.Topics) != len(f.Stage.Types) {
 			return "", nil, fmt.Errorf("search records: %d topics with %d types", len(f.Stage.Topics), len(f.Stage.Types))
 		}
 		known := "(topic IN {stage_whole:Array(String)} OR has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type))))"
-		condition := "(toString(stage) = {stage:String} OR stage = 'unknown' AND " + known + ")"
+		condition := "(toInt8(stage) = {stage:Int16} OR stage = 'unknown' AND " + known + " OR topic IN {stage_always:Array(String)})"
 		if f.Stage.Stage == schema.StageUnknown {
-			condition = "(toString(stage) = {stage:String} AND NOT " + known + ")"
+			condition = "(toInt8(stage) = {stage:Int16} AND NOT " + known + " AND topic NOT IN {stage_always:Array(String)})"
 		}
-		with(condition, clickhouse.Named("stage", f.Stage.Stage.String()),
-			clickhouse.Named("stage_whole", f.Stage.Whole), clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types))
+		with(condition, clickhouse.Named("stage", int16(f.Stage.Stage)),
+			clickhouse.Named("stage_whole", f.Stage.Whole), clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types),
+			clickhouse.Named("stage_always", f.Stage.Always))
 	}
 	if m := f.After; m != nil {
 		with("(timestamp, topic_id, partition, branch, offset) < ({at:Int64}, toFixedString(unhex({at_topic:String}), 16), {at_partition:Int32}, {at_branch:Int32}, {at_offset:Int64})",

@@ -25,13 +25,14 @@ type SegmentRow struct {
 	SHA256        schema.Digest
 	Bytes         int64
 	Version       Version // of the rows
-	Again         bool    // the commit was in the index before, with other rows: its summaries are replaced
+	Again         bool    // the commit was in the index before, with other rows, or an attempt to put it there ended: its summaries are replaced
 	Records       schema.Counts
 	MinTimestamp  int64 // record times, milliseconds since the Unix epoch
 	MaxTimestamp  int64
 	Gaps          map[schema.GapClass]int64 // offsets not served
 	HighWatermark int64                     // as seen at the commit; -1: not known
 	SealedAt      time.Time
+	BranchEnd     int64    // of a divergence: up to where the branch before it was sealed, exclusive
 	Summary       *Summary // nil: no rollups, topology and violations, as of a commit without rows
 }
 
@@ -45,6 +46,9 @@ func SegmentOf(c *schema.Commit) SegmentRow {
 	if c.Segment != nil {
 		row.Key, row.SHA256, row.Bytes = c.Segment.Key, c.Segment.SHA256, c.Segment.Bytes
 		row.MinTimestamp, row.MaxTimestamp = c.Segment.MinTimestamp, c.Segment.MaxTimestamp
+	}
+	if c.Divergence != nil {
+		row.BranchEnd = c.Divergence.ArchivedNext
 	}
 	if c.HighWatermark != nil {
 		row.HighWatermark = *c.HighWatermark
@@ -76,6 +80,8 @@ var segmentsTable = newTable("segments",
 // segments, an insert costs more than all its rows. Their rows, inserted
 // before, count as sealed from then on; so call it only when the ledger has the
 // commits and all their records are in the index. The summaries' rows go first.
+// Rows of records that the commits leave no room for, which were indexed and never
+// sealed, are deleted.
 // Idempotent; an error may leave some of them inserted. Conflict, before anything
 // is sent, for a topic ID of which the index has commits of another cluster: the
 // identity of a record does not name the cluster.
@@ -93,6 +99,9 @@ func (x *Index) InsertSegments(ctx context.Context, rows []SegmentRow) error {
 		return err
 	}
 	if err := x.forgetSummaries(ctx, rows); err != nil {
+		return err
+	}
+	if err := x.forgetNeverSealed(ctx, rows); err != nil {
 		return err
 	}
 	if err := x.insertRollups(ctx, rows); err != nil {

@@ -144,6 +144,22 @@ func (x *Index) indexed(ctx context.Context, into map[branchKey]*Branch) error {
 	})
 }
 
+// Which segments overlap a range of offsets: of one stream, as of one record, which
+// takes half of what joining the ranges of several does; and of several.
+const (
+	ofStream = `
+		WHERE topic_id = toFixedString(unhex({id:String}), 16) AND partition = {partition:Int32} AND branch = {branch:Int32}
+		  AND base <= {high:Int64} AND next > {low:Int64}`
+	ofStreams = `
+		INNER JOIN (
+			SELECT toFixedString(unhex(w.1), 16) AS w_id, w.2 AS w_partition, w.3 AS w_branch, w.4 AS w_low, w.5 AS w_high
+			FROM (SELECT arrayJoin(arrayZip({ids:Array(String)}, {partitions:Array(Int32)}, {branches:Array(Int32)},
+				{lows:Array(Int64)}, {highs:Array(Int64)})) AS w)
+		) AS wanted ON s.topic_id = w_id AND s.partition = w_partition AND s.branch = w_branch
+		WHERE s.topic_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
+		  AND base <= w_high AND next > w_low`
+)
+
 // Covering gives, for each position that a segment on its branch covers, the
 // newest such segment, with the version of its rows: a compaction moves them
 // and reads none anew. Positions that none covers are not in the answer.
@@ -170,22 +186,21 @@ func (x *Index) Covering(ctx context.Context, positions []schema.Position) (map[
 		ids, partitions, branches = append(ids, key.topicID), append(partitions, key.partition), append(branches, key.branch)
 		lows, highs = append(lows, b.low), append(highs, b.high)
 	}
-	const sql = `
-		SELECT ` + segmentColumns + `
-		FROM segments AS s
-		INNER JOIN (
-			SELECT toFixedString(unhex(w.1), 16) AS w_id, w.2 AS w_partition, w.3 AS w_branch, w.4 AS w_low, w.5 AS w_high
-			FROM (SELECT arrayJoin(arrayZip({ids:Array(String)}, {partitions:Array(Int32)}, {branches:Array(Int32)},
-				{lows:Array(Int64)}, {highs:Array(Int64)})) AS w)
-		) AS wanted ON s.topic_id = w_id AND s.partition = w_partition AND s.branch = w_branch
-		WHERE s.topic_id IN (SELECT toFixedString(unhex(arrayJoin({ids:Array(String)})), 16))
-		  AND object_key != '' AND base <= w_high AND next > w_low
-		ORDER BY seq, extract_version DESC LIMIT 1 BY topic_id, partition, branch, base, seq LIMIT 100000`
-	found := map[branchKey][]SegmentRow{}
-	err := x.query(ctx, "find segments", sql, []any{
+	which, arguments := ofStreams, []any{
 		clickhouse.Named("ids", topicIDList(ids)), clickhouse.Named("partitions", partitions),
 		clickhouse.Named("branches", branches), clickhouse.Named("lows", lows), clickhouse.Named("highs", highs),
-	}, func(rows scanner) error {
+	}
+	if len(ids) == 1 {
+		which, arguments = ofStream, []any{
+			clickhouse.Named("id", topicIDList(ids)[0]), clickhouse.Named("partition", partitions[0]),
+			clickhouse.Named("branch", branches[0]), clickhouse.Named("low", lows[0]), clickhouse.Named("high", highs[0]),
+		}
+	}
+	sql := "SELECT " + segmentColumns + " FROM segments AS s " + which + `
+		AND object_key != ''
+		ORDER BY seq, extract_version DESC LIMIT 1 BY topic_id, partition, branch, base, seq LIMIT 100000`
+	found := map[branchKey][]SegmentRow{}
+	err := x.query(ctx, "find segments", sql, arguments, func(rows scanner) error {
 		row, err := scanSegment(rows)
 		if err != nil {
 			return err

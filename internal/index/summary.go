@@ -100,9 +100,14 @@ func (s *Summary) sample(x *schema.Extraction) {
 	if len(have) >= causeSamples || !ok && len(s.samples) >= maxSampled {
 		return
 	}
-	// The last cause: of a window's it is the newest.
-	cause := x.Causes[len(x.Causes)-1]
-	s.samples[strings.Clone(x.EventType)] = append(have, schema.Cause{Kind: cause.Kind, ID: strings.Clone(cause.ID)})
+	// The last cause, which of a window is the newest, and the first, which of a
+	// join is of another topic.
+	last := x.Causes[len(x.Causes)-1]
+	have = append(have, schema.Cause{Kind: last.Kind, ID: strings.Clone(last.ID)})
+	if first := x.Causes[0]; first != last && len(have) < causeSamples {
+		have = append(have, schema.Cause{Kind: first.Kind, ID: strings.Clone(first.ID)})
+	}
+	s.samples[strings.Clone(x.EventType)] = have
 }
 
 var rollupsTable = newTable("rollups",

@@ -16,11 +16,12 @@ var topologyTable = newTable("topology",
 
 // Feed says that events of one topic and type were declared to be caused by
 // events of another. Samples is how many declared causes were looked at, not
-// how many there are.
+// how many there are; Newest the greatest record time of a segment in which one
+// was, in milliseconds since the Unix epoch.
 type Feed struct {
 	ParentTopic, ParentType string
 	ChildTopic, ChildType   string
-	Samples                 int64
+	Samples, Newest         int64
 }
 
 // maxFeeds bounds what Topology gives.
@@ -31,13 +32,13 @@ const maxFeeds = 10_000
 func (x *Index) Topology(ctx context.Context) ([]Feed, error) {
 	var feeds []Feed
 	err := x.query(ctx, "read topology", `
-		SELECT parent_topic, parent_type, child_topic, child_type, sum(samples) AS n
+		SELECT parent_topic, parent_type, child_topic, child_type, sum(samples) AS n, max(timestamp)
 		FROM (SELECT * FROM topology ORDER BY parent_topic, parent_type, child_topic, child_type, topic_id, partition, branch, seq
 			LIMIT 1 BY parent_topic, parent_type, child_topic, child_type, topic_id, partition, branch, seq)
 		GROUP BY parent_topic, parent_type, child_topic, child_type ORDER BY n DESC LIMIT {limit:UInt64}`,
 		[]any{clickhouse.Named("limit", uint64(maxFeeds))}, func(rows scanner) error {
 			var f Feed
-			err := rows.Scan(&f.ParentTopic, &f.ParentType, &f.ChildTopic, &f.ChildType, &f.Samples)
+			err := rows.Scan(&f.ParentTopic, &f.ParentType, &f.ChildTopic, &f.ChildType, &f.Samples, &f.Newest)
 			feeds = append(feeds, f)
 			return err
 		})

@@ -159,6 +159,28 @@ func (x *Index) forgetSummaries(ctx context.Context, rows []SegmentRow) error {
 	return nil
 }
 
+// Summarised gives the commits of a stream, by seq, from a seq on, that have
+// summaries. Rollups, topology and violations have no version: what an attempt put
+// that ended before it named its commit counts beside those of the next, unless
+// that one has it forgotten (SegmentRow.Again). Rollups go first, so that where
+// they are not, nothing is.
+func (x *Index) Summarised(ctx context.Context, s schema.Stream, from int64) (map[int64]bool, error) {
+	found := map[int64]bool{}
+	err := x.query(ctx, "ask for summaries", `
+		SELECT DISTINCT seq FROM rollups
+		WHERE topic = {topic:String} AND topic_id = {id:String} AND partition = {partition:Int32} AND seq >= {from:Int64}`,
+		[]any{
+			clickhouse.Named("topic", s.Topic), clickhouse.Named("id", string(s.TopicID[:])),
+			clickhouse.Named("partition", s.Partition), clickhouse.Named("from", from),
+		}, func(rows scanner) error {
+			var seq int64
+			err := rows.Scan(&seq)
+			found[seq] = true
+			return err
+		})
+	return found, err
+}
+
 // Deleting tells how many of the deletions that were asked for are not done.
 func (x *Index) Deleting(ctx context.Context) (uint64, error) {
 	var left uint64

@@ -117,3 +117,43 @@ func TestClaimsOfAStreamDiffer(t *testing.T) {
 		t.Errorf("after 255 times: %v", err)
 	}
 }
+
+// Topology that other rules learned of a commit goes when it is read again, and
+// what has summaries is told, named or not.
+func TestTopologyOfEarlierRulesGoes(t *testing.T) {
+	x := open(t, nil)
+	parent, child := row("a", 0, 1), row("b", 0, 2)
+	insert(t, x, parent, child)
+	child.Extraction.Causes = []schema.Cause{{Kind: schema.CauseRecord, ID: "a/0/1"}}
+	segment := commit(child, 1, 2, 3)
+	for n, kind := range []string{"ByOldRules", "ByNewRules"} {
+		child.Extraction.EventType = kind
+		segment.Version, segment.Again, segment.Summary = index.Fresh+index.Version(n), n > 0, index.NewSummary()
+		segment.Summary.Add(child.Record, child.Extraction)
+		if err := x.InsertSegments(t.Context(), []index.SegmentRow{segment}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	types := func() (all []string) {
+		feeds, err := x.Topology(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range feeds {
+			all = append(all, f.ChildType)
+		}
+		return all
+	}
+	got := types()
+	for until := time.Now().Add(20 * time.Second); len(got) != 1 && time.Now().Before(until); got = types() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !slices.Equal(got, []string{"ByNewRules"}) {
+		t.Errorf("topology of %q", got)
+	}
+	for from, want := range map[int64]bool{0: true, 1: true, 2: false} {
+		if tried, err := x.Summarised(t.Context(), segment.Stream, from); err != nil || tried[1] != want || len(tried) > 1 {
+			t.Errorf("summaries from commit %d on: %v, %v", from, tried, err)
+		}
+	}
+}

@@ -244,17 +244,9 @@ func (x *Index) Count(ctx context.Context, f Filter, scope Scope) (n int64, err 
 	if scope.empty() {
 		return 0, nil
 	}
-	conditions, arguments, err := f.where(scope)
+	conditions, arguments, err := f.within(scope)
 	if err != nil {
 		return 0, err
-	}
-	if f.From != nil {
-		conditions += " AND timestamp >= {from:Int64}"
-		arguments = append(arguments, clickhouse.Named("from", *f.From))
-	}
-	if f.To != nil {
-		conditions += " AND timestamp < {to:Int64}"
-		arguments = append(arguments, clickhouse.Named("to", *f.To))
 	}
 	var counted uint64
 	err = x.query(ctx, "count records", "SELECT uniqExact(sipHash64(topic_id, partition, branch, offset)) FROM records WHERE "+conditions, arguments,

@@ -181,45 +181,56 @@ func (a *Admin) Ping(ctx context.Context) error {
 }
 
 // Offsets are a partition's bounds: log start, last stable offset and high
-// watermark. Err is the broker's answer for this partition alone.
+// watermark. Err says why some of them are not known: they are zero then, which is
+// no answer.
 type Offsets struct {
 	LogStart, LastStable, HighWatermark int64
 	Err                                 error
 }
 
-// Offsets asks for the bounds of all partitions of the topics.
+// Offsets asks for the bounds of all partitions of the topics, by three requests to
+// each leader. A partition that none of them was answered for may be left out; one
+// that some were not answered for has an Err.
 func (a *Admin) Offsets(ctx context.Context, topics ...string) (map[string]map[int32]Offsets, error) {
 	if len(topics) == 0 {
 		return nil, nil
 	}
-	bounds := map[string]map[int32]Offsets{}
-	at := func(topic string, partition int32) Offsets { return bounds[topic][partition] }
-	set := func(topic string, partition int32, o Offsets) {
-		if bounds[topic] == nil {
-			bounds[topic] = map[int32]Offsets{}
-		}
-		bounds[topic][partition] = o
-	}
-	for _, ask := range []struct {
+	bounds, answers := map[string]map[int32]Offsets{}, map[TopicPartition]int{}
+	asks := []struct {
 		list func(context.Context, ...string) (kadm.ListedOffsets, error)
 		put  func(*Offsets, int64)
 	}{
 		{a.admin.ListStartOffsets, func(o *Offsets, v int64) { o.LogStart = v }},
 		{a.admin.ListCommittedOffsets, func(o *Offsets, v int64) { o.LastStable = v }},
 		{a.admin.ListEndOffsets, func(o *Offsets, v int64) { o.HighWatermark = v }},
-	} {
+	}
+	silent := errors.New("not all of its bounds were answered")
+	for _, ask := range asks {
 		listed, err := ask.list(ctx, topics...)
 		if err != nil && len(listed) == 0 {
 			return nil, unavailable("list offsets", err)
 		}
+		if err != nil { // of some leaders: what they lead is not listed
+			silent = fmt.Errorf("%w: %w", silent, err)
+		}
 		listed.Each(func(l kadm.ListedOffset) {
-			o := at(l.Topic, l.Partition)
+			o := bounds[l.Topic][l.Partition]
 			ask.put(&o, l.Offset)
-			if l.Err != nil {
-				o.Err = l.Err
+			o.Err = cmp.Or(l.Err, o.Err)
+			if bounds[l.Topic] == nil {
+				bounds[l.Topic] = map[int32]Offsets{}
 			}
-			set(l.Topic, l.Partition, o)
+			bounds[l.Topic][l.Partition] = o
+			answers[TopicPartition{l.Topic, l.Partition}]++
 		})
+	}
+	for topic, partitions := range bounds {
+		for number, o := range partitions {
+			if o.Err == nil && answers[TopicPartition{topic, number}] < len(asks) {
+				o.Err = silent
+				partitions[number] = o
+			}
+		}
 	}
 	return bounds, nil
 }

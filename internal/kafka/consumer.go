@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,8 @@ type Consumer struct {
 	group  string
 	names  names
 	member *membership
+	// records are those of the last Poll, whose memory is the next one's.
+	records []schema.Record
 }
 
 // NewConsumer joins nothing yet: Add topics, then Poll.
@@ -80,6 +83,7 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.KeepControlRecords(),
+		kgo.WithPools(new(fetched)),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AdjustFetchOffsetsFn(hooks.adjust),
@@ -194,9 +198,11 @@ var ErrTooLarge = errors.New("batch too large when decompressed")
 
 // Poll waits for batches until ctx ends, then returns none. The error is the
 // client's as a whole; what keeps it from the group Outside tells. Allow must
-// follow every Poll.
+// follow every Poll: until then the batches' Records are good, and what these
+// name, keys, values and headers, for as long as anybody holds it.
 func (c *Consumer) Poll(ctx context.Context, most int) ([]Batch, error) {
 	fetches := c.client.PollRecords(ctx, most)
+	c.records = slices.Grow(c.records[:0], fetches.NumRecords())
 	var batches []Batch
 	var whole error
 	fetches.EachTopic(func(t kgo.FetchTopic) {
@@ -221,10 +227,13 @@ func (c *Consumer) batch(t kgo.FetchTopic, p kgo.FetchPartition) Batch {
 		Err: classify(p.Err),
 	}
 	if len(p.Records) > 0 {
-		b.Records = make([]schema.Record, len(p.Records))
+		from := len(c.records)
+		c.records = c.records[:from+len(p.Records)]
+		b.Records = c.records[from:len(c.records):len(c.records)]
 		headers := headersOf(p.Records)
 		for i, r := range p.Records {
 			b.Records[i], headers = convert(r, t.TopicID, c.names, headers)
+			r.Recycle()
 		}
 	}
 	return b
@@ -239,6 +248,21 @@ func headersOf(records []*kgo.Record) []schema.Header {
 	}
 	return make([]schema.Header, n)
 }
+
+// fetched keeps the client's own records for its next batches: ours are copies
+// of them, but for the bytes that they name.
+type fetched struct{ pool sync.Pool }
+
+// GetRecords implements kgo.PoolRecords.
+func (f *fetched) GetRecords(n int) []kgo.Record {
+	if kept, ok := f.pool.Get().(*[]kgo.Record); ok && cap(*kept) >= n {
+		return *kept
+	}
+	return make([]kgo.Record, n)
+}
+
+// PutRecords implements kgo.PoolRecords.
+func (f *fetched) PutRecords(records []kgo.Record) { f.pool.Put(&records) }
 
 func classify(err error) error {
 	var loss *kgo.ErrDataLoss
@@ -259,8 +283,12 @@ func classify(err error) error {
 	}
 }
 
-// Allow lets a waiting rebalance proceed.
-func (c *Consumer) Allow() { c.client.AllowRebalance() }
+// Allow lets a waiting rebalance proceed, and lets go of the last Poll's
+// records.
+func (c *Consumer) Allow() {
+	clear(c.records)
+	c.client.AllowRebalance()
+}
 
 // Add starts consuming topics; Purge forgets them, so that a recreated topic
 // can be added again.
@@ -272,22 +300,65 @@ func (c *Consumer) Add(topics ...string) {
 // Purge forgets topics. It must not be called from the Owner's methods.
 func (c *Consumer) Purge(topics ...string) { c.client.PurgeTopicsFromClient(topics...) }
 
-// Seek moves an assigned partition; what was fetched and not polled is dropped.
-// Call it between Poll and Allow.
-func (c *Consumer) Seek(p TopicPartition, start Start) {
-	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{
-		p.Topic: {p.Partition: {Epoch: -1, Offset: start.Offset}},
-	})
+// Seek moves assigned partitions; what was fetched of them and not polled is
+// dropped. It waits until no fetch is under way, so hold no lock, and move all
+// that are to be moved at once. Call it between Poll and Allow. It gives those that
+// the client does not read, not yet or no more: an assignment is the Owner's before
+// it is the client's, and a move between the two has no effect.
+func (c *Consumer) Seek(to map[TopicPartition]Start) (unread []TopicPartition) {
+	if len(to) == 0 {
+		return nil
+	}
+	// The client passes over a move to where it believes it is, and keeps what it
+	// has fetched there: such a partition is moved away first. Nothing is polled
+	// in between.
+	polled, started := c.client.UncommittedOffsets(), c.client.CommittedOffsets()
+	away, offsets := map[string]map[int32]kgo.EpochOffset{}, map[string]map[int32]kgo.EpochOffset{}
+	for p, start := range to {
+		there := kgo.EpochOffset{Epoch: -1, Offset: start.Offset}
+		now, read := started[p.Topic][p.Partition]
+		if !read {
+			unread = append(unread, p)
+			continue
+		}
+		if further, ok := polled[p.Topic][p.Partition]; ok {
+			now = further
+		}
+		if now == there {
+			put(away, p, kgo.EpochOffset{Epoch: -1, Offset: start.Offset + 1})
+		}
+		put(offsets, p, there)
+	}
+	c.client.SetOffsets(away)
+	c.client.SetOffsets(offsets)
+	return unread
 }
 
-// Pause stops fetching a partition and drops what was fetched and not polled.
-func (c *Consumer) Pause(p TopicPartition) {
-	c.client.PauseFetchPartitions(map[string][]int32{p.Topic: {p.Partition}})
+func put(into map[string]map[int32]kgo.EpochOffset, p TopicPartition, at kgo.EpochOffset) {
+	if into[p.Topic] == nil {
+		into[p.Topic] = map[int32]kgo.EpochOffset{}
+	}
+	into[p.Topic][p.Partition] = at
+}
+
+// Pause stops fetching partitions and drops what was fetched and not polled.
+func (c *Consumer) Pause(partitions ...TopicPartition) {
+	c.client.PauseFetchPartitions(byTopic(partitions))
 }
 
 // Resume undoes Pause.
-func (c *Consumer) Resume(p TopicPartition) {
-	c.client.ResumeFetchPartitions(map[string][]int32{p.Topic: {p.Partition}})
+func (c *Consumer) Resume(partitions ...TopicPartition) {
+	if len(partitions) > 0 { // the client looks at all brokers again
+		c.client.ResumeFetchPartitions(byTopic(partitions))
+	}
+}
+
+func byTopic(partitions []TopicPartition) map[string][]int32 {
+	topics := map[string][]int32{}
+	for _, p := range partitions {
+		topics[p.Topic] = append(topics[p.Topic], p.Partition)
+	}
+	return topics
 }
 
 // Commit tells Kafka how far the ledger is, for lag dashboards only; nobody
@@ -295,10 +366,7 @@ func (c *Consumer) Resume(p TopicPartition) {
 func (c *Consumer) Commit(ctx context.Context, next map[TopicPartition]int64) error {
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	for p, offset := range next {
-		if offsets[p.Topic] == nil {
-			offsets[p.Topic] = map[int32]kgo.EpochOffset{}
-		}
-		offsets[p.Topic][p.Partition] = kgo.EpochOffset{Epoch: -1, Offset: offset}
+		put(offsets, p, kgo.EpochOffset{Epoch: -1, Offset: offset})
 	}
 	var failed error
 	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {

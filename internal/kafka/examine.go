@@ -22,6 +22,8 @@ type Examination struct {
 	Topics func(name string) bool
 	// Group is the archivers' consumer group.
 	Group string
+	// Snapshots tells whether snapshots of groups and access rules are taken.
+	Snapshots bool
 	// Hanging is from what age on an open transaction is a warning;
 	// DefaultHanging if zero.
 	Hanging time.Duration
@@ -56,7 +58,7 @@ func (a *Admin) Examine(ctx context.Context, options Examination) []doctor.Check
 	if listed == nil {
 		return []doctor.Check{reach}
 	}
-	checks := []doctor.Check{reach, e.version(ctx), e.group(ctx), e.choose(listed)}
+	checks := []doctor.Check{reach, e.version(ctx), e.group(ctx), e.snapshots(ctx), e.choose(listed)}
 	if len(e.topics) == 0 {
 		return append(checks, e.nothing(doctor.KafkaRead), e.nothing(doctor.KafkaConfigs), e.nothing(doctor.KafkaTransactions), e.nothing(doctor.ClockKafka))
 	}

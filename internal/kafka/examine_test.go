@@ -113,7 +113,7 @@ func TestExamineASoundCluster(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(found) != 8 {
+	if len(found) != 9 {
 		t.Errorf("%d checks", len(found))
 	}
 	expect(t, found, doctor.KafkaTopics, doctor.OK, "2 topics with 4 partitions are to be archived; 1 left out by kafka.topics (__hidden), 0 internal")

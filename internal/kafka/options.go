@@ -56,6 +56,9 @@ func (o Options) client(extra ...kgo.Opt) (*kgo.Client, error) {
 		kgo.SoftwareNameAndVersion("annals", "v1"),
 		kgo.MetadataMaxAge(age),
 		kgo.MetadataMinAge(min(age, 250*time.Millisecond)),
+		// What the client would tell the broker of itself (KIP-714) it packs with
+		// 12 MiB of buffers at a time.
+		kgo.DisableClientMetrics(),
 	}
 	if o.Logger != nil {
 		options = append(options, kgo.WithLogger(kslog.New(quiet(o.Logger))))

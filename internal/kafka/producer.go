@@ -50,6 +50,9 @@ type Producer struct {
 	id     int64
 	epoch  int16
 
+	pieces  pieces
+	promise func(*kgo.Record, error) // refused, made once
+
 	mu     sync.Mutex
 	failed error // why a record was refused
 }
@@ -79,7 +82,9 @@ func NewProducer(options Options, transactions ProducerOptions) (*Producer, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Producer{client: client}, nil
+	p := &Producer{client: client}
+	p.promise = p.refused
+	return p, nil
 }
 
 // Init registers with the coordinator. When it returns, every earlier producer
@@ -124,37 +129,109 @@ func (p *Producer) unchanged(ctx context.Context) error {
 // or Abort has returned. What the broker refuses is Commit's to say. acked, if
 // not nil, is called when the broker has the record, from another goroutine.
 func (p *Producer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record, acked func()) {
-	p.client.Produce(ctx, wire(topic, partition, r), func(_ *kgo.Record, err error) {
-		if err == nil {
-			if acked != nil {
+	promise := p.promise
+	if acked != nil {
+		promise = func(r *kgo.Record, err error) {
+			if err == nil {
 				acked()
+			} else {
+				p.refused(r, err)
 			}
-			return
 		}
-		err = produceError(fmt.Sprintf("produce to %s", named(topic, partition)), err)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		// One record that is refused makes the client give up the others: keep
-		// the reason, not its consequence.
-		if p.failed == nil || schema.KindOf(p.failed) == schema.Unavailable && schema.KindOf(err) != schema.Unavailable {
-			p.failed = err
-		}
-	})
+	}
+	p.client.Produce(ctx, p.pieces.wire(topic, partition, r), promise)
 }
 
-// wire makes the client's record. Null stays null: the client tells nil from
-// empty.
-func wire(topic string, partition int32, r *schema.Record) *kgo.Record {
-	out := &kgo.Record{
-		Topic: topic, Partition: partition, Key: r.Key, Value: r.Value, Timestamp: time.UnixMilli(r.Timestamp),
+// refused keeps why the broker did not take a record.
+func (p *Producer) refused(r *kgo.Record, err error) {
+	if err == nil {
+		return
 	}
-	if len(r.Headers) > 0 {
-		out.Headers = make([]kgo.RecordHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			out.Headers[i] = kgo.RecordHeader{Key: h.Name, Value: h.Value}
+	err = produceError(fmt.Sprintf("produce to %s", named(r.Topic, r.Partition)), err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// One record that is refused makes the client give up the others: keep
+	// the reason, not its consequence.
+	if p.failed == nil || schema.KindOf(p.failed) == schema.Unavailable && schema.KindOf(err) != schema.Unavailable {
+		p.failed = err
+	}
+}
+
+// pieces are the client's records of a transaction, many to an allocation. When it is
+// over the largest are used again.
+type pieces struct {
+	records stock[kgo.Record]
+	headers stock[kgo.RecordHeader]
+}
+
+// stock is memory of one kind: the piece that is being filled, those that are full,
+// and those that are used again before one is made.
+type stock[T any] struct {
+	now         []T
+	full, spare [][]T
+}
+
+// How many records, and headers, are allocated at once.
+const (
+	leastPiece = 128
+	mostPiece  = 16 << 10
+)
+
+// wire makes the client's record. Null stays null: the client tells nil from empty.
+func (p *pieces) wire(topic string, partition int32, r *schema.Record) *kgo.Record {
+	out := &p.records.take(1)[0]
+	out.Topic, out.Partition, out.Key, out.Value, out.Timestamp = topic, partition, r.Key, r.Value, time.UnixMilli(r.Timestamp)
+	if n := len(r.Headers); n > 0 {
+		out.Headers = p.headers.take(n)
+		for i := range r.Headers {
+			out.Headers[i] = kgo.RecordHeader{Key: r.Headers[i].Name, Value: r.Headers[i].Value}
 		}
 	}
 	return out
+}
+
+// take gives n of them, which are zero.
+func (s *stock[T]) take(n int) []T {
+	if cap(s.now)-len(s.now) < n {
+		s.next(n)
+	}
+	at := len(s.now)
+	s.now = s.now[:at+n]
+	return s.now[at : at+n : at+n]
+}
+
+// next begins a piece with place for n.
+func (s *stock[T]) next(n int) {
+	size := max(n, leastPiece, min(2*cap(s.now), mostPiece))
+	if len(s.now) > 0 {
+		s.full = append(s.full, s.now)
+	}
+	if last := len(s.spare) - 1; last >= 0 && cap(s.spare[last]) >= n {
+		s.now, s.spare = s.spare[last], s.spare[:last]
+		return
+	}
+	s.now = make([]T, 0, size)
+}
+
+// empty makes place for others, and lets go of what they hold. Nobody may use them any
+// more. Pieces as large as they get, which full ones are from some transactions on, are
+// kept.
+func (s *stock[T]) empty() {
+	clear(s.now)
+	s.now = s.now[:0]
+	for _, piece := range s.full {
+		if cap(piece) == mostPiece {
+			clear(piece)
+			s.spare = append(s.spare, piece[:0])
+		}
+	}
+	clear(s.full) // or its array would hold on to those that are not kept
+	s.full = s.full[:0]
+}
+
+func (p *pieces) empty() {
+	p.records.empty()
+	p.headers.empty()
 }
 
 // Commit waits until every record is acknowledged and commits. After nil the
@@ -179,6 +256,7 @@ func (p *Producer) Commit(ctx context.Context) error {
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return produceError("commit transaction", err)
 	}
+	p.pieces.empty() // each was acknowledged, and its promise called
 	return p.agree(ctx)
 }
 
@@ -209,11 +287,12 @@ func (p *Producer) Mark(ctx context.Context, topic string, partition int32, r *s
 	if err := p.Begin(ctx); err != nil {
 		return 0, err
 	}
-	marked, err := p.client.ProduceSync(ctx, wire(topic, partition, r)).First()
+	marked, err := p.client.ProduceSync(ctx, p.pieces.wire(topic, partition, r)).First()
 	if err != nil {
 		return 0, produceError(fmt.Sprintf("produce to %s", named(topic, partition)), err)
 	}
-	return marked.Offset, p.Commit(ctx)
+	offset := marked.Offset // the record is gone when the transaction is over
+	return offset, p.Commit(ctx)
 }
 
 // Close lets go of the connections. A transaction that is open stays open

@@ -6,11 +6,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // Those who ask while a request is under way get the next one's answer, all the
 // same one; never the one that was sent before they asked.
 func TestSharedAnswersAreYoungerThanTheirQuestions(t *testing.T) {
+	synctest.Test(t, sharedAnswers)
+}
+
+func sharedAnswers(t *testing.T) {
 	var (
 		s       shared[int32]
 		sent    atomic.Int32
@@ -46,6 +51,7 @@ func TestSharedAnswersAreYoungerThanTheirQuestions(t *testing.T) {
 	if got, err := s.ask(t.Context(), "other", func(context.Context) (int32, error) { return 7, nil }); got != 7 || err != nil {
 		t.Errorf("another key's answer is %d (%v)", got, err)
 	}
+	synctest.Wait() // all have asked
 	close(answer)
 	asked.Wait()
 	if n := sent.Load(); n > 20 {

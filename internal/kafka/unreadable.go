@@ -173,12 +173,25 @@ func (a *Admin) begins(ctx context.Context, s schema.Stream, leader Leader, from
 	return -1, nil
 }
 
+// The isolation levels of a fetch.
+const (
+	readUncommitted int8 = iota
+	readCommitted
+)
+
 // fetch asks once, read uncommitted, and waits for nothing.
 func (a *Admin) fetch(ctx context.Context, s schema.Stream, leader Leader, from int64, most int32) (*kmsg.FetchResponseTopicPartition, error) {
+	return a.fetchAs(ctx, readUncommitted, s, leader, from, most)
+}
+
+func (a *Admin) fetchAs(ctx context.Context, isolation int8, s schema.Stream, leader Leader, from int64, most int32) (*kmsg.FetchResponseTopicPartition, error) {
 	doing := fmt.Sprintf("read %s at %d", s, from)
 	request := kmsg.NewPtrFetchRequest()
-	request.MinBytes, request.MaxBytes, request.MaxWaitMillis = 0, most, 0
+	// The partition's bound counts: where the request's is met, kfake says nothing
+	// of aborted transactions.
+	request.MinBytes, request.MaxBytes, request.MaxWaitMillis = 0, math.MaxInt32, 0
 	request.SessionEpoch = -1 // no fetch session
+	request.IsolationLevel = isolation
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = s.Topic, s.TopicID
 	p := kmsg.NewFetchRequestTopicPartition()

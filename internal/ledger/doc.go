@@ -33,16 +33,18 @@
 //
 // # Where to look
 //
-//	ledger.go   Store, Head, Append's outcome types
-//	head.go     finding the newest commit
-//	append.go   the commit protocol's one write
-//	commits.go  reading and checking a chain
-//	rollup.go   a thousand commits' bytes in one object
-//	tail.go     where the newest rows are, and their leader epochs
-//	gaps.go     gap lists beside a commit
-//	view.go     what the chain makes current: segments, branches, gaps
-//	verify.go   recounting a chain against the objects it names
-//	streams.go  every stream that has a chain
+//	ledger.go    Store, Head, Append's outcome types
+//	head.go      finding the newest commit
+//	append.go    the commit protocol's one write
+//	commits.go   reading and checking a chain
+//	rollup.go    a thousand commits' bytes in one object
+//	tail.go      where the newest rows are, and their leader epochs
+//	deciders.go  which markers behind a commit decided rows below it
+//	gaps.go      gap lists beside a commit
+//	view.go      what the chain makes current: segments, branches, gaps
+//	verify.go    recounting a chain against the objects it names
+//	streams.go   every stream that has a chain
+//	clusters.go  which topic IDs two clusters have chains of
 //
 // The normative description of the bytes is docs/formats/commit.md, of the
 // keys docs/formats/objects.md.

@@ -71,7 +71,7 @@ func (w *walk) rollup(ctx context.Context, seq, last int64) ([]Entry, error) {
 	}
 	if schema.KindOf(err) == schema.Corrupt {
 		w.ledger.logger.WarnContext(ctx, "rollup does not match its chain: reading the commits themselves; write it anew",
-			"key", schema.RollupKey(w.stream, thousand), "error", err)
+			"key", schema.RollupKey(w.stream, thousand), "err", err)
 		return nil, nil
 	}
 	return batch, err

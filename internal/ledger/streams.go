@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -72,36 +73,79 @@ func (l *Ledger) Topics(ctx context.Context, cluster string) iter.Seq2[schema.To
 	}
 }
 
+// genesesAtOnce are read side by side: a chain's first commit is a request of its
+// own, and an archive has as many as partitions.
+const genesesAtOnce = 32
+
 // streams yields the streams that have a chain depth folders below prefix.
 func (l *Ledger) streams(ctx context.Context, prefix string, depth int) iter.Seq2[schema.Stream, error] {
 	return func(yield func(schema.Stream, error) bool) {
-		for folder, err := range l.leaves(ctx, prefix, depth) {
-			if err != nil {
-				yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
-				return
-			}
-			s, err := streamOf(folder)
-			if err != nil {
-				yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
-				return
-			}
-			genesis, err := l.commit(ctx, s, 0)
-			if schema.KindOf(err) == schema.NotFound {
-				// A folder without its genesis: what a crash of a store over a
-				// file system leaves. A chain that lost it is Corrupt to Head.
-				if empty, emptyErr := l.isEmpty(ctx, folder); emptyErr == nil && empty {
-					continue
+		var folders []string
+		flush := func() bool {
+			for _, one := range l.geneses(ctx, folders) {
+				if one.err != nil {
+					yield(schema.Stream{}, fmt.Errorf("list streams: %w", one.err))
+					return false
+				}
+				if !one.empty && !yield(one.stream, nil) {
+					return false
 				}
 			}
+			folders = folders[:0]
+			return true
+		}
+		for folder, err := range l.leaves(ctx, prefix, depth) {
 			if err != nil {
-				yield(schema.Stream{}, fmt.Errorf("list streams: %w", missing(err, s, 0)))
+				if flush() {
+					yield(schema.Stream{}, fmt.Errorf("list streams: %w", err))
+				}
 				return
 			}
-			if !yield(genesis.Commit.Stream(), nil) {
+			if folders = append(folders, folder); len(folders) == genesesAtOnce && !flush() {
 				return
 			}
 		}
+		flush()
 	}
+}
+
+// named is what a folder's genesis says; empty: the folder has no chain.
+type named struct {
+	stream schema.Stream
+	empty  bool
+	err    error
+}
+
+// geneses reads those of folders side by side.
+func (l *Ledger) geneses(ctx context.Context, folders []string) []named {
+	out := make([]named, len(folders))
+	var group sync.WaitGroup
+	for i, folder := range folders {
+		group.Go(func() { out[i] = l.genesis(ctx, folder) })
+	}
+	group.Wait()
+	return out
+}
+
+func (l *Ledger) genesis(ctx context.Context, folder string) named {
+	s, err := streamOf(folder)
+	if err != nil {
+		return named{err: err}
+	}
+	first, err := l.commit(ctx, s, 0)
+	if schema.KindOf(err) == schema.NotFound {
+		// A folder without its genesis: what a crash of a store over a
+		// file system leaves. A chain that lost it is Corrupt to Head.
+		empty, emptyErr := l.isEmpty(ctx, folder)
+		if emptyErr == nil && empty {
+			return named{empty: true}
+		}
+		first, err = l.commit(ctx, s, 0) // it may have been begun between the two looks
+	}
+	if err != nil {
+		return named{err: missing(err, s, 0)}
+	}
+	return named{stream: first.Commit.Stream()}
 }
 
 // HasStreams tells whether any stream of a cluster has a chain.

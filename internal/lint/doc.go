@@ -16,10 +16,11 @@
 //
 // # Files
 //
-//   - tree.go: reading the tree (go list, the folders)
-//   - imports.go: direction of imports; one client, one folder
-//   - layout.go: doc.go, names, lengths, init and cgo
-//   - settings.go: options that nothing reads
-//   - links.go: links between documents
-//   - binary.go: what a compiled program may depend on
+//	tree.go      reading the tree (go list, the folders)
+//	imports.go   direction of imports; one client, one folder
+//	layout.go    doc.go, names, lengths, init, cgo, keys of log lines
+//	maps.go      a doc.go names the files beside it
+//	settings.go  options that nothing reads
+//	links.go     links between documents
+//	binary.go    what a compiled program may depend on
 package lint

@@ -29,6 +29,7 @@ var clients = []client{
 	{"github.com/twmb/franz-go", []string{"internal/kafka", "internal/embedded", "demo", "clients/go"}},
 	{"github.com/twmb/avro", []string{"internal/payload"}},
 	{"github.com/bufbuild/protocompile", []string{"internal/payload"}},
+	{"cel.dev", []string{"internal/filter"}},
 	{"golang.org/x/oauth2", []string{"internal/kafka"}},
 	{"github.com/versity/versitygw", []string{"internal/embedded"}},
 	{"github.com/labstack/echo", []string{"web"}},

@@ -92,6 +92,33 @@ func NoInit(f File) []Finding {
 	})
 }
 
+// OneErrKey finds log lines whose error stands under another key than err, where
+// whoever searches the logs does not find it.
+func OneErrKey(f File) []Finding {
+	if f.Generated || strings.HasSuffix(f.Path, "_test.go") {
+		return nil
+	}
+	return functions(f, func(set *token.FileSet, fn *ast.FuncDecl) (what string) {
+		ast.Inspect(fn, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains([]string{"Debug", "Info", "Warn", "Error", "With", "Log", "DebugContext", "InfoContext", "WarnContext", "ErrorContext"}, method.Sel.Name) {
+				return true
+			}
+			for _, argument := range call.Args[min(1, len(call.Args)):] {
+				if literal, ok := argument.(*ast.BasicLit); ok && literal.Value == `"error"` {
+					what = fmt.Sprintf("func %s logs an error under the key error; all others have err", fn.Name.Name)
+				}
+			}
+			return true
+		})
+		return what
+	})
+}
+
 // functions asks judge about every function of a Go file.
 func functions(f File, judge func(*token.FileSet, *ast.FuncDecl) string) []Finding {
 	if path.Ext(f.Path) != ".go" {

@@ -130,17 +130,39 @@ func TestFileRulesCanFail(t *testing.T) {
 		"vague folder":      {"internal/utils/x.go", "package utils\n", false, `"utils" says nothing`},
 		"vague file":        {"query/trace_helpers.go", "package query\n", false, "says nothing"},
 		"vague test file":   {"query/helpers_test.go", "package query\n", false, "says nothing"},
+		"log key":           {"a/a.go", "package a\n\nfunc f() {\n\tlog.Warn(\"m\", \"error\", err)\n}\n", false, "key error"},
+		"the usual log key": {"a/a.go", "package a\n\nfunc f() {\n\tlog.Error(\"error\", \"err\", err)\n}\n", false, ""},
 		"part of a word":    {"query/commonality.go", "package query\n", false, ""},
 	} {
 		f := lint.File{Path: c.path, Content: []byte(c.content), Generated: c.generated}
 		var said strings.Builder
-		for _, findings := range [][]lint.Finding{lint.Named(f), lint.Short(f), lint.NoInit(f)} {
+		for _, findings := range [][]lint.Finding{lint.Named(f), lint.Short(f), lint.NoInit(f), lint.OneErrKey(f)} {
 			for _, finding := range findings {
 				said.WriteString(finding.String() + "\n")
 			}
 		}
 		if c.want == "" && said.Len() > 0 || !strings.Contains(said.String(), c.want) {
 			t.Errorf("%s: got %q, want %q", name, said.String(), c.want)
+		}
+	}
+}
+
+func TestMapsCanFail(t *testing.T) {
+	beside := []string{"doc.go", "a.go", "b_linux.go", "b_other.go", "a_test.go"}
+	for name, c := range map[string]struct{ doc, want string }{
+		"complete":     {"//\ta.go    what\n//\tb_*.go  what\n", ""},
+		"none":         {"// It is small; a.go has all of it.\n", ""},
+		"goes on":      {"//\ta.go,\n//\tb_linux.go, b_other.go  what\n", ""},
+		"a test":       {"//\ta.go       what\n//\tb_*.go     what\n//\ta_test.go  what\n", ""},
+		"not named":    {"//\ta.go  what\n//\tb_linux.go  what\n", "does not name b_other.go"},
+		"is not there": {"//\ta.go  what\n//\tb_*.go  what\n//\tc.go  what\n", "names c.go, which"},
+		"twice":        {"//\ta.go  what\n//\tb_*.go  what\n//\tb_linux.go  what\n", "b_linux.go more than once"},
+		"a list":       {"//   - a.go: what\n", "lists files as text"},
+		"a sentence":   {"// a.go (what), b_linux.go and\n// b_other.go (what)\n", "lists files as text"},
+	} {
+		findings := lint.Mapped(lint.File{Path: "a/doc.go", Content: []byte(c.doc + "package a\n")}, beside)
+		if c.want == "" && len(findings) > 0 || c.want != "" && (len(findings) != 1 || !strings.Contains(findings[0].String(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, findings, c.want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package lint_test
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,6 +85,31 @@ func TestFilesKeepTheRules(t *testing.T) {
 		report(t, lint.Named(f))
 		report(t, lint.Short(f))
 		report(t, lint.NoInit(f))
+		report(t, lint.OneErrKey(f))
+	}
+}
+
+// TestMapsNameEveryFile holds the map of each doc.go against the files beside it.
+func TestMapsNameEveryFile(t *testing.T) {
+	files, err := lint.Files(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := map[string][]string{}
+	for _, f := range files {
+		if path.Ext(f.Path) == ".go" {
+			beside[path.Dir(f.Path)] = append(beside[path.Dir(f.Path)], path.Base(f.Path))
+		}
+	}
+	maps := 0
+	for _, f := range files {
+		if path.Base(f.Path) == "doc.go" {
+			maps++
+			report(t, lint.Mapped(f, beside[path.Dir(f.Path)]))
+		}
+	}
+	if maps < 20 {
+		t.Errorf("only %d maps were read", maps)
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *Store) do(ctx context.Context, r request, f func(context.Context) error
 		}
 		pause := pauses.Next()
 		s.logger.DebugContext(ctx, "object store request is repeated",
-			"op", r.op, "key", r.key, "attempt", n, "pause", pause, "error", err)
+			"op", r.op, "key", r.key, "attempt", n, "pause", pause, "err", err)
 		if ended := retry.Sleep(ctx, pause); ended != nil {
 			return fmt.Errorf("%s: %w", err, ended)
 		}

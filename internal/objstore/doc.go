@@ -65,5 +65,5 @@
 //	error.go    kinds of error
 //	metrics.go  collectors
 //	race.go     writers that meet on one key
-//	probe….go   whether a store can be relied on, for annals doctor and the archiver's start
+//	probe*.go   whether a store can be relied on, for annals doctor and the archiver's start
 package objstore

@@ -351,7 +351,7 @@ func TestKeysFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestEnsureBucket(t *testing.T) {
+func TestNoBucketIsSaid(t *testing.T) {
 	options := ot.EmbeddedOptions(t)
 	options.Bucket = "annals-another"
 	s := ot.Open(t, options)
@@ -363,14 +363,6 @@ func TestEnsureBucket(t *testing.T) {
 	}
 	if _, err := s.PutIfMatch(t.Context(), "x", "etag", nil); schema.KindOf(err) != schema.NotFound {
 		t.Errorf("no bucket, and PutIfMatch says %v", err)
-	}
-	for range 2 {
-		if err := s.EnsureBucket(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Ping(t.Context()); err != nil {
-		t.Error(err)
 	}
 	wrong := options
 	wrong.SecretKey = "wrong"

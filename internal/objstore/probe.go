@@ -37,6 +37,7 @@ type probe struct {
 	store  *Store
 	folder string // "doctor/0123456789abcdef/"
 	clock  doctor.Offset
+	late   lateness
 
 	mu   sync.Mutex
 	keys []string
@@ -45,7 +46,7 @@ type probe struct {
 func (s *Store) newProbe() *probe {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails, it panics instead
-	return &probe{store: s, folder: ProbeFolder + "/" + hex.EncodeToString(b[:]) + "/"}
+	return &probe{store: s, folder: ProbeFolder + "/" + hex.EncodeToString(b[:]) + "/", late: lateness{held: map[string]string{}}}
 }
 
 // key names an object of the probe's, to be deleted at its end.
@@ -59,7 +60,7 @@ func (p *probe) key(name string, args ...any) string {
 
 // Examine looks at the store: what it promises (the package's comment says what
 // Annals needs), the bucket's versioning and lock, and its clock. With
-// DefaultRounds it sends about 1,600 requests and takes three seconds where one
+// DefaultRounds it sends about 1,700 requests and takes three seconds where one
 // takes a millisecond. Everything that is written is small, below ProbeFolder,
 // and deleted at the end, where that is allowed.
 func (s *Store) Examine(ctx context.Context, rounds int) []doctor.Check {
@@ -71,8 +72,10 @@ func (s *Store) Examine(ctx context.Context, rounds int) []doctor.Check {
 	checks := []doctor.Check{doctor.Well(doctor.S3Reach, "%s answers, in %s", s.name(""), time.Since(begin).Round(time.Millisecond))}
 	checks = append(checks, p.create(ctx, rounds), p.swap(ctx, rounds), p.reads(ctx), p.lists(ctx), p.ranges(ctx), p.checksums(ctx))
 	lock, kept := p.lock(ctx)
-	p.timed(ctx)
-	return append(checks, lock, p.clock.Check(doctor.ClockS3, "the Date of its answers"), p.cleanup(ctx, kept))
+	given := time.Now()
+	p.giveUp(ctx)
+	p.timed(ctx) // a second, for what comes late
+	return append(checks, p.look(ctx, given), lock, p.clock.Check(doctor.ClockS3, "the Date of its answers"), p.cleanup(ctx, kept))
 }
 
 // Preflight is what an archiver asks of a store before it writes: three rounds
@@ -176,6 +179,7 @@ func (p *probe) creations(ctx context.Context, rounds, writers int) (t races, un
 			}
 		}
 		t.add(r)
+		p.late.raced(key, r)
 		if t.err != nil || unsafe != "" {
 			break
 		}
@@ -206,6 +210,7 @@ func (p *probe) replacements(ctx context.Context, rounds, writers int) (t races,
 			}
 		}
 		t.add(r)
+		p.late.raced(key, r)
 		if t.err != nil || unsafe != "" {
 			break
 		}

@@ -18,27 +18,36 @@ import (
 // lock asks for the bucket's versioning and object lock. kept says what of a
 // deleted object remains, or "".
 func (p *probe) lock(ctx context.Context) (c doctor.Check, kept string) {
-	versioning, err := p.store.client.GetBucketVersioning(ctx, p.store.bucket)
+	var versioning minio.BucketVersioningConfiguration
+	err := p.ask(ctx, "get_versioning", func(ctx context.Context) (err error) {
+		versioning, err = p.store.client.GetBucketVersioning(ctx, p.store.bucket)
+		return err
+	})
 	if err != nil {
-		if c, unknown := p.unsaid(err, "s3:GetBucketVersioning"); unknown {
-			return c, ""
-		}
+		return unsaid(err, "s3:GetBucketVersioning"), ""
 	}
-	held, mode, validity, unit, err := p.store.client.GetObjectLockConfig(ctx, p.store.bucket)
-	if err != nil && !noLock(err) {
-		if c, unknown := p.unsaid(err, "s3:GetBucketObjectLockConfiguration"); unknown {
-			return c, ""
-		}
+	var (
+		held     string
+		mode     *minio.RetentionMode
+		validity *uint
+		unit     *minio.ValidityUnit
+	)
+	err = p.ask(ctx, "get_object_lock", func(ctx context.Context) (err error) {
+		held, mode, validity, unit, err = p.store.client.GetObjectLockConfig(ctx, p.store.bucket)
+		return err
+	})
+	if err != nil {
+		return unsaid(err, "s3:GetBucketObjectLockConfiguration"), ""
 	}
 	seen := "no versions are kept"
 	if versioning.Enabled() {
 		seen, kept = "versions are kept", "their versions remain, as a lifecycle rule for "+ProbeFolder+"/ could end"
 	}
 	switch {
-	case err == nil && held == "Enabled" && mode != nil && validity != nil && unit != nil:
+	case held == "Enabled" && mode != nil && validity != nil && unit != nil:
 		seen += fmt.Sprintf("; object lock: %s, %d %s by default", *mode, *validity, strings.ToLower(string(*unit)))
 		kept = fmt.Sprintf("their versions remain for %d %s, as the bucket's object lock wants", *validity, strings.ToLower(string(*unit)))
-	case err == nil && held == "Enabled":
+	case held == "Enabled":
 		seen += "; object lock is on, without a default"
 	default:
 		seen += "; no object lock: who holds the keys can delete history"
@@ -50,20 +59,27 @@ func (p *probe) lock(ctx context.Context) (c doctor.Check, kept string) {
 	return doctor.Well(doctor.S3Lock, "%s", seen), kept
 }
 
-// noLock recognises the answer of a bucket without a lock.
-func noLock(err error) bool {
-	code := codeOf(err)
-	return code == "ObjectLockConfigurationNotFoundError" || code == minio.NoSuchKey
+// ask puts a question about the bucket, again where the store puts it off. That
+// there is no lock, and that a store does not know the question, which then has
+// neither versions nor locks, are answers.
+func (p *probe) ask(ctx context.Context, op string, question func(context.Context) error) error {
+	return p.store.do(ctx, request{op: op, attempts: MaxAttempts}, func(ctx context.Context) error {
+		if err := question(ctx); !hasNone(err) {
+			return err
+		}
+		return nil
+	})
 }
 
-// unsaid tells whether an error leaves the question open; a store that does
-// not know the question has neither versions nor locks.
-func (p *probe) unsaid(err error, right string) (c doctor.Check, unknown bool) {
+func hasNone(err error) bool {
 	var answer minio.ErrorResponse
-	if errors.As(err, &answer) && (answer.StatusCode == http.StatusNotImplemented || answer.StatusCode == http.StatusMethodNotAllowed) {
-		return doctor.Check{}, false
-	}
-	return doctor.Ill(doctor.S3Lock, doctor.Indeterminate, "grant "+right+" to annals doctor, or look yourself", "%v", p.store.classify("ask", "", err)), true
+	return errors.As(err, &answer) && (answer.Code == "ObjectLockConfigurationNotFoundError" || answer.Code == minio.NoSuchKey ||
+		answer.StatusCode == http.StatusNotImplemented || answer.StatusCode == http.StatusMethodNotAllowed)
+}
+
+// unsaid is a question that stays open.
+func unsaid(err error, right string) doctor.Check {
+	return doctor.Ill(doctor.S3Lock, doctor.Indeterminate, "grant "+right+" to annals doctor, or look yourself", "%v", err)
 }
 
 // sendsChecksum tells whether reads bring the checksum that was written.

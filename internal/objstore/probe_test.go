@@ -35,7 +35,7 @@ func TestExamineASoundStore(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if got := verdicts(checks); len(got) != 10 || !strings.Contains(got[doctor.S3Create].Seen, "20 rounds of 32 writers, 20 with one winner; 620 answers of 412") {
+	if got := verdicts(checks); len(got) != 11 || !strings.Contains(got[doctor.S3Create].Seen, "20 rounds of 32 writers, 20 with one winner; 620 answers of 412") {
 		t.Errorf("%d checks, %+v", len(got), got[doctor.S3Create])
 	}
 	for o, err := range s.List(t.Context(), "", "") {
@@ -53,13 +53,13 @@ func TestExamineFindsFlaws(t *testing.T) {
 		says   string
 		others []string // checks that may suffer too
 	}{
-		"check then put":    {objstoretest.CheckThenPut, doctor.S3Create, doctor.Failed, "each told that they had won", []string{doctor.S3Swap}},
-		"and then replace":  {objstoretest.CheckThenPut, doctor.S3Swap, doctor.Failed, "each told that they had won", []string{doctor.S3Create}},
-		"no conditions":     {objstoretest.NoConditions, doctor.S3Create, doctor.Failed, "If-None-Match is ignored", []string{doctor.S3Swap}},
-		"no If-Match":       {objstoretest.NoIfMatch, doctor.S3Swap, doctor.Failed, "If-Match is ignored", nil},
-		"never creates":     {objstoretest.NeverCreates, doctor.S3Create, doctor.Failed, "nobody had won", []string{doctor.S3Swap, doctor.ClockS3}},
-		"busy":              {objstoretest.Busy, doctor.S3Create, doctor.Indeterminate, "3 of 3 rounds were not decided", []string{doctor.S3Swap, doctor.ClockS3}},
-		"not implemented":   {objstoretest.NotImplemented, doctor.S3Create, doctor.Failed, "no conditional writes (501)", []string{doctor.S3Swap, doctor.ClockS3}},
+		"check then put":    {objstoretest.CheckThenPut, doctor.S3Create, doctor.Failed, "each told that they had won", []string{doctor.S3Swap, doctor.S3Late}},
+		"and then replace":  {objstoretest.CheckThenPut, doctor.S3Swap, doctor.Failed, "each told that they had won", []string{doctor.S3Create, doctor.S3Late}},
+		"no conditions":     {objstoretest.NoConditions, doctor.S3Create, doctor.Failed, "If-None-Match is ignored", []string{doctor.S3Swap, doctor.S3Late}},
+		"no If-Match":       {objstoretest.NoIfMatch, doctor.S3Swap, doctor.Failed, "If-Match is ignored", []string{doctor.S3Late}},
+		"never creates":     {objstoretest.NeverCreates, doctor.S3Create, doctor.Failed, "nobody had won", []string{doctor.S3Swap, doctor.S3Late, doctor.ClockS3}},
+		"busy":              {objstoretest.Busy, doctor.S3Create, doctor.Indeterminate, "3 of 3 rounds were not decided", []string{doctor.S3Swap, doctor.S3Late, doctor.ClockS3}},
+		"not implemented":   {objstoretest.NotImplemented, doctor.S3Create, doctor.Failed, "no conditional writes (501)", []string{doctor.S3Swap, doctor.S3Late, doctor.ClockS3}},
 		"stale reads":       {objstoretest.StaleReads, doctor.S3Read, doctor.Failed, `"the second one" was written and "first" read`, []string{doctor.ClockS3}},
 		"stale heads":       {objstoretest.StaleHeads, doctor.S3Read, doctor.Failed, "HEAD says", nil},
 		"stale lists":       {objstoretest.StaleLists, doctor.S3List, doctor.Failed, "after 2 writes the listing has 1 objects", nil},
@@ -68,10 +68,12 @@ func TestExamineFindsFlaws(t *testing.T) {
 		"no checksums":      {objstoretest.NoChecksums, doctor.S3Checksum, doctor.Failed, "were taken", nil},
 		"no deletes":        {objstoretest.NoDeletes, doctor.S3Cleanup, doctor.Warning, "small objects remain", nil},
 		"lock not shown":    {objstoretest.NoLockQuestions, doctor.S3Lock, doctor.Indeterminate, "injected", nil},
+		"lock put off":      {objstoretest.LockQuestionsPutOff, doctor.S3Lock, doctor.OK, "versions are kept", nil},
+		"no locks at all":   {objstoretest.NoLocks, doctor.S3Lock, doctor.OK, "no versions are kept; no object lock", nil},
 		"suspended":         {objstoretest.Suspended, doctor.S3Lock, doctor.Warning, "versioning is suspended", nil},
 		"clock behind":      {objstoretest.Slow, doctor.ClockS3, doctor.Warning, "behind this machine", nil},
 		"clocks far apart":  {objstoretest.Skewed, doctor.ClockS3, doctor.Failed, "for their time", []string{doctor.S3Reach}},
-		"may not write":     {objstoretest.ReadOnly, doctor.S3Create, doctor.Failed, "injected", []string{doctor.S3Swap, doctor.S3Read, doctor.S3List, doctor.S3Range, doctor.S3Checksum, doctor.ClockS3}},
+		"may not write":     {objstoretest.ReadOnly, doctor.S3Create, doctor.Failed, "injected", []string{doctor.S3Swap, doctor.S3Late, doctor.S3Read, doctor.S3List, doctor.S3Range, doctor.S3Checksum, doctor.ClockS3}},
 		"nothing but sound": {objstoretest.Sound, doctor.S3Create, doctor.OK, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,6 +90,35 @@ func TestExamineFindsFlaws(t *testing.T) {
 				delete(found, other)
 			}
 			delete(found, c.check)
+			for _, rest := range found {
+				if rest.Verdict != doctor.OK {
+					t.Errorf("not its matter: %+v", rest)
+				}
+			}
+		})
+	}
+}
+
+// TestExamineFindsLateWrites: of stores that make a write whose client is gone,
+// the one that asks for the condition then is sound, the one that did so before
+// is not; where answers are lost on their way there is something to mend.
+func TestExamineFindsLateWrites(t *testing.T) {
+	for name, c := range map[string]struct {
+		flaw objstoretest.Flaw
+		want doctor.Verdict
+		says string
+	}{
+		"sound":   {objstoretest.LateSound, doctor.OK, "were overtaken"},
+		"blind":   {objstoretest.LateBlind, doctor.Failed, `held "second" when its writers had been answered, and holds "given up" now`},
+		"no echo": {objstoretest.Unanswered, doctor.Warning, "conditional writes of the races had no answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := verdicts(objstoretest.Embedded(t, objstoretest.Flaws(c.flaw)).Examine(t.Context(), 3))
+			if got := found[doctor.S3Late]; got.Verdict != c.want || !strings.Contains(got.Seen, c.says) || (got.Todo == "") != (c.want == doctor.OK) {
+				t.Errorf("%+v, want %s with %q", got, c.want, c.says)
+			}
+			delete(found, doctor.S3Late)
 			for _, rest := range found {
 				if rest.Verdict != doctor.OK {
 					t.Errorf("not its matter: %+v", rest)

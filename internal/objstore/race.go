@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/minio/minio-go/v7"
+
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -25,6 +27,7 @@ type Race struct {
 	Refused   int   // 412
 	Collided  int   // 409 answers, after each of which the writer sent again
 	Uncertain int   // writers without an answer that tells
+	Silent    int   // of those, the writers without any answer
 	// Holder is the writer whose bytes are there afterwards; -1: none of them.
 	Holder int
 	// Err is what else a writer, or the read afterwards, met: no race then.
@@ -91,6 +94,10 @@ func (r *Race) note(writer int, err error) {
 		r.Refused++
 	case errors.Is(err, ErrUncertain), errors.Is(err, ErrBusy):
 		r.Uncertain++
+		var answer minio.ErrorResponse
+		if !errors.As(err, &answer) || answer.StatusCode == 0 {
+			r.Silent++
+		}
 	case r.Err == nil:
 		r.Err = err
 	}

@@ -2,7 +2,6 @@ package objstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -81,7 +80,7 @@ type Store struct {
 	metrics  *metrics
 }
 
-// Open makes a Store. It sends nothing: Ping and EnsureBucket do. The error is
+// Open makes a Store. It sends nothing: Ping does. The error is
 // Invalid and names the option at fault.
 func Open(o Options) (*Store, error) {
 	prefix, err := cleanPrefix(o.Prefix)
@@ -179,23 +178,6 @@ func (s *Store) Close() { s.idle() }
 func (s *Store) Ping(ctx context.Context) error {
 	return s.do(ctx, request{op: "ping", attempts: 1}, func(ctx context.Context) error {
 		return s.bucketThere(ctx)
-	})
-}
-
-// EnsureBucket makes the bucket unless it is there. Where it is there, the
-// right to make one is not needed.
-func (s *Store) EnsureBucket(ctx context.Context) error {
-	return s.do(ctx, request{op: "ensure_bucket", attempts: MaxAttempts}, func(ctx context.Context) error {
-		err := s.bucketThere(ctx)
-		if err == nil || kindOf(err) != schema.NotFound {
-			return err
-		}
-		err = s.client.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
-		var answer minio.ErrorResponse
-		if errors.As(err, &answer) && answer.Code == "BucketAlreadyOwnedByYou" {
-			return nil // another process was quicker
-		}
-		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package payload
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/twmb/avro"
 
@@ -10,7 +11,10 @@ import (
 
 // avroCodec decodes what was written with one Avro schema. The library bounds
 // depth, and what counts in the bytes make it allocate.
-type avroCodec struct{ schema *avro.Schema }
+type avroCodec struct {
+	schema *avro.Schema
+	name   string
+}
 
 func compileAvro(s Source) (Codec, error) {
 	cache := new(avro.SchemaCache)
@@ -23,8 +27,15 @@ func compileAvro(s Source) (Codec, error) {
 	if err != nil {
 		return nil, schema.Errorf(schema.Invalid, "read Avro schema: %w", err)
 	}
-	return avroCodec{parsed}, nil
+	root := parsed.Root()
+	name := root.Name
+	if root.Namespace != "" && !strings.Contains(name, ".") {
+		name = root.Namespace + "." + name
+	}
+	return avroCodec{parsed, name}, nil
 }
+
+func (c avroCodec) Describe(_, _ []byte) (kind, name string) { return Avro, c.name }
 
 func (c avroCodec) JSON(_, body []byte) ([]byte, error) {
 	var doc any

@@ -34,6 +34,9 @@ type Codec interface {
 	// indexes are the message indexes of Protobuf's wire format; nil: body begins
 	// with them. Errors are of kind Invalid: the bytes are none of the schema's.
 	JSON(indexes, body []byte) ([]byte, error)
+	// Describe gives the type of schema and the full name, in it, of what a payload
+	// is; no name where there is none.
+	Describe(indexes, body []byte) (kind, name string)
 }
 
 // Compile makes a schema's codec. Errors are of kind Invalid.
@@ -59,6 +62,8 @@ func Compile(s Source) (codec Codec, err error) {
 type asItIs struct{}
 
 func (asItIs) JSON(_, _ []byte) ([]byte, error) { return nil, nil }
+
+func (asItIs) Describe(_, _ []byte) (kind, name string) { return JSONSchema, "" }
 
 // guarded makes an error of a panic: the bytes come from anybody.
 type guarded struct{ Codec }

@@ -5,9 +5,10 @@
 //
 // Documents are exact: numbers keep their digits, null is not absent, and two
 // texts that decoding would make alike without being so (invalid UTF-8, lone
-// surrogates) are not documents. Apply(parent, Diff(parent, child)) is child,
-// as canonical JSON: members sorted, no white space. The order of members,
-// white space, and all but the last of members with one name are not part of a
+// surrogates) are not documents. A comparison that is not truncated says all:
+// made to the parent, its changes give the child's [Canonical] JSON, members
+// sorted and no white space (the tests do it). The order of members, white
+// space, and all but the last of members with one name are not part of a
 // document and so not of a comparison.
 //
 // Work is bounded: MaxBytes of payload, MaxDepth levels, MaxChanges. What a
@@ -32,8 +33,10 @@
 //
 //	decode.go    Decode: formats, exactness, canonical text
 //	number.go    decimal numbers by value
+//	codec.go     Compile: payloads that a schema of a registry describes
+//	avro.go      those of Avro
+//	protobuf.go  those of Protobuf
 //	diff.go      Comparison, Change, Diff
 //	move.go      which removed and added values are one value that moved
-//	apply.go     Apply
 //	classify.go  Classify: ingestion, enrichment, transformation, delivery
 package payload

@@ -76,7 +76,7 @@ func TestDiff(t *testing.T) {
 			if got := listing(comparison.Changes); got != c.want || comparison.Equal != c.equal {
 				t.Errorf("equal %v, got\n%s\nwant\n%s", comparison.Equal, got, c.want)
 			}
-			applied, err := payload.Apply([]byte(c.parent), comparison)
+			applied, err := apply([]byte(c.parent), comparison)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +120,7 @@ func TestDiffOfBytes(t *testing.T) {
 		if err != nil || comparison.Comparable || comparison.Equal != c.equal || !strings.Contains(comparison.Note, c.note) {
 			t.Errorf("%q %q: %+v %v", c.parent, c.child, comparison, err)
 		}
-		applied, err := payload.Apply(c.parent, comparison)
+		applied, err := apply(c.parent, comparison)
 		if c.equal && (err != nil || string(applied) != string(c.child)) || !c.equal && schema.KindOf(err) != schema.Invalid {
 			t.Errorf("%q %q: applied %q %v", c.parent, c.child, applied, err)
 		}
@@ -153,7 +153,7 @@ func TestDiffIsBounded(t *testing.T) {
 		if (comparison.Note != "") != c.truncated {
 			t.Errorf("%s: note %q", name, comparison.Note)
 		}
-		if _, err := payload.Apply(parent, comparison); (schema.KindOf(err) == schema.Invalid) != c.truncated {
+		if _, err := apply(parent, comparison); (schema.KindOf(err) == schema.Invalid) != c.truncated {
 			t.Errorf("%s: apply: %v", name, err)
 		}
 	}
@@ -165,7 +165,7 @@ func TestDiffIsBounded(t *testing.T) {
 	if err != nil || len(comparison.Changes) != 1 || comparison.Changes[0].Path != strings.Repeat("/a", payload.MaxDepth) {
 		t.Errorf("deep: %d changes, %v", len(comparison.Changes), err)
 	}
-	if applied, err := payload.Apply(deep("1"), comparison); err != nil || string(applied) != string(deep("2")) {
+	if applied, err := apply(deep("1"), comparison); err != nil || string(applied) != string(deep("2")) {
 		t.Errorf("deep: apply: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestApplyRefusesAnotherParent(t *testing.T) {
 		`{"a":1,"b":{"c":[1,2]},"name":"renamed-it","n":0}`,
 		`{}`, `[]`, `1`, `not json`,
 	} {
-		if applied, err := payload.Apply([]byte(parent), comparison); schema.KindOf(err) != schema.Conflict {
+		if applied, err := apply([]byte(parent), comparison); schema.KindOf(err) != schema.Conflict {
 			t.Errorf("%s: %s %v", parent, applied, err)
 		}
 	}
@@ -195,7 +195,7 @@ func TestApplyRefusesAnotherParent(t *testing.T) {
 		{Op: payload.Replace, Path: "/a", From: json.RawMessage("1")},
 	} {
 		forged := payload.Comparison{Comparable: true, Changes: []payload.Change{change}}
-		if applied, err := payload.Apply([]byte(`{"a":1}`), forged); schema.KindOf(err) != schema.Invalid {
+		if applied, err := apply([]byte(`{"a":1}`), forged); schema.KindOf(err) != schema.Invalid {
 			t.Errorf("%+v: %s %v", change, applied, err)
 		}
 	}

@@ -128,7 +128,7 @@ func TestApplyOfDiffIsTheChild(t *testing.T) {
 		if err := json.Unmarshal(text, &comparison); err != nil {
 			t.Fatal(err)
 		}
-		applied, err := payload.Apply(parent, comparison)
+		applied, err := apply(parent, comparison)
 		if err != nil {
 			t.Fatalf("%v\nchanges\n%s", err, listing(comparison.Changes))
 		}
@@ -174,7 +174,7 @@ func FuzzDiff(f *testing.F) {
 		if !comparison.Comparable {
 			return
 		}
-		applied, err := payload.Apply(parent, comparison)
+		applied, err := apply(parent, comparison)
 		if err != nil {
 			t.Fatal(err)
 		}

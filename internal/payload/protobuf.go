@@ -50,14 +50,25 @@ func (c protobufCodec) JSON(indexes, body []byte) ([]byte, error) {
 	return text, nil
 }
 
-func (c protobufCodec) json(indexes, body []byte) ([]byte, error) {
-	var descriptor protoreflect.MessageDescriptor
-	var err error
-	if indexes != nil {
-		descriptor, _, err = c.message(indexes)
-	} else {
-		descriptor, body, err = c.message(body)
+func (c protobufCodec) Describe(indexes, body []byte) (kind, name string) {
+	descriptor, _, err := c.split(indexes, body)
+	if err != nil {
+		return Protobuf, ""
 	}
+	return Protobuf, string(descriptor.FullName())
+}
+
+// split gives a payload's type and the bytes of its message.
+func (c protobufCodec) split(indexes, body []byte) (protoreflect.MessageDescriptor, []byte, error) {
+	if indexes == nil {
+		return c.message(body)
+	}
+	descriptor, _, err := c.message(indexes)
+	return descriptor, body, err
+}
+
+func (c protobufCodec) json(indexes, body []byte) ([]byte, error) {
+	descriptor, body, err := c.split(indexes, body)
 	if err != nil {
 		return nil, err
 	}

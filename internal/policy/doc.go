@@ -15,8 +15,9 @@
 //
 // # What it does not
 //
-// It does not know who somebody is: authentication makes Principals. Roles and
-// approvals are not here yet. A retention is stated and not enforced.
+// It does not know who somebody is: authentication makes Principals, and until
+// there is one a name is what somebody says of themselves. Roles are not here yet.
+// A retention is stated and not enforced.
 //
 // # Concurrency
 //
@@ -24,7 +25,7 @@
 //
 // # Files
 //
-//   - policy.go: Principal, TopicSet
-//   - rules.go: Rules, and what they say of a topic
-//   - mask.go: Paths, MaskJSON, Topic.Mask
+//	policy.go  Principal, TopicSet
+//	rules.go   Rules, and what they say of a topic
+//	mask.go    Paths, MaskJSON, Topic.Mask
 package policy

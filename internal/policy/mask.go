@@ -175,7 +175,7 @@ func (t *Topic) Mask(r *schema.Record, more Paths, body func(value []byte) []byt
 	}
 	own := *r
 	var withheld []string
-	if own.Key != nil && (t.Secret.Value || t.personalKey) {
+	if own.Key != nil && t.HidesKey() {
 		own.Key, withheld = nil, append(withheld, "key")
 	}
 	own.Headers = slices.Clone(r.Headers)

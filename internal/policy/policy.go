@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -10,7 +12,7 @@ import (
 // Bounds on what a configuration may hold.
 const (
 	MaxPatterns     = 1000
-	MaxPatternBytes = 249 // the longest name Kafka gives a topic
+	MaxPatternBytes = schema.MaxTopicName
 )
 
 // Principal is who asks: a name for the access log, and the topics that may
@@ -20,11 +22,35 @@ type Principal struct {
 	Topics TopicSet
 }
 
+// unnamed is who did not say who they are.
+const unnamed = "development"
+
 // Everything is the principal of development, where only the machine's own
 // user can ask: it sees every topic.
 func Everything() Principal {
-	return Principal{Name: "development", Topics: AllTopics()}
+	return Principal{Name: unnamed, Topics: AllTopics()}
 }
+
+// MaxNameBytes bounds a Principal's name.
+const MaxNameBytes = 100
+
+// Named is the principal of development under a name that somebody gave: nothing
+// shows that it is theirs. "" is Everything. The error is Invalid.
+func Named(name string) (Principal, error) {
+	who := Everything()
+	if name == "" {
+		return who, nil
+	}
+	printable := func(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
+	if len(name) > MaxNameBytes || name != strings.TrimSpace(name) || strings.ContainsFunc(name, func(r rune) bool { return !printable(r) }) {
+		return Principal{}, schema.Errorf(schema.Invalid, "user name %.120q: want 1 to %d bytes of text without spaces around it", name, MaxNameBytes)
+	}
+	who.Name = name
+	return who, nil
+}
+
+// IsNamed tells whether the principal said who it is.
+func (p Principal) IsNamed() bool { return p.Name != "" && p.Name != unnamed }
 
 // TopicSet is a set of topics, by patterns. The zero TopicSet is empty.
 type TopicSet struct {

@@ -37,6 +37,9 @@ type Rule struct {
 	Headers   []string
 	Team      string
 	Retention time.Duration
+	// DeadLetters: every record of the topic is a dead letter, whatever the topic's
+	// name and the record's headers say.
+	DeadLetters *bool
 }
 
 // Held is a value that holds for a topic, and which entry says so: such as
@@ -56,6 +59,8 @@ type Topic struct {
 	Headers   Held[[]string]
 	Team      Held[string]
 	Retention Held[time.Duration] // 0: nothing is said. Stated, not enforced.
+
+	DeadLetters Held[bool]
 
 	personalKey     bool
 	personalHeaders []string // folded
@@ -177,6 +182,7 @@ func (rs *Rules) decide(topic string) *Topic {
 		flag(&t.Excluded, r.Excluded, by)
 		flag(&t.Secret, r.Secret, by)
 		flag(&t.Key, r.Key, by)
+		flag(&t.DeadLetters, r.DeadLetters, by)
 		say(&t.Personal, r.Personal, len(r.Personal) > 0, by)
 		say(&t.Headers, r.Headers, len(r.Headers) > 0, by)
 		say(&t.IDs, r.IDs, r.IDs != "", by)
@@ -232,7 +238,10 @@ func (t *Topic) IndexedHeader(name string) bool {
 // Paths are the places of personal data in payloads.
 func (t *Topic) Paths() Paths { return t.paths }
 
+// HidesKey tells whether keys are withheld.
+func (t *Topic) HidesKey() bool { return t.Secret.Value || t.personalKey }
+
 // Restricts tells whether anything of the topic's records is withheld.
 func (t *Topic) Restricts() bool {
-	return t.Secret.Value || t.personalKey || len(t.personalHeaders) > 0 || len(t.paths) > 0
+	return t.HidesKey() || len(t.personalHeaders) > 0 || len(t.paths) > 0
 }

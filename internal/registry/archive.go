@@ -32,7 +32,7 @@ type documentReference struct {
 }
 
 func (d *Decoder) key(id extract.SchemaID) string {
-	return schema.SchemaKey(d.options.Name, nameOf(id))
+	return schema.SchemaKey(d.options.Name, id.String())
 }
 
 // archived reads a schema from the archive.
@@ -49,7 +49,7 @@ func (d *Decoder) archived(ctx context.Context, id extract.SchemaID) (payload.So
 	if err := schema.CheckFormat(doc.Format, format); err != nil {
 		return payload.Source{}, fmt.Errorf("read %s: %w", key, err)
 	}
-	if doc.ID != nameOf(id) {
+	if doc.ID != id.String() {
 		return payload.Source{}, schema.Errorf(schema.Corrupt, "read %s: %w", key, errForeign)
 	}
 	source := payload.Source{Type: doc.Type, Text: doc.Schema}
@@ -61,13 +61,13 @@ func (d *Decoder) archived(ctx context.Context, id extract.SchemaID) (payload.So
 
 // archive puts a schema into the archive, under a key.
 func (d *Decoder) archive(ctx context.Context, key string, id extract.SchemaID, source payload.Source) error {
-	doc := document{Format: format, Registry: d.options.Name, ID: nameOf(id), Type: source.Type, Schema: source.Text, References: []documentReference{}}
+	doc := document{Format: format, Registry: d.options.Name, ID: id.String(), Type: source.Type, Schema: source.Text, References: []documentReference{}}
 	for _, ref := range source.References {
 		doc.References = append(doc.References, documentReference{ref.Name, ref.Text})
 	}
 	body, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("encode schema %s: %w", nameOf(id), err)
+		return fmt.Errorf("encode schema %s: %w", id.String(), err)
 	}
 	_, err = d.options.Store.PutIfAbsent(ctx, key, body)
 	if errors.Is(err, objstore.ErrExists) {

@@ -2,10 +2,8 @@ package registry
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -100,6 +98,15 @@ func (d *Decoder) Decode(id extract.SchemaID, indexes, body []byte) (text []byte
 	return text, ""
 }
 
+// Describe gives the type of a schema and the full name, in it, of what a payload
+// is; "" where that is not known.
+func (d *Decoder) Describe(id extract.SchemaID, indexes, body []byte) (kind, name string) {
+	if k := d.find(id); k.codec != nil {
+		return k.codec.Describe(indexes, body)
+	}
+	return "", ""
+}
+
 func (d *Decoder) find(id extract.SchemaID) known {
 	d.mu.RLock()
 	k, ok := d.known[id]
@@ -153,7 +160,7 @@ func (d *Decoder) look(id extract.SchemaID, now time.Time) known {
 		d.sound()
 		return known{code: extract.SchemaUnknown, until: now.Add(unknownFor)}
 	case schema.Invalid, schema.Corrupt:
-		d.options.Logger.Warn("a schema is of no use; its records are archived as they are", "schema", nameOf(id), "err", err)
+		d.options.Logger.Warn("a schema is of no use; its records are archived as they are", "schema", id.String(), "err", err)
 		return known{code: extract.SchemaMalformed, until: now.Add(unknownFor)}
 	}
 	if err != nil {
@@ -166,7 +173,7 @@ func (d *Decoder) look(id extract.SchemaID, now time.Time) known {
 	}
 	key := d.key(id)
 	if k.codec == nil {
-		key = schema.SchemaUnreadKey(d.options.Name, nameOf(id)) // nobody reads by it, so a wrong answer does not stay
+		key = schema.SchemaUnreadKey(d.options.Name, id.String()) // nobody reads by it, so a wrong answer does not stay
 	}
 	if err := d.archive(ctx, key, id, source); err != nil {
 		// It is decoded by, and found and put again later.
@@ -178,30 +185,28 @@ func (d *Decoder) look(id extract.SchemaID, now time.Time) known {
 func (d *Decoder) compiled(id extract.SchemaID, source payload.Source, now time.Time) known {
 	codec, err := payload.Compile(source)
 	if err != nil {
-		d.options.Logger.Warn("a schema is of no use; its records are archived as they are", "schema", nameOf(id), "err", err)
+		d.options.Logger.Warn("a schema is of no use; its records are archived as they are", "schema", id.String(), "err", err)
 		return known{code: extract.SchemaMalformed, until: now.Add(unknownFor)}
 	}
 	return known{codec: codec}
 }
 
-func (d *Decoder) sound() { d.pause = 0 }
+// sound says so where it was not: what was read meanwhile is not decoded by itself.
+func (d *Decoder) sound() {
+	if d.pause != 0 {
+		d.options.Logger.Info("schemas can be looked up again; records that were read meanwhile have schema:unavailable among their errors until annals reindex --undecoded",
+			"registry", d.options.Name)
+	}
+	d.pause = 0
+}
 
 // failed says when the next look-up may be.
 func (d *Decoder) failed(now time.Time, id extract.SchemaID, err error) time.Time {
 	d.pause = min(max(2*d.pause, firstPause), longestPause)
 	d.until = now.Add(d.pause)
-	d.options.Logger.Warn("a schema could not be looked up; its records are archived as they are, and decoded when they are read again",
-		"schema", nameOf(id), "registry", d.options.Name, "retry_in", d.pause.String(), "err", err)
+	d.options.Logger.Warn("a schema could not be looked up; its records are archived as they are, and decoded when they are read again (annals reindex --undecoded)",
+		"schema", id.String(), "registry", d.options.Name, "retry_in", d.pause.String(), "err", err)
 	return d.until
-}
-
-// nameOf is the id as it stands in the archive's key.
-func nameOf(id extract.SchemaID) string {
-	if id.GUID == [16]byte{} {
-		return strconv.FormatInt(int64(id.Number), 10)
-	}
-	text := hex.EncodeToString(id.GUID[:])
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
 
 var errForeign = errors.New("it is for another schema")

@@ -78,11 +78,11 @@ func (c *Client) Fetch(ctx context.Context, id extract.SchemaID) (payload.Source
 		found, err = c.api.SchemaByID(ctx, int(id.Number))
 	} else {
 		var subject sr.SubjectSchema
-		subject, err = c.api.SchemaByGUID(ctx, nameOf(id))
+		subject, err = c.api.SchemaByGUID(ctx, id.String())
 		found = subject.Schema
 	}
 	if err != nil {
-		return payload.Source{}, fault("ask for schema "+nameOf(id), err)
+		return payload.Source{}, fault("ask for schema "+id.String(), err)
 	}
 	source := payload.Source{Type: found.Type.String(), Text: found.Schema}
 	w := walk{Client: c, seen: map[version]bool{}}

@@ -54,6 +54,7 @@ type column struct {
 	bloom    bool
 
 	maxDef, maxRep int16 // filled in by a reader from the schema
+	isBytes        bool  // so, too
 }
 
 // plan returns the columns' table. Statistics are off where minimum and

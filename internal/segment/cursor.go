@@ -35,6 +35,7 @@ type cursor[T any] struct {
 // neighbours are equal.
 type textCursor struct {
 	cursor[parquet.ByteArray]
+	from bytePages
 	last string
 }
 
@@ -45,9 +46,9 @@ type batchReader[T any] interface {
 }
 
 // set puts the cursor on the first of pages, keeping its buffers.
-func (c *cursor[T]) set(reader batchReader[T], column *column, pages []chunkPage, err *error) {
+func (c *cursor[T]) set(read func(int64, []T, []int16, []int16) (int64, int, error), column *column, pages []chunkPage, err *error) {
 	*c = cursor[T]{
-		column: column, read: reader.ReadBatchInPage, pages: pages, err: err,
+		column: column, read: read, pages: pages, err: err,
 		values: c.values, defs: c.defs, reps: c.reps,
 	}
 	if c.values == nil {
@@ -209,7 +210,7 @@ func notNull(v []byte) []byte {
 	return v
 }
 
-// sameText fails unless the row's text is the given one.
+// same fails unless the row's text is the given one.
 func (c *textCursor) same(want []byte) {
 	if v, ok := c.scalar(); *c.err == nil && (!ok || !bytes.Equal(v, want)) {
 		c.fail("it differs from the footer")

@@ -33,9 +33,11 @@
 //	reader.go     Reader: open a file by its end
 //	index.go      the page index: where pages stand, which offsets they hold
 //	rows.go       Rows, Select, Lookup, MayHold
+//	proven.go     Proven: rows of a range, held against the hashes of their commit
 //	scan.go       fetch, vet and decode rows of a row group
 //	cursor.go     one column, row by row
 //	window.go     ranges: join them, fetch them, read from them
+//	bytepages.go  pages of texts and bytes, decoded; those that a reader's caller keeps
 //	page.go       what must hold of a page before arrow decodes it
 //	thrift.go     Thrift structures, walked before arrow builds them
 //	verify.go     Verify and Recount

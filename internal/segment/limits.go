@@ -43,6 +43,8 @@ const (
 	zstdLevel     = 1         // klauspost's fastest: of ids in hex it makes less than level 3 does, in half the time
 	readAhead     = 128 << 10 // of a segment's end, where footer and page index stand
 	readGap       = 256 << 10 // two ranges closer than this are read as one
+	readMuch      = 512 << 10 // from here on bytes count more than requests, and the gap is
+	readGapOfMuch = 32 << 10
 	readParallel  = 4
 	readBatch     = 1024 // levels decoded at a time
 )

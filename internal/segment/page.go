@@ -97,27 +97,26 @@ func newPageCheck() (*pageCheck, error) {
 
 // page vets the bytes of one whole page, header and body, so that arrow can
 // decode it without allocating more than the page's own bounds: arrow trusts
-// the number of values, the compressed frame and the delta header. It returns
-// the number of levels, or of dictionary entries.
-func (p *pageCheck) page(b []byte, kind int32, c *column, rows int64) (int64, error) {
+// the number of values, the compressed frame and the delta header.
+func (p *pageCheck) page(b []byte, kind int32, c *column, rows int64) (rawPage, error) {
 	h, err := parsePageHeader(b)
 	if err != nil {
-		return 0, err
+		return rawPage{}, err
 	}
 	if fault := h.fault(kind, c, rows); fault != "" {
-		return 0, schema.Errorf(schema.Corrupt, "a page %s", fault)
+		return rawPage{}, schema.Errorf(schema.Corrupt, "a page %s", fault)
 	}
 	if h.bytes+int(h.compressed) != len(b) {
-		return 0, schema.Errorf(schema.Corrupt, "a page is not as long as the index says")
+		return rawPage{}, schema.Errorf(schema.Corrupt, "a page is not as long as the index says")
 	}
 	body := b[h.bytes:]
 	if err := checkFrame(body, int(h.uncompressed)); err != nil {
-		return 0, err
+		return rawPage{}, err
 	}
 	if kind == dataPage && h.encoding == encodingDelta {
 		err = p.delta(body, &h, c.maxDef > 0)
 	}
-	return int64(h.values), err
+	return rawPage{body: body, size: int(h.uncompressed), levels: int64(h.values), encoding: h.encoding}, err
 }
 
 // fault says what in a header breaks the format's rules.

@@ -123,6 +123,7 @@ func (r *Reader) parse(footer []byte) error {
 	for i := range r.columns {
 		r.columns[i].maxDef = meta.Schema.Column(i).MaxDefinitionLevel()
 		r.columns[i].maxRep = meta.Schema.Column(i).MaxRepetitionLevel()
+		r.columns[i].isBytes = meta.Schema.Column(i).PhysicalType() == parquet.Types.ByteArray
 	}
 	own, digest := meta.KeyValueMetadata().FindValue(keySegment), meta.KeyValueMetadata().FindValue(keyDigest)
 	if own == nil || digest == nil || len(*digest) != hexDigest {

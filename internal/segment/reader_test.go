@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"sync"
@@ -330,5 +331,31 @@ func TestStoreErrorsComeThrough(t *testing.T) {
 	store.fail = io.ErrUnexpectedEOF
 	if _, err := segment.Open(t.Context(), store, s.Bytes); schema.KindOf(err) != schema.Corrupt {
 		t.Errorf("a file that ends early: %v", err)
+	}
+}
+
+// Bytes in memory are read as a file is, and the reader copies none of them.
+func TestHeldBytes(t *testing.T) {
+	t.Parallel()
+	raw, _ := write(t, segment.Options{Stream: stream(), RowGroupBytes: 500_000}, sample(3000, 60))
+	held, err := segment.Open(t.Context(), segment.Held(raw), int64(len(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, stop := iter.Pull2(open(t, raw).Rows(t.Context(), 0, math.MaxInt64))
+	defer stop()
+	n := 0
+	for row, err := range held.Rows(t.Context(), 0, math.MaxInt64) {
+		want, _, more := next()
+		if err != nil || !more || leafOf(row) != leafOf(want) {
+			t.Fatalf("row %d: %v, another than the file's", n, err)
+		}
+		n++
+	}
+	if _, _, more := next(); more || n != 3000 {
+		t.Errorf("%d rows of 3000", n)
+	}
+	if _, err := segment.Open(t.Context(), segment.Held(raw[:len(raw)-100]), int64(len(raw))); schema.KindOf(err) != schema.Corrupt {
+		t.Errorf("bytes that end too soon: %v", err)
 	}
 }

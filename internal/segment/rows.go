@@ -17,7 +17,15 @@ import (
 // given together; none means All. A row is valid until the next one: Clone
 // keeps it. After an error nothing follows.
 func (r *Reader) Rows(ctx context.Context, from, to int64, columns ...Columns) iter.Seq2[*Row, error] {
-	return r.rows(ctx, from, to, chosen(columns))
+	return r.rows(ctx, from, to, nil, chosen(columns))
+}
+
+// RowsKept is Rows whose keys, values and headers' values refer to pages that stay
+// until kept gets them back: what a row is read for need not be copied. Where few
+// rows of many are wanted a page is much for each. The row itself, and its list of
+// headers, are valid until the next one, as ever.
+func (r *Reader) RowsKept(ctx context.Context, from, to int64, kept *Kept, columns ...Columns) iter.Seq2[*Row, error] {
+	return r.rows(ctx, from, to, kept, chosen(columns))
 }
 
 // Select yields the rows at some offsets, in order and each once; offsets that
@@ -65,8 +73,9 @@ func chosen(columns []Columns) Columns {
 	return wanted
 }
 
-func (r *Reader) rows(ctx context.Context, from, to int64, columns Columns) iter.Seq2[*Row, error] {
+func (r *Reader) rows(ctx context.Context, from, to int64, kept *Kept, columns Columns) iter.Seq2[*Row, error] {
 	return r.scan(columns, func(s *scan, yield func(*Row, error) bool) error {
+		s.kept = kept
 		for g := range r.groups {
 			rows := r.groups[g].rowRange(from, to)
 			if rows.from == rows.to {
@@ -85,7 +94,7 @@ func (r *Reader) scan(columns Columns, run func(*scan, func(*Row, error) bool) e
 	return func(yield func(*Row, error) bool) {
 		s, err := r.newScan(columns)
 		if err == nil {
-			defer s.check.decoder.Close()
+			defer s.end()
 			err = run(s, yield)
 		}
 		if err != nil {

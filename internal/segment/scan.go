@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/apache/arrow-go/v18/parquet"
-
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -14,6 +12,7 @@ type scan struct {
 	reader  *Reader
 	columns Columns
 	check   *pageCheck
+	kept    *Kept // nil: a row is valid until the next one
 	err     error
 
 	int64s [numColumns]*cursor[int64]
@@ -159,18 +158,26 @@ func (s *scan) begin(f *fetchedGroup, plans []plannedChunk, rows rowRange) (err 
 	group := arrow.RowGroup(f.ordinal)
 	for i := range plans {
 		p := &plans[i]
-		pages, err := s.vet(f.window, p)
+		column := &s.reader.columns[p.column]
+		pages, raw, err := s.vet(f.window, p)
 		if err != nil {
-			return fmt.Errorf("column %s: %w", s.reader.columns[p.column].path, err)
+			return fmt.Errorf("column %s: %w", column.path, err)
+		}
+		skip := rows.from - p.pages[0].firstRow
+		if column.isBytes {
+			if err := s.setTexts(p.column, pages, raw, skip); err != nil {
+				return fmt.Errorf("column %s: %w", column.path, err)
+			}
+			continue
 		}
 		chunk, err := group.Column(p.column)
 		if err == nil && p.first > 0 {
 			err = chunk.SeekToRow(p.pages[0].firstRow)
 		}
 		if err != nil {
-			return schema.Errorf(schema.Corrupt, "column %s: %w", s.reader.columns[p.column].path, err)
+			return schema.Errorf(schema.Corrupt, "column %s: %w", column.path, err)
 		}
-		s.set(p.column, chunk, pages, rows.from-p.pages[0].firstRow)
+		s.set(p.column, chunk, pages, skip)
 		if s.err != nil {
 			return s.err
 		}
@@ -178,30 +185,65 @@ func (s *scan) begin(f *fetchedGroup, plans []plannedChunk, rows rowRange) (err 
 	return nil
 }
 
-func (s *scan) vet(w *window, p *plannedChunk) ([]chunkPage, error) {
+// vetted are the pages of one chunk.
+type vetted struct {
+	dictionary *rawPage // nil: none
+	pages      []rawPage
+}
+
+func (s *scan) vet(w *window, p *plannedChunk) (pages []chunkPage, raw vetted, err error) {
 	column := &s.reader.columns[p.column]
 	if p.dictionary.bytes() > 0 {
-		raw, err := w.slice(p.dictionary)
+		b, err := w.slice(p.dictionary)
 		if err != nil {
-			return nil, err
+			return nil, raw, err
 		}
-		if _, err := s.check.page(raw, dictionaryPage, column, 0); err != nil {
-			return nil, err
+		dictionary, err := s.check.page(b, dictionaryPage, column, 0)
+		if err != nil {
+			return nil, raw, err
 		}
+		raw.dictionary = &dictionary
 	}
-	pages := make([]chunkPage, len(p.pages))
+	pages, raw.pages = make([]chunkPage, len(p.pages)), make([]rawPage, len(p.pages))
 	for i, spot := range p.pages {
-		raw, err := w.slice(spot.span)
+		b, err := w.slice(spot.span)
 		if err != nil {
-			return nil, err
+			return nil, raw, err
 		}
-		levels, err := s.check.page(raw, dataPage, column, spot.rows)
-		if err != nil {
-			return nil, err
+		if raw.pages[i], err = s.check.page(b, dataPage, column, spot.rows); err != nil {
+			return nil, raw, err
 		}
-		pages[i] = chunkPage{rows: spot.rows, levels: levels}
+		pages[i] = chunkPage{rows: spot.rows, levels: raw.pages[i].levels}
 	}
-	return pages, nil
+	return pages, raw, nil
+}
+
+// end lets go of the pages that are kept.
+func (s *scan) end() {
+	for _, cursor := range s.texts {
+		if cursor != nil {
+			cursor.from.retire()
+		}
+	}
+	s.check.decoder.Close()
+}
+
+// setTexts sets the cursor of a column of texts or bytes.
+func (s *scan) setTexts(c int, pages []chunkPage, raw vetted, skip int64) error {
+	cursor := s.texts[c]
+	if cursor == nil {
+		cursor = &textCursor{from: bytePages{decoder: s.check.decoder}}
+		if c == colKey || c == colValue || c == colHeaderValue { // which have no dictionary: all they refer to is in pages
+			cursor.from.keep = s.kept
+		}
+		s.texts[c] = cursor
+	}
+	if err := cursor.from.begin(&s.reader.columns[c], raw.dictionary, raw.pages); err != nil {
+		return err
+	}
+	cursor.set(cursor.from.read, &s.reader.columns[c], pages, &s.err)
+	cursor.skip(skip)
+	return s.err
 }
 
 func (s *scan) set(c int, chunk any, pages []chunkPage, skip int64) {
@@ -211,20 +253,14 @@ func (s *scan) set(c int, chunk any, pages []chunkPage, skip int64) {
 		if s.int64s[c] == nil {
 			s.int64s[c] = new(cursor[int64])
 		}
-		s.int64s[c].set(reader, column, pages, &s.err)
+		s.int64s[c].set(reader.ReadBatchInPage, column, pages, &s.err)
 		s.int64s[c].skip(skip)
 	case batchReader[int32]:
 		if s.int32s[c] == nil {
 			s.int32s[c] = new(cursor[int32])
 		}
-		s.int32s[c].set(reader, column, pages, &s.err)
+		s.int32s[c].set(reader.ReadBatchInPage, column, pages, &s.err)
 		s.int32s[c].skip(skip)
-	case batchReader[parquet.ByteArray]:
-		if s.texts[c] == nil {
-			s.texts[c] = new(textCursor)
-		}
-		s.texts[c].set(reader, column, pages, &s.err)
-		s.texts[c].skip(skip)
 	default:
 		s.err = schema.Errorf(schema.Corrupt, "column %s is of another type", column.path)
 	}
@@ -349,7 +385,7 @@ func (s *scan) readHeaders() {
 			break
 		}
 		if keyDef > 0 {
-			h := schema.Header{Name: s.name(key)}
+			h := schema.Header{Name: s.name(len(s.headers), key)}
 			if valueDef == s.reader.columns[colHeaderValue].maxDef {
 				h.Value = notNull(value)
 			}
@@ -366,8 +402,13 @@ func (s *scan) readHeaders() {
 	}
 }
 
-// name makes one string of each header name.
-func (s *scan) name(b []byte) string {
+// name makes one string of each header name. Most rows have the names of the row
+// before, at the same places.
+func (s *scan) name(place int, b []byte) string {
+	before := s.headers[:cap(s.headers)]
+	if place < len(before) && before[place].Name == string(b) {
+		return before[place].Name
+	}
 	if name, ok := s.names[string(b)]; ok {
 		return name
 	}

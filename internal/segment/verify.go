@@ -55,7 +55,7 @@ func (r *Reader) recount(ctx context.Context, each func(offset int64) error) (Su
 	parts := r.footer.Parts
 	t := tally{seed: parts[0].Seed}
 	hasher := proof.NewHasher()
-	for row, err := range r.rows(ctx, 0, math.MaxInt64, All|fixed) {
+	for row, err := range r.rows(ctx, 0, math.MaxInt64, nil, All|fixed) {
 		if err != nil {
 			return Summary{}, err
 		}

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,15 @@ type window struct {
 // fetch reads spans, joined where they are close, in parallel, and waits for
 // all of them.
 func fetch(ctx context.Context, r io.ReaderAt, spans []span) (*window, error) {
-	w := &window{spans: coalesce(spans, readGap)}
-	var total int64
+	var wanted, total int64
+	for _, s := range spans {
+		wanted += s.bytes()
+	}
+	gap := int64(readGap)
+	if wanted >= readMuch {
+		gap = readGapOfMuch
+	}
+	w := &window{spans: coalesce(spans, gap)}
 	for _, s := range w.spans {
 		total += s.bytes()
 	}
@@ -74,7 +82,17 @@ func fetch(ctx context.Context, r io.ReaderAt, spans []span) (*window, error) {
 	return w, group.Wait()
 }
 
+// Held is a segment's bytes in memory. A Reader of them copies nothing of what it
+// decodes from; they must not change while it is used.
+type Held []byte
+
+// ReadAt implements io.ReaderAt.
+func (h Held) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(h).ReadAt(p, off) }
+
 func readSpan(r io.ReaderAt, s span) ([]byte, error) {
+	if held, ok := r.(Held); ok && s.start >= 0 && s.start <= s.end && s.end <= int64(len(held)) {
+		return held[s.start:s.end:s.end], nil
+	}
 	data := make([]byte, s.bytes())
 	n, err := r.ReadAt(data, s.start)
 	switch {

@@ -15,8 +15,12 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// ErrFull is what Append says when the limit leaves no room.
+// ErrFull is what Append says when the limit leaves no room now.
 var ErrFull = errors.New("the spool is full")
+
+// ErrTooLarge is what Append says of a frame that has no room even in an empty
+// spool.
+var ErrTooLarge = errors.New("more than the spool can hold")
 
 // ErrUnreadable is wrapped by every error of Reader.Read: the frame does not
 // hold what was appended, or the disk does not give it. Its records are still
@@ -215,6 +219,9 @@ func (f *File) take(n int64) error {
 	s := f.spool
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n > s.limit {
+		return fmt.Errorf("%w: a frame of %d bytes, and the spool has %d", ErrTooLarge, n, s.limit)
+	}
 	if s.used+n > s.limit {
 		return fmt.Errorf("%w: %d of %d bytes are used, %d more were needed", ErrFull, s.used, s.limit, n)
 	}
@@ -248,8 +255,8 @@ func (f *File) let() {
 // Append writes frames behind those that the file has: rows, whose statuses are
 // in a slice of their own because those of rows may change meanwhile, divided
 // by Size and at cuts (ascending numbers of rows). It returns the frames
-// that were written, each held once, also beside an error: ErrFull, or what the
-// disk said.
+// that were written, each held once, also beside an error: ErrFull, ErrTooLarge,
+// or what the disk said.
 func (f *File) Append(rows []schema.Record, statuses []schema.Status, cuts ...int) (frames []*Frame, err error) {
 	s := f.spool
 	s.appending.Lock()

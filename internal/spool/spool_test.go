@@ -216,6 +216,10 @@ func TestLimit(t *testing.T) {
 	if again, err := s.NewFile(stream).Append(list[:1], statuses[:1]); err != nil || len(again) != 1 {
 		t.Errorf("with room again: %v", err)
 	}
+	small := open(t, t.TempDir(), 20)
+	if frames, err := small.NewFile(stream).Append(list[:1], statuses[:1]); !errors.Is(err, spool.ErrTooLarge) || errors.Is(err, spool.ErrFull) || len(frames) > 0 || small.Used() > 0 {
+		t.Errorf("into a spool of 20 bytes: %v with %d frames, %d bytes are used", err, len(frames), small.Used())
+	}
 }
 
 // One folder, one process; it is nobody else's to read; and what a dead process

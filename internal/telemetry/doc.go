@@ -26,6 +26,10 @@
 //
 // # Files
 //
-// log.go (loggers), limit.go (messages that repeat), metrics.go (registry),
-// trace.go (spans), otlp.go (how they are sent), build.go (version).
+//	log.go      loggers
+//	limit.go    messages that repeat
+//	metrics.go  the registry
+//	trace.go    spans
+//	otlp.go     how they are sent
+//	build.go    the version
 package telemetry

@@ -7,9 +7,10 @@
 // Terms are parted by spaces and narrow one another. A term is field:value, or
 // a bare word, which is an id of any role (one a search). The fields, in any
 // case: topic (several are any of them; so are names with commas), type,
-// version, service, partition, stage, status, team (that owns the topic),
+// version, service, partition, stage, status, team (that owns the record),
 // violation (a rule that the record breaks), id, after (inclusive) and before
-// (exclusive). A * at the end of the value of topic, type, service or violation
+// (exclusive), which are about record times, and event_after and event_before, about
+// the time that the event itself says. A * at the end of the value of topic, type, service or violation
 // stands for any rest. Four more are about a record's bytes, and may stand
 // together: key (the whole key), header.NAME=value (names in any case), payload
 // (a text anywhere in the value) and payload/POINTER=value (a JSON Pointer into
@@ -28,6 +29,12 @@
 //
 // It knows no topics, types, services or teams, and nothing of what is indexed.
 //
-// It keeps no state. Files: parse.go (what the fields take), scan.go (words and
-// quotes), bytes.go (terms about a record's bytes), moment.go (times).
+// It keeps no state.
+//
+// # Files
+//
+//	parse.go   what the fields take
+//	scan.go    words and quotes
+//	bytes.go   terms about a record's bytes
+//	moment.go  times
 package term

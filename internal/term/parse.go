@@ -12,7 +12,7 @@ import (
 
 // Fields are the names that a term may begin with, besides header.NAME= and
 // payload/POINTER=.
-var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "team", "violation", "id", "after", "before", "key", "payload"}
+var Fields = []string{"topic", "type", "version", "service", "partition", "stage", "status", "team", "violation", "id", "after", "before", "event_after", "event_before", "key", "payload"}
 
 // Statuses are the values of status.
 var Statuses = []string{"committed", "aborted", "control", "all"}
@@ -35,8 +35,18 @@ type Search struct {
 	Stage     string // one that schema.ParseStage knows
 	Status    string // one of Statuses
 	ID        string
-	From, To  time.Time // To is exclusive
-	Bytes     []Bytes   // all of them, at most MaxBytesTerms
+	From, To  time.Time // record times; To is exclusive
+	// EventFrom and EventTo bound the time that the event itself says.
+	EventFrom, EventTo time.Time
+	Bytes              []Bytes // all of them, at most MaxBytesTerms
+
+	Places map[string]int // of Fields, where the last term of each begins
+}
+
+// Refuse points at a field's term, for who has no use for it; the field is one that the
+// text named.
+func (s *Search) Refuse(field, format string, args ...any) *Error {
+	return fault(s.Places[field], format, args...)
 }
 
 // Part is what of a record's bytes a term is about.
@@ -64,8 +74,7 @@ type Bytes struct {
 // reader is a text half read.
 type reader struct {
 	Search
-	now  time.Time
-	seen map[string]int // fields that were given, and where
+	now time.Time
 }
 
 // Parse reads a text; ages count back from now. An error is an [*Error].
@@ -74,14 +83,19 @@ func Parse(text string, now time.Time) (Search, error) {
 	if err != nil {
 		return Search{}, err
 	}
-	r := reader{now: now, seen: map[string]int{}}
+	r := reader{Search: Search{Places: map[string]int{}}, now: now}
 	for _, w := range words {
 		if err := r.word(w); err != nil {
 			return Search{}, err
 		}
 	}
-	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
-		return Search{}, fault(max(r.seen["after"], r.seen["before"]), "after is not before before: nothing can lie between them")
+	for _, times := range []struct {
+		prefix   string
+		from, to time.Time
+	}{{"", r.From, r.To}, {"event_", r.EventFrom, r.EventTo}} {
+		if after, before := times.prefix+"after", times.prefix+"before"; !times.from.IsZero() && !times.to.IsZero() && !times.from.Before(times.to) {
+			return Search{}, fault(max(r.Places[after], r.Places[before]), "%s is not before %s: nothing can lie between them", after, before)
+		}
 	}
 	return r.Search, nil
 }
@@ -114,10 +128,10 @@ func inName(r rune) bool {
 
 // field takes one value; at is where its term begins.
 func (r *reader) field(name string, at, valueAt int, value []char) *Error {
-	if first, twice := r.seen[name]; twice && name != "topic" && name != "payload" {
+	if first, twice := r.Places[name]; twice && name != "topic" && name != "payload" {
 		return fault(at, "%s was given already, at character %d", name, first)
 	}
-	r.seen[name] = at
+	r.Places[name] = at
 	if name == "topic" {
 		return r.topics(valueAt, value)
 	}
@@ -158,16 +172,12 @@ func (r *reader) field(name string, at, valueAt int, value []char) *Error {
 		if r.Status = strings.ToLower(m.Text); !slices.Contains(Statuses, r.Status) {
 			return fault(valueAt, "status is %s", strings.Join(Statuses, ", "))
 		}
-	case "after", "before":
+	case "after", "before", "event_after", "event_before":
 		t, ok := moment(m.Text, r.now)
 		if !ok {
 			return fault(valueAt, "%s takes a day (2008-10-24), a moment (2008-10-24T14:15Z) or an age (15m, 2h, 7d)", name)
 		}
-		if name == "after" {
-			r.From = t
-		} else {
-			r.To = t
-		}
+		*map[string]*time.Time{"after": &r.From, "before": &r.To, "event_after": &r.EventFrom, "event_before": &r.EventTo}[name] = t
 	}
 	return nil
 }

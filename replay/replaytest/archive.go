@@ -1,5 +1,6 @@
 // Package replaytest puts records into an archive, without a broker and an
-// archiver, for tests of what reads archives.
+// archiver, for tests of what reads archives, and takes the power from workers of
+// replays.
 package replaytest
 
 import (

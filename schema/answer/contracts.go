@@ -90,7 +90,7 @@ type EventTopic struct {
 }
 
 // ContractCheckRequest holds a contract to archived events of its type of the last
-// Days, at most Limit of them, the newest first.
+// Days: to all, or, if they are more than Limit, to so many at random.
 type ContractCheckRequest struct {
 	Name    string            // of the contract's file, for messages
 	Text    string            // YAML
@@ -104,6 +104,13 @@ const (
 	ContractCompatible    = "compatible"    // every event that was looked at fits
 	ContractIncompatible  = "incompatible"  // some would break it
 	ContractIndeterminate = "indeterminate" // none could be looked at
+)
+
+// Which events a ContractCheck looked at.
+const (
+	SampleAll    = "all"
+	SampleRandom = "random" // of the whole time, by a hash of their positions: the same ones again
+	SampleNewest = "newest" // they were too many to take a sample in time
 )
 
 // ContractCheck says whether a contract holds for archived events, and how it
@@ -120,6 +127,7 @@ type ContractCheck struct {
 	OwnVersion  bool      // only events of the contract's version were asked for: it is registered
 	Looked      int64     // events that were looked at
 	Matching    int64     // that there are; -1: they could not be counted
+	Sample      string    // which of them were looked at
 	Withheld    int64     // of topics whose policy keeps them secret: not looked at
 	Unread      int64     // whose payload could not be read or decoded: not looked at
 	Masked      int64     // looked at without what policy masks in them

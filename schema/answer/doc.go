@@ -5,7 +5,7 @@
 //
 // # What it promises
 //
-// The shapes are plain values without behaviour beyond naming a record. They
+// The shapes are plain values without behaviour beyond naming a record, and saying in words what a plan binds. They
 // are the process's own, not a wire format: schema/openapi.yaml describes what
 // leaves it. The one exception has tags: package replay keeps a plan and its
 // receipt in the job's state object. Slices may be nil where there is
@@ -21,11 +21,23 @@
 //
 // # Files
 //
-//   - hit.go: a record as the index knows it, what was searched, not found
-//   - trace.go: a trace, its edges, what each step changed
-//   - search.go: a page of records, the roles of an id
-//   - record.go: one record with its bytes
-//   - coverage.go: topics, partitions, segments
-//   - replay.go: a replay's request, plan, job and receipt
-//   - export.go: an export's request
+//	hit.go         a record as the index knows it, what was searched, not found
+//	trace.go       a trace, its edges, what each step changed; a flow beyond it
+//	search.go      a page of records, the roles of an id
+//	matches.go     all records of a search, as a file, and the statement behind it
+//	scan.go        a search through the bytes of segments
+//	record.go      one record with its bytes
+//	verdict.go     whether everything is there; one field through a trace
+//	anomaly.go     what differs from how it was
+//	coverage.go    topics and what holds for them, partitions, gaps, segments
+//	contracts.go   what breaks contracts; event types
+//	deadletter.go  what Annals could not process
+//	deadrecord.go  what services could not process
+//	replay.go      a replay's request, plan, job and receipt
+//	terms.go       what a replay's plan binds, in words
+//	redrive.go     dead letters that are put back
+//	groupoffsets.go where a consumer group stands in a replay's target
+//	approval.go    what a second person said of a plan
+//	stop.go        the switch that stops all jobs
+//	export.go      an export's request
 package answer

@@ -12,8 +12,13 @@ const MaxTraceHops = 5000
 type TraceRequest struct {
 	TraceID   string // in any usual encoding
 	Diffs     bool   // compare each step with its parent, which reads payloads
-	FactsOnly bool   // leave inferred edges out
-	Limit     int    // hops, the earliest first, at most MaxTraceHops; 0: as many as whoever answers sees fit
+	FactsOnly bool   // leave inferred edges out, and of a flow what only shares an id
+	Flow      bool   // go on into other traces
+	// Archive reads the segments themselves, with record times from From to before
+	// To, and needs no index.
+	Archive  bool
+	From, To time.Time
+	Limit    int // hops, the earliest first, at most MaxTraceHops; 0: as many as whoever answers sees fit
 }
 
 // Trace is a trace's hops in causal order. Zero times are unknown.
@@ -27,8 +32,21 @@ type Trace struct {
 	Sealed         int // hops in the ledger
 	Ghosts         int // parents that are named and not archived
 	OutsideParents int // parents in other traces
-	Truncated      bool
-	Searched       Searched
+	// NotInferred is about how many parents in other traces the hops have that
+	// declare none, by what others of their kind declare. They are not inferred.
+	NotInferred int
+	Flow        *Flow        // nil: not asked for
+	Archive     *ArchiveLook // nil: the index was asked
+	Truncated   bool
+	Searched    Searched
+}
+
+// Traced is what is known of one of several traces: its records by their times, and
+// no edges.
+type Traced struct {
+	TraceID   string // as it was asked for
+	Records   []Hit
+	Truncated bool // there are more than MaxTraceHops
 }
 
 // Hop is a record of a trace.
@@ -39,6 +57,62 @@ type Hop struct {
 	Diff      *Diff  // nil: not asked for, or no parent
 	Key       []byte // nil is a null key; valid if HasKey
 	HasKey    bool   // the payload was read
+	Reached   *Reached
+}
+
+// ArchiveLook is what of the archive itself was looked into. Nothing is inferred,
+// and what is not sealed is not in it.
+type ArchiveLook struct {
+	From, To       time.Time
+	OfSegments     int    // with times in the range
+	Looked         int    // whose filters of trace ids were asked
+	Segments       int    // read, because they may have the trace
+	ParentsOutside int    // declared, and not among the hops: not looked for
+	Stopped        string // what bound ended it, as of Scan; empty: it saw all
+}
+
+// The ways in which a flow comes to a record.
+const (
+	FlowCause     = "cause"     // a record of the flow names it as its cause, or as what it is a copy of
+	FlowEffect    = "effect"    // it names a record of the flow
+	FlowForwarded = "forwarded" // trace headers of the one are on the other
+	FlowSharedID  = "shared_id" // both have a correlation or business id: a guess
+	FlowTrace     = "trace"     // it is in the trace of a record that was come to
+)
+
+// Reached is how a flow came to a record beyond the trace that was asked for.
+type Reached struct {
+	How      string
+	ID       string // what led there
+	From     int    // index into the hops: from which; -1: not known
+	Step     int    // how many steps from the trace
+	Inferred bool
+}
+
+// Flow is what was followed beyond a trace, within its bounds.
+type Flow struct {
+	Traces   []string  // those of the hops
+	Steps    int       // taken
+	From, To time.Time // record times within which was looked
+	Cuts     []FlowCut // what the bounds cut off
+}
+
+// Why a flow does not go on.
+const (
+	FlowCutHub    = "hub"     // the id or trace leads to too many records to mean anything
+	FlowCutLimit  = "limit"   // of hops
+	FlowCutSteps  = "steps"   // of steps; Records were not gone on from
+	FlowCutReads  = "reads"   // of payloads read for ids; Records were not read
+	FlowCutUnread = "unread"  // Records could not be read for ids
+	FlowCutLookup = "look-up" // the index gave not all that there are
+)
+
+// FlowCut is something that was not followed.
+type FlowCut struct {
+	Why     string
+	How     string // of Reached; empty: in any way
+	ID      string // empty: no single one
+	Records int
 }
 
 // The kinds of an Edge, in the API's words.

@@ -20,7 +20,7 @@ const (
 	ReasonTruncated = "truncated" // more hops than were looked at
 	ReasonGhosts    = "ghosts"    // parents that are named and not archived
 	ReasonGaps      = "gaps"      // offsets in range that Kafka did not serve, or that were purged
-	ReasonUnsealed  = "unsealed"  // records in these topics that are not sealed yet
+	ReasonUnsealed  = "unsealed"  // records of these topics, with times within the range, that are not sealed yet
 	ReasonBehind    = "behind"    // records in Kafka that were not read yet
 	ReasonUnknown   = "unknown"   // Kafka or the index does not answer, or a topic is not archived
 )
@@ -36,7 +36,7 @@ type Verdict struct {
 	Ghosts      int
 	UnsealedHop int             // hops that are not sealed
 	SealedTo    time.Time       // when the partition that was sealed longest ago was; zero: none was
-	Unsealed    int64           // indexed and not sealed, over the partitions
+	Unsealed    int64           // indexed and not sealed, over the partitions, within the range
 	Behind      int64           // in Kafka and not read
 	Gaps        []VerdictGap    // by class
 	Partitions  []VerdictStream // what was looked at

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -71,7 +72,7 @@ func TestPermissions(t *testing.T) {
 	r.grant(t, "annals", []kadm.ACLOperation{kadm.OpDescribe}, closed.Topic)
 
 	a, _ := r.archive(t, as("annals", "secret"))
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if said := a.Health()["kafka"]; !strings.Contains(said, "GROUP_AUTHORIZATION_FAILED") {
 			return fmt.Errorf("without Read on the group Health says %q", said)
 		}
@@ -100,7 +101,7 @@ func TestWrongPassword(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, broker.Start(t, broker.Options{Users: map[string]string{"annals": "secret"}}))
 	a, _ := r.archive(t, as("annals", "wrong"))
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		said := strings.ToLower(a.Health()["kafka"])
 		if !strings.Contains(said, "authentication") {
 			return fmt.Errorf("Health says %q", said)

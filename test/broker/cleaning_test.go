@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -32,7 +33,7 @@ func (r *rig) cleaned(t *testing.T, s schema.Stream) {
 	t.Helper()
 	r.alter(t, s.Topic, rolling)
 	before := len(r.served(t, s, kgo.ReadUncommitted()))
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		time.Sleep(rollAfter)
 		r.produce(t, s, 1)
 		if now := len(r.served(t, s, kgo.ReadUncommitted())); now >= before {
@@ -113,7 +114,7 @@ func TestDeletedBeforeArchived(t *testing.T) {
 	r.deleteTo(t, short, 35) // into what is not archived
 	time.Sleep(rollAfter)
 	r.alter(t, short.Topic, map[string]string{"retention.ms": "200"})
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		for partition := range int32(2) {
 			if start, end := r.bounds(t, at(short, partition), kgo.ReadUncommitted()); start != end {
 				return fmt.Errorf("retention has left %d to %d of partition %d", start, end, partition)

@@ -96,20 +96,42 @@ func Launch(dir string, o Options) (*Cluster, error) {
 	if err := os.WriteFile(c.logging(), logging, 0o600); err != nil {
 		return nil, fmt.Errorf("write the servers' log settings: %w", err)
 	}
-	cluster := clusterID()
+	if err := c.found(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// found formats every node's folder for a cluster with an ID of its own, and
+// starts them.
+func (c *Cluster) found() error {
+	id := clusterID()
 	var starting errgroup.Group
 	for _, n := range c.nodes {
 		starting.Go(func() error {
-			if err := n.format(cluster); err != nil {
+			if err := n.format(id); err != nil {
 				return err
 			}
 			return n.start()
 		})
 	}
-	if err := starting.Wait(); err != nil {
-		return nil, errors.Join(err, c.Close())
+	return starting.Wait()
+}
+
+// Replace ends the cluster and starts another one, with nothing in it, at its
+// addresses.
+func (c *Cluster) Replace(t testing.TB) {
+	t.Helper()
+	err := c.Close()
+	for _, n := range c.nodes {
+		err = errors.Join(err, os.RemoveAll(n.data()))
 	}
-	return c, nil
+	if err == nil {
+		err = c.found()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (c *Cluster) logging() string { return filepath.Join(c.dir, "log4j2.yaml") }

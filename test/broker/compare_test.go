@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/verify"
@@ -53,7 +54,7 @@ func (r *rig) bounds(t *testing.T, s schema.Stream, level kgo.IsolationLevel) (s
 	if level == kgo.ReadCommitted() {
 		list = r.admin.ListCommittedOffsets
 	}
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		starts, err := r.admin.ListStartOffsets(t.Context(), s.Topic)
 		if err != nil {
 			return err
@@ -173,7 +174,7 @@ func (r *rig) indexed(t *testing.T, histories ...*verify.Held) {
 	for _, h := range histories {
 		want += len(h.Rows)
 	}
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if got := r.sql("SELECT uniqExact(topic_id, partition, branch, offset) FROM DB.records"); got != fmt.Sprint(want) {
 			return fmt.Errorf("the index finds %s records, %d are archived", got, want)
 		}

@@ -25,7 +25,7 @@
 // # Files
 //
 //	jars.go         the servers' jars, fetched once (pom.xml)
-//	cluster.go      Options, Start, Launch; users; clients
+//	cluster.go      Options, Start, Launch, Replace; users; clients
 //	node.go         one server: start, kill, stop, what it said
 //	properties.go   a server's configuration
 //	process_*.go    how a server ends with the test binary

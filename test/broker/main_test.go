@@ -76,18 +76,3 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
-
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", within, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}

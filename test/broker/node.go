@@ -100,6 +100,8 @@ func (n *Node) java(heap string, args ...string) *exec.Cmd {
 	}, args...)...)
 }
 
+func (n *Node) data() string { return filepath.Join(n.dir, "data") }
+
 func (n *Node) config() string { return filepath.Join(n.dir, "server.properties") }
 
 // format makes the node's data folder.

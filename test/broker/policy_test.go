@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/verify"
@@ -77,7 +78,7 @@ func TestConfigurationIsFollowed(t *testing.T) {
 	r.produce(t, s, 1)
 	first := r.archived(t, a, s)
 	r.alter(t, s.Topic, map[string]string{"retention.ms": "86400000"})
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		r.produce(t, s, 1)
 		if h := r.archived(t, a, s); configuration(t, h) == configuration(t, first) {
 			return errors.New("the commits name the configuration of before")

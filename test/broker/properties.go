@@ -37,7 +37,7 @@ func (n *Node) properties() string {
 		"inter.broker.listener.name":     listener,
 		"listener.security.protocol.map": fmt.Sprintf("CONTROLLER:PLAINTEXT,%s:%s", listener, listener),
 		"controller.quorum.voters":       strings.Join(voters, ","),
-		"log.dirs":                       n.dir + "/data",
+		"log.dirs":                       n.data(),
 		"num.io.threads":                 "4",
 		"auto.create.topics.enable":      "false",
 

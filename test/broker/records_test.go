@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/test/verify"
 )
 
@@ -104,7 +105,7 @@ func TestNothingIsLostBetweenTwoArchivers(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, 30*time.Second, owned)
+	embeddedtest.Eventually(t, 30*time.Second, owned)
 	some()
 	stop()
 	some()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/broker"
 	"github.com/fx-risk-ai/annals/test/instance"
@@ -71,7 +72,7 @@ func (f *flow) more(t *testing.T, n int) {
 		return len(f.acked)
 	}
 	want := count() + n
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if now := count(); now < want {
 			return fmt.Errorf("%d acknowledged, want %d", now, want)
 		}
@@ -158,7 +159,7 @@ func TestRollingRestart(t *testing.T) {
 // insync waits until every partition of a topic has so many replicas in sync.
 func (r *rig) insync(t *testing.T, s schema.Stream, n int) {
 	t.Helper()
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		r.client.ForceMetadataRefresh()
 		listed, err := r.admin.ListTopics(t.Context(), s.Topic)
 		if err != nil {
@@ -177,7 +178,7 @@ func (r *rig) insync(t *testing.T, s schema.Stream, n int) {
 func (r *rig) leader(t *testing.T, s schema.Stream) int32 {
 	t.Helper()
 	leader := int32(-1)
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		r.client.ForceMetadataRefresh()
 		listed, err := r.admin.ListTopics(t.Context(), s.Topic)
 		if err != nil {

@@ -145,7 +145,7 @@ func (r *rig) archive(t *testing.T, change func(*archiver.Options)) (*archiver.A
 // sealed waits until the stream's ledger has reached an offset.
 func (r *rig) sealed(t *testing.T, a *archiver.Archiver, s schema.Stream, next int64) {
 	t.Helper()
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		bounded, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		if _, err := a.Seal(bounded, true); err != nil {
@@ -191,7 +191,7 @@ func (r *rig) alter(t *testing.T, topic string, configs map[string]string) {
 	answers, err := r.admin.AlterTopicConfigs(t.Context(), changes, topic)
 	must(t, err)
 	must(t, answers[0].Err)
-	eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 10*time.Second, func() error {
 		described, err := r.admin.DescribeTopicConfigs(t.Context(), topic)
 		if err != nil {
 			return err

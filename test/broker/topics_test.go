@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/broker"
 	"github.com/fx-risk-ai/annals/test/instance"
@@ -21,12 +22,12 @@ func TestPartitionsAdded(t *testing.T) {
 	s := r.topic(t, "grows", 1, nil)
 	r.produce(t, s, 10)
 	a, _ := r.archive(t, func(o *archiver.Options) { o.StartLatest = true })
-	eventually(t, 20*time.Second, func() error { _, err := r.book.Head(t.Context(), s); return err })
+	embeddedtest.Eventually(t, 20*time.Second, func() error { _, err := r.book.Head(t.Context(), s); return err })
 	added, err := r.admin.CreatePartitions(t.Context(), 2, s.Topic)
 	must(t, err)
 	must(t, added[s.Topic].Err)
 	for partition := range int32(2) {
-		eventually(t, 20*time.Second, func() error {
+		embeddedtest.Eventually(t, 20*time.Second, func() error {
 			r.client.ForceMetadataRefresh()
 			return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: s.Topic, Partition: 1 + partition, Value: []byte("first")}).FirstErr()
 		})
@@ -52,7 +53,7 @@ func (r *rig) recreate(t *testing.T, s schema.Stream, after time.Duration) schem
 	r.client.PurgeTopicsFromClient(s.Topic)
 	time.Sleep(after)
 	var again kadm.CreateTopicResponse
-	eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 10*time.Second, func() error {
 		again, err = r.admin.CreateTopic(t.Context(), 1, int16(len(r.cluster.Nodes())), nil, s.Topic)
 		return err
 	})
@@ -140,7 +141,7 @@ func TestAThousandTopics(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if n := archived(); n < many+1 {
 			return fmt.Errorf("%d topics are found", n)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
@@ -45,7 +46,7 @@ func (r *rig) markerOnly(t *testing.T, s schema.Stream, commit bool) {
 	client := r.cluster.Client(t, kgo.MaxVersions(old))
 	id := r.name + ".empty"
 	var begun *kmsg.InitProducerIDResponse
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		begin := kmsg.NewPtrInitProducerIDRequest()
 		begin.TransactionalID, begin.TransactionTimeoutMillis = &id, 60_000
 		answer, err := begin.RequestWith(t.Context(), client)
@@ -111,7 +112,7 @@ func TestTransactions(t *testing.T) {
 		t.Errorf("sealed to %d, and %d on is undecided", head.Next, before.Next)
 	}
 	end := r.high(t, s) + 1 // the marker that the coordinator writes
-	eventually(t, 20*time.Second, func() error {
+	embeddedtest.Eventually(t, 20*time.Second, func() error {
 		if _, stable := r.bounds(t, s, kgo.ReadCommitted()); stable < end {
 			return fmt.Errorf("the broker has not aborted it: stable to %d of %d", stable, end)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/instance"
 	"github.com/fx-risk-ai/annals/test/verify"
@@ -36,7 +37,7 @@ func (r *rig) uncleanly(t *testing.T, s schema.Stream, lost int, wanted func()) 
 	wanted()
 	r.cluster.Node(leader).Kill(t)
 	r.cluster.Node(follower).Restart(t)
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if now := r.leader(t, s); now != follower {
 			return fmt.Errorf("%d leads, not %d", now, follower)
 		}
@@ -103,7 +104,7 @@ func TestTruncatedLog(t *testing.T) {
 
 func (r *rig) sealedOnBranch(t *testing.T, seal func() error, s schema.Stream, branch int32, next int64) {
 	t.Helper()
-	eventually(t, 60*time.Second, func() error {
+	embeddedtest.Eventually(t, 60*time.Second, func() error {
 		if err := seal(); err != nil {
 			return err
 		}

@@ -16,20 +16,13 @@ import (
 )
 
 // A browser walks the explorer over a real archive: search, trace, graph,
-// record, topics, a replay from plan to receipt; light and dark.
+// record, topics, catalog, anomalies, an export, a replay from plan to receipt;
+// light and dark.
 // BROWSER_OUT keeps the pictures.
 func TestExplorerOverAnArchive(t *testing.T) {
 	instance.NeedsClickHouse(t)
 	needsBrowser(t)
-	programs, err := instance.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := programs.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
+	programs := instance.Built(t)
 	up := programs.Start(t, instance.Options{Args: instance.DemoYear()})
 	up.Loaded(t)
 	keepDeadLetters(t, up)

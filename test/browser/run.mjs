@@ -2,11 +2,12 @@
 //
 //   node test/browser/run.mjs --base http://127.0.0.1:8080 --out DIR [--query "type:FxRateEnriched"] [--only trace,topics]
 //
-// It searches, opens a trace, reads what a step changed, draws the graph, opens
-// a record, seals, plans a replay, runs it and reads the receipt; in light and
-// in dark, by keyboard and by mouse. Pictures go to DIR. Exit code 1 and a list
-// of what failed when content is missing, a role or a name is absent, text is
-// too faint, or the browser reports any error.
+// It searches, exports, opens a trace, reads what a step changed and follows a
+// field, draws the graph, opens a record, reads catalog and anomalies, seals,
+// plans a replay, runs it and reads the receipt; in light and in dark, by
+// keyboard and by mouse. Pictures go to DIR. Exit code 1 and a list of what
+// failed when content is missing, a role or a name is absent, text is too faint,
+// or the browser reports any error.
 import { mkdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { audit } from "./audit.mjs";

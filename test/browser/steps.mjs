@@ -13,7 +13,8 @@ export const steps = {
     let weight = 0;
     const count = async (response) => {
       if (response.url().includes("/api/")) return;
-      weight += (await response.request().sizes().catch(() => ({ responseBodySize: 0 }))).responseBodySize;
+      const { responseBodySize } = await response.request().sizes().catch(() => ({ responseBodySize: 0 }));
+      weight += responseBodySize; // after the wait: others add to it meanwhile
     };
     page.on("response", count);
     await page.goto(base);
@@ -115,6 +116,16 @@ export const steps = {
     await parts.waitFor();
     check(await parts.locator("tbody tr").count() >= archived.partitions, "not every partition has a row");
     check(path(page).includes("open="), "what is open is not in the address");
+    const asked = page.waitForRequest((r) => new URL(r.url()).searchParams.get("from") === "2000-01-01T00:00:00Z" && r.url().includes("/verdict?"));
+    await page.getByLabel("Record times from, UTC").fill("2000-01-01T00:00");
+    const ranged = await (await (await asked).response()).json();
+    await page.locator("p + .verdict > summary").getByText(ranged.complete ? "Complete" : "Not complete", { exact: true }).waitFor();
+    check(path(page).includes("from=2000-01-01T00:00"), "the range is not in the address");
+    await look("topics-range");
+    await page.getByLabel("Record times from, UTC").fill("");
+    await page.locator("p + .verdict").waitFor({ state: "detached" });
+    const verdict = await api(`/verdict?topic=${archived.topic}`);
+    await page.locator(".verdict > summary").getByText(verdict.complete ? "Complete" : "Not complete", { exact: true }).waitFor();
     await look("topics");
     await page.getByRole("link", { name: "Newest records", exact: true }).click();
     await rows(page).first().waitFor();
@@ -163,6 +174,101 @@ export const steps = {
     await page.getByText("There are no dead letters").waitFor();
     await look("dead-letters-none");
     await page.unroute("**/api/v1/dead-letters*");
+  },
+
+  /** Every event type with its versions, makers and owner; broken rules, and the way to the records. */
+  async catalog({ page, base, api, check, look }) {
+    const { event_types: types } = await api("/catalog");
+    check(types.length > 0, "the catalog is empty, so this step sees nothing");
+    await page.goto(base);
+    await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Catalog" }).click();
+    const grid = page.getByRole("treegrid", { name: "Event types" });
+    await grid.waitFor();
+    check(await grid.locator("tbody > tr").count() === types.length, "not every event type has a row");
+    await look("catalog");
+    await page.goto(`${base}/catalog`);
+    await grid.waitFor();
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await at(page, /open=/);
+    const detail = grid.locator(".letter");
+    const { event_types: [one] } = await api(`/catalog?event_type=${encodeURIComponent(types[0].event_type)}`);
+    if (one.sample) await detail.getByRole("link", { name: place(one.sample.coordinates) }).waitFor();
+    if (one.schema !== undefined) await detail.getByText("Schema of the newest version").waitFor();
+    const said = await detail.innerText();
+    for (const part of [...one.topics.map((t) => t.topic), ...one.versions.map((v) => v.contract ?? "no contract"), one.consumers_known ? "with offsets of these topics" : "may not see"]) check(said.includes(part), `the detail of a type lacks ${part}`);
+    await look("catalog-type");
+    await page.keyboard.press("Escape");
+    await detail.waitFor({ state: "detached" });
+
+    await page.getByRole("tab", { name: "Contract violations" }).click();
+    await at(page, /view=violations/);
+    const { violations } = await api("/contracts/violations?limit=200");
+    if (violations.length === 0) await page.getByText("No sealed record breaks a rule").waitFor();
+    else await page.getByRole("grid", { name: "Contract violations" }).waitFor();
+    await look("violations");
+    // What the demo's archive may lack: one broken rule, whose records are a search.
+    const hit = (await api("/records?limit=1")).records[0];
+    const rule = "contract:type:/legs/*/amount";
+    await page.route("**/api/v1/contracts/violations*", (route) => route.fulfill({ json: { more: true, violations: new URL(route.request().url()).searchParams.get("topic") === "none" ? [] : [{ topic: hit.coordinates.topic, event_type: hit.event_type, event_version: hit.event_version, source_service: hit.source_service, rule, records: 7, newest: hit.coordinates }] } }));
+    await page.goto(`${base}/catalog?view=violations`);
+    await page.getByText("There are more than these").waitFor();
+    await page.getByRole("grid", { name: "Contract violations" }).getByRole("button", { name: hit.coordinates.topic, exact: true }).click();
+    await at(page, /topic=/);
+    check(await page.getByRole("button", { name: `No longer only topic ${hit.coordinates.topic}` }).isVisible(), "what narrows the violations is not said");
+    await page.keyboard.press("Escape");
+    await at(page, /^(?!.*topic=)/);
+    await page.goto(`${base}/catalog?view=violations&topic=none`);
+    await page.getByText("No violation matches").waitFor();
+    await page.goto(`${base}/catalog?view=violations`);
+    await page.getByRole("link", { name: rule }).click();
+    await page.waitForFunction((text) => new URLSearchParams(location.search).get("q")?.startsWith(`violation:"${text}" topic:`), rule);
+    await page.getByText("No record matches").or(rows(page).first()).first().waitFor();
+    await page.unroute("**/api/v1/contracts/violations*");
+  },
+
+  /** Each check with what it could judge, each finding with its evidence; a moment that is in the address. */
+  async anomalies({ page, base, api, check, look }) {
+    await page.goto(base);
+    await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Anomalies" }).click();
+    const checks = page.getByRole("table", { name: "Checks" });
+    await checks.waitFor();
+    const now = await api("/anomalies");
+    check(await checks.locator("tbody tr").count() === now.checks.length, "not every check has a row");
+    for (const c of now.checks.filter((c) => c.note)) check((await checks.innerText()).toLowerCase().includes(c.note.toLowerCase()), `what ${c.kind} could not judge is not said`);
+    const grid = page.getByRole("grid", { name: "Findings" });
+    if (now.anomalies.length === 0) check(await page.getByText(/^Nothing (differs from how it was|was found, and)/).isVisible(), "the page does not say that nothing was found");
+    else check(await grid.locator("tbody tr").count() === now.anomalies.length, "not every finding has a row");
+    await look("anomalies-now");
+    const moment = page.getByRole("textbox", { name: "As of which moment" });
+    await moment.fill("some day");
+    await moment.press("Enter");
+    await page.getByRole("alert").getByText("Write a date").waitFor();
+    await moment.fill("2008-10-24T14:15Z");
+    await moment.press("Enter");
+    await at(page, /at=2008-10-24T14:15:00/);
+    // What the demo's archive may lack: findings, with traces and without.
+    const hit = (await api("/records?limit=100")).records.find((r) => r.trace_id);
+    const hour = { from: "2026-03-13T14:00:00Z", to: "2026-03-13T15:00:00Z" };
+    const findings = [
+      { kind: "throughput_drop", topic: hit.coordinates.topic, team: "market-data", component: "gateway", ...hour, value: 12, expected: 500, evidence: "12 records in the hour", traces: [hit.trace_id] },
+      { kind: "lag", topic: hit.coordinates.topic, partition: 2, component: "archiver", ...hour, value: 3, expected: 0, evidence: "3 records are <b>not</b> sealed", traces: [] },
+    ];
+    await page.route("**/api/v1/anomalies*", (route) => route.fulfill({ json: { ...now, checks: now.checks.map((c) => (findings.some((f) => f.kind === c.kind) ? { ...c, state: "anomalies" } : c)), anomalies: findings, truncated: true } }));
+    await page.goto(`${base}/anomalies`);
+    await grid.waitFor();
+    await page.getByText("There are more findings than the 2").waitFor();
+    check((await grid.innerText()).includes("12 records, 500 expected"), "a finding does not say its figures");
+    check(await grid.getByText("<b>not</b>").isVisible(), "evidence is not shown as it is written");
+    await look("anomalies");
+    await checks.getByRole("button", { name: "Lag" }).click();
+    await at(page, /kind=lag/);
+    check(await grid.locator("tbody tr").count() === 1, "a kind does not narrow the findings");
+    await page.keyboard.press("Escape");
+    await at(page, /^(?!.*kind=)/);
+    await grid.getByRole("link", { name: hit.trace_id.slice(0, 8) }).click();
+    await at(page, /^\/trace\//);
+    await page.unroute("**/api/v1/anomalies*");
   },
 
   /** The box completes terms by keyboard, and what it made is searched. */
@@ -221,6 +327,15 @@ export const steps = {
     await rows(page).first().waitFor();
     await page.waitForTimeout(200);
     await look("results");
+    await page.getByText("Export all", { exact: true }).click();
+    await look("export");
+    for (const format of ["NDJSON", "CSV", "Parquet"]) check(await page.getByRole("link", { name: format, exact: true }).isVisible(), `no ${format} is offered`);
+    const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "NDJSON", exact: true }).click()]);
+    let text = "";
+    for await (const chunk of await file.createReadStream()) text += chunk;
+    const { statement } = JSON.parse(text.trimEnd().split("\n").at(-1));
+    check(statement && statement.records === text.trimEnd().split("\n").length - 1, `the export's statement is not of its records: ${JSON.stringify(statement)}`);
+    await page.getByText("Export all", { exact: true }).click();
     const older = page.getByRole("button", { name: "Older" });
     if (await older.isVisible()) {
       const first = await rows(page).first().innerText();
@@ -263,6 +378,13 @@ export const steps = {
     for (const service of trace.services) check(await grid.getByText(service, { exact: true }).count() > 0, `${service} is not in the waterfall`);
     await page.waitForFunction(() => [...document.querySelectorAll(".wf-what")].slice(1).some((e) => e.textContent));
     await look("trace");
+    const verdict = await api(`/verdict?trace_id=${trace.trace_id}`);
+    const line = page.locator(".verdict > summary");
+    await line.waitFor();
+    check((await line.innerText()).startsWith(verdict.complete ? "Complete" : "Not complete"), "the verdict of the trace is not the API's");
+    await line.click();
+    await look("verdict");
+    await line.click();
     const before = await grid.getByRole("row").count();
     await page.keyboard.press("]");
     await page.waitForFunction((n) => document.querySelectorAll("[role=treegrid] [role=row]").length >= n, Math.max(before, trace.hops.length + 1));
@@ -288,6 +410,29 @@ export const steps = {
     await panel.locator(".payload").waitFor();
     await page.keyboard.press("h");
     await panel.getByRole("table", { name: "Headers" }).or(panel.getByText("No headers.")).first().waitFor();
+    // One field of the change, followed along the path of the hop, and through the whole trace.
+    await page.keyboard.press("d");
+    await panel.locator(".op .changes li .path button").first().click();
+    await at(page, /tab=field/);
+    const pointer = new URL(page.url()).searchParams.get("field");
+    check(own.some((c) => c.path === pointer), `${pointer} is not followed as the JSON Pointer of a change`);
+    const history = await api(`/traces/${trace.trace_id}/field?pointer=${encodeURIComponent(pointer)}`);
+    await panel.locator(".edge-list li").first().waitFor();
+    const along = await panel.locator(".edge-list li").count();
+    check(along > 1 && along <= history.steps.length, `the path of the hop has ${along} steps, the trace ${history.steps.length}`);
+    check(/\d+ of \d+ hops? changed it/.test(await panel.innerText()), "the panel does not say how many hops changed the field");
+    await look("field");
+    if (along < history.steps.length) {
+      await panel.getByRole("button", { name: /^All \d+ hops$/ }).click();
+      await at(page, /of=all/);
+      check(await panel.locator(".edge-list li").count() === history.steps.length, "the field is not followed through every hop");
+    }
+    const box = panel.getByRole("textbox", { name: "JSON Pointer of the field" });
+    await box.fill("no/such");
+    await box.press("Enter");
+    await panel.getByText("0 of", { exact: false }).waitFor();
+    check(new URL(page.url()).searchParams.get("field") === "/no/such", "what is typed is not followed as a pointer");
+    await page.locator("main").focus();
     await page.keyboard.press("d");
     await page.keyboard.press("u");
     await page.waitForFunction((old) => new URLSearchParams(location.search).get("hop") !== old, place(hop.coordinates));
@@ -377,7 +522,7 @@ export const steps = {
   async sizes({ page, base, look, state }) {
     for (const [width, height] of [[1100, 700], [2000, 1100]]) {
       await page.setViewportSize({ width, height });
-      for (const [name, to] of [["home", "/"], ["trace", `/trace/${state.hit.trace_id}?hop=${place(state.hit.coordinates)}`], ["graph", `/trace/${state.hit.trace_id}?view=graph`], ["topics", "/topics"]]) {
+      for (const [name, to] of [["home", "/"], ["trace", `/trace/${state.hit.trace_id}?hop=${place(state.hit.coordinates)}`], ["graph", `/trace/${state.hit.trace_id}?view=graph`], ["topics", "/topics"], ["catalog", "/catalog"], ["anomalies", "/anomalies"]]) {
         await page.goto(base + to);
         await page.locator("table, [role=treegrid], .graph .node").first().waitFor();
         await look(`${name}-${width}`);

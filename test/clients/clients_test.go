@@ -10,17 +10,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
 	"github.com/fx-risk-ai/annals/test/instance"
+	"github.com/fx-risk-ai/annals/test/runtimes"
 	"github.com/fx-risk-ai/annals/web/api"
 )
-
-const leastNode = 20
 
 var (
 	programs *instance.Programs
@@ -35,7 +33,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if err := node(); err == nil {
+	if err := runtimes.Node(); err == nil {
 		if programs, err = instance.Build(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -59,48 +57,19 @@ func run(m *testing.M) int {
 	return code
 }
 
-// node says why the scripts cannot run, or nil.
-func node() error {
-	version, err := exec.Command("node", "--version").Output()
-	if err != nil {
-		return fmt.Errorf("node.js is needed, from version %d on: %w", leastNode, err)
-	}
-	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil || n < leastNode {
-		return fmt.Errorf("node.js is needed from version %d on, and %s is here", leastNode, strings.TrimSpace(string(version)))
-	}
-	if _, err := exec.LookPath("npm"); err != nil {
-		return fmt.Errorf("npm is needed to install the clients: %w", err)
-	}
-	return nil
-}
-
-// packages installs the clients unless the lock file's are there already.
-var packages = sync.OnceValue(func() error {
-	lock, err := os.ReadFile("package-lock.json")
-	if err != nil {
-		return err
-	}
-	const stamp = "node_modules/.installed-lock.json"
-	if installed, err := os.ReadFile(stamp); err == nil && bytes.Equal(installed, lock) {
-		return nil
-	}
-	install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000")
-	if said, err := install.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci: %w: %s", err, said)
-	}
-	return os.WriteFile(stamp, lock, 0o600)
+// scripts gives the folder with the scripts and the clients that they need.
+var scripts = sync.OnceValues(func() (string, error) {
+	return runtimes.NodeScripts("clients", ".", "up.mjs", "s3.mjs", "kafka.mjs", "clickhouse.mjs")
 })
 
 // loaded gives one year of the demo, sealed; it skips where something needed
 // is not on this machine.
 func loaded(t *testing.T) *instance.Instance {
 	t.Helper()
-	if err := node(); err != nil {
+	if _, err := scripts(); errors.Is(err, runtimes.ErrMissing) {
 		t.Skip(err)
-	}
-	if err := packages(); err != nil {
-		t.Skipf("the clients cannot be installed: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
 	instance.NeedsClickHouse(t)
 	shared.once.Do(func() {
@@ -121,7 +90,11 @@ func loaded(t *testing.T) *instance.Instance {
 // script runs a script against the instance and decodes its answer.
 func script(t testing.TB, i *instance.Instance, into any, name string, args ...string) {
 	t.Helper()
-	args = append([]string{name, filepath.Join(i.DataDir, embedded.UpFileName)}, args...)
+	dir, err := scripts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{filepath.Join(dir, name), filepath.Join(i.DataDir, embedded.UpFileName)}, args...)
 	var errs bytes.Buffer
 	command := exec.CommandContext(t.Context(), "node", args...)
 	command.Stderr = &errs

@@ -3,6 +3,6 @@
 // with SCRAM, ClickHouse's own client counts the index.
 //
 // It holds tests alone. The clients are npm packages, pinned by
-// package-lock.json and installed into node_modules here; without Node, npm or
-// a registry the tests are skipped, with the reason.
+// package-lock.json and installed once into the user's cache folder; without
+// Node, npm or a registry the tests are skipped, with the reason.
 package clients

@@ -16,5 +16,5 @@
 //
 // # Files
 //
-// start.go starts containers; the tests show that they can be reached.
+//	start.go  containers, started for one test; the tests show that they can be reached
 package containers

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/extract"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
@@ -37,7 +38,7 @@ type sent struct {
 
 // TestRecordsAreArchivedExactlyAndFound archives every record of the corpus,
 // and reads each back: fresh, sealed, by the independent reader, and by every
-// id that it has.
+// id that it has; then all are replayed.
 func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 	r := newRig(t)
 	var all []*sent
@@ -52,7 +53,7 @@ func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 	r.archive(t)
 	must(t, r.archiver.CatchUp(t.Context()))
 	freshFound(t, r, all)
-	eventually(t, 30*time.Second, func() error { _, err := r.archiver.Seal(t.Context(), true); return err })
+	embeddedtest.Eventually(t, 30*time.Second, func() error { _, err := r.archiver.Seal(t.Context(), true); return err })
 	must(t, r.archiver.Indexed(t.Context()))
 	for _, f := range all {
 		rows := r.rows(t, f.stream)
@@ -64,7 +65,7 @@ func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 				t.Errorf("%s, %s: archived otherwise: %s", f.family, f.cases[i].Name, how)
 			}
 		}
-		eventually(t, 10*time.Second, func() error { // the query engine looks once a second
+		embeddedtest.Eventually(t, 10*time.Second, func() error { // the query engine looks once a second
 			got, err := r.engine.Record(t.Context(), policy.Everything(), requestOf(f.records[len(f.records)-1]))
 			if err == nil && !got.Hit.Sealed {
 				return fmt.Errorf("%s is sealed, and shown as fresh", f.family)
@@ -83,6 +84,7 @@ func TestRecordsAreArchivedExactlyAndFound(t *testing.T) {
 	if trouble := r.archiver.Health(); len(trouble) > 0 {
 		t.Errorf("all is archived, and yet: %v", trouble)
 	}
+	checkReplay(t, r, all)
 }
 
 // freshFound looks at every tenth record before it is sealed.
@@ -90,7 +92,7 @@ func freshFound(t *testing.T, r *rig, all []*sent) {
 	t.Helper()
 	for _, f := range all {
 		last := f.records[len(f.records)-1]
-		eventually(t, 30*time.Second, func() error {
+		embeddedtest.Eventually(t, 30*time.Second, func() error {
 			_, err := r.engine.Record(t.Context(), policy.Everything(), requestOf(last))
 			return err
 		})

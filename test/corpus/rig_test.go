@@ -163,18 +163,3 @@ func (r *rig) verify(t *testing.T, s schema.Stream) {
 		t.Errorf("%s does not verify: %+v", s, report.Listed)
 	}
 }
-
-func eventually(t testing.TB, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", within, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}

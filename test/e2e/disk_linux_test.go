@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/test/instance"
 )
 
@@ -52,7 +53,7 @@ func TestDiskFullOfTheArchive(t *testing.T) {
 	if said := i.Annals(t, "seal"); said.Code != 0 {
 		t.Errorf("annals seal: code %d, %s", said.Code, said.Err)
 	}
-	instance.Eventually(t, 45*time.Second, func() error {
+	embeddedtest.Eventually(t, 45*time.Second, func() error {
 		// Asked again and again: what was just produced may not be read yet.
 		i.Annals(t, "seal")
 		for _, trouble := range unready(t, i) {

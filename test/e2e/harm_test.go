@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/fx-risk-ai/annals/test/instance"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // TestHarmfulTextIsShownNotObeyed prints records to a terminal that would clear
@@ -30,7 +30,7 @@ func TestHarmfulTextIsShownNotObeyed(t *testing.T) {
 	if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	instance.Eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		said := i.Annals(t, "get", at(record))
 		if said.Code != 0 {
 			return context.DeadlineExceeded

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/test/instance"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -96,7 +97,7 @@ func produceOdd(t testing.TB, i *instance.Instance, topic string) []*kgo.Record 
 func checkOdd(t testing.TB, i *instance.Instance, records []*kgo.Record, state string) {
 	t.Helper()
 	var page api.RecordPage
-	instance.Eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		i.Ask(t, "/records?limit=1000&topic="+records[0].Topic, &page)
 		if len(page.Records) != len(records) {
 			return fmt.Errorf("%s: search finds %d of %d records", state, len(page.Records), len(records))

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/test/instance"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -164,7 +165,7 @@ func unready(t testing.TB, i *instance.Instance) map[string]string {
 // becomes waits until exactly these dependencies are not ready.
 func becomes(t testing.TB, i *instance.Instance, want ...string) {
 	t.Helper()
-	instance.Eventually(t, 45*time.Second, func() error {
+	embeddedtest.Eventually(t, 45*time.Second, func() error {
 		got := unready(t, i)
 		var found []string
 		for _, name := range []string{"index", "kafka", "store"} {
@@ -268,7 +269,7 @@ func fails(t testing.TB, err error) {
 // command line; it needs no index.
 func sealedWithoutIndex(t testing.TB, i *instance.Instance, topic string, records int64) {
 	t.Helper()
-	instance.Eventually(t, 30*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		i.Seal(t)
 		var sealed int64
 		for place, p := range i.Coverage(t) {

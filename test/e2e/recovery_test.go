@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/schema"
@@ -59,11 +60,17 @@ func TestAnotherMachineTakesOverACopyOfTheBucket(t *testing.T) {
 		t.Errorf("an empty bucket: code %d, %s%s", said.Code, said.Out, said.Err)
 	}
 	copyBucket(t, from, store(t, second))
+	if said := second.Annals(t, "verify", "--index"); said.Code != 1 || !strings.Contains(string(said.Out), "the commit is not in the index") {
+		t.Errorf("an index that has nothing of the copy: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
 	copied := verified(t, second.Annals(t, "verify", "--archive", "--json"), 0)
 	if fmt.Sprint(copied) != fmt.Sprint(original) || copied.Chains != 2 || copied.Records.Committed != "400" || copied.SegmentsRead != copied.Segments || copied.Segments < 4 {
 		t.Errorf("the copy verifies as %+v, the original as %+v", copied, original)
 	}
 	reindexed(t, second, 0, "reindexed 400 records of ")
+	if said := second.Annals(t, "verify", "--index"); said.Code != 0 || !strings.Contains(string(said.Out), "the same 400 records: their symmetric difference is 0") {
+		t.Errorf("the index after a reindex: code %d, %s%s", said.Code, said.Out, said.Err)
+	}
 	moved(t, second, records)
 	nothingToCollect(t, second)
 	damagedCopy(t, second)
@@ -297,7 +304,7 @@ func sameNameInAnotherCluster(t testing.TB, first, i *instance.Instance, records
 		}
 		return n
 	}
-	instance.Eventually(t, time.Minute, func() error {
+	embeddedtest.Eventually(t, time.Minute, func() error {
 		i.Seal(t)
 		if n := sealed("id=" + movedTrace); n != 600 {
 			return fmt.Errorf("search by trace finds %d sealed records of both clusters", n)

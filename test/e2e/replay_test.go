@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -89,7 +90,7 @@ func TestReplayOfTopicsAndTime(t *testing.T) {
 	takes := func(r *kgo.Record) bool { return !r.Timestamp.Before(from) && r.Timestamp.Before(until) }
 	var plan api.ReplayPlan
 	i.JSON(t, &plan, "replay", "plan", "--topic", "fx.risk.exposure", "--topic", "fx.rates.enriched",
-		"--from", from.Format(time.RFC3339), "--to", until.Format(time.RFC3339), "--prefix", "again.")
+		"--from", from.Format(time.RFC3339), "--to", until.Format(time.RFC3339), "--prefix", "again.", "--no-provenance")
 	targets := targetsOf(plan)
 	if targets["fx.rates.enriched"] != "again.fx.rates.enriched" || len(targets) != 2 {
 		t.Fatalf("the plan's targets are %v", targets)
@@ -130,11 +131,41 @@ func TestReplayOfATrace(t *testing.T) {
 	t.Parallel()
 	trace := traceOf(t, oneOf(t, i, "fx.rates.received"))
 	var plan api.ReplayPlan
-	i.JSON(t, &plan, "replay", "plan", "--trace", trace)
+	// Others replay the same year meanwhile: copies in the sandbox have its traces, and
+	// may not be sealed yet.
+	i.JSON(t, &plan, "replay", "plan", "--trace", trace, "--unsealed", "cut")
 	runs(t, i, plan.Id)
 	compared := compareReplay(t, i, targetsOf(plan), func(r *kgo.Record) bool { return traceOf(t, r) == trace })
 	if int64(compared) != plan.Records || compared < 60 {
 		t.Errorf("compared %d records, the plan has %d", compared, plan.Records)
+	}
+}
+
+// TestReplayByFilter brings what an expression chooses by payload, and says where
+// one is wrong.
+func TestReplayByFilter(t *testing.T) {
+	i := year(t)
+	t.Parallel()
+	about := func(r *kgo.Record) bool {
+		var payload struct {
+			Currency string
+			Rate     float64
+		}
+		return json.Unmarshal(r.Value, &payload) == nil && payload.Currency == "USD" && payload.Rate > 1
+	}
+	var plan api.ReplayPlan
+	i.JSON(t, &plan, "replay", "plan", "topic:fx.rates.enr*", "--filter", `value.currency == "USD" && value.rate > 1`)
+	if targets := targetsOf(plan); len(targets) != 1 || targets["fx.rates.enriched"] == "" {
+		t.Fatalf("the plan's targets are %v", targets)
+	}
+	runs(t, i, plan.Id)
+	if compared := compareReplay(t, i, targetsOf(plan), about); int64(compared) != plan.Records || compared == 0 {
+		t.Errorf("compared %d records, the plan has %d", compared, plan.Records)
+	}
+	for filter, want := range map[string]string{`value.currency == USD`: "column 19", `value.curency == "USD"`: "no such key: curency"} {
+		if said := i.Annals(t, "replay", "plan", "--topic", "fx.rates.enriched", "--filter", filter); said.Code == 0 || !strings.Contains(said.Err, want) {
+			t.Errorf("%s: code %d, %s", filter, said.Code, said.Err)
+		}
 	}
 }
 

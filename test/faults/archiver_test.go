@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -39,11 +40,13 @@ const role = "ANNALS_TEST_FAULT_ROLE"
 func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "archiver":
-		childArchiver()
+		asChild(runArchiver)
 	case "replay":
-		childReplay()
+		asChild(runReplay)
+	case "worker":
+		asChild(workOnReplays)
 	case "compact":
-		childCompact()
+		asChild(runCompact)
 	case "":
 		os.Exit(m.Run())
 	default:
@@ -60,6 +63,7 @@ type engines struct {
 	ClickHouse, Database, IndexUser, IndexSecret string
 	Point                                        string
 	Target                                       string // a replay's target prefix
+	Spool                                        string // the archiver's folder; empty: it has none
 }
 
 func startEngines(t *testing.T) (engines, *kgo.Client) {
@@ -91,15 +95,16 @@ func (e engines) open() (*objstore.Store, *index.Index, error) {
 	return store, x, err
 }
 
-// childArchiver archives until everything that Kafka holds is sealed and
-// indexed, or until its point.
-func childArchiver() {
-	if err := runArchiver(); err != nil {
+// asChild runs as a process of its own, whose exit code tells how it ended.
+func asChild(run func() error) {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
+// runArchiver archives until everything that Kafka holds is sealed and
+// indexed, or until its point.
 func runArchiver() error {
 	var e engines
 	if err := json.NewDecoder(os.Stdin).Decode(&e); err != nil {
@@ -119,11 +124,15 @@ func runArchiver() error {
 	if err != nil {
 		return err
 	}
-	a, err := archiver.New(archiver.Options{
+	o := archiver.Options{
 		Kafka: e.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver", InstanceID: "one"},
 		Discovery: 200 * time.Millisecond, Cut: archiver.Cut{Bytes: 8 << 10}, Feed: archiver.Feed{Rows: 50, Every: 20 * time.Millisecond},
 		Writer: "fault", Build: "test", Logger: log,
-	}, killStore{store, k}, killLedger{ledger.New(store, log), k}, killIndex{x, k}, rules)
+	}
+	if e.Spool != "" { // half a round fills the memory
+		o.Memory, o.Spool, o.Cut = 24<<10, archiver.Spool{Dir: e.Spool, Bytes: 64 << 20}, archiver.Cut{Bytes: 64 << 20}
+	}
+	a, err := archiver.New(o, killStore{store, k}, killLedger{ledger.New(store, log), k}, killIndex{x, k}, rules)
 	if err != nil {
 		return err
 	}
@@ -258,7 +267,8 @@ func must(t *testing.T, err error) {
 }
 
 // TestArchiverSurvivesKills kills the archiver three times on either side of
-// every durable step, while records and transactions arrive.
+// every durable step, while records and transactions arrive. Every other one has
+// what it holds in a spool, and the next one with a spool finds that.
 func TestArchiverSurvivesKills(t *testing.T) {
 	t.Parallel()
 	e, client := startEngines(t)
@@ -271,23 +281,42 @@ func TestArchiverSurvivesKills(t *testing.T) {
 	must(t, err)
 
 	p := producer{client: client, topic: "orders", kafka: e, each: 30}
+	spool, left := t.TempDir(), 0
 	histogram := killAtEveryStep(t, 3, []string{putSegment, putCommit, insertFresh, insertSegment}, func(point Point) bool {
 		p.some(t)
-		e.Point = point.String()
-		return child(t, "archiver", e)
+		e.Point, e.Spool = point.String(), []string{"", spool}[p.rounds%2]
+		killed := child(t, "archiver", e)
+		if e.Spool != "" && killed && len(spooledIn(t, spool)) > 0 {
+			left++
+		}
+		return killed
 	})
-	e.Point = ""
+	if t.Logf("%d were killed with records in the spool", left); left == 0 {
+		t.Error("none was killed with records in the spool")
+	}
+	e.Point, e.Spool = "", spool
 	p.some(t)
 	if child(t, "archiver", e) {
 		t.Fatal("the last run was killed")
 	}
 	histogram.print(t)
+	if found := spooledIn(t, spool); len(found) > 0 {
+		t.Errorf("the last one ended in peace, and left %v in its spool", found)
+	}
 	total := 0
 	for partition := range int32(2) {
 		s := schema.Stream{Cluster: clusterID(t, client), Topic: "orders", TopicID: schema.TopicID(created.ID), Partition: partition}
 		total += checkStream(t, store, s, p.sent[partition])
 	}
 	checkIndex(t, e, total)
+}
+
+// spooledIn lists the files that have frames, or had them.
+func spooledIn(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "annals-spool", "*.frames"))
+	must(t, err)
+	return found
 }
 
 // histogram counts the kills by step and side.

@@ -69,16 +69,9 @@ func later() time.Time { return time.Now().Add(30 * 24 * time.Hour) }
 // joinable is from how many small segments on a compaction joins them.
 const joinable = 4
 
-// childCompact archives what Kafka holds, in enough segments to be worth a
+// runCompact archives what Kafka holds, in enough segments to be worth a
 // compaction of each partition, joins them, and collects what was replaced,
 // until it is done or until its point.
-func childCompact() {
-	if err := runCompact(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
 func runCompact() error {
 	var e engines
 	parent := bufio.NewReader(os.Stdin)

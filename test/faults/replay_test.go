@@ -37,14 +37,7 @@ const (
 
 const replayPositions = "__annals_replay_positions"
 
-// childReplay plans, runs and works until the job is done, or until its point.
-func childReplay() {
-	if err := runReplay(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
+// runReplay plans, runs and works until the job is done, or until its point.
 func runReplay() error {
 	var e engines
 	if err := json.NewDecoder(os.Stdin).Decode(&e); err != nil {

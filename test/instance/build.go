@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 )
 
 // Programs is a folder with the compiled programs.
@@ -27,6 +28,21 @@ func Build() (*Programs, error) {
 		return nil, errors.Join(fmt.Errorf("build the programs: %w\n%s", err, said), os.RemoveAll(dir))
 	}
 	return &Programs{Dir: dir}, nil
+}
+
+// Built is Build for one test, which removes the folder at its end.
+func Built(t testing.TB) *Programs {
+	t.Helper()
+	p, err := Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
 }
 
 // Remove deletes the folder.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -18,7 +19,7 @@ func (i *Instance) Loaded(t testing.TB) {
 // Settled waits until everything that Kafka holds is sealed and indexed.
 func (i *Instance) Settled(t testing.TB) {
 	t.Helper()
-	Eventually(t, time.Minute, func() error {
+	embeddedtest.Eventually(t, time.Minute, func() error {
 		i.Seal(t)
 		places := i.Coverage(t)
 		var records int64

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // How long a start and a clean stop may take on a busy machine.
@@ -289,27 +290,12 @@ func (i *Instance) Tail(lines int) string {
 // Says waits until the process has said something.
 func (i *Instance) Says(t testing.TB, text string, within time.Duration) {
 	t.Helper()
-	Eventually(t, within, func() error {
+	embeddedtest.Eventually(t, within, func() error {
 		if !strings.Contains(i.Log(), text) {
 			return fmt.Errorf("annals up has not said %q", text)
 		}
 		return nil
 	})
-}
-
-// Eventually asks again and again until there is no error, and fails the test
-// with the last one.
-func Eventually(t testing.TB, within time.Duration, ask func() error) {
-	t.Helper()
-	var err error
-	for deadline := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
-		if err = ask(); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", within, err)
-		}
-	}
 }
 
 // NeedsClickHouse skips a test where the embedded ClickHouse is not installed.

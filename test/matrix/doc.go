@@ -10,9 +10,9 @@
 // connections, process ones as signals to a process of its own, a loss of power
 // in the folder under the store. The run prints point × fault; a cell that no
 // case has hit fails it, and a cell that makes no sense says why. The
-// spool's disk is a point too: it is full, gives back other bytes, and is what a
-// killed process leaves; and what was spooled is cut while the store fails. There
-// is no transparency log yet.
+// spool's disk is a point too: it is full, gives back other bytes, goes, is what a
+// killed process leaves and what one that stood still comes back to; and what was
+// spooled is cut while the store fails. There is no transparency log yet.
 //
 // It holds tests alone. One case of every other cell runs by default, all
 // variants of all cells with ANNALS_TEST_LONG=1.

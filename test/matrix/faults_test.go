@@ -25,11 +25,12 @@ const (
 	killed       = "SIGKILL"     //
 	stopped      = "SIGSTOP"     //
 	powerLoss    = "power loss"  //
+	deleted      = "deleted"     // by somebody else
 )
 
 var columns = []string{
 	errorAnswer, afterSuccess, busy, conflicts, twice, lost, replyLost, late, slow, silent, cutBody, shortBody, flippedBody,
-	full, forbidden, clockSkew, killed, stopped, powerLoss,
+	full, forbidden, clockSkew, killed, stopped, powerLoss, deleted,
 }
 
 // ofHTTP says what a proxy does for a column.
@@ -58,6 +59,8 @@ func (p *point) senseless(column string) string {
 	switch column {
 	case powerLoss:
 		return "a loss of power is a point of its own, below the store"
+	case deleted:
+		return "only the spool is files that nothing keeps from being deleted"
 	case killed, stopped:
 		if !processPoints[p.name] {
 			return "a process dies, or stands still, at the durable steps, at a fetch and at a listing"

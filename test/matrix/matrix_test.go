@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // cell is one fault at one point.
@@ -233,7 +235,7 @@ func breakRequest(t *testing.T, b *breakage, p *place) {
 	a, stop := r.archive(t, setting{probes: b.point.probes})
 	r.some(t)
 	r.settle(t, a, true)
-	eventually(t, recovery, func() error {
+	embeddedtest.Eventually(t, recovery, func() error {
 		if hits() == 0 {
 			return fmt.Errorf("%s × %s did not fire", b.point.name, b.column)
 		}
@@ -242,7 +244,7 @@ func breakRequest(t *testing.T, b *breakage, p *place) {
 	r.s3.deliver(t)
 	r.search.deliver(t)
 	r.settle(t, a, true)
-	eventually(t, recovery, func() error {
+	embeddedtest.Eventually(t, recovery, func() error {
 		if trouble := a.Health(); len(trouble) > 0 {
 			return fmt.Errorf("all is archived, and yet: %v", trouble)
 		}

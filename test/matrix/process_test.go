@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,7 +42,7 @@ type engines struct {
 
 	Spool     string // its folder; empty: none
 	FileLimit uint64 // no file may become larger; 0: as large as it likes
-	Hold      bool   // nothing is asked to be sealed: it waits to be killed
+	Hold      bool   // nothing is asked to be sealed before SIGUSR1 comes
 }
 
 // archiverProcess archives until everything that Kafka holds is sealed and
@@ -90,10 +91,16 @@ func runArchiver(input string) error {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), 2*recovery)
 	defer stop()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	if e.Hold {
-		return <-done
+		select {
+		case err := <-done:
+			return err
+		case <-asked:
+		}
 	}
 	if err := archiveAll(ctx, a, done); err != nil {
 		return err

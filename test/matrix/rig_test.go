@@ -257,7 +257,7 @@ const recovery = 3 * time.Minute
 func (r *rig) settle(t *testing.T, a *archiver.Archiver, indexed bool) {
 	t.Helper()
 	book := ledger.New(r.store, nil)
-	eventually(t, recovery, func() error {
+	embeddedtest.Eventually(t, recovery, func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := a.CatchUp(ctx); err != nil {
@@ -280,21 +280,6 @@ func (r *rig) settle(t *testing.T, a *archiver.Archiver, indexed bool) {
 		}
 		return a.Indexed(ctx)
 	})
-}
-
-func eventually(t *testing.T, within time.Duration, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v", within, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // verify holds ledger, segments, index and what was acknowledged against one

@@ -1,9 +1,11 @@
 package matrix
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fx-risk-ai/annals/archiver"
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 )
 
 // spooling is an archiver's spool, and what its metrics say of it.
@@ -65,11 +68,11 @@ func (s *spooling) files() (found []string) {
 // no sense there.
 func spoolVariants(column string) int {
 	switch column {
-	case full: // its budget, or what the system allows a file
-		return 2
+	case full: // its budget, what the system allows a file, or no frame is as small as its budget
+		return 3
 	case replyLost: // of what was cut from it
 		return 2
-	case flippedBody, shortBody, killed:
+	case flippedBody, shortBody, deleted, killed, stopped:
 		return 1
 	default:
 		return 0
@@ -87,6 +90,9 @@ func breakSpool(t *testing.T, b *breakage, p *place) {
 	case b.column == killed:
 		killSpooling(t, r, s)
 		return
+	case b.column == stopped:
+		stopSpooling(t, r, s)
+		return
 	case b.column == full && b.variant == 1:
 		_, ended, said := r.spawn(t, func(e *engines) { e.Spool, e.FileLimit = s.dir, 500 })
 		if err := <-ended; err != nil {
@@ -95,10 +101,10 @@ func breakSpool(t *testing.T, b *breakage, p *place) {
 		must(t, r.verify(t))
 		return
 	case b.column == full:
-		s.bytes = 500 // frames are compressed
+		s.bytes = []int64{1300, 0, 50}[b.variant] // a frame has about 1000
 	}
 	a, stop := r.archive(t, setting{spool: s})
-	eventually(t, recovery, func() error {
+	embeddedtest.Eventually(t, recovery, func() error {
 		if b.column != full && s.measured("annals_archiver_spool_bytes", "") == 0 {
 			return fmt.Errorf("nothing was spooled, health: %v", a.Health())
 		}
@@ -106,7 +112,14 @@ func breakSpool(t *testing.T, b *breakage, p *place) {
 	})
 	fired := breakFiles(t, b, r, s)
 	r.settle(t, a, true)
+	for try := 0; b.column == full && fired() != nil && try < 20; try++ { // the room is gone for a moment only
+		r.some(t)
+		r.settle(t, a, true)
+	}
 	must(t, fired())
+	if said := a.Health()["spool"]; b.column == full && (b.variant == 2) != strings.Contains(said, "too small") {
+		t.Errorf("of a spool of %d bytes Health says %q", s.bytes, said)
+	}
 	stop()
 	if left := s.files(); len(left) > 0 {
 		t.Errorf("left in the spool: %v", left)
@@ -129,6 +142,8 @@ func breakFiles(t *testing.T, b *breakage, r *rig, s *spooling) (fired func() er
 			must(t, err)
 			must(t, os.Truncate(path, info.Size()/2))
 		}
+	case deleted:
+		must(t, os.RemoveAll(filepath.Join(s.dir, "annals-spool")))
 	case replyLost:
 		at := []string{"/data/", "/ledger/"}[b.variant]
 		g := &trigger{n: 1, count: 1}
@@ -141,7 +156,10 @@ func breakFiles(t *testing.T, b *breakage, r *rig, s *spooling) (fired func() er
 		}
 	}
 	name := "annals_archiver_spool_damaged_total"
-	if b.column == full {
+	switch {
+	case b.column == full && b.variant == 2:
+		name = "annals_archiver_spool_failures_total"
+	case b.column == full:
 		name = "annals_archiver_spool_full_total"
 	}
 	return func() error {
@@ -156,18 +174,7 @@ func breakFiles(t *testing.T, b *breakage, r *rig, s *spooling) (fired func() er
 // finds its files, and no use for them.
 func killSpooling(t *testing.T, r *rig, s *spooling) {
 	t.Helper()
-	cmd, ended, said := r.spawn(t, func(e *engines) { e.Spool, e.Hold = s.dir, true })
-	eventually(t, recovery, func() error {
-		select {
-		case err := <-ended:
-			t.Fatalf("the process ended: %v: %s", err, said)
-		default:
-		}
-		if len(s.files()) == 0 {
-			return errors.New("nothing was spooled")
-		}
-		return nil
-	})
+	cmd, ended, _ := spawnSpooling(t, r, s)
 	must(t, cmd.Process.Signal(syscall.SIGKILL))
 	<-ended
 	left := s.files()
@@ -181,6 +188,48 @@ func killSpooling(t *testing.T, r *rig, s *spooling) {
 		t.Errorf("left in the spool: %v, of the one that was killed: %v", now, left)
 	}
 	must(t, r.verify(t))
+}
+
+// stopSpooling has a process stand still while its records wait in its spool, and
+// another one archive them. The first goes on, and has nothing of it to seal.
+func stopSpooling(t *testing.T, r *rig, s *spooling) {
+	t.Helper()
+	cmd, ended, said := spawnSpooling(t, r, s)
+	must(t, cmd.Process.Signal(syscall.SIGSTOP))
+	a, stop := r.archive(t, setting{direct: true, group: "rival"})
+	r.settle(t, a, true)
+	stop()
+	if len(s.files()) == 0 {
+		t.Fatal("the process stood still, and its spool is empty")
+	}
+	must(t, cmd.Process.Signal(syscall.SIGUSR1))
+	must(t, cmd.Process.Signal(syscall.SIGCONT))
+	if err := <-ended; err != nil {
+		t.Fatalf("the process that stood still ended: %v: %s", err, said)
+	}
+	if left := s.files(); len(left) > 0 {
+		t.Errorf("left in the spool: %v", left)
+	}
+	must(t, r.verify(t))
+}
+
+// spawnSpooling starts a process that keeps what it reads, until some of it is
+// in its spool.
+func spawnSpooling(t *testing.T, r *rig, s *spooling) (cmd *exec.Cmd, ended <-chan error, said *bytes.Buffer) {
+	t.Helper()
+	cmd, ended, said = r.spawn(t, func(e *engines) { e.Spool, e.Hold = s.dir, true })
+	embeddedtest.Eventually(t, recovery, func() error {
+		select {
+		case err := <-ended:
+			t.Fatalf("the process ended: %v: %s", err, said)
+		default:
+		}
+		if len(s.files()) == 0 {
+			return errors.New("nothing was spooled")
+		}
+		return nil
+	})
+	return cmd, ended, said
 }
 
 // spooling is that of an archiver's process.

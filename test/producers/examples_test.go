@@ -11,12 +11,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/test/instance"
+	"github.com/fx-risk-ai/annals/test/runtimes"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
@@ -57,6 +59,37 @@ func nodeSettings(i *instance.Instance) (file, content string) {
 	return "client.json", string(raw)
 }
 
+// Where the examples are, and how long one may run on a busy machine.
+const (
+	javaExample = "../../clients/examples/java"
+	pyExample   = "../../clients/examples/python"
+	nodeExample = "../../clients/examples/node"
+	runTime     = 2 * time.Minute
+)
+
+// javaRuns gives the command that runs the Java example.
+func javaRuns() ([]string, error) {
+	jars, err := runtimes.JavaJars("producer-java", javaExample)
+	if err != nil {
+		return nil, err
+	}
+	return []string{"java", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(jars, "*"), filepath.Join(javaExample, "Shipment.java")}, nil
+}
+
+// pythonRuns gives the command that runs the Python example.
+func pythonRuns() ([]string, error) {
+	interpreter, err := runtimes.Python("producer-python", pyExample)
+	if err != nil {
+		return nil, err
+	}
+	return []string{interpreter, filepath.Join(pyExample, "shipment.py")}, nil
+}
+
+// nodeRuns gives the command that runs the Node example.
+func nodeRuns() ([]string, error) {
+	return runtimes.NodeScript("producer-node", nodeExample, "shipment.mjs")
+}
+
 // traces are those of the two orders of a shipment.
 var traces = [2]string{"4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"}
 
@@ -64,20 +97,12 @@ var traces = [2]string{"4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448
 // orders of different traces, and asks Annals what the shipment was made of.
 func TestShipmentsAreTraced(t *testing.T) {
 	instance.NeedsClickHouse(t)
-	programs, err := instance.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := programs.Remove(); err != nil {
-			t.Error(err)
-		}
-	})
+	programs := instance.Built(t)
 	i := programs.Start(t, instance.Options{})
 	for _, e := range examples {
 		t.Run(e.language, func(t *testing.T) {
 			command, err := e.command()
-			if errors.Is(err, errMissing) {
+			if errors.Is(err, runtimes.ErrMissing) {
 				t.Skip(err)
 			} else if err != nil {
 				t.Fatal(err)
@@ -90,7 +115,7 @@ func TestShipmentsAreTraced(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), runTime)
 			defer cancel()
-			if err := run(ctx, "", command[0], append(command[1:], settings, source, target, "2")...); err != nil {
+			if err := runtimes.Run(ctx, "", command[0], append(command[1:], settings, source, target, "2")...); err != nil {
 				t.Fatal(err)
 			}
 			traced(t, i, e.language)

@@ -75,7 +75,7 @@ var bugs = []bug{
 	},
 	{
 		model:  "cut past the first undecided record",
-		edits:  []edit{{"archiver/partition.go", "func (p *partition) settle(now time.Time) {\n", "func (p *partition) settle(now time.Time) {\n\tif $BUG {\n\t\tfor i := range p.rows {\n\t\t\tif p.rows[i].Status == schema.Undecided {\n\t\t\t\tp.rows[i].Status = schema.Committed\n\t\t\t}\n\t\t}\n\t\tclear(p.open)\n\t}\n"}},
+		edits:  []edit{{"archiver/partition.go", "func (p *partition) settle(now time.Time) {\n", "func (p *partition) settle(now time.Time) {\n\tif $BUG {\n\t\tfor _, row := range p.rows.all() {\n\t\t\tif row.Status == schema.Undecided {\n\t\t\t\trow.Status = schema.Committed\n\t\t\t}\n\t\t}\n\t\tclear(p.open)\n\t}\n"}},
 		breaks: `rows: a record's status`,
 	},
 	{

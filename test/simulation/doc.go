@@ -23,10 +23,11 @@
 //
 // A third of the seeds have a spool, on the real disk (disk_test.go): bits of it
 // flip, files are cut, exchanged and deleted, cannot be created, the folder goes,
-// and a killed archiver's files are what the next one finds. A run of 200 seeds
-// or more fails if it saw no frame written, read back, refused, damaged or left
-// without room. When all is archived nothing may be held in a spool, and
-// whoever ends leaves no file.
+// and a killed archiver's files are what the next one finds. Every run has besides
+// twelve histories that end in a drill of the spool alone, whatever its seeds are,
+// and fails if no frame was written, read back, refused, damaged or left without
+// room; a run of one seed or one drill says what it leaves undecided. When all is
+// archived nothing may be held in a spool, and whoever ends leaves no file.
 //
 // Six seeds in ten end in a drill (drill_test.go): the shortest way, most of them
 // the model's, to where one rule is all that stands before a wrong archive, such as
@@ -48,13 +49,18 @@
 // # Seeds
 //
 // Seeds 1 to 200, with ANNALS_TEST_LONG=1 to 10,000; ANNALS_FROM=m ANNALS_SEEDS=n
-// are n seeds from m on. A seed that fails prints
-// its number and what happened. ANNALS_SEED=n lives through that one again, with
-// the archivers' logs. What the script does is a function of the seed; in which
-// order goroutines run that are ready in the same moment is not, so a seed that
-// fails on such an order may take several runs to fail again.
+// are n seeds from m on. A seed that fails prints its number and what happened.
+// ANNALS_SEED=n lives through that one again, with the archivers' logs. What the
+// script does is a function of the seed; in which order goroutines run that are
+// ready in the same moment is not, so a seed that fails on such an order may take
+// several runs to fail again. A run whose -timeout is nearly over begins no more
+// seeds, and ends as skipped, with how many it lived through.
 //
 //	go test -tags synctests ./test/simulation -run TestSeeds
+//
+// All 10,000 take hours, and no longer than -timeout says.
+//
+//	ANNALS_TEST_LONG=1 go test ./test/simulation -run TestSimulation -timeout 6h
 //
 // The tag makes the Kafka client wait on channels instead of mutexes, which
 // would keep the clock from moving too; TestSimulation builds with it.

@@ -25,6 +25,7 @@ type drill struct {
 	name   string
 	large  bool // transactions are larger than the buffers
 	asleep bool // an archiver sleeps through the night
+	spool  bool // there is one, and small
 	what   func(*world, context.Context) error
 }
 
@@ -44,17 +45,21 @@ var drills = []drill{
 	{name: "a day passes between a segment and its commit", asleep: true, what: (*world).drillLateCommit},
 }
 
+// spoolDrill is no seed's: what it sees is left to no chance, every run has it.
+var spoolDrill = drill{name: "a spool has no room, and loses what it has", spool: true, what: (*world).drillSpool}
+
 // onlyDrill is the one whose name has ANNALS_DRILL in it; nil: that is not set.
 func onlyDrill() (*drill, error) {
 	name := os.Getenv("ANNALS_DRILL")
 	if name == "" {
 		return nil, nil
 	}
-	i := slices.IndexFunc(drills, func(d drill) bool { return strings.Contains(d.name, name) })
+	all := append(slices.Clone(drills), spoolDrill)
+	i := slices.IndexFunc(all, func(d drill) bool { return strings.Contains(d.name, name) })
 	if i < 0 {
 		return nil, fmt.Errorf("ANNALS_DRILL: no drill has %q in its name", name)
 	}
-	return &drills[i], nil
+	return &all[i], nil
 }
 
 // muster has one archiver own everything, and the group at rest.
@@ -502,6 +507,53 @@ func (w *world) drillGone(ctx context.Context) error {
 		time.Sleep(w.script.time(0, 15*time.Second))
 		w.note("and the topic is created again")
 		return w.kafka.create(s.topic, int32(w.settings.partitions))
+	}
+	return nil
+}
+
+// drillSpool has a spool without room, and then everything that can happen to
+// its disk, while records are in it.
+func (w *world) drillSpool(ctx context.Context) error {
+	s, err := w.muster(ctx)
+	if err != nil {
+		return err
+	}
+	w.producers.dense = true
+	for range 20 { // what is cut leaves room a moment later
+		w.producers.send(ctx, w.producers.plain, s, 2, nil)
+		time.Sleep(w.script.time(10*time.Millisecond, 400*time.Millisecond))
+	}
+	for _, fault := range diskFaults {
+		time.Sleep(6 * time.Minute) // after a damage it is left alone for five
+		if err := w.spoolSome(ctx, s); err != nil {
+			return err
+		}
+		if err := w.caughtUp(ctx, s); err != nil {
+			return err
+		}
+		if err := w.spoolSome(ctx, s); err != nil {
+			return err
+		}
+		if err := w.breakDiskOf(w.running[0], fault); err != nil {
+			return err
+		}
+		w.producers.send(ctx, w.producers.plain, s, 20, nil)
+		if err := w.caughtUp(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spoolSome produces until there is something in the spool.
+func (w *world) spoolSome(ctx context.Context, s stream) error {
+	w.note("produce to %s, to be spooled", s)
+	for range 20 {
+		w.producers.send(ctx, w.producers.plain, s, 2, nil)
+		time.Sleep(400 * time.Millisecond)
+		if used := w.running[0].disk.measured("annals_archiver_spool_bytes"); used > 0 {
+			return nil
+		}
 	}
 	return nil
 }

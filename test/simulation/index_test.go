@@ -77,6 +77,11 @@ func (x *set) insert(row *index.SegmentRow) {
 	topic[row.Stream.Partition][row.Seq] = true
 }
 
+// Summarised implements archiver.Index: the set keeps no summaries.
+func (x *set) Summarised(context.Context, schema.Stream, int64) (map[int64]bool, error) {
+	return map[int64]bool{}, x.fail()
+}
+
 func (x *set) FirstMissing(_ context.Context, s schema.Stream, _ int32) (int64, error) {
 	if err := x.fail(); err != nil {
 		return 0, err

@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
@@ -23,6 +25,7 @@ type process struct {
 	faults *objstoretest.Faults
 	store  *objstore.Store
 	disk   *disk // of its spool; nil: it has none
+	seen   *prometheus.Registry
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // of Run
@@ -54,6 +57,10 @@ func (w *world) launchIn(group string) (*process, error) {
 		return nil, err
 	}
 	p.disk.use(&o)
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	p.seen = o.Registerer.(*prometheus.Registry)
 	o.Writer, o.Build, o.Logger = p.name, "simulation", log
 	p.a, err = archiver.New(o, p.store, ledger.New(p.store, log), w.index, w.rules)
 	if err != nil {
@@ -69,6 +76,9 @@ func (w *world) launchIn(group string) (*process, error) {
 	w.all = append(w.all, p)
 	return p, nil
 }
+
+// measured is a metric of the process's.
+func (p *process) measured(name string) float64 { return sumOf(p.seen, name) }
 
 // crash ends a process as SIGKILL does: of what it had sent something may
 // still arrive, and nothing more leaves it.

@@ -15,7 +15,8 @@ import (
 type producers struct {
 	kafka *cluster
 	draw  *dice
-	big   int // the largest value
+	big   int  // the largest value
+	dense bool // values cannot be compressed much
 
 	plain, idempotent *kgo.Client
 	transactional     []*writer
@@ -26,6 +27,9 @@ type producers struct {
 type transaction struct {
 	ended     bool // and how is known
 	committed bool
+	// torn: not all of it was acknowledged. Whoever commits then may commit what
+	// came later alone, since the client can have begun anew meanwhile.
+	torn bool
 }
 
 type writer struct {
@@ -78,7 +82,7 @@ func (p *producers) send(ctx context.Context, client *kgo.Client, s stream, n in
 		p.made++
 		r := &kgo.Record{
 			Topic: s.topic, Partition: s.partition,
-			Value:     fmt.Appendf(nil, `{"eventId":"e%d","traceId":"t%d","pad":"%s"}`, p.made, p.made%7, strings.Repeat("x", p.draw.below(p.big))),
+			Value:     fmt.Appendf(nil, `{"eventId":"e%d","traceId":"t%d","pad":"%s"}`, p.made, p.made%7, p.pad(p.draw.below(p.big))),
 			Timestamp: time.Now().Add(-time.Duration(p.draw.below(5000)) * time.Millisecond),
 		}
 		if p.draw.chance(0.5) {
@@ -93,8 +97,21 @@ func (p *producers) send(ctx context.Context, client *kgo.Client, s stream, n in
 	for _, result := range client.ProduceSync(ctx, records...) {
 		if result.Err == nil {
 			h.acks = append(h.acks, ack{result.Record.Offset, string(result.Record.Value), txn})
+		} else if txn != nil {
+			txn.torn = true
 		}
 	}
+}
+
+func (p *producers) pad(n int) string {
+	if !p.dense {
+		return strings.Repeat("x", n)
+	}
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = 'A' + byte(p.draw.below(26))
+	}
+	return string(b)
 }
 
 // begin opens a transaction.
@@ -122,6 +139,6 @@ func (p *producers) end(ctx context.Context, w *writer, commit bool) {
 		w.drop()
 		return
 	}
-	w.open.ended, w.open.committed = true, commit
+	w.open.ended, w.open.committed = !commit || !w.open.torn, commit
 	w.open = nil
 }

@@ -97,10 +97,18 @@ func (w *world) missing(ctx context.Context) (string, error) {
 			return fmt.Sprintf("%s is indexed to commit %d of %d", s, seq, head.Commit.Seq), nil
 		}
 	}
+	owned, doubted := 0.0, 0.0
 	for _, p := range w.running {
 		if n := p.disk.measured("annals_archiver_spool_bytes"); n > 0 {
 			return fmt.Sprintf("the spool of archiver %s holds %.0f bytes, which nothing needs,", p.name, n), nil
 		}
+		owned += p.measured("annals_archiver_partitions")
+		doubted += p.measured("annals_archiver_doubted_partitions")
+	}
+	// A log that was set back may end where its archive does: nobody has compared
+	// the two before somebody reads it.
+	if all := len(w.kafka.streams()); owned < float64(all) || doubted > 0 {
+		return fmt.Sprintf("%.0f of %d partitions are read, %.0f of them in doubt: all", owned, all, doubted), nil
 	}
 	return w.unindexed(ctx)
 }

@@ -122,12 +122,9 @@ type world struct {
 	dawn   func(context.Context) error // what happens in the morning; nil: nothing
 }
 
-func newWorld(seed uint64, dir string, logger *slog.Logger) (*world, error) {
+// newWorld makes one that ends in a drill; nil: as its seed draws it.
+func newWorld(seed uint64, only *drill, dir string, logger *slog.Logger) (*world, error) {
 	w := &world{script: newDice(seed, 1), net: newDice(seed, 2), bucket: newS3(), index: newSet(), logger: logger, began: time.Now(), dir: dir}
-	only, err := onlyDrill()
-	if err != nil {
-		return nil, err
-	}
 	w.settings = drawSettings(w.script, only)
 	w.settings.spooled(w.script)
 	w.settings.options.Compact.TempDir = dir
@@ -145,6 +142,7 @@ func newWorld(seed uint64, dir string, logger *slog.Logger) (*world, error) {
 			return oneOf(w.net, []error{errIndexAway, errIndexHalf})
 		}
 	}
+	var err error
 	if w.rules, err = extract.New(extract.Options{}); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sys/unix"
 
+	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
 	"github.com/fx-risk-ai/annals/test/instance"
 	"github.com/fx-risk-ai/annals/web/api"
 )
@@ -32,9 +33,7 @@ func TestDataFoldersOfEarlierVersionsAreOpened(t *testing.T) {
 		t.Fatalf("no data folders are kept: %v", err)
 	}
 	instance.NeedsClickHouse(t)
-	programs, err := instance.Build()
-	must(t, err)
-	defer func() { must(t, programs.Remove()) }()
+	programs := instance.Built(t)
 	for _, path := range folders {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			raw, err := os.ReadFile(strings.TrimSuffix(path, ".folder.tgz") + ".json")
@@ -49,7 +48,7 @@ func TestDataFoldersOfEarlierVersionsAreOpened(t *testing.T) {
 			}
 			hops := func(want int) {
 				t.Helper()
-				instance.Eventually(t, time.Minute, func() error {
+				embeddedtest.Eventually(t, time.Minute, func() error {
 					var trace api.Trace
 					status, body := i.Get(t, "/api/v1/traces/"+keptTrace)
 					if status == http.StatusNotFound { // not indexed yet

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,9 +77,7 @@ func TestArchivesOfEarlierVersionsAreRead(t *testing.T) {
 			var want kept
 			must(t, json.Unmarshal(raw, &want))
 			book := ledger.New(store, nil)
-			report, err := custody.VerifyArchive(t.Context(), store, book, custody.ArchiveOptions{})
-			must(t, err)
-			if report.Result != custody.OK || report.Chains != want.Chains || report.Commits != want.Commits || report.Records != want.Records {
+			if report, whole := want.asIn(t, store, book); !whole {
 				t.Errorf("%d objects verify as %+v, want %+v", objects, report, want)
 			}
 			streams := map[schema.Stream]int64{}
@@ -97,6 +96,61 @@ func TestArchivesOfEarlierVersionsAreRead(t *testing.T) {
 			}
 			t.Run("index as it was", func(t *testing.T) { foundAsItWas(t, tables, streams, store, book, want) })
 		})
+	}
+}
+
+// asIn verifies an archive, and tells whether it is whole and as it was.
+func (k kept) asIn(t *testing.T, store *objstore.Store, book *ledger.Ledger) (report *custody.ArchiveReport, whole bool) {
+	t.Helper()
+	report, err := custody.VerifyArchive(t.Context(), store, book, custody.ArchiveOptions{})
+	must(t, err)
+	return report, report.Result == custody.OK && report.Chains == k.Chains && report.Commits == k.Commits && report.Records == k.Records
+}
+
+// TestDamagedArchivesOfEarlierVersionsAreCaught flips a bit of each object that
+// is kept, and takes each away: the check of the others would see it.
+func TestDamagedArchivesOfEarlierVersionsAreCaught(t *testing.T) {
+	archives, err := filepath.Glob("testdata/*.tar.gz")
+	must(t, err)
+	tried := 0
+	for _, path := range archives {
+		store := objstoretest.Embedded(t)
+		unpack(t, path, store)
+		raw, err := os.ReadFile(path[:len(path)-len(".tar.gz")] + ".json")
+		must(t, err)
+		var want kept
+		must(t, json.Unmarshal(raw, &want))
+		var keys []string
+		for o, err := range store.List(t.Context(), "", "") {
+			must(t, err)
+			if strings.HasPrefix(o.Key, "data/") || strings.HasPrefix(o.Key, "ledger/") { // the others are settings, of which no hash says anything
+				keys = append(keys, o.Key)
+			}
+		}
+		for _, key := range keys {
+			body, _, err := store.Get(t.Context(), key, 64<<20)
+			must(t, err)
+			flipped := bytes.Clone(body)
+			flipped[len(flipped)/2] ^= 1
+			_, err = store.Put(t.Context(), key, flipped)
+			must(t, err)
+			if report, whole := want.asIn(t, store, ledger.New(store, nil)); whole {
+				t.Errorf("%s, a bit of %s flipped: %+v", path, key, report)
+			}
+			must(t, store.Delete(t.Context(), key))
+			if report, whole := want.asIn(t, store, ledger.New(store, nil)); whole {
+				t.Errorf("%s without %s: %+v", path, key, report)
+			}
+			_, err = store.Put(t.Context(), key, body)
+			must(t, err)
+			tried++
+		}
+		if report, whole := want.asIn(t, store, ledger.New(store, nil)); !whole {
+			t.Errorf("%s, mended, verifies as %+v", path, report)
+		}
+	}
+	if tried < 20 {
+		t.Errorf("%d objects were damaged", tried)
 	}
 }
 
@@ -188,14 +242,12 @@ func unpack(t *testing.T, path string, store *objstore.Store) (objects int) {
 // makeArchive has this version archive transactions, an aborted one among them,
 // odd records and a gap-free rest, in two segments a partition.
 func makeArchive(t *testing.T, name string) {
-	programs, err := instance.Build()
-	must(t, err)
-	defer func() { must(t, programs.Remove()) }()
+	programs := instance.Built(t)
 	i := programs.Start(t, instance.Options{})
 	var values []string
 	for round := range 2 {
 		values = append(values, produce(t, i, round)...)
-		instance.Eventually(t, time.Minute, func() error {
+		embeddedtest.Eventually(t, time.Minute, func() error {
 			i.Seal(t)
 			var list struct {
 				Partitions []struct {

@@ -22,6 +22,93 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AnomalyCheckState.
+const (
+	AnomalyCheckStateAnomalies     AnomalyCheckState = "anomalies"
+	AnomalyCheckStateIndeterminate AnomalyCheckState = "indeterminate"
+	AnomalyCheckStateOk            AnomalyCheckState = "ok"
+)
+
+// Valid indicates whether the value is a known member of the AnomalyCheckState enum.
+func (e AnomalyCheckState) Valid() bool {
+	switch e {
+	case AnomalyCheckStateAnomalies:
+		return true
+	case AnomalyCheckStateIndeterminate:
+		return true
+	case AnomalyCheckStateOk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AnomalyKind.
+const (
+	DeadLetterRise AnomalyKind = "dead_letter_rise"
+	Lag            AnomalyKind = "lag"
+	SchemaMismatch AnomalyKind = "schema_mismatch"
+	ThroughputDrop AnomalyKind = "throughput_drop"
+	UnexplainedGap AnomalyKind = "unexplained_gap"
+)
+
+// Valid indicates whether the value is a known member of the AnomalyKind enum.
+func (e AnomalyKind) Valid() bool {
+	switch e {
+	case DeadLetterRise:
+		return true
+	case Lag:
+		return true
+	case SchemaMismatch:
+		return true
+	case ThroughputDrop:
+		return true
+	case UnexplainedGap:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ApprovalDecisionVerdict.
+const (
+	ApprovalDecisionVerdictApproved ApprovalDecisionVerdict = "approved"
+	ApprovalDecisionVerdictRejected ApprovalDecisionVerdict = "rejected"
+)
+
+// Valid indicates whether the value is a known member of the ApprovalDecisionVerdict enum.
+func (e ApprovalDecisionVerdict) Valid() bool {
+	switch e {
+	case ApprovalDecisionVerdictApproved:
+		return true
+	case ApprovalDecisionVerdictRejected:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ArchiveLookStopped.
+const (
+	ArchiveLookStoppedBytes ArchiveLookStopped = "bytes"
+	ArchiveLookStoppedLimit ArchiveLookStopped = "limit"
+	ArchiveLookStoppedTime  ArchiveLookStopped = "time"
+)
+
+// Valid indicates whether the value is a known member of the ArchiveLookStopped enum.
+func (e ArchiveLookStopped) Valid() bool {
+	switch e {
+	case ArchiveLookStoppedBytes:
+		return true
+	case ArchiveLookStoppedLimit:
+		return true
+	case ArchiveLookStoppedTime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BytesFormat.
 const (
 	Binary   BytesFormat = "binary"
@@ -100,21 +187,69 @@ func (e ContractCheckEvolution) Valid() bool {
 	}
 }
 
+// Defines values for ContractCheckSample.
+const (
+	ContractCheckSampleAll    ContractCheckSample = "all"
+	ContractCheckSampleNewest ContractCheckSample = "newest"
+	ContractCheckSampleRandom ContractCheckSample = "random"
+)
+
+// Valid indicates whether the value is a known member of the ContractCheckSample enum.
+func (e ContractCheckSample) Valid() bool {
+	switch e {
+	case ContractCheckSampleAll:
+		return true
+	case ContractCheckSampleNewest:
+		return true
+	case ContractCheckSampleRandom:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ContractCheckVerdict.
 const (
-	Compatible    ContractCheckVerdict = "compatible"
-	Incompatible  ContractCheckVerdict = "incompatible"
-	Indeterminate ContractCheckVerdict = "indeterminate"
+	ContractCheckVerdictCompatible    ContractCheckVerdict = "compatible"
+	ContractCheckVerdictIncompatible  ContractCheckVerdict = "incompatible"
+	ContractCheckVerdictIndeterminate ContractCheckVerdict = "indeterminate"
 )
 
 // Valid indicates whether the value is a known member of the ContractCheckVerdict enum.
 func (e ContractCheckVerdict) Valid() bool {
 	switch e {
-	case Compatible:
+	case ContractCheckVerdictCompatible:
 		return true
-	case Incompatible:
+	case ContractCheckVerdictIncompatible:
 		return true
-	case Indeterminate:
+	case ContractCheckVerdictIndeterminate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeadLinkRole.
+const (
+	DeadLinkRoleCopy       DeadLinkRole = "copy"
+	DeadLinkRoleDeadLetter DeadLinkRole = "dead letter"
+	DeadLinkRoleOriginal   DeadLinkRole = "original"
+	DeadLinkRoleRedriven   DeadLinkRole = "redriven"
+	DeadLinkRoleRetry      DeadLinkRole = "retry"
+)
+
+// Valid indicates whether the value is a known member of the DeadLinkRole enum.
+func (e DeadLinkRole) Valid() bool {
+	switch e {
+	case DeadLinkRoleCopy:
+		return true
+	case DeadLinkRoleDeadLetter:
+		return true
+	case DeadLinkRoleOriginal:
+		return true
+	case DeadLinkRoleRedriven:
+		return true
+	case DeadLinkRoleRetry:
 		return true
 	default:
 		return false
@@ -177,31 +312,97 @@ func (e EdgeKind) Valid() bool {
 
 // Defines values for FieldStepChange.
 const (
-	Absent  FieldStepChange = "absent"
-	Added   FieldStepChange = "added"
-	Changed FieldStepChange = "changed"
-	First   FieldStepChange = "first"
-	Kept    FieldStepChange = "kept"
-	Removed FieldStepChange = "removed"
-	Unread  FieldStepChange = "unread"
+	FieldStepChangeAbsent  FieldStepChange = "absent"
+	FieldStepChangeAdded   FieldStepChange = "added"
+	FieldStepChangeChanged FieldStepChange = "changed"
+	FieldStepChangeFirst   FieldStepChange = "first"
+	FieldStepChangeKept    FieldStepChange = "kept"
+	FieldStepChangeRemoved FieldStepChange = "removed"
+	FieldStepChangeUnread  FieldStepChange = "unread"
 )
 
 // Valid indicates whether the value is a known member of the FieldStepChange enum.
 func (e FieldStepChange) Valid() bool {
 	switch e {
-	case Absent:
+	case FieldStepChangeAbsent:
 		return true
-	case Added:
+	case FieldStepChangeAdded:
 		return true
-	case Changed:
+	case FieldStepChangeChanged:
 		return true
-	case First:
+	case FieldStepChangeFirst:
 		return true
-	case Kept:
+	case FieldStepChangeKept:
 		return true
-	case Removed:
+	case FieldStepChangeRemoved:
 		return true
-	case Unread:
+	case FieldStepChangeUnread:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FlowCutWhy.
+const (
+	FlowCutWhyHub    FlowCutWhy = "hub"
+	FlowCutWhyLimit  FlowCutWhy = "limit"
+	FlowCutWhyLookUp FlowCutWhy = "look-up"
+	FlowCutWhyReads  FlowCutWhy = "reads"
+	FlowCutWhySteps  FlowCutWhy = "steps"
+	FlowCutWhyUnread FlowCutWhy = "unread"
+)
+
+// Valid indicates whether the value is a known member of the FlowCutWhy enum.
+func (e FlowCutWhy) Valid() bool {
+	switch e {
+	case FlowCutWhyHub:
+		return true
+	case FlowCutWhyLimit:
+		return true
+	case FlowCutWhyLookUp:
+		return true
+	case FlowCutWhyReads:
+		return true
+	case FlowCutWhySteps:
+		return true
+	case FlowCutWhyUnread:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GroupOffsetStatus.
+const (
+	GroupOffsetStatusBefore      GroupOffsetStatus = "before"
+	GroupOffsetStatusBeyond      GroupOffsetStatus = "beyond"
+	GroupOffsetStatusEnd         GroupOffsetStatus = "end"
+	GroupOffsetStatusExact       GroupOffsetStatus = "exact"
+	GroupOffsetStatusGap         GroupOffsetStatus = "gap"
+	GroupOffsetStatusNext        GroupOffsetStatus = "next"
+	GroupOffsetStatusUncommitted GroupOffsetStatus = "uncommitted"
+	GroupOffsetStatusUnknown     GroupOffsetStatus = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the GroupOffsetStatus enum.
+func (e GroupOffsetStatus) Valid() bool {
+	switch e {
+	case GroupOffsetStatusBefore:
+		return true
+	case GroupOffsetStatusBeyond:
+		return true
+	case GroupOffsetStatusEnd:
+		return true
+	case GroupOffsetStatusExact:
+		return true
+	case GroupOffsetStatusGap:
+		return true
+	case GroupOffsetStatusNext:
+		return true
+	case GroupOffsetStatusUncommitted:
+		return true
+	case GroupOffsetStatusUnknown:
 		return true
 	default:
 		return false
@@ -268,6 +469,33 @@ func (e OversizedAction) Valid() bool {
 	}
 }
 
+// Defines values for ReachedHow.
+const (
+	ReachedHowCause     ReachedHow = "cause"
+	ReachedHowEffect    ReachedHow = "effect"
+	ReachedHowForwarded ReachedHow = "forwarded"
+	ReachedHowSharedId  ReachedHow = "shared_id"
+	ReachedHowTrace     ReachedHow = "trace"
+)
+
+// Valid indicates whether the value is a known member of the ReachedHow enum.
+func (e ReachedHow) Valid() bool {
+	switch e {
+	case ReachedHowCause:
+		return true
+	case ReachedHowEffect:
+		return true
+	case ReachedHowForwarded:
+		return true
+	case ReachedHowSharedId:
+		return true
+	case ReachedHowTrace:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RecordStatus.
 const (
 	RecordStatusAborted   RecordStatus = "aborted"
@@ -289,33 +517,57 @@ func (e RecordStatus) Valid() bool {
 	}
 }
 
+// Defines values for ReplayFilesFormat.
+const (
+	ReplayFilesFormatNdjson  ReplayFilesFormat = "ndjson"
+	ReplayFilesFormatParquet ReplayFilesFormat = "parquet"
+)
+
+// Valid indicates whether the value is a known member of the ReplayFilesFormat enum.
+func (e ReplayFilesFormat) Valid() bool {
+	switch e {
+	case ReplayFilesFormatNdjson:
+		return true
+	case ReplayFilesFormatParquet:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReplayJobState.
 const (
-	Cancelled   ReplayJobState = "cancelled"
-	Done        ReplayJobState = "done"
-	Failed      ReplayJobState = "failed"
-	Paused      ReplayJobState = "paused"
-	Planned     ReplayJobState = "planned"
-	Reconciling ReplayJobState = "reconciling"
-	Running     ReplayJobState = "running"
+	ReplayJobStateAwaitingApproval ReplayJobState = "awaiting_approval"
+	ReplayJobStateCancelled        ReplayJobState = "cancelled"
+	ReplayJobStateDone             ReplayJobState = "done"
+	ReplayJobStateFailed           ReplayJobState = "failed"
+	ReplayJobStatePaused           ReplayJobState = "paused"
+	ReplayJobStatePlanned          ReplayJobState = "planned"
+	ReplayJobStateReconciling      ReplayJobState = "reconciling"
+	ReplayJobStateRejected         ReplayJobState = "rejected"
+	ReplayJobStateRunning          ReplayJobState = "running"
 )
 
 // Valid indicates whether the value is a known member of the ReplayJobState enum.
 func (e ReplayJobState) Valid() bool {
 	switch e {
-	case Cancelled:
+	case ReplayJobStateAwaitingApproval:
 		return true
-	case Done:
+	case ReplayJobStateCancelled:
 		return true
-	case Failed:
+	case ReplayJobStateDone:
 		return true
-	case Paused:
+	case ReplayJobStateFailed:
 		return true
-	case Planned:
+	case ReplayJobStatePaused:
 		return true
-	case Reconciling:
+	case ReplayJobStatePlanned:
 		return true
-	case Running:
+	case ReplayJobStateReconciling:
+		return true
+	case ReplayJobStateRejected:
+		return true
+	case ReplayJobStateRunning:
 		return true
 	default:
 		return false
@@ -324,19 +576,37 @@ func (e ReplayJobState) Valid() bool {
 
 // Defines values for ReplayPaceMode.
 const (
-	Fast     ReplayPaceMode = "fast"
-	Original ReplayPaceMode = "original"
-	Rate     ReplayPaceMode = "rate"
+	ReplayPaceModeFast     ReplayPaceMode = "fast"
+	ReplayPaceModeOriginal ReplayPaceMode = "original"
+	ReplayPaceModeRate     ReplayPaceMode = "rate"
 )
 
 // Valid indicates whether the value is a known member of the ReplayPaceMode enum.
 func (e ReplayPaceMode) Valid() bool {
 	switch e {
-	case Fast:
+	case ReplayPaceModeFast:
 		return true
-	case Original:
+	case ReplayPaceModeOriginal:
 		return true
-	case Rate:
+	case ReplayPaceModeRate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestFilterErrors.
+const (
+	ReplayRequestFilterErrorsFail ReplayRequestFilterErrors = "fail"
+	ReplayRequestFilterErrorsSkip ReplayRequestFilterErrors = "skip"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestFilterErrors enum.
+func (e ReplayRequestFilterErrors) Valid() bool {
+	switch e {
+	case ReplayRequestFilterErrorsFail:
+		return true
+	case ReplayRequestFilterErrorsSkip:
 		return true
 	default:
 		return false
@@ -358,6 +628,84 @@ func (e ReplayRequestOversized) Valid() bool {
 	case ReplayRequestOversizedRaise:
 		return true
 	case ReplayRequestOversizedSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestPartitioning.
+const (
+	Key    ReplayRequestPartitioning = "key"
+	Source ReplayRequestPartitioning = "source"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestPartitioning enum.
+func (e ReplayRequestPartitioning) Valid() bool {
+	switch e {
+	case Key:
+		return true
+	case Source:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestTargetFile.
+const (
+	ReplayRequestTargetFileNdjson  ReplayRequestTargetFile = "ndjson"
+	ReplayRequestTargetFileParquet ReplayRequestTargetFile = "parquet"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestTargetFile enum.
+func (e ReplayRequestTargetFile) Valid() bool {
+	switch e {
+	case ReplayRequestTargetFileNdjson:
+		return true
+	case ReplayRequestTargetFileParquet:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestTimestamps.
+const (
+	Keep  ReplayRequestTimestamps = "keep"
+	Now   ReplayRequestTimestamps = "now"
+	Shift ReplayRequestTimestamps = "shift"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestTimestamps enum.
+func (e ReplayRequestTimestamps) Valid() bool {
+	switch e {
+	case Keep:
+		return true
+	case Now:
+		return true
+	case Shift:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReplayRequestUnsealed.
+const (
+	ReplayRequestUnsealedCut  ReplayRequestUnsealed = "cut"
+	ReplayRequestUnsealedFail ReplayRequestUnsealed = "fail"
+	ReplayRequestUnsealedWait ReplayRequestUnsealed = "wait"
+)
+
+// Valid indicates whether the value is a known member of the ReplayRequestUnsealed enum.
+func (e ReplayRequestUnsealed) Valid() bool {
+	switch e {
+	case ReplayRequestUnsealedCut:
+		return true
+	case ReplayRequestUnsealedFail:
+		return true
+	case ReplayRequestUnsealedWait:
 		return true
 	default:
 		return false
@@ -387,28 +735,28 @@ func (e ScanEndStopped) Valid() bool {
 
 // Defines values for VerdictReasons.
 const (
-	Behind    VerdictReasons = "behind"
-	Gaps      VerdictReasons = "gaps"
-	Ghosts    VerdictReasons = "ghosts"
-	Truncated VerdictReasons = "truncated"
-	Unknown   VerdictReasons = "unknown"
-	Unsealed  VerdictReasons = "unsealed"
+	VerdictReasonsBehind    VerdictReasons = "behind"
+	VerdictReasonsGaps      VerdictReasons = "gaps"
+	VerdictReasonsGhosts    VerdictReasons = "ghosts"
+	VerdictReasonsTruncated VerdictReasons = "truncated"
+	VerdictReasonsUnknown   VerdictReasons = "unknown"
+	VerdictReasonsUnsealed  VerdictReasons = "unsealed"
 )
 
 // Valid indicates whether the value is a known member of the VerdictReasons enum.
 func (e VerdictReasons) Valid() bool {
 	switch e {
-	case Behind:
+	case VerdictReasonsBehind:
 		return true
-	case Gaps:
+	case VerdictReasonsGaps:
 		return true
-	case Ghosts:
+	case VerdictReasonsGhosts:
 		return true
-	case Truncated:
+	case VerdictReasonsTruncated:
 		return true
-	case Unknown:
+	case VerdictReasonsUnknown:
 		return true
-	case Unsealed:
+	case VerdictReasonsUnsealed:
 		return true
 	default:
 		return false
@@ -513,19 +861,19 @@ func (e ExportRecordsParamsStatus) Valid() bool {
 
 // Defines values for ExportRecordsParamsFormat.
 const (
-	Csv     ExportRecordsParamsFormat = "csv"
-	Ndjson  ExportRecordsParamsFormat = "ndjson"
-	Parquet ExportRecordsParamsFormat = "parquet"
+	ExportRecordsParamsFormatCsv     ExportRecordsParamsFormat = "csv"
+	ExportRecordsParamsFormatNdjson  ExportRecordsParamsFormat = "ndjson"
+	ExportRecordsParamsFormatParquet ExportRecordsParamsFormat = "parquet"
 )
 
 // Valid indicates whether the value is a known member of the ExportRecordsParamsFormat enum.
 func (e ExportRecordsParamsFormat) Valid() bool {
 	switch e {
-	case Csv:
+	case ExportRecordsParamsFormatCsv:
 		return true
-	case Ndjson:
+	case ExportRecordsParamsFormatNdjson:
 		return true
-	case Parquet:
+	case ExportRecordsParamsFormatParquet:
 		return true
 	default:
 		return false
@@ -549,6 +897,111 @@ type Account struct {
 	// Unaccounted What is left over; anything but 0 is an alarm
 	Unaccounted int64 `json:"unaccounted"`
 }
+
+// Anomalies defines model for Anomalies.
+type Anomalies struct {
+	Anomalies []Anomaly      `json:"anomalies"`
+	At        time.Time      `json:"at"`
+	Checks    []AnomalyCheck `json:"checks"`
+
+	// From The hour of record times that was looked at
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+
+	// Truncated There are more than are shown
+	Truncated bool `json:"truncated"`
+}
+
+// Anomaly defines model for Anomaly.
+type Anomaly struct {
+	// Component The service that produces, or archiver, or kafka
+	Component *string `json:"component,omitempty"`
+	EventType *string `json:"event_type,omitempty"`
+	Evidence  string  `json:"evidence"`
+
+	// Expected What value is held against
+	Expected float64     `json:"expected"`
+	From     time.Time   `json:"from"`
+	Kind     AnomalyKind `json:"kind"`
+
+	// Partition Absent: of the whole topic
+	Partition *int32 `json:"partition,omitempty"`
+
+	// Team Absent where nobody is known to own it
+	Team  *string   `json:"team,omitempty"`
+	To    time.Time `json:"to"`
+	Topic string    `json:"topic"`
+
+	// Traces Some of those concerned, at most 5
+	Traces []string `json:"traces"`
+	Value  float64  `json:"value"`
+}
+
+// AnomalyCheck defines model for AnomalyCheck.
+type AnomalyCheck struct {
+	// Indeterminate Those that could not
+	Indeterminate int `json:"indeterminate"`
+
+	// Judged Topics, or partitions, that could be judged
+	Judged int         `json:"judged"`
+	Kind   AnomalyKind `json:"kind"`
+	Note   *string     `json:"note,omitempty"`
+
+	// State indeterminate: too little is known to say
+	State AnomalyCheckState `json:"state"`
+}
+
+// AnomalyCheckState indeterminate: too little is known to say
+type AnomalyCheckState string
+
+// AnomalyKind defines model for AnomalyKind.
+type AnomalyKind string
+
+// ApprovalDecision defines model for ApprovalDecision.
+type ApprovalDecision struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Comment string    `json:"comment"`
+
+	// Expires Until when an approval lets the replay be begun
+	Expires *time.Time `json:"expires,omitempty"`
+
+	// Plan The hash of what was decided about
+	Plan    string                  `json:"plan"`
+	Verdict ApprovalDecisionVerdict `json:"verdict"`
+}
+
+// ApprovalDecisionVerdict defines model for ApprovalDecision.Verdict.
+type ApprovalDecisionVerdict string
+
+// ApprovalRequest defines model for ApprovalRequest.
+type ApprovalRequest struct {
+	Comment *string `json:"comment,omitempty"`
+}
+
+// ArchiveLook What of the archive itself was looked into. Nothing is inferred, and what is not sealed is not in it
+type ArchiveLook struct {
+	From time.Time `json:"from"`
+
+	// Looked Of which the filters of trace ids were asked
+	Looked int `json:"looked"`
+
+	// OfSegments With times in the range
+	OfSegments int `json:"of_segments"`
+
+	// ParentsOutside Declared, and not among the hops: they were not looked for
+	ParentsOutside int `json:"parents_outside"`
+
+	// Segments Read, because they may have the trace
+	Segments int `json:"segments"`
+
+	// Stopped What bound ended it. Absent: it saw all
+	Stopped *ArchiveLookStopped `json:"stopped,omitempty"`
+	To      time.Time           `json:"to"`
+}
+
+// ArchiveLookStopped What bound ended it. Absent: it saw all
+type ArchiveLookStopped string
 
 // BranchCoverage What was archived on one branch of a log that diverged
 type BranchCoverage struct {
@@ -661,6 +1114,9 @@ type ContractCheck struct {
 	OwnVersion bool        `json:"own_version"`
 	Rules      []RuleCount `json:"rules"`
 
+	// Sample Which were looked at: all; so many of the whole time at random, by a hash of their positions, so that the same ones are taken again; or the newest, for they were too many to take a sample in time
+	Sample ContractCheckSample `json:"sample"`
+
 	// Unread Not looked at, for their payload could not be read
 	Unread int64 `json:"unread"`
 
@@ -674,6 +1130,9 @@ type ContractCheck struct {
 // ContractCheckEvolution defines model for ContractCheck.Evolution.
 type ContractCheckEvolution string
 
+// ContractCheckSample Which were looked at: all; so many of the whole time at random, by a hash of their positions, so that the same ones are taken again; or the newest, for they were too many to take a sample in time
+type ContractCheckSample string
+
 // ContractCheckVerdict indeterminate: no event could be looked at
 type ContractCheckVerdict string
 
@@ -685,7 +1144,7 @@ type ContractCheckRequest struct {
 	// Days Hold it to events of the last so many days, by record time
 	Days *int `json:"days,omitempty"`
 
-	// Limit Look at so many at most, the newest first
+	// Limit Look at so many at most: if there are more, at so many of the whole time at random
 	Limit *int `json:"limit,omitempty"`
 
 	// Name The file's name, for messages
@@ -724,6 +1183,13 @@ type Coverage struct {
 	// Notes What cannot be known here, and why
 	Notes      []string            `json:"notes"`
 	Partitions []PartitionCoverage `json:"partitions"`
+}
+
+// DeadChain defines model for DeadChain.
+type DeadChain struct {
+	// Links By record time; those that are not archived first
+	Links     []DeadLink `json:"links"`
+	Truncated bool       `json:"truncated"`
 }
 
 // DeadLetter What could not be processed, and is archived all the same
@@ -789,6 +1255,120 @@ type DeadLetterPage struct {
 
 	// Unreadable Of this page, those that could not be read
 	Unreadable []UnreadableDeadLetter `json:"unreadable"`
+}
+
+// DeadLink defines model for DeadLink.
+type DeadLink struct {
+	At     Place   `json:"at"`
+	CopyOf []Place `json:"copy_of"`
+
+	// Failure What a dead letter's headers tell of why it is one; what they do not tell is absent
+	Failure *Failure `json:"failure,omitempty"`
+
+	// Note Why there is no record
+	Note *string `json:"note,omitempty"`
+
+	// Record What the index knows of a record
+	Record *Hit         `json:"record,omitempty"`
+	Role   DeadLinkRole `json:"role"`
+}
+
+// DeadLinkRole defines model for DeadLink.Role.
+type DeadLinkRole string
+
+// DeadRecord defines model for DeadRecord.
+type DeadRecord struct {
+	// Failure What a dead letter's headers tell of why it is one; what they do not tell is absent
+	Failure Failure `json:"failure"`
+	PutBack *Place  `json:"put_back,omitempty"`
+
+	// Record What the index knows of a record
+	Record Hit `json:"record"`
+}
+
+// DeadRecordGroup defines model for DeadRecordGroup.
+type DeadRecordGroup struct {
+	By    []string  `json:"by"`
+	Class string    `json:"class"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+
+	// Message Normalised: without what differs from one record to the next
+	Message string `json:"message"`
+
+	// Originals Topics that they come from
+	Originals []string `json:"originals"`
+	Records   int      `json:"records"`
+
+	// Redriven Of these, those that had been put back before
+	Redriven int `json:"redriven"`
+
+	// Samples The newest
+	Samples   []DeadRecord `json:"samples"`
+	Signature string       `json:"signature"`
+	Stage     string       `json:"stage"`
+
+	// Topics Dead letter topics
+	Topics []string `json:"topics"`
+}
+
+// DeadRecordGroupList defines model for DeadRecordGroupList.
+type DeadRecordGroupList struct {
+	// Complete Every dead letter of the range was looked at and read
+	Complete bool              `json:"complete"`
+	Examined int               `json:"examined"`
+	Groups   []DeadRecordGroup `json:"groups"`
+
+	// LeftOut Groups beyond the limit
+	LeftOut int     `json:"left_out"`
+	Note    *string `json:"note,omitempty"`
+
+	// Searched What was searched, and up to when, so that "not found" means something
+	Searched Searched `json:"searched"`
+	Unread   int      `json:"unread"`
+}
+
+// DeadRecordPage defines model for DeadRecordPage.
+type DeadRecordPage struct {
+	// Examined Dead letters that were looked at for this page
+	Examined int `json:"examined"`
+
+	// NextCursor Absent on the last page
+	NextCursor *string `json:"next_cursor,omitempty"`
+
+	// Note What was left out, and why
+	Note    *string      `json:"note,omitempty"`
+	Records []DeadRecord `json:"records"`
+
+	// Searched What was searched, and up to when, so that "not found" means something
+	Searched Searched `json:"searched"`
+
+	// Unread Of these, those that could not be read
+	Unread int `json:"unread"`
+}
+
+// Decoding What a schema makes of a record's value. Absent where the value names none, or is withheld whole. The exact bytes stay in value
+type Decoding struct {
+	// Detail That in words
+	Detail string `json:"detail"`
+
+	// Reason The code of what hinders decoding, as among a record's errors; absent if nothing does
+	Reason *string `json:"reason,omitempty"`
+
+	// SchemaId Of a registry: a number, or a GUID
+	SchemaId string `json:"schema_id"`
+
+	// SchemaName Full name of the value's type
+	SchemaName *string `json:"schema_name,omitempty"`
+
+	// SchemaType AVRO, PROTOBUF or JSON; absent if the schema is not known
+	SchemaType *string `json:"schema_type,omitempty"`
+
+	// Value Exact bytes for a person. null is not empty
+	Value *Bytes `json:"value,omitempty"`
+
+	// Withheld What the topic's policy takes out of this document: JSON Pointers
+	Withheld *[]string `json:"withheld,omitempty"`
 }
 
 // Dependency defines model for Dependency.
@@ -964,6 +1544,36 @@ type ExportRequest struct {
 	TraceId *string   `json:"trace_id,omitempty"`
 }
 
+// Failure What a dead letter's headers tell of why it is one; what they do not tell is absent
+type Failure struct {
+	// Back It was put back since it failed last
+	Back bool `json:"back"`
+
+	// By Who gave up: a consumer group or a connector
+	By *string `json:"by,omitempty"`
+
+	// Class Of the exception
+	Class *string `json:"class,omitempty"`
+
+	// Framework Whose headers they are: spring, spring-retry, spring-cloud-stream, kafka-connect, kafka-streams or annals
+	Framework *string `json:"framework,omitempty"`
+	Last      *Place  `json:"last,omitempty"`
+	Message   *string `json:"message,omitempty"`
+	Original  *Place  `json:"original,omitempty"`
+
+	// Problem What the headers say and cannot be read
+	Problem *string `json:"problem,omitempty"`
+
+	// Redriven How often it was put back to its original topic already
+	Redriven int `json:"redriven"`
+
+	// Signature Alike failures have the same
+	Signature string `json:"signature"`
+
+	// Stage What failed, in the framework's words
+	Stage *string `json:"stage,omitempty"`
+}
+
 // FieldHistory defines model for FieldHistory.
 type FieldHistory struct {
 	Pointer string `json:"pointer"`
@@ -1000,6 +1610,33 @@ type FieldStep struct {
 // FieldStepChange first: there, and no parent in the trace; absent: neither here nor in the parent; unread: see note
 type FieldStepChange string
 
+// Flow What was followed beyond the trace, and what was cut off
+type Flow struct {
+	Cuts []FlowCut `json:"cuts"`
+
+	// From Record times within which was looked
+	From   time.Time `json:"from"`
+	Steps  int       `json:"steps"`
+	To     time.Time `json:"to"`
+	Traces []string  `json:"traces"`
+}
+
+// FlowCut defines model for FlowCut.
+type FlowCut struct {
+	// How As of Reached; absent where it is of no single way
+	How *string `json:"how,omitempty"`
+
+	// Id Absent where it is of no single id
+	Id      *string `json:"id,omitempty"`
+	Records int     `json:"records"`
+
+	// Why hub: the id or trace leads to too many records to mean anything; limit: of hops; steps: of steps from the trace; reads: of payloads read for ids; unread: records that could not be read for ids; look-up: the index gave not all
+	Why FlowCutWhy `json:"why"`
+}
+
+// FlowCutWhy hub: the id or trace leads to too many records to mean anything; limit: of hops; steps: of steps from the trace; reads: of payloads read for ids; unread: records that could not be read for ids; look-up: the index gave not all
+type FlowCutWhy string
+
 // Gap Offsets that Kafka did not serve
 type Gap struct {
 	Branch int32  `json:"branch"`
@@ -1028,6 +1665,60 @@ type GapPage struct {
 
 	// NextCursor Absent on the last page
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// GroupOffset defines model for GroupOffset.
+type GroupOffset struct {
+	// Committed In the source
+	Committed *int64 `json:"committed,omitempty"`
+
+	// Current What the group has committed there now
+	Current *int64 `json:"current,omitempty"`
+
+	// Exact The first record that is not read is the first copy that is not read: exact, next and end
+	Exact bool `json:"exact"`
+
+	// Note Why it is not exact
+	Note *string `json:"note,omitempty"`
+
+	// Partition Of the source
+	Partition int32             `json:"partition"`
+	Source    string            `json:"source"`
+	Status    GroupOffsetStatus `json:"status"`
+	Target    string            `json:"target"`
+
+	// TargetOffset The first copy that is not read, exactly or as near as there is
+	TargetOffset    *int64 `json:"target_offset,omitempty"`
+	TargetPartition int32  `json:"target_partition"`
+}
+
+// GroupOffsetStatus defines model for GroupOffset.Status.
+type GroupOffsetStatus string
+
+// GroupOffsets defines model for GroupOffsets.
+type GroupOffsets struct {
+	// Applied Offsets that were committed
+	Applied    int           `json:"applied"`
+	Group      string        `json:"group"`
+	Into       string        `json:"into"`
+	Notes      []string      `json:"notes"`
+	Partitions []GroupOffset `json:"partitions"`
+
+	// State Of the group into which they go, in Kafka's words
+	State string `json:"state"`
+
+	// Taken Of the snapshot; absent: they are Kafka's of now
+	Taken *time.Time `json:"taken,omitempty"`
+}
+
+// GroupOffsetsRequest defines model for GroupOffsetsRequest.
+type GroupOffsetsRequest struct {
+	AsOf  *time.Time `json:"as_of,omitempty"`
+	Group string     `json:"group"`
+	Into  *string    `json:"into,omitempty"`
+
+	// Nearest Take the next copy, or the end, where an offset has no exact place; otherwise nothing is committed then
+	Nearest *bool `json:"nearest,omitempty"`
 }
 
 // HeaderField defines model for HeaderField.
@@ -1088,6 +1779,9 @@ type Hop struct {
 
 	// Key Exact bytes for a person. null is not empty
 	Key *Bytes `json:"key,omitempty"`
+
+	// Reached How a flow came to a record beyond the trace that was asked for
+	Reached *Reached `json:"reached,omitempty"`
 
 	// Sealed In the ledger; otherwise fresh: searchable, not yet evidence
 	Sealed        bool    `json:"sealed"`
@@ -1154,11 +1848,13 @@ type NotArchived struct {
 
 // OffsetPair defines model for OffsetPair.
 type OffsetPair struct {
-	Partition    int32  `json:"partition"`
-	Source       string `json:"source"`
-	SourceOffset int64  `json:"source_offset"`
-	Target       string `json:"target"`
-	TargetOffset int64  `json:"target_offset"`
+	// Partition Of the source
+	Partition       int32  `json:"partition"`
+	Source          string `json:"source"`
+	SourceOffset    int64  `json:"source_offset"`
+	Target          string `json:"target"`
+	TargetOffset    int64  `json:"target_offset"`
+	TargetPartition int32  `json:"target_partition"`
 }
 
 // OffsetRange defines model for OffsetRange.
@@ -1260,15 +1956,40 @@ type PartitionCoverage struct {
 	Unaccounted int64 `json:"unaccounted"`
 }
 
+// Place defines model for Place.
+type Place struct {
+	Offset    int64  `json:"offset"`
+	Partition int32  `json:"partition"`
+	Topic     string `json:"topic"`
+}
+
+// PlanTerm defines model for PlanTerm.
+type PlanTerm struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
 // PlanTopic A plan's share of one topic
 type PlanTopic struct {
-	Bytes      int64  `json:"bytes"`
-	Cluster    string `json:"cluster"`
-	Partitions int    `json:"partitions"`
-	Records    int64  `json:"records"`
-	Source     string `json:"source"`
-	Target     string `json:"target"`
-	TopicId    string `json:"topic_id"`
+	Bytes   int64  `json:"bytes"`
+	Cluster string `json:"cluster"`
+
+	// MoreSchemas There are more than are listed
+	MoreSchemas *bool `json:"more_schemas,omitempty"`
+	Partitions  int   `json:"partitions"`
+	Records     int64 `json:"records"`
+
+	// Schemas Said when it is planned: ids of the schemas that the records name, as far as they were read for the plan; at most 100
+	Schemas *[]string `json:"schemas,omitempty"`
+	Source  string    `json:"source"`
+	Target  string    `json:"target"`
+
+	// TargetConfig Said when it is planned: the settings with which the target would be made now; absent where it is there, or no topic tells which settings its cluster has
+	TargetConfig *map[string]string `json:"target_config,omitempty"`
+
+	// TargetExists Said when it is planned: the target is there already
+	TargetExists *bool  `json:"target_exists,omitempty"`
+	TopicId      string `json:"topic_id"`
 }
 
 // PolicyProperty defines model for PolicyProperty.
@@ -1276,7 +1997,7 @@ type PolicyProperty struct {
 	// DecidedBy The entry of the configuration that says so; absent: none does, and this is what holds by default
 	DecidedBy *string `json:"decided_by,omitempty"`
 
-	// Name As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, team, retention
+	// Name As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, dead_letters, team, retention
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
@@ -1316,15 +2037,37 @@ type RawBatch struct {
 	To int64 `json:"to"`
 }
 
+// Reached How a flow came to a record beyond the trace that was asked for
+type Reached struct {
+	// From Index into hops: from which. Absent: not known
+	From *int       `json:"from,omitempty"`
+	How  ReachedHow `json:"how"`
+
+	// Id What led there
+	Id string `json:"id"`
+
+	// Inferred A guess: that the two belong together is said by nobody
+	Inferred bool `json:"inferred"`
+
+	// Step How many steps from the trace
+	Step int `json:"step"`
+}
+
+// ReachedHow defines model for Reached.How.
+type ReachedHow string
+
 // Receipt defines model for Receipt.
 type Receipt struct {
 	// Exclusive Nobody else wrote into the ranges that were read back
-	Exclusive  bool               `json:"exclusive"`
-	Matches    bool               `json:"matches"`
-	Notes      []string           `json:"notes"`
-	Partitions []ReceiptPartition `json:"partitions"`
-	Planned    int64              `json:"planned"`
-	Produced   int64              `json:"produced"`
+	Exclusive bool `json:"exclusive"`
+
+	// FilesSha256 Of a replay into files: the SHA-256 of jobs/replay/<id>/files.json, which names each file with its own
+	FilesSha256 *string            `json:"files_sha256,omitempty"`
+	Matches     bool               `json:"matches"`
+	Notes       []string           `json:"notes"`
+	Partitions  []ReceiptPartition `json:"partitions"`
+	Planned     int64              `json:"planned"`
+	Produced    int64              `json:"produced"`
 
 	// Read From the archive once more
 	Read     int64 `json:"read"`
@@ -1337,8 +2080,10 @@ type ReceiptPartition struct {
 	Difference *string `json:"difference,omitempty"`
 
 	// Foreign Records of other producers in the range
-	Foreign      *int64 `json:"foreign,omitempty"`
-	Matches      bool   `json:"matches"`
+	Foreign *int64 `json:"foreign,omitempty"`
+	Matches bool   `json:"matches"`
+
+	// Partition Of the source
 	Partition    int32  `json:"partition"`
 	Planned      int64  `json:"planned"`
 	PlannedHash  string `json:"planned_hash"`
@@ -1347,6 +2092,9 @@ type ReceiptPartition struct {
 	ReadBackHash string `json:"read_back_hash"`
 	Source       string `json:"source"`
 	Target       string `json:"target"`
+
+	// TargetPartition Where it is another one: a replay that chooses partitions, or puts dead letters back, has a line for each pair
+	TargetPartition *int32 `json:"target_partition,omitempty"`
 }
 
 // Record defines model for Record.
@@ -1354,8 +2102,11 @@ type Record struct {
 	Bytes       int64       `json:"bytes"`
 	Causes      []string    `json:"causes"`
 	Coordinates Coordinates `json:"coordinates"`
-	Errors      *[]string   `json:"errors,omitempty"`
-	EventId     string      `json:"event_id"`
+
+	// Decoded What a schema makes of a record's value. Absent where the value names none, or is withheld whole. The exact bytes stay in value
+	Decoded *Decoding `json:"decoded,omitempty"`
+	Errors  *[]string `json:"errors,omitempty"`
+	EventId string    `json:"event_id"`
 
 	// EventTime The contract's timestamp
 	EventTime    *time.Time    `json:"event_time,omitempty"`
@@ -1412,12 +2163,82 @@ type RecordPage struct {
 	UnknownTopics *[]UnknownTopic `json:"unknown_topics,omitempty"`
 }
 
+// Redrive defines model for Redrive.
+type Redrive struct {
+	KeepHeaders bool `json:"keep_headers"`
+	Limit       int  `json:"limit"`
+}
+
+// RedriveRequest Dead letters by their coordinates, or what they are narrowed by, as in /dead-letters/records
+type RedriveRequest struct {
+	// Again Also those of which a copy stands in the original topic already
+	Again *bool `json:"again,omitempty"`
+
+	// AllowExisting Required: the records go into topics that exist, and whose consumers see them again
+	AllowExisting *bool      `json:"allow_existing,omitempty"`
+	Error         *string    `json:"error,omitempty"`
+	From          *time.Time `json:"from,omitempty"`
+
+	// KeepHeaders What frameworks wrote onto the dead letter stays
+	KeepHeaders *bool `json:"keep_headers,omitempty"`
+
+	// Limit How often a record may be put back in all
+	Limit     *int     `json:"limit,omitempty"`
+	Original  *string  `json:"original,omitempty"`
+	Records   *[]Place `json:"records,omitempty"`
+	Service   *string  `json:"service,omitempty"`
+	Signature *string  `json:"signature,omitempty"`
+
+	// SkipRefused What cannot be put back is left out, and named in the plan's warnings; otherwise nothing is planned
+	SkipRefused *bool `json:"skip_refused,omitempty"`
+
+	// To Exclusive
+	To    *time.Time `json:"to,omitempty"`
+	Topic *string    `json:"topic,omitempty"`
+}
+
+// ReplayApproval A replay's need of a second person. The last decision counts
+type ReplayApproval struct {
+	Asked     time.Time          `json:"asked"`
+	AskedBy   string             `json:"asked_by"`
+	Decisions []ApprovalDecision `json:"decisions"`
+}
+
+// ReplayFile An object of the archive's bucket, and which records it has
+type ReplayFile struct {
+	Bytes int64 `json:"bytes"`
+
+	// From Offset of its first record
+	From int64  `json:"from"`
+	Key  string `json:"key"`
+
+	// Next The offset behind its last
+	Next      int64  `json:"next"`
+	Partition int32  `json:"partition"`
+	Records   int64  `json:"records"`
+	Sha256    string `json:"sha256"`
+	Topic     string `json:"topic"`
+	TopicId   string `json:"topic_id"`
+}
+
+// ReplayFiles defines model for ReplayFiles.
+type ReplayFiles struct {
+	Files  []ReplayFile      `json:"files"`
+	Format ReplayFilesFormat `json:"format"`
+	Id     string            `json:"id"`
+}
+
+// ReplayFilesFormat defines model for ReplayFiles.Format.
+type ReplayFilesFormat string
+
 // ReplayJob defines model for ReplayJob.
 type ReplayJob struct {
-	Error      *string    `json:"error,omitempty"`
-	EtaSeconds *float64   `json:"eta_seconds,omitempty"`
-	Finished   *time.Time `json:"finished,omitempty"`
-	Id         string     `json:"id"`
+	// Approval A replay's need of a second person. The last decision counts
+	Approval   *ReplayApproval `json:"approval,omitempty"`
+	Error      *string         `json:"error,omitempty"`
+	EtaSeconds *float64        `json:"eta_seconds,omitempty"`
+	Finished   *time.Time      `json:"finished,omitempty"`
+	Id         string          `json:"id"`
 
 	// Lateness How much later than due records were, since the worker took the job up. Readers of committed data see them with the next commit
 	Lateness *ReplayLateness `json:"lateness,omitempty"`
@@ -1427,9 +2248,12 @@ type ReplayJob struct {
 	Produced int64           `json:"produced"`
 	ReadBack *int64          `json:"read_back,omitempty"`
 	Receipt  *Receipt        `json:"receipt,omitempty"`
-	Started  *time.Time      `json:"started,omitempty"`
-	State    ReplayJobState  `json:"state"`
-	Updated  time.Time       `json:"updated"`
+
+	// RequestedBy Who ran the plan first, by the header Annals-User - nothing checks it in this version. development is nobody
+	RequestedBy *string        `json:"requested_by,omitempty"`
+	Started     *time.Time     `json:"started,omitempty"`
+	State       ReplayJobState `json:"state"`
+	Updated     time.Time      `json:"updated"`
 }
 
 // ReplayJobState defines model for ReplayJob.State.
@@ -1455,6 +2279,9 @@ type ReplayPace struct {
 	// BytesPerSecond Of keys, values and headers; the slower of both rates holds
 	BytesPerSecond *float64 `json:"bytes_per_second,omitempty"`
 
+	// FastUntil Of rate and original: what the clock has before this time is not waited for
+	FastUntil *time.Time `json:"fast_until,omitempty"`
+
 	// MaxWaitSeconds Of original: no gap is waited for longer
 	MaxWaitSeconds *float64 `json:"max_wait_seconds,omitempty"`
 
@@ -1471,24 +2298,38 @@ type ReplayPaceMode string
 
 // ReplayPlan defines model for ReplayPlan.
 type ReplayPlan struct {
-	Bytes   int64      `json:"bytes"`
-	Created time.Time  `json:"created"`
-	From    *time.Time `json:"from,omitempty"`
+	Bytes   int64     `json:"bytes"`
+	Created time.Time `json:"created"`
+
+	// EstimatedSeconds Said when it is planned: how long it would take as fast as possible, by the median of the replays that were done last; absent where this server knows of none that tells
+	EstimatedSeconds *float64   `json:"estimated_seconds,omitempty"`
+	From             *time.Time `json:"from,omitempty"`
 
 	// Id SHA-256 of the plan
-	Id        string       `json:"id"`
-	Oversized *[]Oversized `json:"oversized,omitempty"`
-	Records   int64        `json:"records"`
+	Id string `json:"id"`
 
-	// Request A trace, or topics with a time range
+	// NeedsApproval Somebody else must approve it before it is begun, by the settings as they are now
+	NeedsApproval *bool        `json:"needs_approval,omitempty"`
+	Oversized     *[]Oversized `json:"oversized,omitempty"`
+	Records       int64        `json:"records"`
+	Redrive       *Redrive     `json:"redrive,omitempty"`
+
+	// Request Traces, or topics with a time range
 	Request  ReplayRequest `json:"request"`
 	Segments int           `json:"segments"`
-	To       *time.Time    `json:"to,omitempty"`
-	Topics   []PlanTopic   `json:"topics"`
-	Warnings []string      `json:"warnings"`
+
+	// TargetClusterId The ID of the cluster that target_cluster names; the plan is for that very one
+	TargetClusterId *string `json:"target_cluster_id,omitempty"`
+
+	// Terms Everything that the id is the hash of, besides segments and offsets, in words for who decides about the plan. A pace is no part of it
+	Terms    []PlanTerm  `json:"terms"`
+	To       *time.Time  `json:"to,omitempty"`
+	Topics   []PlanTopic `json:"topics"`
+	Untold   *[]Untold   `json:"untold,omitempty"`
+	Warnings []string    `json:"warnings"`
 }
 
-// ReplayRequest A trace, or topics with a time range
+// ReplayRequest Traces, or topics with a time range
 type ReplayRequest struct {
 	// AllowExisting Produce into topics that exist already
 	AllowExisting *bool `json:"allow_existing,omitempty"`
@@ -1496,14 +2337,29 @@ type ReplayRequest struct {
 	// AllowSource Produce into the source topic itself; needs allow_existing too
 	AllowSource *bool `json:"allow_source,omitempty"`
 
+	// EventFrom Time that the event itself says, inclusive; records without one are left out and counted
+	EventFrom *time.Time `json:"event_from,omitempty"`
+
+	// EventTo The same, exclusive
+	EventTo *time.Time `json:"event_to,omitempty"`
+
 	// EventTypes As extracted when the record was sealed; an empty text is a record without one
 	EventTypes *[]string `json:"event_types,omitempty"`
 
 	// EventVersions The same
 	EventVersions *[]string `json:"event_versions,omitempty"`
 
+	// Filter An expression in CEL over topic, partition, offset, timestamp, key, headers, headerList, value (the decoded payload), eventType, eventVersion, service, stage, traceId, spanId, eventId and eventTime
+	Filter *string `json:"filter,omitempty"`
+
+	// FilterErrors What becomes of records of which the filter cannot tell, as those whose payload cannot be decoded: nothing is planned (fail, unless given), or they are left out and listed
+	FilterErrors *ReplayRequestFilterErrors `json:"filter_errors,omitempty"`
+
 	// From Record timestamp, inclusive
 	From *time.Time `json:"from,omitempty"`
+
+	// IncludeReplays Of traces: take the copies that former replays made of their records, too
+	IncludeReplays *bool `json:"include_replays,omitempty"`
 
 	// Keys Exact bytes, in base64
 	Keys *[][]byte `json:"keys,omitempty"`
@@ -1514,17 +2370,35 @@ type ReplayRequest struct {
 	// Oversized What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
 	Oversized *ReplayRequestOversized `json:"oversized,omitempty"`
 
+	// Partitioning The partition of a record in its target: the source's (unless given), or by its key as Kafka's clients choose; a record without a key keeps the source's. Records of one partition and key keep their order
+	Partitioning *ReplayRequestPartitioning `json:"partitioning,omitempty"`
+
 	// Partitions Of every topic; not with a trace
 	Partitions *[]int32 `json:"partitions,omitempty"`
 
-	// ProvenanceHeaders Add headers that name the original record
+	// ProvenanceHeaders Add headers that name the original record. Unless given, they are added where a target is in another cluster or its name does not begin with replay.sandbox_prefix
 	ProvenanceHeaders *bool `json:"provenance_headers,omitempty"`
+
+	// Query A search as it is typed: topic, type, version, service, partition, stage, key, after and before
+	Query *string `json:"query,omitempty"`
 
 	// Services The same
 	Services *[]string `json:"services,omitempty"`
 
+	// ShiftMs With timestamps shift: milliseconds that are added; negative ones are earlier
+	ShiftMs *int64 `json:"shift_ms,omitempty"`
+
 	// Stages As producers declared them: ingestion, enrichment, transformation, delivery, dead-letter, replay; unknown is none declared
 	Stages *[]string `json:"stages,omitempty"`
+
+	// TargetCluster The Kafka cluster of the targets, as replay.clusters of the configuration names it; the archived one unless given
+	TargetCluster *string `json:"target_cluster,omitempty"`
+
+	// TargetFile Write the records into objects below jobs/replay/<id>/files/ of the archive's bucket, in this format, and into no topic; what says something of target topics, partitions, timestamps or pace is refused then
+	TargetFile *ReplayRequestTargetFile `json:"target_file,omitempty"`
+
+	// TargetPartitions How many partitions of each target are written to, if not as many as its source has: the source's partition modulo that, or by key. Such a replay adds the headers that name the original record, by which it is checked
+	TargetPartitions *int32 `json:"target_partitions,omitempty"`
 
 	// TargetPrefix Target topics are prefix + source; replay.<8 digits of the id>. unless given
 	TargetPrefix *string `json:"target_prefix,omitempty"`
@@ -1532,17 +2406,63 @@ type ReplayRequest struct {
 	// TargetTopics Source topic to target topic
 	TargetTopics *map[string]string `json:"target_topics,omitempty"`
 
+	// Timestamps Kept (unless given), the moment of producing, or shift_ms later
+	Timestamps *ReplayRequestTimestamps `json:"timestamps,omitempty"`
+
 	// To Record timestamp, exclusive
 	To *time.Time `json:"to,omitempty"`
 
 	// TopicId With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given
-	TopicId *string   `json:"topic_id,omitempty"`
+	TopicId *string `json:"topic_id,omitempty"`
+
+	// Topics Names, or patterns, in which * stands for any rest and ? for one character: of what is archived when it is planned
 	Topics  *[]string `json:"topics,omitempty"`
 	TraceId *string   `json:"trace_id,omitempty"`
+
+	// TraceIds Several traces; each of their records once
+	TraceIds *[]string `json:"trace_ids,omitempty"`
+
+	// Unsealed What becomes of records of the range that Kafka has and that are not sealed: left out with a warning, refused, or waited for, up to a minute. Unless given, cut for topics and fail for traces
+	Unsealed *ReplayRequestUnsealed `json:"unsealed,omitempty"`
 }
+
+// ReplayRequestFilterErrors What becomes of records of which the filter cannot tell, as those whose payload cannot be decoded: nothing is planned (fail, unless given), or they are left out and listed
+type ReplayRequestFilterErrors string
 
 // ReplayRequestOversized What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
 type ReplayRequestOversized string
+
+// ReplayRequestPartitioning The partition of a record in its target: the source's (unless given), or by its key as Kafka's clients choose; a record without a key keeps the source's. Records of one partition and key keep their order
+type ReplayRequestPartitioning string
+
+// ReplayRequestTargetFile Write the records into objects below jobs/replay/<id>/files/ of the archive's bucket, in this format, and into no topic; what says something of target topics, partitions, timestamps or pace is refused then
+type ReplayRequestTargetFile string
+
+// ReplayRequestTimestamps Kept (unless given), the moment of producing, or shift_ms later
+type ReplayRequestTimestamps string
+
+// ReplayRequestUnsealed What becomes of records of the range that Kafka has and that are not sealed: left out with a warning, refused, or waited for, up to a minute. Unless given, cut for topics and fail for traces
+type ReplayRequestUnsealed string
+
+// ReplayStop defines model for ReplayStop.
+type ReplayStop struct {
+	// History The last hundred changes, the newest last
+	History []ReplaySwitch `json:"history"`
+	Stopped bool           `json:"stopped"`
+}
+
+// ReplaySwitch defines model for ReplaySwitch.
+type ReplaySwitch struct {
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	Reason  string    `json:"reason"`
+	Stopped bool      `json:"stopped"`
+}
+
+// ReplaySwitchRequest defines model for ReplaySwitchRequest.
+type ReplaySwitchRequest struct {
+	Reason string `json:"reason"`
+}
 
 // RuleCount defines model for RuleCount.
 type RuleCount struct {
@@ -1671,6 +2591,11 @@ type StatusCounts struct {
 	Control   int64 `json:"control"`
 }
 
+// StepRequest defines model for StepRequest.
+type StepRequest struct {
+	Records *int64 `json:"records,omitempty"`
+}
+
 // TopicGap A gap and where it is
 type TopicGap struct {
 	Branch int32  `json:"branch"`
@@ -1744,11 +2669,19 @@ type TopicSummary struct {
 
 // Trace defines model for Trace.
 type Trace struct {
-	Edges          []Edge     `json:"edges"`
-	From           *time.Time `json:"from,omitempty"`
-	Ghosts         *int       `json:"ghosts,omitempty"`
-	Hops           []Hop      `json:"hops"`
-	OutsideParents *int       `json:"outside_parents,omitempty"`
+	// Archive What of the archive itself was looked into. Nothing is inferred, and what is not sealed is not in it
+	Archive *ArchiveLook `json:"archive,omitempty"`
+	Edges   []Edge       `json:"edges"`
+
+	// Flow What was followed beyond the trace, and what was cut off
+	Flow   *Flow      `json:"flow,omitempty"`
+	From   *time.Time `json:"from,omitempty"`
+	Ghosts *int       `json:"ghosts,omitempty"`
+	Hops   []Hop      `json:"hops"`
+
+	// NotInferred About how many parents in other traces the hops have that declare none, as others of their kind do. They are not inferred
+	NotInferred    *int `json:"not_inferred,omitempty"`
+	OutsideParents *int `json:"outside_parents,omitempty"`
 
 	// Sealed Hops that are in the ledger
 	Sealed *int `json:"sealed,omitempty"`
@@ -1776,6 +2709,21 @@ type UnreadableDeadLetter struct {
 	Error     string `json:"error"`
 	Key       string `json:"key"`
 	Topic     string `json:"topic"`
+}
+
+// Untold Records of which the filter cannot tell, and that are left out
+type Untold struct {
+	// First A few of them
+	First   []UntoldRecord `json:"first"`
+	Records int64          `json:"records"`
+	Source  string         `json:"source"`
+}
+
+// UntoldRecord defines model for UntoldRecord.
+type UntoldRecord struct {
+	Offset    int64  `json:"offset"`
+	Partition int32  `json:"partition"`
+	Reason    string `json:"reason"`
 }
 
 // Verdict defines model for Verdict.
@@ -1864,6 +2812,12 @@ type ViolationList struct {
 	Violations []Violation `json:"violations"`
 }
 
+// GetAnomaliesParams defines parameters for GetAnomalies.
+type GetAnomaliesParams struct {
+	// At The moment, now unless given: the last hour that was over then for long enough is looked at. What waits is always as it is now
+	At *time.Time `form:"at,omitempty" json:"at,omitempty"`
+}
+
 // ListEventTypesParams defines parameters for ListEventTypes.
 type ListEventTypesParams struct {
 	// EventType Only this one, with its schema and the newest record
@@ -1920,6 +2874,61 @@ type ListDeadLettersParams struct {
 // ListDeadLettersParamsComponent defines parameters for ListDeadLetters.
 type ListDeadLettersParamsComponent string
 
+// GetDeadChainParams defines parameters for GetDeadChain.
+type GetDeadChainParams struct {
+	Topic     string `form:"topic" json:"topic"`
+	Partition int32  `form:"partition" json:"partition"`
+	Offset    int64  `form:"offset" json:"offset"`
+}
+
+// ListDeadRecordGroupsParams defines parameters for ListDeadRecordGroups.
+type ListDeadRecordGroupsParams struct {
+	// Topic A dead letter topic, or a pattern with * and ?
+	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
+
+	// Original The topic that they come from
+	Original *string `form:"original,omitempty" json:"original,omitempty"`
+
+	// Error A part of the exception's class or the message, in any case
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// Service Who gave up, or the record's own source service
+	Service *string    `form:"service,omitempty" json:"service,omitempty"`
+	From    *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Exclusive
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Limit *int       `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListDeadRecordsParams defines parameters for ListDeadRecords.
+type ListDeadRecordsParams struct {
+	// Topic A dead letter topic, or a pattern with * and ?: all of its records count. Without it, what is recognised by its headers, its topic's name or policy
+	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
+
+	// Original The topic that they come from
+	Original *string `form:"original,omitempty" json:"original,omitempty"`
+
+	// Error A part of the exception's class or the message, in any case
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// Service Who gave up (a consumer group, a connector), or the record's own source service
+	Service *string `form:"service,omitempty" json:"service,omitempty"`
+
+	// Signature Of a group
+	Signature *string `form:"signature,omitempty" json:"signature,omitempty"`
+
+	// From By the dead letter's own time
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Exclusive
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Limit *int       `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the page before
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // IdentifyParams defines parameters for Identify.
 type IdentifyParams struct {
 	Id string `form:"id" json:"id"`
@@ -1949,7 +2958,7 @@ type SearchRecordsParams struct {
 	// Id Trace, event, span, causation or correlation id, in any encoding
 	Id *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Q Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault
+	// Q Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before, event_after, event_before, key and header.NAME= where policy has them indexed (SearchTerm lists all; payload is for scans). What it names is not given beside it; an error says which character is at fault
 	Q     *string `form:"q,omitempty" json:"q,omitempty"`
 	Limit *int    `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1984,7 +2993,7 @@ type ExportRecordsParams struct {
 	// Id Trace, event, span, causation or correlation id, in any encoding
 	Id *string `form:"id,omitempty" json:"id,omitempty"`
 
-	// Q Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault
+	// Q Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before, event_after, event_before, key and header.NAME= where policy has them indexed (SearchTerm lists all; payload is for scans). What it names is not given beside it; an error says which character is at fault
 	Q      *string                   `form:"q,omitempty" json:"q,omitempty"`
 	Format ExportRecordsParamsFormat `form:"format" json:"format"`
 }
@@ -2020,6 +3029,23 @@ type GetRecordValueParams struct {
 
 	// Branch The newest that holds the offset unless given
 	Branch *int32 `form:"branch,omitempty" json:"branch,omitempty"`
+}
+
+// WatchReplayParams defines parameters for WatchReplay.
+type WatchReplayParams struct {
+	// LastEventID The last event that was seen
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// GetGroupOffsetsParams defines parameters for GetGroupOffsets.
+type GetGroupOffsetsParams struct {
+	Group string `form:"group" json:"group"`
+
+	// AsOf What the group had committed then, by the archived snapshots; otherwise what it has committed now
+	AsOf *time.Time `form:"as_of,omitempty" json:"as_of,omitempty"`
+
+	// Into The group for which they would be committed; the same one unless given
+	Into *string `form:"into,omitempty" json:"into,omitempty"`
 }
 
 // MapReplayOffsetParams defines parameters for MapReplayOffset.
@@ -2064,7 +3090,19 @@ type GetTraceParams struct {
 
 	// FactsOnly Leave inferred edges out
 	FactsOnly *bool `form:"facts_only,omitempty" json:"facts_only,omitempty"`
-	Limit     *int  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Flow Go on into other traces: by causes, coordinates, forwarded trace headers and shared ids. Each hop beyond the trace says how it was come to
+	Flow *bool `form:"flow,omitempty" json:"flow,omitempty"`
+
+	// Archive Read the archive itself, between from and to, and not the index: slower, and without what is inferred, not sealed, or outside the trace
+	Archive *bool `form:"archive,omitempty" json:"archive,omitempty"`
+
+	// From Record times, inclusive; with archive only
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Exclusive; with archive only
+	To    *time.Time `form:"to,omitempty" json:"to,omitempty"`
+	Limit *int       `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // GetFieldHistoryParams defines parameters for GetFieldHistory.
@@ -2092,6 +3130,9 @@ type GetVerdictParams struct {
 // CheckContractJSONRequestBody defines body for CheckContract for application/json ContentType.
 type CheckContractJSONRequestBody = ContractCheckRequest
 
+// PlanRedriveJSONRequestBody defines body for PlanRedrive for application/json ContentType.
+type PlanRedriveJSONRequestBody = RedriveRequest
+
 // ExportJSONRequestBody defines body for Export for application/json ContentType.
 type ExportJSONRequestBody = ExportRequest
 
@@ -2101,11 +3142,32 @@ type RunReplayJSONRequestBody = RunRequest
 // PlanReplayJSONRequestBody defines body for PlanReplay for application/json ContentType.
 type PlanReplayJSONRequestBody = ReplayRequest
 
+// StartReplaysJSONRequestBody defines body for StartReplays for application/json ContentType.
+type StartReplaysJSONRequestBody = ReplaySwitchRequest
+
+// StopReplaysJSONRequestBody defines body for StopReplays for application/json ContentType.
+type StopReplaysJSONRequestBody = ReplaySwitchRequest
+
+// ApproveReplayJSONRequestBody defines body for ApproveReplay for application/json ContentType.
+type ApproveReplayJSONRequestBody = ApprovalRequest
+
+// CommitGroupOffsetsJSONRequestBody defines body for CommitGroupOffsets for application/json ContentType.
+type CommitGroupOffsetsJSONRequestBody = GroupOffsetsRequest
+
 // PaceReplayJSONRequestBody defines body for PaceReplay for application/json ContentType.
 type PaceReplayJSONRequestBody = ReplayPace
 
+// RejectReplayJSONRequestBody defines body for RejectReplay for application/json ContentType.
+type RejectReplayJSONRequestBody = ApprovalRequest
+
+// StepReplayJSONRequestBody defines body for StepReplay for application/json ContentType.
+type StepReplayJSONRequestBody = StepRequest
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetAnomalies What differs from how it was
+	// (GET /anomalies)
+	GetAnomalies(ctx *echo.Context, params GetAnomaliesParams) error
 	// ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
 	// (GET /catalog)
 	ListEventTypes(ctx *echo.Context, params ListEventTypesParams) error
@@ -2121,9 +3183,21 @@ type ServerInterface interface {
 	// ListGaps Gaps, the newest found first
 	// (GET /coverage/gaps)
 	ListGaps(ctx *echo.Context, params ListGapsParams) error
-	// ListDeadLetters What could not be processed, by topic, partition and offset
+	// ListDeadLetters What Annals itself could not process, by topic, partition and offset
 	// (GET /dead-letters)
 	ListDeadLetters(ctx *echo.Context, params ListDeadLettersParams) error
+	// GetDeadChain Where a record failed, was retried, put back, and failed again
+	// (GET /dead-letters/chain)
+	GetDeadChain(ctx *echo.Context, params GetDeadChainParams) error
+	// ListDeadRecordGroups What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+	// (GET /dead-letters/groups)
+	ListDeadRecordGroups(ctx *echo.Context, params ListDeadRecordGroupsParams) error
+	// ListDeadRecords Records that services could not process and copied to a dead letter topic, newest first
+	// (GET /dead-letters/records)
+	ListDeadRecords(ctx *echo.Context, params ListDeadRecordsParams) error
+	// PlanRedrive Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	// (POST /dead-letters/redrive-plans)
+	PlanRedrive(ctx *echo.Context) error
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx *echo.Context) error
@@ -2154,15 +3228,42 @@ type ServerInterface interface {
 	// PlanReplay Resolve a selection against the ledger into exact segments and offsets, with counts and bytes
 	// (POST /replays/plans)
 	PlanReplay(ctx *echo.Context) error
+	// StartReplays Let replays go on after all were stopped
+	// (POST /replays/start)
+	StartReplays(ctx *echo.Context) error
+	// GetReplayStop Whether all replays are stopped, and who stopped them or let them go on
+	// (GET /replays/stop)
+	GetReplayStop(ctx *echo.Context) error
+	// StopReplays Have every worker let go of its replay, and nobody begin one, until they are let go on
+	// (POST /replays/stop)
+	StopReplays(ctx *echo.Context) error
 	// GetReplay A job, its progress and, at the end, its receipt
 	// (GET /replays/{id})
 	GetReplay(ctx *echo.Context, id string) error
+	// ApproveReplay Let a replay that somebody else asked for be begun
+	// (POST /replays/{id}/approve)
+	ApproveReplay(ctx *echo.Context, id string) error
 	// CancelReplay Stop a job for good
 	// (POST /replays/{id}/cancel)
 	CancelReplay(ctx *echo.Context, id string) error
 	// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
 	// (POST /replays/{id}/dry-run)
 	DryRunReplay(ctx *echo.Context, id string) error
+	// WatchReplay A job's progress as it happens, as server-sent events
+	// (GET /replays/{id}/events)
+	WatchReplay(ctx *echo.Context, id string, params WatchReplayParams) error
+	// ListReplayFiles What a replay wrote into files, when its receipt matches
+	// (GET /replays/{id}/files)
+	ListReplayFiles(ctx *echo.Context, id string) error
+	// GetReplayFile One of these files, held against its hash
+	// (GET /replays/{id}/files/{number})
+	GetReplayFile(ctx *echo.Context, id string, number int32) error
+	// GetGroupOffsets Where a consumer group of the source stands in the target. Nothing is committed
+	// (GET /replays/{id}/group-offsets)
+	GetGroupOffsets(ctx *echo.Context, id string, params GetGroupOffsetsParams) error
+	// CommitGroupOffsets Commit a group's translated offsets; refused while the group has members
+	// (POST /replays/{id}/group-offsets)
+	CommitGroupOffsets(ctx *echo.Context, id string) error
 	// MapReplayOffset Where a source record stands in its target, or the other way round
 	// (GET /replays/{id}/offsets)
 	MapReplayOffset(ctx *echo.Context, id string, params MapReplayOffsetParams) error
@@ -2172,9 +3273,18 @@ type ServerInterface interface {
 	// PauseReplay Stop a job until it is resumed; what was sent is committed
 	// (POST /replays/{id}/pause)
 	PauseReplay(ctx *echo.Context, id string) error
+	// GetReplayReceipt A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+	// (GET /replays/{id}/receipt)
+	GetReplayReceipt(ctx *echo.Context, id string) error
+	// RejectReplay Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	// (POST /replays/{id}/reject)
+	RejectReplay(ctx *echo.Context, id string) error
 	// ResumeReplay Let a paused job go on where it stopped
 	// (POST /replays/{id}/resume)
 	ResumeReplay(ctx *echo.Context, id string) error
+	// StepReplay Have a paused job produce some records more, in the order of its clock, and pause again
+	// (POST /replays/{id}/step)
+	StepReplay(ctx *echo.Context, id string) error
 	// Seal Ask the archiver to seal what it holds now
 	// (POST /seal)
 	Seal(ctx *echo.Context, params SealParams) error
@@ -2204,6 +3314,24 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// GetAnomalies converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAnomalies(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAnomaliesParams
+	// ------------- Optional query parameter "at" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "at", ctx.QueryParams(), &params.At, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter at: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAnomalies(ctx, params)
+	return err
 }
 
 // ListEventTypes converts echo context to params.
@@ -2400,6 +3528,181 @@ func (w *ServerInterfaceWrapper) ListDeadLetters(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListDeadLetters(ctx, params)
+	return err
+}
+
+// GetDeadChain converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDeadChain(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDeadChainParams
+	// ------------- Required query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Required query parameter "partition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "partition", ctx.QueryParams(), &params.Partition, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter partition: %s", err))
+	}
+
+	// ------------- Required query parameter "offset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "offset", ctx.QueryParams(), &params.Offset, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter offset: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDeadChain(ctx, params)
+	return err
+}
+
+// ListDeadRecordGroups converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeadRecordGroups(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadRecordGroupsParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "original" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "original", ctx.QueryParams(), &params.Original, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter original: %s", err))
+	}
+
+	// ------------- Optional query parameter "error" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error", ctx.QueryParams(), &params.Error, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter error: %s", err))
+	}
+
+	// ------------- Optional query parameter "service" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "service", ctx.QueryParams(), &params.Service, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter service: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeadRecordGroups(ctx, params)
+	return err
+}
+
+// ListDeadRecords converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeadRecords(ctx *echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeadRecordsParams
+	// ------------- Optional query parameter "topic" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
+	}
+
+	// ------------- Optional query parameter "original" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "original", ctx.QueryParams(), &params.Original, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter original: %s", err))
+	}
+
+	// ------------- Optional query parameter "error" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error", ctx.QueryParams(), &params.Error, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter error: %s", err))
+	}
+
+	// ------------- Optional query parameter "service" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "service", ctx.QueryParams(), &params.Service, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter service: %s", err))
+	}
+
+	// ------------- Optional query parameter "signature" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "signature", ctx.QueryParams(), &params.Signature, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter signature: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeadRecords(ctx, params)
+	return err
+}
+
+// PlanRedrive converts echo context to params.
+func (w *ServerInterfaceWrapper) PlanRedrive(ctx *echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PlanRedrive(ctx)
 	return err
 }
 
@@ -2775,6 +4078,33 @@ func (w *ServerInterfaceWrapper) PlanReplay(ctx *echo.Context) error {
 	return err
 }
 
+// StartReplays converts echo context to params.
+func (w *ServerInterfaceWrapper) StartReplays(ctx *echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartReplays(ctx)
+	return err
+}
+
+// GetReplayStop converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReplayStop(ctx *echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReplayStop(ctx)
+	return err
+}
+
+// StopReplays converts echo context to params.
+func (w *ServerInterfaceWrapper) StopReplays(ctx *echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StopReplays(ctx)
+	return err
+}
+
 // GetReplay converts echo context to params.
 func (w *ServerInterfaceWrapper) GetReplay(ctx *echo.Context) error {
 	var err error
@@ -2788,6 +4118,22 @@ func (w *ServerInterfaceWrapper) GetReplay(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetReplay(ctx, id)
+	return err
+}
+
+// ApproveReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) ApproveReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ApproveReplay(ctx, id)
 	return err
 }
 
@@ -2820,6 +4166,137 @@ func (w *ServerInterfaceWrapper) DryRunReplay(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DryRunReplay(ctx, id)
+	return err
+}
+
+// WatchReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) WatchReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WatchReplayParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WatchReplay(ctx, id, params)
+	return err
+}
+
+// ListReplayFiles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListReplayFiles(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListReplayFiles(ctx, id)
+	return err
+}
+
+// GetReplayFile converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReplayFile(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number int32
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int32", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReplayFile(ctx, id, number)
+	return err
+}
+
+// GetGroupOffsets converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGroupOffsets(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetGroupOffsetsParams
+	// ------------- Required query parameter "group" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "group", ctx.QueryParams(), &params.Group, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter group: %s", err))
+	}
+
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
+	}
+
+	// ------------- Optional query parameter "into" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "into", ctx.QueryParams(), &params.Into, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter into: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGroupOffsets(ctx, id, params)
+	return err
+}
+
+// CommitGroupOffsets converts echo context to params.
+func (w *ServerInterfaceWrapper) CommitGroupOffsets(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CommitGroupOffsets(ctx, id)
 	return err
 }
 
@@ -2901,6 +4378,38 @@ func (w *ServerInterfaceWrapper) PauseReplay(ctx *echo.Context) error {
 	return err
 }
 
+// GetReplayReceipt converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReplayReceipt(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReplayReceipt(ctx, id)
+	return err
+}
+
+// RejectReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) RejectReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RejectReplay(ctx, id)
+	return err
+}
+
 // ResumeReplay converts echo context to params.
 func (w *ServerInterfaceWrapper) ResumeReplay(ctx *echo.Context) error {
 	var err error
@@ -2914,6 +4423,22 @@ func (w *ServerInterfaceWrapper) ResumeReplay(ctx *echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ResumeReplay(ctx, id)
+	return err
+}
+
+// StepReplay converts echo context to params.
+func (w *ServerInterfaceWrapper) StepReplay(ctx *echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StepReplay(ctx, id)
 	return err
 }
 
@@ -3028,6 +4553,34 @@ func (w *ServerInterfaceWrapper) GetTrace(ctx *echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "facts_only", ctx.QueryParams(), &params.FactsOnly, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter facts_only: %s", err))
+	}
+
+	// ------------- Optional query parameter "flow" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "flow", ctx.QueryParams(), &params.Flow, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter flow: %s", err))
+	}
+
+	// ------------- Optional query parameter "archive" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "archive", ctx.QueryParams(), &params.Archive, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter archive: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -3165,6 +4718,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/traces/:trace_id", wrapper.GetTrace, options.OperationMiddlewares["getTrace"]...)
 	router.GET(options.BaseURL+"/traces/:trace_id/field", wrapper.GetFieldHistory, options.OperationMiddlewares["getFieldHistory"]...)
 	router.GET(options.BaseURL+"/verdict", wrapper.GetVerdict, options.OperationMiddlewares["getVerdict"]...)
+	router.GET(options.BaseURL+"/anomalies", wrapper.GetAnomalies, options.OperationMiddlewares["getAnomalies"]...)
 	router.GET(options.BaseURL+"/records", wrapper.SearchRecords, options.OperationMiddlewares["searchRecords"]...)
 	router.GET(options.BaseURL+"/records/export", wrapper.ExportRecords, options.OperationMiddlewares["exportRecords"]...)
 	router.GET(options.BaseURL+"/records/scan", wrapper.ScanRecords, options.OperationMiddlewares["scanRecords"]...)
@@ -3175,6 +4729,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/coverage", wrapper.GetCoverage, options.OperationMiddlewares["getCoverage"]...)
 	router.GET(options.BaseURL+"/coverage/gaps", wrapper.ListGaps, options.OperationMiddlewares["listGaps"]...)
 	router.GET(options.BaseURL+"/dead-letters", wrapper.ListDeadLetters, options.OperationMiddlewares["listDeadLetters"]...)
+	router.GET(options.BaseURL+"/dead-letters/records", wrapper.ListDeadRecords, options.OperationMiddlewares["listDeadRecords"]...)
+	router.GET(options.BaseURL+"/dead-letters/groups", wrapper.ListDeadRecordGroups, options.OperationMiddlewares["listDeadRecordGroups"]...)
+	router.POST(options.BaseURL+"/dead-letters/redrive-plans", wrapper.PlanRedrive, options.OperationMiddlewares["planRedrive"]...)
+	router.GET(options.BaseURL+"/dead-letters/chain", wrapper.GetDeadChain, options.OperationMiddlewares["getDeadChain"]...)
 	router.GET(options.BaseURL+"/segments", wrapper.ListSegments, options.OperationMiddlewares["listSegments"]...)
 	router.GET(options.BaseURL+"/contracts/violations", wrapper.ListViolations, options.OperationMiddlewares["listViolations"]...)
 	router.POST(options.BaseURL+"/contracts/check", wrapper.CheckContract, options.OperationMiddlewares["checkContract"]...)
@@ -3183,10 +4741,22 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/replays/plans", wrapper.PlanReplay, options.OperationMiddlewares["planReplay"]...)
 	router.GET(options.BaseURL+"/replays", wrapper.ListReplays, options.OperationMiddlewares["listReplays"]...)
 	router.POST(options.BaseURL+"/replays", wrapper.RunReplay, options.OperationMiddlewares["runReplay"]...)
+	router.GET(options.BaseURL+"/replays/stop", wrapper.GetReplayStop, options.OperationMiddlewares["getReplayStop"]...)
+	router.POST(options.BaseURL+"/replays/stop", wrapper.StopReplays, options.OperationMiddlewares["stopReplays"]...)
+	router.POST(options.BaseURL+"/replays/start", wrapper.StartReplays, options.OperationMiddlewares["startReplays"]...)
 	router.GET(options.BaseURL+"/replays/:id", wrapper.GetReplay, options.OperationMiddlewares["getReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/approve", wrapper.ApproveReplay, options.OperationMiddlewares["approveReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/reject", wrapper.RejectReplay, options.OperationMiddlewares["rejectReplay"]...)
+	router.GET(options.BaseURL+"/replays/:id/events", wrapper.WatchReplay, options.OperationMiddlewares["watchReplay"]...)
+	router.GET(options.BaseURL+"/replays/:id/receipt", wrapper.GetReplayReceipt, options.OperationMiddlewares["getReplayReceipt"]...)
+	router.GET(options.BaseURL+"/replays/:id/files", wrapper.ListReplayFiles, options.OperationMiddlewares["listReplayFiles"]...)
+	router.GET(options.BaseURL+"/replays/:id/files/:number", wrapper.GetReplayFile, options.OperationMiddlewares["getReplayFile"]...)
+	router.GET(options.BaseURL+"/replays/:id/group-offsets", wrapper.GetGroupOffsets, options.OperationMiddlewares["getGroupOffsets"]...)
+	router.POST(options.BaseURL+"/replays/:id/group-offsets", wrapper.CommitGroupOffsets, options.OperationMiddlewares["commitGroupOffsets"]...)
 	router.POST(options.BaseURL+"/replays/:id/cancel", wrapper.CancelReplay, options.OperationMiddlewares["cancelReplay"]...)
 	router.POST(options.BaseURL+"/replays/:id/pause", wrapper.PauseReplay, options.OperationMiddlewares["pauseReplay"]...)
 	router.POST(options.BaseURL+"/replays/:id/resume", wrapper.ResumeReplay, options.OperationMiddlewares["resumeReplay"]...)
+	router.POST(options.BaseURL+"/replays/:id/step", wrapper.StepReplay, options.OperationMiddlewares["stepReplay"]...)
 	router.POST(options.BaseURL+"/replays/:id/pace", wrapper.PaceReplay, options.OperationMiddlewares["paceReplay"]...)
 	router.POST(options.BaseURL+"/replays/:id/dry-run", wrapper.DryRunReplay, options.OperationMiddlewares["dryRunReplay"]...)
 	router.GET(options.BaseURL+"/replays/:id/offsets", wrapper.MapReplayOffset, options.OperationMiddlewares["mapReplayOffset"]...)
@@ -3195,6 +4765,45 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type GetAnomaliesRequestObject struct {
+	Params GetAnomaliesParams
+}
+
+type GetAnomaliesResponseObject interface {
+	VisitGetAnomaliesResponse(w http.ResponseWriter) error
+}
+
+type GetAnomalies200JSONResponse Anomalies
+
+func (response GetAnomalies200JSONResponse) VisitGetAnomaliesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAnomaliesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAnomaliesdefaultApplicationProblemPlusJSONResponse) VisitGetAnomaliesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListEventTypesRequestObject struct {
 	Params ListEventTypesParams
@@ -3419,6 +5028,162 @@ type ListDeadLettersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDeadLettersdefaultApplicationProblemPlusJSONResponse) VisitListDeadLettersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadChainRequestObject struct {
+	Params GetDeadChainParams
+}
+
+type GetDeadChainResponseObject interface {
+	VisitGetDeadChainResponse(w http.ResponseWriter) error
+}
+
+type GetDeadChain200JSONResponse DeadChain
+
+func (response GetDeadChain200JSONResponse) VisitGetDeadChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeadChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDeadChaindefaultApplicationProblemPlusJSONResponse) VisitGetDeadChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadRecordGroupsRequestObject struct {
+	Params ListDeadRecordGroupsParams
+}
+
+type ListDeadRecordGroupsResponseObject interface {
+	VisitListDeadRecordGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListDeadRecordGroups200JSONResponse DeadRecordGroupList
+
+func (response ListDeadRecordGroups200JSONResponse) VisitListDeadRecordGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadRecordGroupsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeadRecordGroupsdefaultApplicationProblemPlusJSONResponse) VisitListDeadRecordGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadRecordsRequestObject struct {
+	Params ListDeadRecordsParams
+}
+
+type ListDeadRecordsResponseObject interface {
+	VisitListDeadRecordsResponse(w http.ResponseWriter) error
+}
+
+type ListDeadRecords200JSONResponse DeadRecordPage
+
+func (response ListDeadRecords200JSONResponse) VisitListDeadRecordsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeadRecordsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeadRecordsdefaultApplicationProblemPlusJSONResponse) VisitListDeadRecordsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanRedriveRequestObject struct {
+	Body *PlanRedriveJSONRequestBody
+}
+
+type PlanRedriveResponseObject interface {
+	VisitPlanRedriveResponse(w http.ResponseWriter) error
+}
+
+type PlanRedrive200JSONResponse ReplayPlan
+
+func (response PlanRedrive200JSONResponse) VisitPlanRedriveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanRedrivedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlanRedrivedefaultApplicationProblemPlusJSONResponse) VisitPlanRedriveResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3943,6 +5708,122 @@ func (response PlanReplaydefaultApplicationProblemPlusJSONResponse) VisitPlanRep
 	return err
 }
 
+type StartReplaysRequestObject struct {
+	Body *StartReplaysJSONRequestBody
+}
+
+type StartReplaysResponseObject interface {
+	VisitStartReplaysResponse(w http.ResponseWriter) error
+}
+
+type StartReplays200JSONResponse ReplayStop
+
+func (response StartReplays200JSONResponse) VisitStartReplaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartReplaysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartReplaysdefaultApplicationProblemPlusJSONResponse) VisitStartReplaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReplayStopRequestObject struct {
+}
+
+type GetReplayStopResponseObject interface {
+	VisitGetReplayStopResponse(w http.ResponseWriter) error
+}
+
+type GetReplayStop200JSONResponse ReplayStop
+
+func (response GetReplayStop200JSONResponse) VisitGetReplayStopResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReplayStopdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReplayStopdefaultApplicationProblemPlusJSONResponse) VisitGetReplayStopResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopReplaysRequestObject struct {
+	Body *StopReplaysJSONRequestBody
+}
+
+type StopReplaysResponseObject interface {
+	VisitStopReplaysResponse(w http.ResponseWriter) error
+}
+
+type StopReplays200JSONResponse ReplayStop
+
+func (response StopReplays200JSONResponse) VisitStopReplaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopReplaysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StopReplaysdefaultApplicationProblemPlusJSONResponse) VisitStopReplaysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetReplayRequestObject struct {
 	Id string `json:"id"`
 }
@@ -3971,6 +5852,46 @@ type GetReplaydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetReplaydefaultApplicationProblemPlusJSONResponse) VisitGetReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveReplayRequestObject struct {
+	Id   string `json:"id"`
+	Body *ApproveReplayJSONRequestBody
+}
+
+type ApproveReplayResponseObject interface {
+	VisitApproveReplayResponse(w http.ResponseWriter) error
+}
+
+type ApproveReplay200JSONResponse ReplayJob
+
+func (response ApproveReplay200JSONResponse) VisitApproveReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveReplaydefaultApplicationProblemPlusJSONResponse) VisitApproveReplayResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4049,6 +5970,248 @@ type DryRunReplaydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DryRunReplaydefaultApplicationProblemPlusJSONResponse) VisitDryRunReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WatchReplayRequestObject struct {
+	Id     string `json:"id"`
+	Params WatchReplayParams
+}
+
+type WatchReplayResponseObject interface {
+	VisitWatchReplayResponse(w http.ResponseWriter) error
+}
+
+type WatchReplay200TexteventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response WatchReplay200TexteventStreamResponse) VisitWatchReplayResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type WatchReplay204Response struct {
+}
+
+func (response WatchReplay204Response) VisitWatchReplayResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WatchReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WatchReplaydefaultApplicationProblemPlusJSONResponse) VisitWatchReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFilesRequestObject struct {
+	Id string `json:"id"`
+}
+
+type ListReplayFilesResponseObject interface {
+	VisitListReplayFilesResponse(w http.ResponseWriter) error
+}
+
+type ListReplayFiles200JSONResponse ReplayFiles
+
+func (response ListReplayFiles200JSONResponse) VisitListReplayFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplayFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReplayFilesdefaultApplicationProblemPlusJSONResponse) VisitListReplayFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReplayFileRequestObject struct {
+	Id     string `json:"id"`
+	Number int32  `json:"number"`
+}
+
+type GetReplayFileResponseObject interface {
+	VisitGetReplayFileResponse(w http.ResponseWriter) error
+}
+
+type GetReplayFile200ApplicationoctetStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetReplayFile200ApplicationoctetStreamResponse) VisitGetReplayFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetReplayFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReplayFiledefaultApplicationProblemPlusJSONResponse) VisitGetReplayFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupOffsetsRequestObject struct {
+	Id     string `json:"id"`
+	Params GetGroupOffsetsParams
+}
+
+type GetGroupOffsetsResponseObject interface {
+	VisitGetGroupOffsetsResponse(w http.ResponseWriter) error
+}
+
+type GetGroupOffsets200JSONResponse GroupOffsets
+
+func (response GetGroupOffsets200JSONResponse) VisitGetGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupOffsetsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetGroupOffsetsdefaultApplicationProblemPlusJSONResponse) VisitGetGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitGroupOffsetsRequestObject struct {
+	Id   string `json:"id"`
+	Body *CommitGroupOffsetsJSONRequestBody
+}
+
+type CommitGroupOffsetsResponseObject interface {
+	VisitCommitGroupOffsetsResponse(w http.ResponseWriter) error
+}
+
+type CommitGroupOffsets200JSONResponse GroupOffsets
+
+func (response CommitGroupOffsets200JSONResponse) VisitCommitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CommitGroupOffsetsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CommitGroupOffsetsdefaultApplicationProblemPlusJSONResponse) VisitCommitGroupOffsetsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4179,6 +6342,91 @@ func (response PauseReplaydefaultApplicationProblemPlusJSONResponse) VisitPauseR
 	return err
 }
 
+type GetReplayReceiptRequestObject struct {
+	Id string `json:"id"`
+}
+
+type GetReplayReceiptResponseObject interface {
+	VisitGetReplayReceiptResponse(w http.ResponseWriter) error
+}
+
+type GetReplayReceipt200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetReplayReceipt200TexthtmlResponse) VisitGetReplayReceiptResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetReplayReceiptdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReplayReceiptdefaultApplicationProblemPlusJSONResponse) VisitGetReplayReceiptResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectReplayRequestObject struct {
+	Id   string `json:"id"`
+	Body *RejectReplayJSONRequestBody
+}
+
+type RejectReplayResponseObject interface {
+	VisitRejectReplayResponse(w http.ResponseWriter) error
+}
+
+type RejectReplay200JSONResponse ReplayJob
+
+func (response RejectReplay200JSONResponse) VisitRejectReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RejectReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RejectReplaydefaultApplicationProblemPlusJSONResponse) VisitRejectReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ResumeReplayRequestObject struct {
 	Id string `json:"id"`
 }
@@ -4207,6 +6455,46 @@ type ResumeReplaydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ResumeReplaydefaultApplicationProblemPlusJSONResponse) VisitResumeReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StepReplayRequestObject struct {
+	Id   string `json:"id"`
+	Body *StepReplayJSONRequestBody
+}
+
+type StepReplayResponseObject interface {
+	VisitStepReplayResponse(w http.ResponseWriter) error
+}
+
+type StepReplay200JSONResponse ReplayJob
+
+func (response StepReplay200JSONResponse) VisitStepReplayResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StepReplaydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StepReplaydefaultApplicationProblemPlusJSONResponse) VisitStepReplayResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4532,6 +6820,9 @@ func (response GetVerdictdefaultApplicationProblemPlusJSONResponse) VisitGetVerd
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetAnomalies What differs from how it was
+	// (GET /anomalies)
+	GetAnomalies(ctx context.Context, request GetAnomaliesRequestObject) (GetAnomaliesResponseObject, error)
 	// ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
 	// (GET /catalog)
 	ListEventTypes(ctx context.Context, request ListEventTypesRequestObject) (ListEventTypesResponseObject, error)
@@ -4547,9 +6838,21 @@ type StrictServerInterface interface {
 	// ListGaps Gaps, the newest found first
 	// (GET /coverage/gaps)
 	ListGaps(ctx context.Context, request ListGapsRequestObject) (ListGapsResponseObject, error)
-	// ListDeadLetters What could not be processed, by topic, partition and offset
+	// ListDeadLetters What Annals itself could not process, by topic, partition and offset
 	// (GET /dead-letters)
 	ListDeadLetters(ctx context.Context, request ListDeadLettersRequestObject) (ListDeadLettersResponseObject, error)
+	// GetDeadChain Where a record failed, was retried, put back, and failed again
+	// (GET /dead-letters/chain)
+	GetDeadChain(ctx context.Context, request GetDeadChainRequestObject) (GetDeadChainResponseObject, error)
+	// ListDeadRecordGroups What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+	// (GET /dead-letters/groups)
+	ListDeadRecordGroups(ctx context.Context, request ListDeadRecordGroupsRequestObject) (ListDeadRecordGroupsResponseObject, error)
+	// ListDeadRecords Records that services could not process and copied to a dead letter topic, newest first
+	// (GET /dead-letters/records)
+	ListDeadRecords(ctx context.Context, request ListDeadRecordsRequestObject) (ListDeadRecordsResponseObject, error)
+	// PlanRedrive Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	// (POST /dead-letters/redrive-plans)
+	PlanRedrive(ctx context.Context, request PlanRedriveRequestObject) (PlanRedriveResponseObject, error)
 	// Export A BagIt bag of a trace or of topics and a time range, as a tar stream
 	// (POST /exports)
 	Export(ctx context.Context, request ExportRequestObject) (ExportResponseObject, error)
@@ -4580,15 +6883,42 @@ type StrictServerInterface interface {
 	// PlanReplay Resolve a selection against the ledger into exact segments and offsets, with counts and bytes
 	// (POST /replays/plans)
 	PlanReplay(ctx context.Context, request PlanReplayRequestObject) (PlanReplayResponseObject, error)
+	// StartReplays Let replays go on after all were stopped
+	// (POST /replays/start)
+	StartReplays(ctx context.Context, request StartReplaysRequestObject) (StartReplaysResponseObject, error)
+	// GetReplayStop Whether all replays are stopped, and who stopped them or let them go on
+	// (GET /replays/stop)
+	GetReplayStop(ctx context.Context, request GetReplayStopRequestObject) (GetReplayStopResponseObject, error)
+	// StopReplays Have every worker let go of its replay, and nobody begin one, until they are let go on
+	// (POST /replays/stop)
+	StopReplays(ctx context.Context, request StopReplaysRequestObject) (StopReplaysResponseObject, error)
 	// GetReplay A job, its progress and, at the end, its receipt
 	// (GET /replays/{id})
 	GetReplay(ctx context.Context, request GetReplayRequestObject) (GetReplayResponseObject, error)
+	// ApproveReplay Let a replay that somebody else asked for be begun
+	// (POST /replays/{id}/approve)
+	ApproveReplay(ctx context.Context, request ApproveReplayRequestObject) (ApproveReplayResponseObject, error)
 	// CancelReplay Stop a job for good
 	// (POST /replays/{id}/cancel)
 	CancelReplay(ctx context.Context, request CancelReplayRequestObject) (CancelReplayResponseObject, error)
 	// DryRunReplay Read everything a plan names, hold it against the plan and its targets, and produce nothing
 	// (POST /replays/{id}/dry-run)
 	DryRunReplay(ctx context.Context, request DryRunReplayRequestObject) (DryRunReplayResponseObject, error)
+	// WatchReplay A job's progress as it happens, as server-sent events
+	// (GET /replays/{id}/events)
+	WatchReplay(ctx context.Context, request WatchReplayRequestObject) (WatchReplayResponseObject, error)
+	// ListReplayFiles What a replay wrote into files, when its receipt matches
+	// (GET /replays/{id}/files)
+	ListReplayFiles(ctx context.Context, request ListReplayFilesRequestObject) (ListReplayFilesResponseObject, error)
+	// GetReplayFile One of these files, held against its hash
+	// (GET /replays/{id}/files/{number})
+	GetReplayFile(ctx context.Context, request GetReplayFileRequestObject) (GetReplayFileResponseObject, error)
+	// GetGroupOffsets Where a consumer group of the source stands in the target. Nothing is committed
+	// (GET /replays/{id}/group-offsets)
+	GetGroupOffsets(ctx context.Context, request GetGroupOffsetsRequestObject) (GetGroupOffsetsResponseObject, error)
+	// CommitGroupOffsets Commit a group's translated offsets; refused while the group has members
+	// (POST /replays/{id}/group-offsets)
+	CommitGroupOffsets(ctx context.Context, request CommitGroupOffsetsRequestObject) (CommitGroupOffsetsResponseObject, error)
 	// MapReplayOffset Where a source record stands in its target, or the other way round
 	// (GET /replays/{id}/offsets)
 	MapReplayOffset(ctx context.Context, request MapReplayOffsetRequestObject) (MapReplayOffsetResponseObject, error)
@@ -4598,9 +6928,18 @@ type StrictServerInterface interface {
 	// PauseReplay Stop a job until it is resumed; what was sent is committed
 	// (POST /replays/{id}/pause)
 	PauseReplay(ctx context.Context, request PauseReplayRequestObject) (PauseReplayResponseObject, error)
+	// GetReplayReceipt A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+	// (GET /replays/{id}/receipt)
+	GetReplayReceipt(ctx context.Context, request GetReplayReceiptRequestObject) (GetReplayReceiptResponseObject, error)
+	// RejectReplay Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	// (POST /replays/{id}/reject)
+	RejectReplay(ctx context.Context, request RejectReplayRequestObject) (RejectReplayResponseObject, error)
 	// ResumeReplay Let a paused job go on where it stopped
 	// (POST /replays/{id}/resume)
 	ResumeReplay(ctx context.Context, request ResumeReplayRequestObject) (ResumeReplayResponseObject, error)
+	// StepReplay Have a paused job produce some records more, in the order of its clock, and pause again
+	// (POST /replays/{id}/step)
+	StepReplay(ctx context.Context, request StepReplayRequestObject) (StepReplayResponseObject, error)
 	// Seal Ask the archiver to seal what it holds now
 	// (POST /seal)
 	Seal(ctx context.Context, request SealRequestObject) (SealResponseObject, error)
@@ -4637,6 +6976,31 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
+}
+
+// GetAnomalies operation middleware
+func (sh *strictHandler) GetAnomalies(ctx *echo.Context, params GetAnomaliesParams) error {
+	var request GetAnomaliesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAnomalies(ctx.Request().Context(), request.(GetAnomaliesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAnomalies")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAnomaliesResponseObject); ok {
+		return validResponse.VisitGetAnomaliesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
 }
 
 // ListEventTypes operation middleware
@@ -4804,6 +7168,127 @@ func (sh *strictHandler) ListDeadLetters(ctx *echo.Context, params ListDeadLette
 		return err
 	} else if validResponse, ok := response.(ListDeadLettersResponseObject); ok {
 		return validResponse.VisitListDeadLettersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDeadChain operation middleware
+func (sh *strictHandler) GetDeadChain(ctx *echo.Context, params GetDeadChainParams) error {
+	var request GetDeadChainRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDeadChain(ctx.Request().Context(), request.(GetDeadChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDeadChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeadChainResponseObject); ok {
+		return validResponse.VisitGetDeadChainResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDeadRecordGroups operation middleware
+func (sh *strictHandler) ListDeadRecordGroups(ctx *echo.Context, params ListDeadRecordGroupsParams) error {
+	var request ListDeadRecordGroupsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeadRecordGroups(ctx.Request().Context(), request.(ListDeadRecordGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeadRecordGroups")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDeadRecordGroupsResponseObject); ok {
+		return validResponse.VisitListDeadRecordGroupsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDeadRecords operation middleware
+func (sh *strictHandler) ListDeadRecords(ctx *echo.Context, params ListDeadRecordsParams) error {
+	var request ListDeadRecordsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeadRecords(ctx.Request().Context(), request.(ListDeadRecordsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeadRecords")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDeadRecordsResponseObject); ok {
+		return validResponse.VisitListDeadRecordsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PlanRedrive operation middleware
+func (sh *strictHandler) PlanRedrive(ctx *echo.Context) error {
+	var request PlanRedriveRequestObject
+
+	var body PlanRedriveJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanRedrive(ctx.Request().Context(), request.(PlanRedriveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanRedrive")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PlanRedriveResponseObject); ok {
+		return validResponse.VisitPlanRedriveResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5127,6 +7612,121 @@ func (sh *strictHandler) PlanReplay(ctx *echo.Context) error {
 	return nil
 }
 
+// StartReplays operation middleware
+func (sh *strictHandler) StartReplays(ctx *echo.Context) error {
+	var request StartReplaysRequestObject
+
+	var body StartReplaysJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartReplays(ctx.Request().Context(), request.(StartReplaysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartReplays")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartReplaysResponseObject); ok {
+		return validResponse.VisitStartReplaysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetReplayStop operation middleware
+func (sh *strictHandler) GetReplayStop(ctx *echo.Context) error {
+	var request GetReplayStopRequestObject
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReplayStop(ctx.Request().Context(), request.(GetReplayStopRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReplayStop")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReplayStopResponseObject); ok {
+		return validResponse.VisitGetReplayStopResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StopReplays operation middleware
+func (sh *strictHandler) StopReplays(ctx *echo.Context) error {
+	var request StopReplaysRequestObject
+
+	var body StopReplaysJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StopReplays(ctx.Request().Context(), request.(StopReplaysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StopReplays")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StopReplaysResponseObject); ok {
+		return validResponse.VisitStopReplaysResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetReplay operation middleware
 func (sh *strictHandler) GetReplay(ctx *echo.Context, id string) error {
 	var request GetReplayRequestObject
@@ -5146,6 +7746,54 @@ func (sh *strictHandler) GetReplay(ctx *echo.Context, id string) error {
 		return err
 	} else if validResponse, ok := response.(GetReplayResponseObject); ok {
 		return validResponse.VisitGetReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ApproveReplay operation middleware
+func (sh *strictHandler) ApproveReplay(ctx *echo.Context, id string) error {
+	var request ApproveReplayRequestObject
+
+	request.Id = id
+
+	var body ApproveReplayJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveReplay(ctx.Request().Context(), request.(ApproveReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ApproveReplayResponseObject); ok {
+		return validResponse.VisitApproveReplayResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5196,6 +7844,157 @@ func (sh *strictHandler) DryRunReplay(ctx *echo.Context, id string) error {
 		return err
 	} else if validResponse, ok := response.(DryRunReplayResponseObject); ok {
 		return validResponse.VisitDryRunReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// WatchReplay operation middleware
+func (sh *strictHandler) WatchReplay(ctx *echo.Context, id string, params WatchReplayParams) error {
+	var request WatchReplayRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WatchReplay(ctx.Request().Context(), request.(WatchReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WatchReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WatchReplayResponseObject); ok {
+		return validResponse.VisitWatchReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListReplayFiles operation middleware
+func (sh *strictHandler) ListReplayFiles(ctx *echo.Context, id string) error {
+	var request ListReplayFilesRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReplayFiles(ctx.Request().Context(), request.(ListReplayFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReplayFiles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListReplayFilesResponseObject); ok {
+		return validResponse.VisitListReplayFilesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetReplayFile operation middleware
+func (sh *strictHandler) GetReplayFile(ctx *echo.Context, id string, number int32) error {
+	var request GetReplayFileRequestObject
+
+	request.Id = id
+	request.Number = number
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReplayFile(ctx.Request().Context(), request.(GetReplayFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReplayFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReplayFileResponseObject); ok {
+		return validResponse.VisitGetReplayFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGroupOffsets operation middleware
+func (sh *strictHandler) GetGroupOffsets(ctx *echo.Context, id string, params GetGroupOffsetsParams) error {
+	var request GetGroupOffsetsRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroupOffsets(ctx.Request().Context(), request.(GetGroupOffsetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroupOffsets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGroupOffsetsResponseObject); ok {
+		return validResponse.VisitGetGroupOffsetsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CommitGroupOffsets operation middleware
+func (sh *strictHandler) CommitGroupOffsets(ctx *echo.Context, id string) error {
+	var request CommitGroupOffsetsRequestObject
+
+	request.Id = id
+
+	var body CommitGroupOffsetsJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CommitGroupOffsets(ctx.Request().Context(), request.(CommitGroupOffsetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CommitGroupOffsets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CommitGroupOffsetsResponseObject); ok {
+		return validResponse.VisitCommitGroupOffsetsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5301,6 +8100,79 @@ func (sh *strictHandler) PauseReplay(ctx *echo.Context, id string) error {
 	return nil
 }
 
+// GetReplayReceipt operation middleware
+func (sh *strictHandler) GetReplayReceipt(ctx *echo.Context, id string) error {
+	var request GetReplayReceiptRequestObject
+
+	request.Id = id
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReplayReceipt(ctx.Request().Context(), request.(GetReplayReceiptRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReplayReceipt")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReplayReceiptResponseObject); ok {
+		return validResponse.VisitGetReplayReceiptResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RejectReplay operation middleware
+func (sh *strictHandler) RejectReplay(ctx *echo.Context, id string) error {
+	var request RejectReplayRequestObject
+
+	request.Id = id
+
+	var body RejectReplayJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RejectReplay(ctx.Request().Context(), request.(RejectReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RejectReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RejectReplayResponseObject); ok {
+		return validResponse.VisitRejectReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ResumeReplay operation middleware
 func (sh *strictHandler) ResumeReplay(ctx *echo.Context, id string) error {
 	var request ResumeReplayRequestObject
@@ -5320,6 +8192,54 @@ func (sh *strictHandler) ResumeReplay(ctx *echo.Context, id string) error {
 		return err
 	} else if validResponse, ok := response.(ResumeReplayResponseObject); ok {
 		return validResponse.VisitResumeReplayResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StepReplay operation middleware
+func (sh *strictHandler) StepReplay(ctx *echo.Context, id string) error {
+	var request StepReplayRequestObject
+
+	request.Id = id
+
+	var body StepReplayJSONRequestBody
+	var err error
+	if _, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = echo.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx *echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StepReplay(ctx.Request().Context(), request.(StepReplayRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StepReplay")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StepReplayResponseObject); ok {
+		return validResponse.VisitStepReplayResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5529,210 +8449,318 @@ func (sh *strictHandler) GetVerdict(ctx *echo.Context, params GetVerdictParams) 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rk9s2sjf+VVD6nypvztJz8S1rTe2LWefm/Tuxn7GTrad2c1QQCUnIUAADQKPRSfm7P4VuAARFkCJn",
-	"NN5ky+/GFgni0uh7//q3SS7XlRRMGD2Z/jZRTFdSaAb/eKfkvGRr+2cuhWHC2D9pVZU8p4ZLcVrhE3/+",
-	"RUthf9P5iq2p/eu/FFtMppP/77Qe/xR/1ad+3I8fP2aTgulc8coON5lO/rGihmyZMGSrpFiSP11984q8",
-	"fPb8yy8m9mE3gv3AZZ7LDc6oUrJiynCcNfy3PjSH94aajX6Fz37MJktazfKSard0btj64Biv7PMwhB3B",
-	"7Co2mU6oUnTnR5SLhWY4mYVUa2om0wkX5sWzSXieC8OWTPk3FBVLNvSFaPjmNn5YMVIysTQrIhfErBiB",
-	"cTOyXfF8Bf8hzYopTdYbbYjerImRk2zIN6uNWrKi/ckrudXE2OOjBJ4hRsprQrd0N2zgjaB4pKnRgS64",
-	"JiVbGCJvmLogVOzMioslmW8MObM/UkFoSdV6yPc+ZhPFft1wZb/2z7CTmSefJkU0zqZ5tGFHmiv4OXxS",
-	"zn9hOVDI3xQV+eqVnT5dMrhLZfl2MZn+s5/OPKl/zPZpfQ4j7lPL0yfJDV4ouR5IWEa2j+Dr27zcaH7D",
-	"hh6n4WXPKCfkLe4gsfMiK6YYkYJQxYiQhnABVFpSw7QhN5xtp4TCPxXBVSN9mRXjilQlzdkdjt3tn9sb",
-	"P2lYf/sAf04zK6oJVfmK37DCLkAK5icoF3bKconXouA3DAgFKEFeM/H1DUsxMMVyqYpDzOc7DjSlNuUe",
-	"x3Kz1kZxsWwzpr0dcB/zAyXJdmeYTp0kzQ2Z2x/JQip77ZnSUpwQsSlLex/tObJ1ZSwD2KNbqtmLZ6lr",
-	"zgTBQ7QDzLmgalcfY70mf9C/TZjYrO1CQARlE8NuzSSbhDftXCbZxE9jy81qxcr4ftaDcj2Dx+tNnEtZ",
-	"Mirsj17EtRntDS03jFBNuCHaUFFoy2cbC7EvEyoKuyXAs7gm+ca4+dF5ySZTozbMijj+v2zoLbVrPbSH",
-	"8GmpiH14amepLdElVm/URuQ0yX1fbQyhhpyT7/nfLuBe4pqZKCrJhSFLfsM0YTdMIU+uxw87uEd3fq/d",
-	"gsOJxvNIEeOrlWXC7UvDxA0rZcXak78kVnlRllgXnJUF3kaYK1nJiii2VdwAX2+fuueZ7VOvqGLCPNK4",
-	"FReB6Cn+R0bo3O403gPBUke9ljesmPlPtA5EVjF90wJuKbMvWTGF+4CDJKm5ombVnvrf37/9gbyzh8YU",
-	"alcvXp6df5EkCJleeb7iZXGPhe+L3mriJps871rHSk5mSSttGa1luyCtW7wG/ze5waO0sxGa2d4K/byC",
-	"/uA/nFywI9ZXK5Zft+mcLikXumMzFFtybZhiBblhSnMpkNg5iikrRaj90XLB1InPQSwlWL0VVE6728pN",
-	"WZC5YhSEb7hcw7SCgi8WTDGRj1Gz3Re+Cu+m1G1m5zjD/02cNf7sdqX7iQ5dWrCtVUNaG8BNRs7Pzixz",
-	"XEtt92DQimLxn1yKLDfGzdPff8G2dviCCcNzahknLQpuUB+D2dh1pBhBS+8rqGGPDV+zFA2UUl6nZECD",
-	"Bqyyhg8SOvDk11Qnx33jhwE93ioSW/uJSpY83xHQKwL/tmNopxquh37W5CCRehdkQP2kil0E7gVm047k",
-	"cNpWk5lbWkflftCX5VbE9Nb8+FtR7ghSnLfQ/CotZ3WXF/YZ9s1uTAa7Y5wlVN/1C7TltlwzYlZSM1A8",
-	"xc4PkxRsbb2xj2CvNiXrNHQ3QjGaONkfpKmJxE8etHW6KyUtmnsLYwza2BumCp4nWCAXBTNMrbmghk2J",
-	"kLjD7jvzJsn6ewVM0XArnrIJF3v/jAZM3q2gT7ZPeEE0yxUzxMiK53oKCx11afbESMTh9vlZvSkx92iy",
-	"22DkxIQZ7nu0lHCi4dIGyeDpJnDLgxLsiv26YTrppnFyI61j+CtPNfm/l9+/gbncvgGXxmR6fvbsL8+/",
-	"fJE4j4LuHAtf0E1pJtOnZ/tW23eyLKxENHLvApZUG6IlWdu7YwfKyHxH0EAijl2u6S1fW8J5+uL52Vk2",
-	"WXOB/z5PUWrJ19w0pnN+dtaa0Bvwk9SfdsIkg0k5ybPgCsRL+P6Ts7PD3xd0zdL7u+Ale6SJfQBv5ppp",
-	"TVE7iTb6+fmTxCZHXjiUQVLQ8l3jdIcdVlszfY9D242H1dM1q1l0TRVgb+BU4++en7XIcV8V81TXR7iR",
-	"ojFte1wYvdazXAq9WTOlU/aXJIqVnGki0YmRUMvWdEfWjBkUdtyQgiMnpGUpt0mO7b7cpaaAM2LBjWFF",
-	"30ftNxaW+lfczo8lP5UHI2ugVXFJGnYFF0bCJGCyF+gEmNb/kxGUBeFAM3vPKdmuZJlQSvbOEKYQWUDN",
-	"jcnaR5Q+a6kK4Os6dcgj3GqozA80IiqqDPeq3YDBQXakvTr2lxkvEj/u7ReOEb0RTyOrfWBuIendqn2W",
-	"za0S0sy8+2uwOvGDNJf+nYRCIWTS4QQUnlPhFIZrIbcC/IYZuFa2q12sfx9wg0V7MFwNeudfCftxyL0W",
-	"fSRr7pVfZmq7v2K0eMOMYaprF2LNqVIyZ1qzAveBR/5IWpZwzzQF6bVnShpjL+ZQ+3fUpZhveFkkjyFs",
-	"a3tpVungYpkRdgtcgaPnymphtylThSklVVLzCuLcrTH5NmhQPBlssHo3BzUbqCzpgQSJPNisGuF85+mN",
-	"u2a7rqnCcoFeYMosvWC7IcMnPJZTKbqdzb2neJA7ZTs7sCT0LVPFYEmZ1dO2Lep3mmpr/nZ8vaJPnr/o",
-	"YJ/3jnDciTdnE0va7O50B85KdZjrA5+3GxxfuWywMHC2AkQF8Z5lNcPw1O9oKkzK3/t+nvaqK257NMZQ",
-	"MFrM8ELEsmDA2XWIzngHG4P3r/RdUmTWAeoW3wJ+DeYisPJaBGVA+ewGb/iCl87yR0anlrGNMEiU7R8H",
-	"uEpuX+OraKXsC0yc96xkCzOTm8QxfSe3aMGsJd5g9KlY/R0V4fPs7OwM1XkcjKxkWejIfZbwGO6d5cjV",
-	"JfULdmtm+UbplPS4RP+PFLUQqeiSpR3khpYp+8quh5p8lUFEsyxhBN0RJrXEjd7xpCDjGt7OnGvHdDHA",
-	"QfvyY/ha3w7tXYLGCTRm7LcgiprvE0n6glRMFEzku/blKJihqbixTwDAtJAtNyvCk1LO27zev3NNF9d0",
-	"kk20kcr7dCzT0JWUZdKnY5e3SwUB9/ZFoFKFj2d+5skF88UiwQdWIaIwzA+OBs/H1M1cV1R5Imrbc1bT",
-	"TG3pzgqbPQ+nCxF4Pywl4MRw0cqUlpDk2K/tLqMduJJVcLHg412BiJg/x8HIA+fg5tDYhizs7qGA4ldq",
-	"d7URCRtwhC7TIemBByRD5yFQGty5VUmFsDtCNdzorBEu1pU1aYkL/hC1EQKiyIaIDm/BHawb3Ilg4yRt",
-	"JpzlUGMX87xGpSdkLiNBd/BVcIkP9xVrlkvROZjTKyCTJB6vkJt57IgQm/Xcj7dce//LAXct6lZuw+pl",
-	"ZY6yorHqadY0E+1e4zC7SfhdrLDfnZZXVK+6oos545V5pIl9JmjjNfEexYyoT3/I8cqNytOOKmO1InNY",
-	"xXNDhBea+nD71GB/UqfwdZFU9lY8FR3Y44/JxeVSLHjh3ZBt4gy+4PPID3yWINqC5SVVqeDbJVnQ3BCr",
-	"vhsmvNe1UrLY5EzFgSUuFkyp+IwjZsNu6nm26WbFaMGUlShR/oWmO020TJHMNRdFLMFzutGsmM1RyCoe",
-	"kiaySVH+OpMLOKeqpDv8O5eV+ytMOiXm5cZoXrBDXPGte2y4sAsxRJcVhTLPfQ42GEzADpbJ11Tt+lJO",
-	"ane4NqyCTKK0ON2L9h2+Ckir7gAisnHvNygyeQNumDCvnNu1fRWWSm6qbnv5PllsOHQYqHNy7xxlp/TO",
-	"7jsSwg4Yjoj1zniPx3Eupm54PuBQ/IMxLwqT7VzoB2/f/ntXOdLMHrXCXcW6zQR0DkMc3AWB7SgnBBO+",
-	"wSqVC6IZLVmR2Qu0xshJPYMOCdqy0K7ZTmeY+oRGO7I7PUw/6Ykj+YtEgLg12jwuc8jr00jvF4El7ECl",
-	"QavRfsw9t/bZmN6rNEgfbF7npNnhJj/DcZO2R2NRnYk5nXk74NSYGb5m2tB1NSKPhd7tvTW9nRXMCpN1",
-	"VwzC7vz7N5dWTq65ZprMmdkyJgKxPdIQL0Z3vNGOqh4NpAkvfodr7k3e1q9TD+FNdF2VbGACcl3y0RZY",
-	"UUjXU6yLZzfS01YUQpEZ4ZjHB5QLedU+9QU+VNK0YGB03fmD1RqSEVqnf0yj9KJH4FhjEJy0JymM2jUv",
-	"GtEsN42Mml4ZdvDIkEsnzsttz8jhfnJJHYkBLfOYgR83QdRXSB14GJjYRokT+fdKUgnLiIk6ZnptHhI2",
-	"MqV7x6voFQxveCrlpJ7b2HOyH0rs6lqqtM7rHJ/OD0oFyakgc0b0quHV33PRPHTMs/OowPBE91h3ULJB",
-	"YiPTeey9slfJMkP/pFeTMTGqTlfojtX1ZW9+cjkxhqUmN75OwfJDJXf9tpLKRFlU6YybBS01y1o6HRga",
-	"mG2BDAyUCIrSSbn8ib2DpDqVRC8Ipp4uuDXlFmQnN0r7nD4yp8tm4tCTKIBw10xUDNENfbaOuO3dIFCb",
-	"hGPhU0IFGLVBHtF1FKBA6TSQvcfLffYyrUq4gMqTVDwlDgQeyLn6mKCMb6wx/R3XRqqEH73CVJzkXdGM",
-	"qnzFDpYYvffP2XcMq4ZzTZjbe8OqFNeM191fhXLA8RsGysJy/UTjgaIF/9y1jzDXRJYusxZ9Rrjl4BtN",
-	"SyJVAZ9JufLbAwBXmmIozHt0vRnvKtxgEREvZBzIE2SIgCBn5Dm/IBh9mRLNoE6ORZmsPv5HiwJWjZPC",
-	"MDBkBGDxiP0P/Fqd6Znyj6xkYkdeG43Fdo3ppzOvG9UtXTF+txlWBQSrBQypZFzHxTAGhyDA9SQrF09v",
-	"+Ehi0SNYjx9yoA6Mk07W2jSlnCMEqerz2yfqFdTDhLI8R1kpwv2WpkjWGYigy/3/dHFNQ2qhZuqmze9H",
-	"pfV019KgCZ0+Bc1+rZPc7WM4u4XcgH00zCrq9zFCfrJ6ZC1wvWXKFZXW1c4wcbKQZSm3Ol1QuBFFemyX",
-	"TWVHz0uZQ66uC8PCmrPjpwC5Q+65N4puyZwaV2UqSB2VBWHXkwZ078yXjuqmOGMkpJFEW2T3t4OM03kS",
-	"SzpC4oApZW/Eg8X7912Odnap9XwH/h+QKkkHnCxS/rdvpHLaPZauejcSZs2iL9+yMkiY6It7J3+Y9Rbc",
-	"Bj3IeYl+/PDN47+kvhH4XG9xExhrHcFyHCG5bdz0uFsgag8bpLGsOjDIu0e68mYKcH8JWv2oTzwcGdaM",
-	"0w27nGC8K10/clHUpspQvnPvyjh0k6biHi7zsFg2g0ULxfTK6iiWdVqelAFd7ZghgY2njGCMxc26fePZ",
-	"RFdUdO2iNrQja10D2kcjqORdvqANSYV/wT53pIU0bMTmRoCcfaTjWhF4MgMmDCqHU5d2jCpNzomR5OXL",
-	"ly8vAiXHJztba3sV2e1eWWW/BdStVbdqIGpijpcVtimcuN/SrL/2aO/YslgxD2TvvTjJu4+q5jA0DNS5",
-	"2oy1ShUmvJECcuO2dIcqASVKSleNVtKd3JjOOtWD+RL2mToxdwBPdPs58+G4fWZntRX7GylYzgtXyOGP",
-	"4ECYqB44c5uRQLD4mE1eOzMeEXzaEspSW5/j27BbE7JUCNUZ0Zt8RagmP/74+quMvHhG5txAlaZdxZqW",
-	"GZrepyGufopRjMzDEoxK2z+cazNIX/jePp8a/y7GsVE8xR/fV6wsuVhqX/YHMcrhSx1jC3OfEIO2L2dF",
-	"I5mkPwfqdXDtdHh+nK4uReBXmc/B00Rh0U6TjDqOCZ49yKHciDw92zfUMMF0om5nTW9d1GZAKk/1/GzE",
-	"wy9fDn/4Hq7BKP6I0wufzvzqUluC1Jz0X9i9dDYCb+tLAUNrSMZ+vaxBV8wZx61YlEwxP+epdOVhVspn",
-	"JJdKsRL4VEZoyS2zATcM/o9zHeCzKIMCcQb18B5y0lEhblFq1+MypkRAHbheSPCD4j73dOy838f+obpD",
-	"CxsdS4eRUvNGH8E7yhN5EGPztXoysJxaMKo+rjNry/80ZrhRmV7N2e5/rnsbr7znr9cxvydjk06x16LH",
-	"CE8keA0uK+x/d7Q/4NBwjkwPuMc7yDY+ktqjkNz+On9r/+bVHlbv7a8DIZQsV9JjeXAsgS4AeyK+oQlG",
-	"eWdjsd/8gtmkUye6XOTjg1XDmR5Op1P2vgWt/3+TAIBxFJkqV5eiQnCFK4J3ihh6zbTngdSQOcvlmvmk",
-	"lnW7UDHfB0PR1xy8pJTrNC5DqM5r5TuybfSdQXIsrBlXmJJpUaF//DlQ+9Ffgb66rQ9GeTm1AcAJBeWb",
-	"w/ygv4MEWVxt5s8ljtTjvvdSzlXwrN/ddfOANdddBbx1gXSfJduuED4CyqNnSp3BFIeWx0q5tX/IjYHs",
-	"tlxWLCNztpCKzZZWZ+aIaeHMSuVhdoZRXphGr8SYRj6hR5oItO+OXl8MD6czJkJFrFwG0MUpcpp9sEZG",
-	"85VDazwhX68rsyNb/74Cf6gU5c7hJAyEdmpgfKay5sqNTlZ2ey+Se4C8/irFytFxNfSiMJH0Nn/wKU2w",
-	"IwUrmbF7JCSmrGx5WRLLkzsw8ZheHSIC58HI0HNr//AewOBbGoaI24/IBXZp5gsIyfMzS/g1VusFOc3d",
-	"UZwCUtzKEgDADg46zY6AwoovV7MtNUytqboeeBQlXQ5+UptZ7XQditu1nMGdnlHjL3vX7fCUZm/InC2p",
-	"QLxKUwe7SMEHHtFog6Gnggb8Y8rMHFdqzZ5RVXKmTeZxYaUitcI+1GAag53hL+vwwukms25yzejuID3s",
-	"LbjjFN09iLheo3jIcwR/24ci185ZTtfgG0AwTNxJVFfC0qYh5fivvmb3zyTCPyZ/RrTngvyZxPjHVhaW",
-	"VIQ89JaKXlLxSBO9cqnYIUPnfiGdmrd2VyJ1kN7DK1Z3I7xa/6opr23BphImkwoKUJqzUJP1t8C3k3mz",
-	"lu82smKhHmS5UeCQadT1NDMsSCG9wg9JHlyjOMbq7/mOeHysnrjmHgF5GMDmHKaEWREEggfR1zKHSkzL",
-	"WUENdfJoxgvt/8QEfvzbBV0zYhhdZ0Qxw0RXwm8IhvYf5MHAZ4Syv4/P0oW/ShXNjc9hox7X1v5hdzHz",
-	"OIUY8Ti3O/Wj4Lks7G4VjECylL6AO1enqIZ6/Sl4dRnUAPXji9XF2gkDLImKh3WEkMy4N+vUFq+46AwK",
-	"S1JIr10eKcPNxwgTTg1uStbjs9+f4kaJKRWClnoKseLpvzZnZ0/zay4K+OtwPMeF2vDDUWSup8r8im7/",
-	"lvYDfwhgKp0QKr41ALXMHUuA7pcqNIZtx7k990mbcZG4exehPiRuzN45I0KL+2Cd6X4AkyV5/Fiem0h7",
-	"D9NLQHTOZbEjrNSMbJU0rIZuQwU6wnuFeN+c5tdJoyCKv/Uktz8oOpfbgOMWsBebfPDjaRjUbywTjlVr",
-	"KXLku0MdPrSYwb7fwecd15/TYhItKR44jhSyiJjx3A7Wn7c2PqHv1cXjJRftcGHRgFxMFRAobUj9FKTk",
-	"bp22k+oOwPhSdPsorcIJfuFQluLVCZ8UPxRauIvkx7KckYSJT898sX4Sw2QE1Q6nr+j57q8/eFl+i6xj",
-	"Wm5sTmu+9bl1kLJzTt4nGQUq1kcyPF82Oji6GqUZJtMkfEh/+JBRGkBixDFpLiVMbsYqOVhf8Dexfqnn",
-	"ma4EsEB3/ZByQZ6hs9LZ0o80uWY7CBJ50KDu2Mus61jDA50RnzFZlH0I03VKjjUMH2mPmQ7hFe8EBnsL",
-	"k6KnuDzXpQHpbfrD5fdfu7hYGsLVJ+TfscgM9Rs/SF0b3aCQvX1t7WLz5Fu0kvkL1yT7QA/pRCi86unU",
-	"42MhhHUBLzWBlTJEW4JcdQf+5rogdaIAHikX4y520kbArGZ1RdSeuMYl1IpjqOIFBwBYIHapUSucOi9C",
-	"qvD/NeozLUumAL1Ys32EfsWiRiMDMdBg/h21t535OL01RFcAP/J3OU9o3x6ktJ14a+gswicakFi04ILr",
-	"1RivcAejLKMUqn6V2q4rJFyBXpOzYW+9o9iow4rjgW+UTnd6aCV9nLoTzKoBxkfwYY85JGvcNzDrIvUG",
-	"kb5A/dnoACQlcl7ifxdI+QvKMaiSU5GzsuzAvNlUBR0xtVSOIU7WHWusiUWWhf+MI5fuGxOn8iWwJDf5",
-	"yrV8Aw9VsfGBcxThGdHc2lKWSWylurbPuZ5w5Bc5J5vqhFyhxLFsp0b5KKihUIEF2BgQlMfqz9uoqGc/",
-	"B+H6MJuMLwqOMwNpekPL4dmD2lWzDftQCy1GYGT+2uWztybRcxjJovlf5HyMCe754EhYb5CkXBtSMnqD",
-	"2suUyLJgyp6k8x3bv8gWYDCBCqPC+H0QzHFKCqyxr/Y94mjjMr1A35xVTDlOPwpCBuFddSm36OudS7Mi",
-	"iloN1pcBJVDB+pDA1vR2tqXczDpx8d4uiFR8yQUtIR68pAAxZV9yQryUYgmBibHflkXakb8AoG6rvmrN",
-	"oVgkmHpkvqv/cWG1g/nOtfqS+TU0AnX4qt5BAbFgCrsEWq12zRCQa+TojA8Vs4herJCj+XV3gILCCHtH",
-	"OXILdMVYcWDP3cnY815hcTfh2FUSf7kg51b1wUaoGzP2HPYoHw6lh+Kd7L5HRE4xOkoYjsMISFX8v//u",
-	"8vGT5y8C5igKqjb+W5zKNi4R7P4QO6oGdDjMTz36w8Ho+WjEhBGtD0IwN4UuQ5XVUu6D4Aa6hSeWen96",
-	"4WCiGHiYQTctf0IMDWjiMmO3XJvQesw1AEp+xEE3OaM7sp9gCEJLjzHc9jPip2LHx/APWeGCafOYC8SN",
-	"ZuXiggjGCk2ai7CaVQf2YwNUp8XdHWQ7K+ocE1cmt4VmpLRkxQXgLUH6FZQXQTdJ/xQ3K/BliH4vxAGw",
-	"jUbNWkdOkeuScedvpNPzrlpFgTyV6N17Wa2G0NuBF/zhrsg3WkEY3T40GQ9R0tlgvFXdAFnU3hw39JoJ",
-	"jD67qHIpBbsAl4a/PQ43YhjjjTLtB0y6maPs7gOYSJOuRBiff6zGJTFPYy+GM4UyBOKDl52QDv2O8N1H",
-	"mqzp7YlruXWCPkmuCaQzFw39BKZ8MNu5GSxrKReY3gMH1n8GIysHDpxDpeQNE9YenUXO7X4GdVkE7RfP",
-	"wOHzsKAhtUp74vphrEB9oOsNJZZpJleHkTxwJZiWU8Kh/BTKlZhQPF+tob7JKCo07jb8VrCS20Oyf9Hi",
-	"MYLtZwRRbS+Ic7l5TxeJkFnvvBpX31IptuC3iQ1zVF77I/FJ8mcnMy7c7E4wteEvpOBLXiNTcpfocEI2",
-	"omRaQ8s2MQQkyk2s1k8G9JhL4y/tqYWxqLPiL1rhJKE1pCL9bV7Obsfy8jtAVQkWw1VZY9jZxvCLCg+6",
-	"pLFHznK0v6K57EPPmOwJLuueY3kCFz/+5x8ADqtuUdrRUH+waj4IK9lVWvdBt11txFCdc78G7y4+1iRJ",
-	"fXAG0CNNXjwjK3brrmnmjGNo1+JoC2LsYD+XzFLIX6Arn5A+VF5SQVYU8wEsf7Lj/88/zx6/pI8XP//2",
-	"l+zFs4//dbh5n5tpasPe51R8LYp0a6CSpUIpUScFLlAb72ihEH7mmmwE6p12ExxvTWe6e1CgRAVKRX9N",
-	"YT79hF6coD8IiXE1zH0E34TDKotysEopr0EnH54RcjBik1PxTsmlcu5IbWRVJetUQzSlbt8ftvCCbFfY",
-	"MzLx4zQQUAzVijEfl5dft3mM8kTBsNCh2MAlpinfYtUrP77KyFt78HPSqd0KSB0hDmSH7cI9ibJIzIpp",
-	"1jDZfOjOY0v7YBfRORWwbzVAfKg1cfg2hWSuUBgCtsOooTtAHM0TZ+ECxPAGNl4Cz5knTMPUmkCL7YVU",
-	"U1Rjt8ytx0EYDKXSVhzNdezYCOeXxgsdLlK0ji7W8IYLlq5xd8iia7aeQyqPRrOjZZczMejeWB6E+ite",
-	"n5FXbQR03MeOpb6LPt0RF4nab7Q430XUOi90BPfeEucTRQsFuiLdD0ZJLmYjHx8nj+Vi1u/1Ggu8P7iD",
-	"S+RfiicRu6Ki1dScKuxIkpIZLa+YBhOos/g+cfAhu87xGXtViJZrBkz5CKWi6OIf1m8pVXPg3u9Yc0gz",
-	"SNjfzhEEj6DQ3lRWQ9+uGCA74IL/NYHexZaD/GtC1owK3Vj/fol9V5Gag2zwIYQGLLkrVqttzKRKLzZl",
-	"ic22jNqwe2IDe7ClWY/z9uAHa9F3gKQT3tSwU+mTA6JPxAAcTPDRCztHsJKudO81vb0T8j8Xd3kNahDu",
-	"20t0dJskuR1MXn3J7D19SjfCpBrxXVndjfoG4lgyZq8sncsb5htrUFdU67zYomDFBYbX4/JaVJXEQ6fN",
-	"A6m6c/LLcjvYQ/LpaPi8q6Ub2O6Kbqed9RVUE468bsEMcMOB3s9Q15FQUueb/Lqj1qyvFi4WgoPm4PlA",
-	"CqXqocss3RqjWSePLZTv7Be0rWXaLra/PNKxi8spjakmJq5jJWdjmpCGNpfJbIjtGLD5jpaUCKc0MtW4",
-	"G+tx71hiiHrf5DLaCFxE92G86mx0i6Wj8x0JdU17ATSHyDgUyNNjOQ59HlEe71BPMRQ2st6KAEw7OKcc",
-	"i87vC8x0jGvZW/M8oMz4EtJHEOcltLYOm5LmsJ+m+f9IXwHM9/1mDb3ZDoWyg47VnU8E40Eprj/dP8ge",
-	"YPnwcbcg1b2giSU4KEGhWdg8QlB1IVHVc+icvyeJaRdkS5pnd3QTC3BB3GgSmZvjCt8PgYrECdTc7HcG",
-	"SwRRuhoy76LXGxncVHhPoVRmRTTdNSzUIzRtQZtlnJnl8Dc6RJHr4GVtwRVfrkhA93Ce2xBDeaQR3phU",
-	"UgegsoGYHndY6UHUAmrYwaS0RI4pmJzH85w8vLypYYln+7Zr2wOD2Br7e1ODcfQXUn9QLgCz5z0sxnTr",
-	"hnawH7uTRIYdP8Cxdew4NI4dXAAik0g2rivpDBHzukBZOvzg38kqcnrzGA28y9Exvio/CumPEW33SoQb",
-	"gMx7/BY2rg8wUlmU9xZ2YERPm0Zso20S8WK2k5vZmlHR2/Ki8CBR4EMOLQIYVUybvSiGcG0n7K9j0HiS",
-	"LCC9Jt/h4itGizeQIpFKTCoYLQhmUIT0pIKu6dJ1ta8Br4La1GqDXxdL70UhgVLbX3WNxDOf7calINC7",
-	"p2C3SUj+zqKgLp/WwO1Dv4jno/WM/SdTG/sTUwXPU84OtuIijfuPnWVcfHVEP/buSO6HupaLIHZtaHff",
-	"0Yp2JCcd003EbUkH/FfNlFsuegiw1HFAyIrzu7Rf5UaMhJ6AjIl0J3bH39u/fBo8BbcJvXgKeFLNMX0A",
-	"N+ZWbssCklUIrmaeykIcN918oV24WHYgEYaWJnUVgYmiDCUrsIRBG0KX0v73iNSdo0Cu9sWWX7sIhCea",
-	"MWh5ftRZF+W0nRk+CuvPsfeAGrpYt2UXXZ52JodvINVcdQujEv8d0NAykttbzwAx1YsB+ze7rUrKhbtU",
-	"iESWTPavE1mHJFgA9smQHXS9j9wL9Xd69qUBkzGM4V46LC3Xz+suWQLp3GQr62XcMSxAYEBgjK+hxoqU",
-	"3Kp34yAbj8Bn74SDOB6PsJOTvPXQgoM6nd87BnQnC6qPl3iyuVeCyRiXYLMJWL2zWXe3rJ+4LDs6kdy7",
-	"b9En7wnr2oeOwwe/W3biXm6ra8Hi+0RN/ZFNT+laboRV1l2Incx35MZvOqR/NkrkkvXJh9sy+Sbcrdxz",
-	"E3WvyhBoKm6pfW9LYWxror28zXBmvbSZ9lQP7/6M1a3rDj02nMYIvhluzSFPbDS46/HcXql9h4tFR5iM",
-	"bgqOIV5M+A7JxAupUCJNI9KiYkc4oC8yjIQCxLI2rII+lEaGJvkZUWy+4WUB7+iS5ywqejwhX0OTNdjJ",
-	"q29ekZfPnn9JKsRKJOi80Sfkg72k4ZmnT5++zMiPH16dEO/YAzUc/F46c4msL549nnPj/xfl3prusPSY",
-	"PPmf509dapQlO30SUPimk0uA9JtEEbTJOSaDMkErPplOnp6cnTzFDNkVnOJpTg0tJbgeHfCRpSE4ktfF",
-	"ZDqxtBWajLsYNl0zA+US/2xnu5U7F3oXLOrBg4QRfJUunSWksXD77q8bpqx1iIiazXtTd/E/lHr9s6Uv",
-	"XUnhEI6enJ35/t/ONKZVVbr2Uqe/uG4m9fiDmq3DhQO6TCCQ2ocIFpzBA66eJD10mOupx9m0o2rvt49G",
-	"dAeVYd2SsxQcn8iI15ULS+SeoWG1tm9hT5ZKbiqsyT8Nj5zmK4ZgE5Vr9NA8/1f251e+e3qofPybxIDv",
-	"UfbVDw/fCtWkTVZh1IZ9fMCzbcwhdbb/CIiwRzjW76TlK+GggO94nxYcd4izWELK3DlCi2DI0vCQEHVb",
-	"eihA3DvaJufuvN4/xTx473qnbqaXbMlLme6l8tsxr3jHaLUQHTVUO38VNnZTQjkKh01Jfc5J6nt8622U",
-	"9Aon6qv7fGWiIFKgZgRPeYDr7cr1H0vMyim49ayG4agMnhpavh0fR7V69KdTQ3l1pB4t3LjzszPIoXPA",
-	"v2fwzx4c4AcVCU0drEMkRPfwGKxji1UNTRFA5orRa5dIb2kTO2nYq5o5JuK0AmAmviIQqkGxOQH2RnEs",
-	"pO4OkmQb3zITekg8EM/4+UGZve9/kT6wPOqPcc/jesdcYf7jYIdmNa/Hnp9WK5KZi9vav0q6bPYfSgDh",
-	"XwRtKlXeESKJjfM89d6PTlnwLbrXPqUUaHQ5azOPIbW+XUN7/1c9rHf+Nj164EVsuvQm2cT59MDb6J16",
-	"8I/g1Uv4gj8FQ8s6MXwrumT9PNqhBnac2/nZk2ef9ir69uqJm3iJuIX3v4OWqLPY8MB2oRHDi8qa++9H",
-	"Hdv71NckDpa16dlF+AAg2Yf4gAIKdjuCShFCLYyeKqQ8f5Euo/xM9mPIvqajB6f+f7QSvislc2jpFusI",
-	"dTgKYTDBtwyXg91WUmFwIm0jfg0PPJBxiIMfzSq8fWyoan69RiHhgqpdgriTSsKcLo9wOpfkb3T52tjR",
-	"sDIBAnPYOSjkfouiAegDyfqUGKqINopRHPPUgcvuOhnYa//AIM7FPdBRvdV95k5Ukn/+ae/SXsvwxHFB",
-	"GTa2GkbwB1KVdBdA1Z2ydKy7Bq2MCY9bSELDCuJKKk8jl3rynDDB6Krutdzncovbsj6gRRgHix7Y9muL",
-	"zLuAODw/a7uef0+IFp0rn+0J4VHQF79rV0tyKIM2ZHKgp0PcKJforKnjw7FBXLf/D7EnO6CPO0FYfiW3",
-	"hBvn7fHgQ/9NMNpNuIlBiVyX8tRKgpV/P69QDQPrCAahC4Detlx33b9QqZLQtBplIV5j7C8VAeS2DsVx",
-	"TxSmOqP7Luh2e6M26RB6gbbHO8JELp3KOkATHb2NH5haN2vJ7StFTQ+OhqeK6+vHTCy5wEem39xeUcP+",
-	"m9CFYWr65OzJs8dn54/PzpGdAwVcYHMoPU06WDI/dqRUZQQIPXMVRb6DV6CZDLYGPunTS8ifUA7YlQD4",
-	"LGDeXSBKPoJQnaAvh+5KSQtY5EIqQHLQX5wQbLwahA9G1oH9kDnTvGBA21QQyL3D1mjoP6pbeHEdd8BK",
-	"HdSvXef07Ozli892wj11m6gLwEPaCB6Kw5oD3Aq8Bl07cna1E0Cp3pCuTWjHdp21EOk2+1MuOUrXH776",
-	"+/u3P2SEEiWh6fWr9z85vfcdVb9umAkoi1mAk6hzRa6F3OoTcilcsggKAGD6UPgLsMBSmZVloicEWsoq",
-	"ykumCMZJH7831DBwrFvSB6UasHD+9D01+Sr8+kUGEgJ8rl62cN8cMGh4XJM115qL5YVbGWGi0D4E6tge",
-	"wZi2D+7IrUCu4hd8zVgFo1sFH2Z5ov08TgCNpG13fdYTP+uJn/XEz3riZz3xs574H68nOnnR55jyhCsK",
-	"ULWySa5vUDhaEZui1XEK3I0oTmhF8xU78WOOdCdmex5JN9PGKPs5cNnEsFtzatdyDOflgpfH0BvRsdaI",
-	"RHu0Npdzt+Ci0E19MXNeS1bY+2VlIc4m1iItbXbqkG+4wEJkVNc8+NoX9kJBwRd3jj4vXblHBAz5Uh48",
-	"zV1WlAjMK3MeqCyFYhZ59RxoIeEm1kM9Iri9MKIgcyWvIYu9rb/ZiQ/U3g6yKdRMpAJoYmRJX4YrP718",
-	"fP5lYAaGCSrMX9ma0cxyiemzL8/PoT4Bnz6FUU558Vf7Ws91HuQcxuvd7x3OuqABMVAHywkdyGDbO2b1",
-	"70sbSd/iQ7h8gBnYcUWtnaSPbNsBQjj2c/Ew1pFk0BlS/WK/JSwi7wNlc0Hm9lB0877+BvT38fS3IMk+",
-	"nv6GQaSPfVkkVz4FNBWQqKhZtdX9QVTXG1ltjhvnH3SPfbd8hOaXpC/YGPYZSLE/9Jk9HdfbH1zkVAmn",
-	"W0UJ7RdxGPyTWRpt4nYzMHWbfRNqfYbMK6Bn3fWEHt5p03WvXdbz/S/2W8GCf6S+txE4x/ArehqafvZf",
-	"1J9co8zPt/Xzbf393laZG2Yeu9D4UUL9vtvtk7Nn6SoUuD9gO23KkvyJEiPXc22kYF8cqQoAvvBIE1Z3",
-	"VfH3G4LZvWlLV+6ZB2V6oUlfxy5CG7vjbIYr9cHee01fdNaRpAJw9/atB8pTieD0ByWpPDnyzkNXw0SI",
-	"IM9ZZdgx5M3VRhAKOPvoTv9Fzh9pTHUIncweabKienVBXGdQwg0xW54z/5Cma3izQbun9tWeBKN3JX3g",
-	"w2s2Mvu0pSdxd9n0zcE9/yHq5eOamZIdM0cxEbQsbxhY7SVDfBCPblGD5mBbLuQ/NVp3SBbTrt7LVSnY",
-	"H9pc6vQ3XhwwCNwx95vDkMVzhK4R2DAiIf0PZD+NajHx84MTT8fld7f0KGlqv8h5Bsqld53YE84i1wn+",
-	"6vsRtw79FFv/9lSawe+fz/93ef7vjawIhbbFC6nIUsoiccSF2j1WG9F9xl+pXSyHP5/xsGRh2LXOokTv",
-	"rTyKIKBF3EsFxT1GBjJQ/SE4HYkG+J1C/Eu7nlXOqepklO9wkyCXCPUkKQ6+pxWSSkC6+A8imKSh5fpd",
-	"Ntrx+djRfBd80RDq67MBj2J499TpHNHybpvEaFa6o3KtQzuCmf7Ho5rkje/jGXTttf/xrt9/SK6Bl+Yd",
-	"5apTrYTfjpD0DJASnnhdGEgbKgoIm9ScIXRcwnu2pTuioOVOmzf4JmMdBgHN2X+sFHko8wa7sf07bJsH",
-	"V09erQAUaiW3rl07aCpOAunMhQS5sWapTlLbRveS20azz1rL710zhd4ZDvVZMb1ZM+gQF8D1BPxSJ7S0",
-	"6QDf6iaEK/j9MyX8LinhDWSMwlUugB6WkkhRY/v7HoNw7JrRHlv0vf31wPleYrhfinKHvcOR8AIuYUph",
-	"2NKu8LTrtNnC433Ic4l6ffXZFm5FR3Ai6Os4rKwgmM9o6fRaH1sQcuvPqEb07nRtv6+B6EeU495LO96n",
-	"A7ymiEX8x00Hba7qWzsNhFvcEtdWiBgpEa5v7lsBpLsJdUGm0O3vifjrPkodbCnQ33GCFvlGKcg2975T",
-	"rPdE624hFXn/f96Qjbbki+QfWgZ1OUvf+2TOh9sl/ELXBhlqjpFG9pNPiMQydkvvcoHQbKGjzy5KvIpz",
-	"Uxwkk92wGiq9k1t8qBvMPdCO1b1jOjbNzfJYyXeOfsD1HvwDHl8E6gyySC8WhfuHcnnL8c6dVlHLl/4t",
-	"DM1h/oDoL80FdNnG4ffjFAWjaLO3HMgahcV8hx516A3j6ZvnK8KEUUE9bLYnLljOCx9VgWJxffqbR3Pu",
-	"Da1g34hByRs17P+xCsATKX60cEVZmHzWADmrYRkDhiD2gOgQLQVfLPQ44dKa0RsAWORiwZRiBYFOB0Ru",
-	"uj65oLnRM6v+jf7uyNTFJ2eN3MXn/17IKySjLuamXMv3o/C2lawiUAQoCYCSgZJAiqrjenhQlnqQCtI3",
-	"4xRS8fvuxzf2ge8Q3/N3c00uMcn5nWvK/qerb16RFy/Pzr+oU39dvq6RBoyWpO8WXx86UaxzPDjTPzQZ",
-	"N067g5pX/uej5OpVJc1DH5o65XYhy1JumWWGSm6WK0/uSMc3dfeLdD2lBmGOmeEuUJ9FZZL2WiAuu2Fl",
-	"eeGqCskNU3yxI5WSNwBMUef8gmp/Qt5G1y4CGXOFiytZaYc/Zs0WVyZiVmzt12dkJUu53LWz3r9lxrf0",
-	"OOxBET58hNjM/IAhVF/I413Ashxsg32SYsQrV2bBISbH/7hlnQ+Ky+gorAuR0f98jOAHmPRR0NT392+I",
-	"rgagj0ukp81eBjhZzdSNvw4bVU6mk1Na8dOb88nHnz/+vwAAAP//",
+	"7P17k9s2ti8MfxVUv6fKyR66u+1cZqKuXW95nOtsT+zHdib11N45KoiEJKQpgAOALeuk/N2fwloACIoA",
+	"RfbFk8nxP4nVokgQWFhYl9/6rd/OSrlrpGDC6LPFb2eK6UYKzeDDKyVXNdvZf5ZSGCaM/SdtmpqX1HAp",
+	"Lhq84k+/ainsd7rcsh21//pfiq3PFmf/v4vu/hf4rb7w933//n1xVjFdKt7Y250tzn7eUkP2TBiyV1Js",
+	"yCevv31Ovvr8iz9/emYvdnewD3hWlrLFETVKNkwZjqOGP+tTY3hjqGn1c7z2fXG2oc2yrKl2r84N2528",
+	"x3N7PdzC3sEcGna2OKNK0YO/o1yvNcPBrKXaUXO2OOPCfPn5WbieC8M2TPlfKCo2bOoPotv3p/HtlpGa",
+	"iY3ZErkmZssI3Lcg+y0vt/AHabZMabJrtSG63REjz4opz2xatWHV8JGv5V4TY5ePEriGGCmvCd3Tw7Qb",
+	"t4LikqbuDnLBNanZ2hB5w9QVoeJgtlxsyKo15NJ+SQWhNVW7Kc97X5wp9s+WK/u0/w4zWXjx6UtEb236",
+	"SxtmpP8Gv4RHytWvrAQJeSbkjtZOTPtCS+OvJgkf3uyQkjxqevJTUcMeG75j3TRoo7jY2GvLLSuvZz/1",
+	"uf1V6tFrJXdpcdzKVllhVKyUqiJ2PE5e9lSTWsprVhFq4rUbHbiR01/SqFaUNClYb7dMMUIVIzupmB2Q",
+	"gE96K/eiu9dKyppRMZAbHLB9aRhRmM8iWtH4+XmxOKQ0mZv/9Ixqpm54yXASGyWrtmS6IFIRqsotv2EK",
+	"PlzT9TVNzQq7YcIs8c+/pb7mFRNl5st3DSvzO/WG1i2zW3LL6orQDeVC95dWtqs6WivR7laoBrwETVvZ",
+	"ay6qiTL7X/ZSq8CoMhwHezz2ZyvNhFl4nbnfytqqsYaXRyrls6dJFWYY3eXuSvYgaUKuZHWwU3Mt5F4Q",
+	"I4n9Hzd3lnEYZmqtjKIlSxwSb+SO4atKzUgpRcmUYFVBqCE7qQ354qzotMLwtkdbH9a8P97MIh/tIVhD",
+	"/wL93YT3jMQtEsvwYiN7CvXUYGNxUTHD1I4Lalhqc9kJgW1VyrauiJAmud6/tlXyLHxrXwW3YpA2XcR3",
+	"XDHifpy67y2kWkiT3qnaJN+xNwULe1aTmhtTs55oaji8mWh3cEheH+m1/jz+MpDK9ELjiMLs5W8zWM7/",
+	"cvPiB2S2SrabbdOaZaVkc2atSVota2YMU0vFtX0MTthyx/WOmnJ7VpzVdAOnNXvX1JQLVi03tEkMvzh7",
+	"1jRK3tD6a1Zy7VTG0cE946xdHZIrVMrdzin5lJ7lKrV5fxKG11anCDB73DhJzYxGe481NT1YOVuxTSsm",
+	"H6tNTUXmAKcarMm9P7MrVvLKHtor2SbV1w1TFS9NvGI4UFh1xX7FPX1Sbvx93OhgIgs8ev3cJYXGTcpr",
+	"9s+WafRdqgo2I61fRau4prVmxfDw9auyo+9egDF9tnh6eXmZGu7w4XgEv5DyOnNGukPGndWEG83qdWwM",
+	"cWHkOflRopXLNeFizZQCDS0qXAeurXIimtHa/gI/cXee9F9o3sGKYxgO/eU68iHWvDbWibCvYnUx4ZUm",
+	"ezCo9HVGt8n1UrPNzjucRxPDzdaZhlx0fkvaEaHK3mQpW6N5lVBxX7OypmG67MTQnfUpDVijjV7Yfx1w",
+	"vPZbN+1rqZLPy4/6NaNVQVaspC2cG+xAdvRAtvQGPuHcpO9pZNNkraiVbEVFmLCbjJtz4s0Tboime0Lr",
+	"OlLONd/Boq8OBm1Ou7C/3MmoONqG8cEcr2IQlmiOhsuT2qF/VVSU2+fWn6MbWEFa1y/XZ4v/PnH2Od//",
+	"fXGsjldwx2P3OWOuDXZE3jnFSeuv0TfvyrrV/IZN9W8Nr0fuck5eoktJ7LgIWIsSnRG3qa0s1dQwbcgN",
+	"Z/sFofBREXxrdLjNlnFFmhpFbq4f7OYvWGE4aHj/4QL+ko7eUO2VWmVfQArmByjXdshyg5ZQZV0UawGA",
+	"JMhrJr65YamIDrqMpwyi7znIlGrrIy/6hOV6NAPuYf5GSbGFLZZYSVoaAvvPKhFCScOUluKciLauvXJm",
+	"u8YcBsp5RTX78vOUHmCC4CLaG6y4oOqQ0td+obujFmJy1id5B2rB/9KOxaoNN4w9N1vrpCVVBddLuLyb",
+	"xOAHF2c+5je0FND7oxoUlaGi0gVaKt2L2B97teyPtxKsCPtAat2GhVEtszqS/x82dZfadz01h/BoqYi9",
+	"eGFHaZXqzKjB89ZYL+kJ+Tv/6xXsS3xnJqpGcmHIht8wTdgNUxikOh1J8HPtXjis6KnowfMtnJCDTcPE",
+	"DatlkzgXn1lfz55Jhqy59c9hN8JY7blIFNsr7g6RwarnAzyo8B9pnIqrIPQU/1AQin4w7APBUku9s6bh",
+	"0j9isCCy6ZmSFVqR9kcQeHGWAnxOSXNDzXY49L+9efkjeWUXjSkMN3/51eWTT/Pu+PDNyy2vqzu8+HEs",
+	"sjlzg02udxd0Tg5mQxswyKzahfDlQNfgX5MTPCtcPSNUffSGflwhoOofnHxhJ6wZX94Hl5KTodiGa8MU",
+	"q8gNU9aDQ2HneEzZU8RaiMRqwaTHBsdSQtXbg8qHL9GhV4zC4Rs21zSroOLrNVNMlHPyDu4JX4ffpuIx",
+	"J8N79ms3K/krMskFwfbWDBlMADcFeXJ56UNIcQBp7I3i4z/5KrJufcjO73/B9vb2FROGl9QqTvTuQBvA",
+	"aOx7pBTB/XhCPRmwxloyhp1f+R36SIP7vvC3gcSGNSTA02tkzcsDRHc7/W3v4V2l3dTHmhJOpNEXMj4s",
+	"fhW01xo9mxARIysr65jtmPRkuRexvB35laI+EJQ47xn7t7Sa1W3ezre0E1PA7BjnB3d7/QqTW3sO3pjU",
+	"EOWk4uBvkzzYhnbjmMC+bmuWzfxpumtqljJErOPcl5WFdeOuiJZkZ0fYjzzzHbNyoKio5K4gqwOhIQzj",
+	"7HypfXRRy7B0RNOddR6YBvfB0GsmMAp/BZZP2MB+Br0bbKQbh5HwK0IJvgzIGG6QcP6CsYJjs2ca3DC5",
+	"31qhGE1I+o+d0027odi3ooda0qova3CPSYIWxZ1Gg55CosR1Mdl4C/v3hEPCcIxkc3H0cTwAGtnXqUiK",
+	"ZqViBjMMehEHIaYpkaNjNdL4x/q9iIJonTbtHz/B6Ys3auzco1hH7xSWNmizcGT6DRWOkZNHexSmO47E",
+	"uQM1bXx5XUg1+X+f/f0FjCXE655cfv6XL/78ZWJhKnpwZ9uatrU5W3x2eezOfi/rypoKRh5ppppqE7as",
+	"vRHszSiziYPgOytBn335xeVlcbbjAj8/SYksRm/i4TyBSOPwaLAKwT/anbILp5yjRGYRXzaiVOKBPr28",
+	"PD1QQXcsvRBrXrNHmtgLcC/vmNYU7btoRb548jSxGhGwIx2j/W3iqg5t+zd4a7tCoPhoSDzHhwx6bDjU",
+	"+LlPLgdye2zMevEck/DIVFsMY1aMXutlKYVud0ylwqJbSRSrOdNEurDo0LDd0QPZMWZcYNiQiruoZ13L",
+	"ffLMc0/OGXoQzllzY1g19lD7jLXdJltux8eSjyqDmzrRL3tGep4ZF/ZI2jLciVcYRll0fyn8weaXo7AK",
+	"gaLQnwxtwhAiH7I/McVwidJrLVUFJ4FOLfKMwCS6QxPdsF4+e0qSOp8ott8seZX48mi+fK42/CIeRtFF",
+	"Ed2LpGeri/r2p0pIs/QBxMkG2Y/SPPO/SZhkQiZDdiDhJRXOxMC8p1WkPsVymJUC75K9k8f9yv8kzMep",
+	"AGX0kKI/V/41U9P9NaPV8y3liRRmzcV1Ym7+2jvRrpwljQgvF5MOYd41V9OdPTuUF1xcozfy7gf8zZMo",
+	"sRYmtBeCOxFAw9c4FS6Dh0N+OCcNsc3ZKFkyrX0OiUeRbVrXwdQehFioMVZBTY2kzFIOq5bXVS6RnMML",
+	"WSuNi01B2DvQjhxjoNZ+fZfEBiklVdJmDfaPe8c8sogn81rWSuEmoAySsWyQpskO+ow0Dk9P3DU75IYK",
+	"rwvyAkNm6Re2EzJ9wHM1tqL75crnHCYF5vbLE6+EWQq7j+0rFSGvn/K4BuO399db+vSLLzPHyJ1zZbc6",
+	"oxwg6PZyB2Fvdfr0g/POTnC85YrJh2KcR8V9VnQKw0u/k6kwKL/vx3Xa8xwk+t4UQwSwic/ECWuXMSHi",
+	"GezdfPxNXyVNhw77PdBboK/B0QZV3p1LBUg+u8EdjpAGVl05Rac2TJtbnG/Rchwfc4lzDse9rNnaLGWb",
+	"WKbv5R59OYdS9b4e4FXtSJ8Ul5eXAWFmfdWtrCsdBWITseejtZz5dkk7i70zy7JVOnV6OCCkFN0h0tBN",
+	"Bs1oaJ3yM+37UFNuC8iN1zXcQWcS7la4Mc+SPMi4hl8XsWmTUoCT5uWn8LSxGTraBL0V6I3YT0EESD8W",
+	"kuwGsbZVBqg2aooCZgCksTks5Xq6Det/OECDU163ip36/bfusgjGeKy9D07mIYdGQo5+eDTNggpIFI2A",
+	"b1R8wwVMul0Yd+5DktFA7lyxSvEbiG7ZOTqNXIMwnkIP1M9qbtleh6Ef4bZmT2LTmuWKYrJs0rrNmLUc",
+	"WsKPcvztvlOybRLO8WEcsNGpz6cp5ZnNZ840JOdZcS68lQprqx2tuWbVAhKLsnUxGQy2OnyPFCz4V9KF",
+	"5N8ljUsvljoHNA7RrIM91hhxBsZt5xNHlTndwxbI+Aa6r063tCIrxgRpWkOsTJIVW0uVQcNBgHk04zjn",
+	"DHYbqve+nyWyNXwjqHE7LAWfzoSt0JhIwQ6D6nAGx63X4mizdSMtQgrdS6Efabd8PXV1ZFSGcXWy5VC1",
+	"fg0m7OMXXGdszZqltPg3gDCJNGuvNq1fBgQ2Wt//iIKJ7B3dcdGLCsRldHZw8wyaWDslzrG8XQY/0WTF",
+	"DlJgkNTjMBOh8yxEn1FVbtlJBfzGX9fLqZ1ICrnZiF4imr8ogRPWLRrPuBCkTfB4bbIbI5k2dwlAZ5Wl",
+	"p/CezMucmeGr0aDKsDVxFDBjatxGzpI54zvJwARNPOLZ50Sn0yQpgTkhJaWskiiDn7FEFN+H7Og104gL",
+	"xad5GJVHO7uyqQ5ih/kbIQWDkD/XxKcjMdZ/TuxpwSIspjb0QLggvpioL68VM5TnXA0uyN5NQWL9aRYB",
+	"WcqKhZjK1jrTCuolJPraVDsoevTWEAnQMdzCQyMryZIDcIUtPC0B1KVr1GFBKMHSKywOJN/99MPXIzdM",
+	"p/i+besaJt9rbZjOR5q4fHPubh6AdLRX//H6ZUFevX759uVff/rWDutvb17+eAQ28ULikLPZuE2oPBuF",
+	"GEEAbTQj/7NPCsLx+Eh7zI1BIW1dzQbXpJJluwMsfpyk0jOSBcdHe1jLwktkels1TFRMlIlq0Zwg+9Jp",
+	"LKi3b5+pNvTr7t0hXziqDRpsPiakGynrJNjBaobDhFC9wJg5Xj7+wny9TtgY2wA9nAaYw7ze+1TgZddQ",
+	"5WMEQ0sj749ycwyFclhCD9iiaAo4WHMqCJwMyP1gZxnTnVvZBMgBXp5DLMbhtxkpEzeG3jQUYXZPplLU",
+	"4XUrUt7c9FB1JpALIZ4kxj4gqgPuq6mpEHZGqIZzrejhynXD6LX2JchEtUIA3NwQkUmK3yKJhzMRUnnJ",
+	"1CCOcmpOFxkyZtUx9CySxFkGxtZ0EJVmpRTZm7mwMZScTKvrjsunTtgdGDp3ExY7NL62KSoz8sPsZCaa",
+	"vd5i5kX4VZyPub0sb6ne5mDIJeONeaT7RZSd8N5Llqhb/SnLK1uVqe03VG2YOR3Bd7cIP+inO4arBvOT",
+	"WoVvqmQsf8tTh/SRfky+XCnFuiMvGApngDw9ieBOlwmhrVwJYQqesrYW5l5xY5jw4CLHwqBiBKqv2kx7",
+	"shHJQqLkltHKuskqLtTQ9KCJlmNsCAG6SFvNquUKD1nFQ3VFcVbV/1zKNaxTU9MD/tuHKO1Z7wadOuaj",
+	"issxrfjSXTb9sAv2nyufwjPPPe5EKWWj+I6qw1htSoSPNayBkqP0cXoECz69FVBWC1/hHsTG/b4nkckd",
+	"cMOEee7QRcOtsPFh05Eg1C0NT7x1uFF2cK+cZKfszvweCeg69NpiuzOe43maC2lPJugnd2Gsi8Jgsy/6",
+	"1qcv/7VvOTOLOusNkx6ZdxMQAwWAeYeOtnc5J0iVBUlHuXYF54XdQDsECHYjyJygAw/1mh10gW4k5mRR",
+	"3elp9skIXNJvJIKxL/R5XImRt6dR3q+i0Lk1adC7sw9z1+2Onc9J9mB/OyfdDjf4Jd436Xv0Xuq32fw9",
+	"EPJdQjG9obtmXhrkNr/b0XfLitnDZKdHnOs3L57Zc3LHNdNkxcyeIYcFvM4j7QDKoiLc6BAemchN5pTU",
+	"dMu9r9vGbeopuilUfkxIP3ZkecMDK0Iue4l1JVe9OrYtBcRtQTgW/IHkQgG2r5GBB9U0fTA4uqLkF8vV",
+	"IQ1EdvbHIqpDegS4CQzI2ZUURh36G41oVppe6c3oGXZyyVBLp1iIcHpm3u4frtohcUOrPJYYnEsxP4B0",
+	"4GJgBRwl7si/U/VGeI1YqGOlN9QhUVZnaHvHbzF6MKSTOt3Y5q6TfVBiVndSsWlkbCUVZJXnY/sw0N7s",
+	"UoHjieGxPPa2J2Izy1vsvrJbySpDf6U3k7FiqEPl56GYY2WeH/ycmKNSkxPf1Sb5WyVn/V0jlZlK/nNs",
+	"04GjgUUFqMDAiKB4OnlSmqOFpDoV6RYEa1TXHDOeB9kq7YvdyAq4qPoMQ3cuWZ3NG5fGTILZJJwKXxAq",
+	"wKkN5xHdRfizkJ6fot7j1/38q2I8KZ6EhXc4zxOlRSlupm87RE0yNxWlqB9pb5USw+oaQzcHBySVgl1h",
+	"JAcMyErCfoTruHZ7NMH0USYYoX7AxGNASWguSsCrrimvWUV83n5YwpM5pTf0hpG2cad0ZA6HCmLBShNT",
+	"HUU4cg+oSYK/2buSNbmzfK3oju2lSpJeSc262bQzRhVbEN0oSIrh/x8D1ip8KmvZVo+1UYzuCqSyfOzG",
+	"7j/ilxptDwdlyEJ7JsGhImRPFowz+WZNR6KcMYj9lGh6QGhqOLSyAOwsCOd7uSdybZjwFAdBooyEM8SP",
+	"Hzc1obVPwiSM2RgYc6TUan7NiMN86Y7pyhVD5FE0qQIzkPDCExwFCXqkc7nXQZo6wFxgc8UjTx0M33JW",
+	"V99zbaRKpNEazOXdG1BDGzYDjAJje2NYEoYSq71xtpoTeZ9woyK8rh9ofKMTOf5urIlqfqBYg0Utaatp",
+	"TaSq4DGpTN7wBmCULBD06RM6PornBAVeIjKFGIfTybGsKn8Z/uiKIG5hQTSD2qW4kt2Do2hVwVvjoBDk",
+	"D/UeSDJj/xCUuoNBpMKjW9mkFLxGUq7e8NMMDT0WnFwFh5sM6wFC0MKjG7JYl8kZSGRrbtwh1wuRxpan",
+	"YCNpiIkucMjcD+t2+0auEwSpuvU7Fuot8OYEQKqTrKTg1nI/gv5Zy7qWe1bFqC5nDgbeRWCPAUDAeijT",
+	"rZmx4Wu5f96a6Vzar2P+bLsmXDhGxg5AN5ntMyinHOPdVH5tWt6JdM3doFNCPUrtNkMf4OduoMO3qfV9",
+	"BrG/14xahRYyDfuoMEiurZbRXGxqRpC3fkiJVp0geE7cilcn3KDh7Fv3dPCcbbvCimcOKAOk3KwZrTRA",
+	"iD13h/JBCUl2jIpAlH+FgASgt8ZsC8w2fIZ/ITA50q1WxeH3jpEDM+zgvPBKd0pVxXGQAdKsu96K52Nr",
+	"lcJbQPIHDFVXph7p5G27OisCqaUXCxhQDEJzNzyNxEd/f8xf/I6mDjIXNYYX+y9rb4ayes3UzdAJnFXK",
+	"mUeuY1w9x/v+z44ix16Go1sDWyifyD40nngEEg/r/FCh9wGy3hG/wsCdotRpOsJWpNn2Azn9I03KWpZA",
+	"aOHkZrfj0xsAzCj7dIs8cpoquicrahxHpSBdJQ54wCOln3eudsxwo8UaMJQORlNk5zcjxmlg7obOsEMh",
+	"vmp3xIPVeB3nIe3oku9jndaXgRBhSNIM6adUahk9Eg9SmJJSalXaIgquGnrQW6SO2wVmDLA49xM33ruR",
+	"WJ/SJhSFRPTOoES5dpzL9qJSNofBJQuEvRZQSQK2ChNVNmaahbV5otJ3SGI3DkxJhgiSk57RgSNAFA09",
+	"emJAgx+TK5XB1wsVJRvawEdrtcEh4QPjregEJUmJnEO8+K+WHSNHbtmSK1LgLNbI26aJYBT+74vZJlZD",
+	"4xjmAYJmgXUGTwiT7wX2xNZMtbRpmpqnKcSjMxVQad3qFLl6juTicIHaN+nzzATP3QL2F6umFKQ/3XnB",
+	"7RFUJQB9CefqgWwk+MxgaeQDIHbBrtnI/hO00VsZJQp8uC3cGQzU/cTDNoMZgenv+jn0iEn86o/lRWL5",
+	"uR1JP9WuTnWayRAkqccl5Uivwh+KvKDN/Z3d70z3ib2SCYe39JqFIkDQJYHQiImqcL4FFQ7GAEeQkK7M",
+	"AeIKMeQsJlWOz6kJDY1wilKr9T2EKSHok4THyCq12b+VyuXekIHaRzvRBUCknT10oFp9DJWe/GI5ypsd",
+	"shROI//09tvHf7lrAUEayo53SE4bHzMo0AeyE9SrgsmjaCYhY3o8VONMst2lnvVlpt6MuV5yEBWe44yL",
+	"AARdInGqA3BnglsEMWVNx5pVmz6Uc62Y3i4IRkWtc1CAXB2YIXFbooG5hYfvMo9cK850Q0VuFvM1qEML",
+	"KT5K6Uoq/BfMc6Zoo5fB7U+EPyzinm32ygK8IR99snN1YFRp8oQYSb766quvruLKpvCz5U7breiNuBmx",
+	"pUmkZLHcx68V2TJuxbti2VHKzKNlK+K4eRB7j7FI7n2MBE9raoEh0aFibVLseC+kAGKSPT2gb06JktKR",
+	"qNb00OvIc0Q3fbKawV7TsSJNKqpSGFY7SZvrLvNCvfTw2hRRrv0uNBlC1O4UTzK6ceGmL9G64n1x9oNL",
+	"y2Mv0wTxglSjQDZjj2pfdUKoLohuy60173/66YevC/Ll52TFDdAz27fY0brArNtFsJQu8DgvfD+CWWxz",
+	"p2tnJlmxf4euWPdUkmpU0uR/07C65mITKrzRfpz8qnOSW9yHvzGZhUZoVxwyXtP0Q4BqZJAcLswmRdBw",
+	"ha+p08QxfRw1m0svkycfOZHbxDvy9GhfUMME0wnna0ffORTmhNKc5ovLGRd/9dX0i+8A9YnwxDi88OjC",
+	"v11qSlCakwlJO5cuvMeHFlboJjyFYG1m6bfLdg2wpTKl/FyqybGaWrugIKVUitWgpwpCa26VDeRV8S8u",
+	"F4jX4qkVhDPPlTP9ZA0MNm2m1VrMvpkAyCPWIA6OeBrFGIx33PTHl1dPbnWZxcbDnVLjRufzFeWJuoYP",
+	"F+ZCM2MW6euciNXvNsLUe+/jgeeX67WHDMwIFKRzqT+IkTh9ojBsMuvu+G9npwxO3c5thxOwusz2iJek",
+	"Szokpz/Xae9ZBM3wKMEOQEnJZit9sxCODOEVNLeINUFCId/ajR13DGE06ZKLHLZmPsh1unLF4WTP+Jfg",
+	"j/yfZMv1OOtKlaMrVAGUyRXBPYUMBhF8YcVKuWO+GGY35K8tj7ut6GsO8ArKdbrRQeDaGtRJsn30nEnn",
+	"ZXjnPF9KRJjfJy02nk8E03l7D2L15yHkAhoFrL7Twu+/g8Janwen5aC6Fud9VHJyzHJzgkoPSEme47fu",
+	"+MPHfOwhgfY9tJH0SimLwnLt+Fgt9wD3QG4QXcqGFY7ibLmxtjnH3hDOfVW+j880yQvDGD0xFlG06pH2",
+	"NHL3TjsNF6crLQJRstyEro6LDigVd4NktNy6dpDn5JtdYw4dww/yO0pRH1wbgYm9o3pNRFPVdnWrk4Tf",
+	"Pr7lLiBpWhwMqU3dKNCuNR3tRDMYWyfXzNg5EhJLXfa8roG8L9N0j+ntKSFwkZICY8r2Hz42GaJeE4bv",
+	"UQLZll/g/0Y94i+t4G9os8RmblfkonRLcQGt6LZWAADaMy2nlsYcbPlmu9xTw9SOIrh8wrvUdDP5Sm2W",
+	"XTh4amOwzRL29JIav9lzu8NLmt0hK7ahAhtixg2gKz5xieYSQ4wxb0AcTpml00qD0TOqag6NolzjWalI",
+	"Z7BPdczmtJbwm3U6n3ZfWfe1ZrR3fN/33gtnVtHtg0jr9UhHvEbwu31qa9wVKx2BFnbbdMk8MFfCqy1C",
+	"qfJ/eirnP8EG83/+E2laq2HJn0graOl7sNmzEIoOBuf8v6SdyARvY8TTe1VT8ZapXaI7SC4fGJJ44wM5",
+	"mbCDR/uXGvg5NRWPNNFbVwcfyqPulrHrDqhhONeaElF7pNMVk+AJcG0ylCN9oMOdzd3cyN5QXqGS4zHT",
+	"zQJ6xMuY3y3qxuRxpNhEimqyDniZQ0dgFIrn7D2vwlH05PJyVlD5NpZ6iFIAocdmrF/Vid5U2fmBiWHG",
+	"QLgc3JcOd+ncub3vV7ejFUDPknDmDjMvpA/BsbrW7n7hGVBa6iygLY2S8N2ecC/N3nFt5qx1NGY/oGHJ",
+	"USSbtzkmOm+pOyeGIahUWXRy98O54FYyybIHVlayOh6IJ+PadxSSVkGYtsfe0y+kAIpHdM+hloNrxxwJ",
+	"FP6rA/HgkRF8xADs7jKzvTEsCLMGI5iJ2HywcE3Kab2sqKHOelzySvt/Ik0H/tuBNwoSE9cXxEB1nmKG",
+	"iVxh4L1p566cLsVvn2rOTBUtA9sw9U2vofKsrU3hm5hiHvWJnbefBAcGT/gPVEjpK1D1nZINLRgWsH8Q",
+	"iTjeOq8jaEwET5KElMgdBsCoo1GnpnjL89hVCdWpGYLx25W1eeRBwiTgpmYjKvh4iK0SCyzdXAACZfE/",
+	"7eXlZ+U1FxX863TO13OQwoOjfP8Is+Rruv9rOlf0NvTHyXbFKZwOpdYwQ9qfu1UCzLEWYuj+XVDxLr9/",
+	"Z+K5h2wFdLTO2HTHPbBjtzjRZie5/B1gYVhBS8m6lnsCxrqRIdM7KAhzENYe38rUzEOP+GwRFVh45uNF",
+	"ivQ2phvEIqce15v1SNZr5uE1e6qwohHs1cqdjVB4+MvE2iZQH7WHuScrojxVXMJc3rRMA9TPQyb2EoJm",
+	"wBy5YZAo4Jpoaz+sDkTIlcxYBjpZZxra4qTql06L01ZiC3FXYZTmvYtlBmgcU5znXqQTzSDsKxFWa0b2",
+	"ShrWdbLEgEkEgwbb1pUwJ4JAvGY66ruVZHxuauC6NhKIQxzK8s33zx4//eJLq85+lSt9gZddoJblTsde",
+	"wA/Of9VSeO2GdGYQsQMakoBzyPAwR8iTEZqWB4VkuyW6XyrWqi0nX55mZP/WC6YP9khRojUxNQVBq9DS",
+	"Za7SjJlUaXUWvVJ84xgjwyIVjet2kkl1MPEJbdDRoNZcJJjYez1yc3UW3VXFKD37WirGNyKfNbPeOyig",
+	"QLDkTWZP7zK1m35O5O8XQTBTbPHqpSelTXJ1z5Dp6dIXXZ9/+p1875F5jfv8Bb4awRadcsRSw62Umuku",
+	"6KbBT25ao2P2Fw3auMAYNggthB5AIzaUqykLNwslMdiq8f7sLelgljtZzGxPlwK8CxgVbIyZSjyqDBjv",
+	"juEaRljLxvFAToZXRZUJSZykx/RNv2WEA0zccQ4ytobBLVkjJzsDXiF1Pxq5JocZDxtsvAVoMDx84AmC",
+	"3I80uWZYguK7AORBEcucJIQLslCMD9+5AQuaF/h68PjClaQsfnz2928cYCXdetxTbNyS5ACdF3+Tjuy0",
+	"JyFH8zqYxf7KD2Sl8Hu0L/ZBHtJI6LF+Ph+g5U7UKaHA9gkQ73TNOl2v6Wz3j3sCY96uAQ+MaplrBRa3",
+	"Z4ONFtxEiPVBeAEM7a5eqwNGQtw2anUAwTxa10xB133N2FG7FN8ecXrq/Cccf4ZMMwvIHWUFeo1sTENB",
+	"umasWUaqfWgvBUzPiTPUo2F6dxwZy+04AHvtqhDCwRWJUGlFaPURqisFVQqpYw6QvuCCXFh74rG7z0WO",
+	"JRn6U5wuE3xWa+maOgXhoVh6rA0VVTBhT9F8RbNO61ruMbQfGjaNjeG1W4lFL2OzkU5PRiIP9/SoMzvm",
+	"QFkKLD5Ar4wvnqTG9y3ITzD8zSVHPJbD8bdFijLPSaadDy/9kRB3s9OGHnTyVSKwmnvWZ0WWuC1Em+wu",
+	"X7GOwY0LB6To2hf4GtSRqHNMWHeSd3GuLu0o8/qEjTsufL/jlKYNZXAnl7bHQddQO892tv73f18+/oo+",
+	"Xv/y25Mv3/+vZEz7mjdLxdat9pGpk6vc8e51U37cCw6xq55aDJPBe6oEFxudqcAdtPjo5bsmxkdPU3hO",
+	"AwAnVKT1ip41jZI3qY7Lz5zfBMAyViFWAZuuuMwRNlyDs79iJQdy6tCz+Lhc+3oOwAYud5m2RDYVnzVd",
+	"WP1Lfu1+efLEC893QzmLn/pLdjK/5XWaBxYv9MlBd9I/0mTVltcsKEoofXNalRuXkb09tiAdf34ZkCfc",
+	"6B7xyLS4Ry53ACmmZPTGYV1WbMsdt7vjNH0ATMpMCMNY/uLugKZMzqKzBE7gnFweA2Z2XOgSdWBr/+eJ",
+	"0dMgvyk+OjeVXc5BVL9qjFtQ9c+2B+U5ziqMz1EMfXOR7pF3/ZtcJelGggo7/Y5B4cWGxrCE3NBl1Adr",
+	"QsHbmguut3OUXMZ/r6PSvtOvEwoBYbOUbNqvXnmK2pqKib+oXWTzoUPo88KNIS0zITVw5kSPaZOBcfy8",
+	"lUTR7ohH9Rhg3K4p0zNIWD/+STNFHofzvtyy8hr0NtgIXPt+DeekYjesls0OHDY9yHX1ivqVmSNCgWjG",
+	"70u6p9wa88uwKXqhReyBB9u21aHFmih5jX+u0IVEYl4IKYiS1bW70u7FDI9S21R0xshTSiCQyVhJi0cd",
+	"JS38Y5ys5xVFXB+bSBy25RZgra5ipmo7d2YP0Clk4baLbo1/6Octr+Hzr3JF2uacvHbczXIdMa1U1NDO",
+	"w4GsWUTt4hjcjgturk+HHuJdjvdZQoTqhtbTS3K1Yzib9qBBSyWBZSjXjlZiMIiRxUh2lvhVruaeT1b9",
+	"p2jpRvpAYGNubUjN6A1GBBdE1nYf2wGg6WX/5RxVkMIhEfctA3/wjmNESJE6nlfWCMbEsmHKHVOz+ixd",
+	"YcS3lnsER62k2RJFDdOBjSfROm+sXd6aarNshUm1oX25hntj4Mv5pIsQPnFUkFuqXfWM68TEO/Yeq9MC",
+	"xmJ6RyL7s2W2meXLdTQYIQHOw3X0LFJLsWFq/lzsZJXG5dlJIlSTRmrNgUMmWHv2iAkfrohU9g9S+NmR",
+	"N0wRWte9tBXET2FmpYfKBi1WIpou8Fyjwa1Qw4bAwC/5QMCRaM2cAt2wNP9bNOduZYCTFinZ7clp3xm/",
+	"uSJPCF8HL3zuOhztRFiUkR3oDKE7ILkVo7PObqYN39mf5GU0i67dyj2IJ3D9A0TN0GuGsOljGXPGy45V",
+	"HFjEnJzYt44D1PboB8fsCFEMuxEYb1XHVgXQVYxNs7rW0/rAzgvWpSBJEZzFm2jJhANjlV7SbGTjjdyx",
+	"Dpuza+2MwcWQP3ZaiLs6v00rujo+D5ymOor8ZroJy7h8d17x693bkakuFj9+rOJlnWU87SD2cfWTNUYe",
+	"M4+Y7WSzmbdbRn74OgCnHRwdhav3a0QlXXXWOffNdCg0R/O1g4mmZkk6n+OO0o5f27Gtun69BVkxzSum",
+	"fYJUuwQOVOR0QBQYyX4rXTGeJnQlWxPGek6ekQZ6AGjXz8CFYKYmbEJZTIojZ27Tn1lhXpHtuNYKI+vp",
+	"4v0TXp7qtObiqHfgkQcXwuvgTpr94o+2SIvqu8JI8kfF7XJKb4Hnfl5bqbn5GdfNMJOOmZAKiqED0x8U",
+	"0Ewu5cSNZvX6CqLGUAEavYT1ozLtkJkwmaLrt3zHui2KrUnxIVBUYTehC5xfdW4cN1vI/gsskvJmBPbZ",
+	"cYVzM/kGZYaVHUqW2Ozg/VFrvYG5yN4BQyKruopRlx/aU+1Ke6+g6yIUUwMpGdddFimaglEP5kTLrR43",
+	"ns5PwV2esea1yRBvsXdA2WBtZC7I829eoDEMohYZ0AXxhGo9rsKDx3ho/48XkJkEn4h8gok8gCn5Rgef",
+	"OgKmt4fGczG5Bn4FcfmrAvnoCgQb/1AhV5P9P1z+Q4UM3HAXXPsoPfP55VdfJkk07Axk203+fMTdoToo",
+	"Y1cjhvfwzqu1zAq0VKxji+6te8nIwXWvv0gkrsgna8rrgrSiZlqTDb9h4lPPTnsYbqtQeti5Hbw+w4xc",
+	"mjnkZJ8TXEcu5u4t+EXFls7OTcMwQSUv0HTGgqmGe1i2fQxTwU6Gcjs0Ubjys19ktZl1vFP5PVoaRF+B",
+	"4eAobKN9E17OXnQ2vz2e7Ci5TzBxQTbTI0eAUzpg6KFSDzrcgfPtjimHq59myEZsTRMG3ee5cQePF55p",
+	"+2AiEU5KyouhNAcGZvztI7v+785dc7hzhM9xTYASJyfvY4w5QWuFYz3Rtt4FBiJuYCsz3Gg3qkV08j7S",
+	"5JPhLl0d4PJr+3aadJQXHMxYRMJeDc8LCr+4ZqzRvUeckxhALeJB2t3vf+Sm3Xf9CjRCHv56zQ7jk5Le",
+	"rVg3D1I8LpgzKblOCCe4hYKKkvWRI73NVVVRd0NqfIPMCIyDU3xOfooWKRI86D/mqb6jutmIVcs7QVLB",
+	"osIjKsm0K07bWEfEzghqrHNNRbWS75aNYmv+Lqmk/tkydUipCkR5AYoJq3cPDYB+8Mg1cDDeDM7E6Ch2",
+	"xyMcv3RtR20FJHRrOH0aups+kLWht3xt0q3KIWLvDx5N4MoF2fG65j5eFVQNLJo1czfUYGUHQ9AiUmeo",
+	"aRlumKu0AdiVJ/jW/pBXWBAOFMAw1UwoXm53wBhpFBUaHwnfVazmdtdg0a5DohVOQq6IwzB66GB4yF2m",
+	"tu+xp5cPmykFeV5HmlaDweJE2F2h0zXVWKLEzVUMqahAL8WasC9uX15me4As10nwxs+KG9YLrYLTg06h",
+	"54E6VVt1kUd++GQhLhumI+AJvnLf9Zl11eM7hseXvZ8718DPK3qR4UiCpQpxB4eJ8u0AZqXyj+sv9EhF",
+	"XncR8J1Qa53iWO3m2CtujHVnJPSuByJAjT+kyEjgnMkt1UdHXHfe7GTV1hK2oj/prtnhnLwBGmZf8EGr",
+	"Svf6rI4qZ4jyoTHt+h9uWXk9YE/CIyXG4Z0E4vnJQ1U83BPxQsIc4ZXkT+7Vr/yOQNn6C6n4Borx1i5m",
+	"hbJ2PiL46d7SbmBdTCjHaHESPngcYI3CAUb2RDVJMhHkNcHUxRozMG4goC0hoS7XTk9CK2GpiNfumOCN",
+	"BN0aJ5CM25+5MyAt6nKKS8Juh9Wb125bsLjldgFdQCB1Cd+oY9vgkQuO2m/R3fNFh0g8BUi9ERl52utq",
+	"8vTpaPjwqNjVamOspEKopguNwnb6Dw9RRvj7gSim0WP8/8OfIM/lyRoWofY+wsQnkiDxKfUBu4p3F6fy",
+	"NdZIpbXzLK9Q9x17jVABmhl9+oknRt+KXDuLkahBqHaMGxxCtZuoOhMHux3amy86V98Z3i5UWvhzBUHx",
+	"IX1akLbBEvodF61hx7Zv2RqM3ju1JyroB41/801BQ4k75v/QvbLPSLd9zERs3xjsxnDUKrTrAz20UWCr",
+	"bFtRWaMLG8rqImp37yGMM8ALb/Y8R7dvZNNMYrj3VxZh9Pk4tXtehi5lms7KIHBHGLpv8y6IszXjhN3x",
+	"S92uZVQ36v7BeKqZ06AaJj/GtmbPPZv88cNnpe/aSS0CsNPFWGvT16243WTdDkuYTfA5wPyXn5Mte+fs",
+	"l8LhFsD2cyrJAe6AecJuwb+AQyCkL9iuqfC46ERJwF+KLz9PFQUkyuKXGdLlNyUV34gq2XCyqVmqki3K",
+	"I3LhlKpvDuI7mB99zTXxWttOQtevMEH+4PupJgo8GvrPVBPtfyDgJ9LiWNbYqXbimr9H/Da1lNfE9XWb",
+	"wXYwWjBXUvFKyY1yyLVINySLCbmL8uBk+Sm0DtAB+1IOv1zEzkNXYweIBsdX6kJ5fe8RslI6kLA60h9F",
+	"nCL0546vN/OZQvg6iX8c1APeQxne2NH+uneUa9bL9/WP7kDqIYkuqcDezgOUh+9IFmJKWC87TRry9bmv",
+	"jxMVrj4XfgEkZ0iA6QXTMLWzCwnG4iKi//MyyqrJUjpU3FVooFt0GzpspOg9cqrhBRcs3WPEFVTs2G4F",
+	"hBI68OYcMcaISfvG6iAMP+L2mbnVZvTif5951VfRozMQ2shSH2i+K7epKEiXq1vsMBQRgMYaMuxuje/k",
+	"ejnz8nnnsVwvx3EuM+tORu41wN0GbEI8iBjGEL1Np6nCjCQlmdH6NdOQZ8k2P0ks/KsusgPb1W6VLih1",
+	"DwU56D5MMB4z7I7u95l3Vmner589lZevbsZDG90X63gWRGOsifzPmVVDoEH+5wx67Ove+x8TgOXIu13L",
+	"HI/uXMeehSPxThRlxaa6aOuarqyVaFTLxgs6J0mkPSmWI0iikw/sjr4TIp1A4oSZSq8cCH0Cnkk1m/h+",
+	"D0bJlyuH29F3y1s0D9lxcZufpYvvZvHt3aLWTu7vq9Aux2WSQZS/trYbwIG49uWFdsvSlbxBuA/2AYFF",
+	"dxAo4ZI170yv7QCaSuKhKQlBVEP3cnwtN4MjIp8unFh1zFOJOKKi+0WWuxJTelbXrZkBbTg1hOE5MxNG",
+	"KqYykus3Rm8dH4KTxuD1QBIB+cD08+4do1Enly1Qox5TB+8y2DH7zSMdx/77ZIuRI1ixxgqxKPmMus6v",
+	"/Y8O6cKZ/XQdg+DBJH2HkvVccqh8d96jZemasnr0Ym8i8CXyi/Ec69GzrehXwJ+BnLFHcTLXQ3dq62Xf",
+	"fXfq9diX9xasflMb/cZTwZrbxsyCFRGQOU9Sfcp6CbHL01mxlNcBbvB3dEbnXOwZMtq/7w6NDOZoj9FS",
+	"7gldIp5BARLyAAQiuzAp6YNgrO6tA/hhkh8Z4buWizM6sM4LacB437S7HVWHk6jtYArmK+TgfsDNzlNl",
+	"7r/fOUA++fudggQt/VHL2Umg/j7T/YzzNNfaoxtDdvxeJBa5jlvpoyXY4plubwAY6LzieS03TvWEimm2",
+	"eOhgmuUj62jej4XxEP28x/NFhQ9oSmW2RNNDz5E+arJ3G9cAXat53qBrn5Q5MZnZM4dH3/LNloTmTC7A",
+	"HMNc4OmkkTpwWkxsyXSLNz3Z3oQadrKsMVE1DZ7x/QV4Hv686frdL49d7GGgCFsjHc9N10tpnEsfylqy",
+	"e/okLw9e9kLKa6g0qDYztNg3Vbrn27pGq3bst9/aa2aXJEK/zsyabmUzg4hQNpk69uUIpzoUlG0jlBVE",
+	"UrkgUdtVh3eS0H7txiX3HbAP/FzwAeEHukMmXHNRkUoCn9MhZA/CUJIRUewIu3TDyHQYyyQvvpdNlKlw",
+	"nFrYxjAXnZrfpiKCkM456O9USjehnX22Oey8XvfhRk70/O6JCt3CDMR3PsHh2EtIDf1YXi0Psl3uGBVp",
+	"fzYAdlzHQwj8A+LOnn6MKjYoMAbsqft2Tmu5pEJMv5P1HOmqZl8zWr0AFGwK9hwz+vk6iYru6AaTtFH3",
+	"xmBE2mN9EGZJ9DN2kjp8qr0eQDSu2AsQ/wpjwMmasSxjUS4QOXH6MJjlT5VuxP6R6Yn19Z8ncn7Z4qQY",
+	"axQV+h8zWd1ff2Eccr658D11/M1Rf09p3tsb4oft6JfF9Uxp1DuCi/kHUxUvU6FM4IRLNUlxiDSHniAh",
+	"dzslEJPBabztiHIJDhY5SLXBOuxU99VZ5gGdYQK4Kck0Pe0sjUECDg79LssPdVx+lo4phImRVilpxnKN",
+	"ZJrMyf1hena4SRjt2YEr1b+nh2fEx5qbstC/M0AnCi9lAaWRhv0OWaHrTP/ln305bgdIN1EOsWYVcsdo",
+	"Q+hG2j/PAAnfS6P5MeTIDy6/6IVmTo9gf9dlTnKGoUqPsfDrOLpAPRcmHxCJNs8Qp1XTFGZh0JkbP4ce",
+	"sAUp7a5n0Cfe2wv23+xdU1Mu3KbC/qup1YhKL6fApwBROmUG4XXCD7rnjMxLrxXLNIXrG0+h1r0VBihT",
+	"ux8IQONmn4AUsUc33wHZFqm59QPmNaq+Bz17q+7P87swZzXJS394TnjtO3dUu2XgYUyXeLG5E3xsTiQ9",
+	"bu4Wz6yTiuSm4LKm6d3QMTCkSUBj5oNM98ZbRuVuG+NCjMgpoX/eUdXfgjqoTdXBYWWVJpBmoqVZ+CVb",
+	"XNCdbIX16nzh6OpAbvykA9y/x02W5LEEA3kZ8YMnSHzoLttNyY+qQEonX1PYrze6pUsZE3WcHQvFYOjF",
+	"MSo7rNmobKYTPNAmbFLnZ6Q53GXs2LAaM/Rm2DWnEhjRzbFndeJN32O3wEwSnLYVRwCHL9xz8Ki1VHgi",
+	"LSLRouJAOHSxZYhzgCobbVhDKl5ByYlA8o2CKLZqeV3Bb3TNSxaxzZ2Tb4BsA2by9bfPyVeff/Fn0mCX",
+	"WYIxT40U5wniV6jH3G8lYFWvhiyw5+St3d3h5p999tlXBfnp7fNz4gPpYL9DnFkXLob35eePV9z4v+KB",
+	"uaMHJK8kT//3F585xKSVV30eGp8uznBsZ1Fi/ewJYsSZoA0/W5x9dn55/hkC57ew/BdUyB2tnay5zlvH",
+	"q6Nku9k2rcPnVgoQ3EW/VRZ8paRmRdiIkYuyUvKaiaJP1bCn3HonEgzlom8h+Ll0lpe+squ+5oCJa2um",
+	"ySeVLPXFpuUV0xc1F4xu2Pmu+vScPMMFcOhEqvER3Jga2nluJOT77dLZ08owtQMteQ4YYIbY8B+qs8XZ",
+	"d8w8C7MDBxDd2es1pKSHIozFiAURct+rsFt07XG2slWdn4AkNtaR8FSThAk719B5AHHO1JyTn/1sAaSY",
+	"1ns7+FCZj7WM3I4Cq/l9V2gsp8HNPJmU9xe7sXUjhWv19fTyEsNXwrjgFW2ampcwTRe/ulBB95DRUH+Y",
+	"TVAGqR5/ogLmLfjWQQ3S9wyDvPA9oe0ttU8wYvIXuwW6zqBbuXfAJ7j0oqSG1nITyX1/+a06/sazAJ0U",
+	"gJeiPjgsmmBF1ywT3z1kxRy+M+A6U8vWO2q6mT1RIvigKxfmAc6ozOohKRdyWd19Abs7uoUqcBmdcx3o",
+	"d7x7CS1kO9WDFF/YcIZslGwbv+z+kgtQE3DgSp1Y/+f26+fu6o5O7q8SEVD3Mq/+9vCsQKjYP12Natn7",
+	"B1zb3hhSa/tzaEZ/D8v6vbRHcVgoOKp9vgCWO2T0kWME13HXUMTDBDptxTZcG6aQ7uF4afvGTnZ7/yM2",
+	"W462d2pnemMwuSnTPVd+u88tnrlbZ3fOutWwoAMmtq0ZcsnojH5yxu0dnvUyqgJxhDVoF3j6KUGkQGcC",
+	"rnIdZaytBY9Ojcr5hDOPu+lDC8w1acG41aNTt/IWfHe3DnQHgLrp7Z8e9Ejouy2ZIyHah/ehOny7794R",
+	"QFaK0WvfOqf1dMcJoiJQJp5QxxNIaIMFp16F3DDlOiEm1cZ3zDz31zyQzvjlQZW9G3tmwcL73325XnmG",
+	"xscRK1TQ9bDTwSqShUMI2X/VdOMTq0hbQHfgryHzF7oIV8GaStU7BsxKbz0vfMAwexZ8hxHpD3kKxCGt",
+	"hPKYwl2Wu7UPGXe39fmSfhAcAu/9KPhZcebC4BCg93Fw+BAC4UnuhYdXaEW2tXpDN2xcR7suppl1e3L5",
+	"9PMPuxW/o82rzE58hn1U774HrVD3KCugbC1WeHF/ytH90eEmPvQ2iYEIQ3l26AnoW+/hEyABFXs3Q0qx",
+	"/Uy4+/Rmgx/Ffp7Yd3L04NIPjgsGxTxXdAfUaZQsmdaxsdDnsnSghsEuuSi3rltrzkCwr/h8i51NZ2yU",
+	"vst3z+dL/ub3ct5ECJApz8F6kbHnPLQI4vrkrCD88h4EEMk8HbkqttQqXHm8Udx+8N1Gi0B/xCrXF3co",
+	"ei6QcUpPI3DoO7z4RODqCPOGOwHaoDsdiG7QfyBXV9b/uYWuH857xE8MzACl3DHiHLuk1PkmNnd68rPQ",
+	"igGo5d+VDL6BKgCqtScPcdS/BRKyHkiJ5ZxJ9x7gcndykX/eSrKhN4y0TaAvQTF6pIncC8+Q2Pn+9xgZ",
+	"eED/Os5Wf/SkgzqKduyYP+0DmfdzNHpw8KN+KsfpILmOXWSIfgrjyZn6dAVPLovLy8sepVxCeUUp6Ana",
+	"654V1wJaZ7nQYuiQJVthzsnPjvSamyJwmdhLNoJrjCvbH4UeAhCctI975CiYpXKMNh+144fXjuQTehTo",
+	"LzC+LFhppPr0w2vPQUCR4rhyTwlNzm/vgBwXxh13p3dv7fTnR/X+R3ewUIU+uIP1Ok7n+9Nk6GO5JE7D",
+	"GUIzUorbxyfSkYkL18vscVNTzOmkc3avaip8P7OHydi5u/+LcnVxH+a0hYCNxn6MOly4zrnkwMx9RHVr",
+	"KuwiWrelZzVYH4a4VlARn2tzRBfVP7n6jdxUK4DCD9iB7YuiILB3jVRmZNW/gQseaMHx5ve23u8eG6r6",
+	"T+8avnBBVaIpdHqlV3RzD+v5jPyVbn6wLugGCXMAUW7PTHvid+sYNymD+kFoUUG0UYziPS94xYTh60PW",
+	"wPvBXzApLMKrqTEROIjH6VsfUuG613I/Ti0XsIMSJWvmGwxiRyFX9egrZe/JrLebqSJcR4kU3ygBF+qU",
+	"IY4llBPN8B/E+In/72dYDM3125CMf3E5xEz+nkjfs2++PAqFz2KH/10DHpK3MpjJTd7os6eTHCSATHSF",
+	"DXFauiD6GDRtb+gB0+CcOGAaYi48s/p/ECzTgO4mXasju7Uzixdy7XfzV7pG9k5gkFEX5G3Ps05dIFBK",
+	"mOM9tqJA5z7KYATdKDPpm0RTzcKDfXVDRUFK2mrq62hLqRRzQHReBQeViVK6xNGEfNDsaXzL1K5PcQod",
+	"lDp5cDK8UFxfP2ZiwwVesvj23Wtq2H9g06TF08unnz++fPL48gmqc5CAK7LmrK70Lfox4ToVxDC6Kzp8",
+	"RgFTA4/0dVFuTpfuj/jBfwX9xEIz+fMfn/39m/90tdyO3HeL774LXJaf4LFiJwa6BEJb0KvQjdA18tUl",
+	"FfpTh3nl4eTCehLQXa4ZL2wMKghEEzwUm5fbrosEgGUNQSFMr/I/c4uc7En10ROd6618UC90dQAbtehv",
+	"CrcXHNEOiPnQ13Q627kaWSj8M1JzPJp//Ppvb17+WBBKlIQC9Odv/uGM5lfYQimkfYpAkdxVSEET9XPy",
+	"TLgSKTw94MQAMksrusAGZDUw1h8YRXndFSC8MdQwwMZh+1uqkd/9k79TU27Dt58WHVtIaF7l0Jydecg1",
+	"2XGtudhcuTcjTLgGuhAVBZ3pGl75IKrcC1RJ/oWxWyA36MPZUZ5rP44hut77VR+NzI9G5kcj86OR+dHI",
+	"/GhkfjQyR/LveNiMhcQG3RxLfTPa03Gm9XcjqnPa0HLLzv09ZwYyi6NYqBtp7y7HZaPFmWHvzIV9l/sI",
+	"m0KLz7sbnRjS6yHRffsSV6a65qLSfWOzcPFSVgEDm/CjiU1QK5tZA/QFF0h5ibae70byqd2NQKbFXYjR",
+	"H83ct8gJ9VK+m4jb6XicMG8J+s4dqbYeUTzRdfGBGtfOiA3NowXcEIo+rTU7NP7swCeafid1HJo10Gpa",
+	"O33259DJf/Hs8ZM/+7b/54YJKsx/sh2joF0Wn//5yRNsWAhXX8BdLnj1n/ZnI9t5Ulgat/eJtmI53iwE",
+	"6mLjZEegJWHaM6P614Fd0rv4VKMaaKKT2aLWydL37BgixyGzrpLvBIvpKVh4XaDU+/qjbv8gbNRKNhdk",
+	"ZRdF9/frbyB/7y9+C8fg+4vfEA75fgwk+tqXgKZSIQ0124cAiPbv+5D40P6T7h0eOjSQvfPCRUmVoL5v",
+	"fkhHXsWApQ/mpgyF243AhKJKdKqwgcWEcYV2ErddoYeP+OT2tQqUe3fc2C8FC8GVbt9GNNDTt+jFDa1b",
+	"dnqjQj+9j7v14279Xe9WWRpmHruk/L2ADA6OP+jp5edp4hbYP+A7tXVNPqHEyN1KGynYp/fEAgBPeKQJ",
+	"e0dL40eE+xvS6KOA0tfumgcH5YzBdn+Vq/uiRHDsOPaOx4HsIgOPgf6vAKd5IEhU1192Ejzm6T3P/N/k",
+	"KplfKEvWGHYf583rVhDqoFVuPR9pBFkEANMjTbZUb6+IaoUA7JUhZs9L5i/SdAe/7MnuxSRA20MuHtz8",
+	"/1o422umZX3DwGuvGXIve0LYjpAcuo06/dO1rww1YtrxvTiWAvvFUEtdYHFtdqXf2K9jbfVQa91vn/0v",
+	"WXFoxp5ZcR1apN9xaV8w47SlJhtJ7MKCN03rGrvJ+lbER6uEfeLz1mB4gT/GNP28ZZDlsdPip4t2s+OD",
+	"PjLEfCDeKhWpmcF/w+Tmjx/7Fh/l+v4W7Ht6wxwfwl6qa4YrYRfBF7fYofim4ytZHTDrg8RU0Hawi6X5",
+	"n4r+LviNV+9P74IppGi8uoeW79jtPeGpnMCIzuoP/8uDi0fGUHEWxb2AeX+VKyxQ8mFeKwZFFOYtfAEU",
+	"440ZLvoFbRolsWtLejs/wwumSwCQ9mDmp6vA6kkEeeyo7KBvCdW9ptIVK3nFoK9na+5NCsZk4P4VFM4Z",
+	"rf+lyunBpe+FA72Ag4IlIXLHQAEBI2vXmn8FmIE2oXQuSipKVo+wssH3H/XP71IC7PlHqL0ZLPNGyiqx",
+	"xJU6PFatyK/x1+oQ+6wf13ha3RfMWpbAz2f27sVpohVaIOiWoWuMWfQCwmSAAovcKPieAtBEE0PVBpym",
+	"iI7LE74mxAVZAfOYPEf069pgWNkLJIH2wydB9j+1ay9FyXyLTWHfAeBwVJNyS8XG2rvotFuHsJSYId1J",
+	"EBwBVIPuOSxk5wK5KxJ/+r4Q9tn2vtB0+pw8lzt0G6H2yXc9wvnb0qZhAqEJhgn3ZH1OXlBtHgP35uMf",
+	"vkYCYE1ka7pcrWZMXJGnl58Tvu6IZd1ZP8y7/kzBRP7jbaxk8BZWxbGSxhPmh4OJwG5AvenORpIvL2+z",
+	"rwHDAGNJhmcnBWPdThiLxvakDjP83ujqXv+eDM1HsZWJsFIU5MJDj5h6DLgEP/DB3l7zmk2J334L1308",
+	"CmYd9zhpIzCYeyOSCFbfXknDMFoGD3D6MHI5yM51rs8Iw8VvSHw+wf207/cH12I/WE+upmXXIJHbQUKg",
+	"0ZMoXqbH5bqX3l+u8PeSibqH3DEuuWZeSLesrqI+YBjJT0go0Dg8jrr85AQUiFwcx/8fTkRTeU5PcDEp",
+	"6R0gSHOAUT976DM8imwp8EI7FLHZMlE4nE/HMaoFbfRWGn3VIYtdXMHZfOEGIyT6einX91BbEOh7wMwL",
+	"PREPZA90CSvWjeaqyxdZg3NCmtlq3LM7zPaD8lzGeyHpnbhe99pQUel7pF3r08L4XeSpX+BpXq+iT9LL",
+	"NHXY8Wxo+zlc8sfd7A8UDosn7F8UEjstlM5f6EnBHeUSxcXTAT3SxCgqdE0NC5nEK6LYutWsirC8XuFp",
+	"smPQEyZxMp06k/5OXQ4mdBv7ozt/bps78ifc376SYXUI4WUISp7g7fp3IeYcYqwQp9RTfLnSGv/lvWK8",
+	"es/HNcjNtf/y90gYipvmFeUqi1OA7+7t5HLC6+oKuqOqC58FWjPcZ3t6IEq2IhVvbXx7/jTChJbsDxtq",
+	"fahcs520P2gW5znEQaFecG3XDsP5LkwLDr09l7ghqhU6KW2tHhW3VrOPof3fe/oGYQLcUWFaK7q6iqPO",
+	"whyZyAM58Cnmk2Gc1+7C/8ukAQLCW7OrbxEIvifiBB/F9aE5YPUCmgkjSaO4MIUL7NpFv2aN6aVWzskz",
+	"RzqAckJ7TKEDpKOTCqjqy6qH1/D9R3DBR3DBIOdo3aJp+IIiZJ+vXGdYyL15IfB9/0WF2s3NVEpYreIb",
+	"E1b7/cfD7HeMRgFrBLPCiAHdd9GmBPoTll0b1ozhdFnz0V6eXusJ0/VH1kyAx+xJmsc0WPUUmDp2QGng",
+	"wo1QZ+yPq7KWvv0D3CTu/qAZHQFDvWHA7j1Ok4612VLUB5+Ms2rPdXNPO+N7mqslXtNas2F76QdVGPYt",
+	"raqtzWikzr3RPZhF+jrOIyiovGa07lIHUAgm5N6vEVYEjOax3/iLPlxLmGM5QGWCLPL/vsQ//bf6zg4D",
+	"mw7syQpTy8RIiT2XIWcY7L2Ol3rFEAqV6W9J978n4Qe5GasuC/J3PxVmZasU8Ir5QhekBcbIqTWs3vw/",
+	"L0irQxzakfKM+HlvPG3Pw80SPiE3QYaa+/CX/uGpb7DnmJV3ucbW8xVrmKiYKA8RS0ZMJOD659oJQ1bl",
+	"UW3xFi95wBmDJ4xJlRvlfTGlOPkB/zHE3n2iFg7CIoo5icp9UI6hKp65CyD/4WzCFL7yV/4btursv0Au",
+	"EhC+vx8kDx5tdpeDWONh4RqgIOeSl29ebgkTRgUjtpRizTctLoPzrL3EK1oyffEb/H95orYEuLamVdq7",
+	"290jT3iCj4VWjn4TmUJ6Halhkqy/0DV8t38XuSxHxddrPe9wGYzoBbMGJxdrphSrCKs2CArNUSPS0uil",
+	"Nf/u+NzvwH8CbJezJGBVF9B33dqt0IxdqooLauyHtVR7qipWOU75mHdFb6kdPK/0OfnGTuJWNmTFDtJ3",
+	"doVfAOFW17cfsbOAdEi+aS33d3zHsNp9/peCrJjZMyb6bWuxwiri9VwQXcs9U26PODqkjkcJl6yAH6G5",
+	"Ct6gbA2QjYUXz0FRHE/8Xd8Ryao4oLW5Z9a8cuR/7sWdwHwIss3pT/4w3WOeXvYIk77413YHQ3WYO6Tx",
+	"y3s6o+0e7HpAgLMKJIc1+qvu9EaFYwUctVlaw18AeeCYnv/WXvA910aqw+9G3T/DgPYraRdXkU9ef/uc",
+	"fPnV5ZNPO74xRxJmpAHnO5nfx59Px8M9/XzCSP+txbi32hlp3vqv7wXk2cPNdjxfa1lbHW3VvJLtZuvF",
+	"HeX4hqmKlyMM0BqMUldjgewARUTsbLfFf9H1NSWG1fWV40EmN0zx9YFA5SQkVALRGLio5+RltO2iDjou",
+	"QrSVjXZNz6377bgpHfGlv17WcnMYlnx8x8w/3EudjleKUJMCEXV+wqHvNuT9bcC6nhxL+CD0yZnj8t+P",
+	"iPohd7eXsMzG9rvq/tgKouozzOoo1ju6ev2LHHsfRRpL+MJOEQwWy1RwO7SqPlucXdCGX9w8OXv/y/v/",
+	"LwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -14,5 +14,5 @@
 //
 // # Files
 //
-// api.gen.go is generated; oapi-codegen.yaml says how.
+//	api.gen.go  generated; oapi-codegen.yaml says how
 package api

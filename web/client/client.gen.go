@@ -91,6 +91,13 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// GetAnomalies What differs from how it was
+	//
+	// Throughput that dropped, dead letters that rose, contracts that are broken, records that wait too long, offsets that nothing explains; by fixed rules (docs/guides/lineage.md). A check that has too little to go by says indeterminate.
+	//
+	// Corresponds with GET /anomalies (the `GetAnomalies` operationId).
+	GetAnomalies(ctx context.Context, params *GetAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
 	//
 	// Corresponds with GET /catalog (the `ListEventTypes` operationId).
@@ -125,10 +132,39 @@ type ClientInterface interface {
 	// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
 	ListGaps(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListDeadLetters What could not be processed, by topic, partition and offset
+	// ListDeadLetters What Annals itself could not process, by topic, partition and offset
 	//
 	// Corresponds with GET /dead-letters (the `ListDeadLetters` operationId).
 	ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDeadChain Where a record failed, was retried, put back, and failed again
+	//
+	// Corresponds with GET /dead-letters/chain (the `GetDeadChain` operationId).
+	GetDeadChain(ctx context.Context, params *GetDeadChainParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeadRecordGroups What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+	//
+	// Corresponds with GET /dead-letters/groups (the `ListDeadRecordGroups` operationId).
+	ListDeadRecordGroups(ctx context.Context, params *ListDeadRecordGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListDeadRecords Records that services could not process and copied to a dead letter topic, newest first
+	//
+	// Corresponds with GET /dead-letters/records (the `ListDeadRecords` operationId).
+	ListDeadRecords(ctx context.Context, params *ListDeadRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlanRedriveWithBody Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+	PlanRedriveWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlanRedrive Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+	PlanRedrive(ctx context.Context, body PlanRedriveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExportWithBody A BagIt bag of a trace or of topics and a time range, as a tar stream
 	//
@@ -211,10 +247,57 @@ type ClientInterface interface {
 	// Corresponds with POST /replays/plans (the `PlanReplay` operationId).
 	PlanReplay(ctx context.Context, body PlanReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StartReplaysWithBody Let replays go on after all were stopped
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/start (the `StartReplays` operationId).
+	StartReplaysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartReplays Let replays go on after all were stopped
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/start (the `StartReplays` operationId).
+	StartReplays(ctx context.Context, body StartReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReplayStop Whether all replays are stopped, and who stopped them or let them go on
+	//
+	// Corresponds with GET /replays/stop (the `GetReplayStop` operationId).
+	GetReplayStop(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopReplaysWithBody Have every worker let go of its replay, and nobody begin one, until they are let go on
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+	StopReplaysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopReplays Have every worker let go of its replay, and nobody begin one, until they are let go on
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+	StopReplays(ctx context.Context, body StopReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReplay A job, its progress and, at the end, its receipt
 	//
 	// Corresponds with GET /replays/{id} (the `GetReplay` operationId).
 	GetReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveReplayWithBody Let a replay that somebody else asked for be begun
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+	ApproveReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApproveReplay Let a replay that somebody else asked for be begun
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+	ApproveReplay(ctx context.Context, id string, body ApproveReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelReplay Stop a job for good
 	//
@@ -225,6 +308,42 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
 	DryRunReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WatchReplay A job's progress as it happens, as server-sent events
+	//
+	// An event named job with the job (ReplayJob) at once and whenever it has changed, twice a second at most, and one named end after the last one, when the job has ended. Comments come where nothing happens for ten seconds. Last-Event-ID leaves out what was seen; 204 if that was the end.
+	//
+	// Corresponds with GET /replays/{id}/events (the `WatchReplay` operationId).
+	WatchReplay(ctx context.Context, id string, params *WatchReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReplayFiles What a replay wrote into files, when its receipt matches
+	//
+	// Corresponds with GET /replays/{id}/files (the `ListReplayFiles` operationId).
+	ListReplayFiles(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReplayFile One of these files, held against its hash
+	//
+	// Corresponds with GET /replays/{id}/files/{number} (the `GetReplayFile` operationId).
+	GetReplayFile(ctx context.Context, id string, number int32, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetGroupOffsets Where a consumer group of the source stands in the target. Nothing is committed
+	//
+	// Corresponds with GET /replays/{id}/group-offsets (the `GetGroupOffsets` operationId).
+	GetGroupOffsets(ctx context.Context, id string, params *GetGroupOffsetsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CommitGroupOffsetsWithBody Commit a group's translated offsets; refused while the group has members
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+	CommitGroupOffsetsWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CommitGroupOffsets Commit a group's translated offsets; refused while the group has members
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+	CommitGroupOffsets(ctx context.Context, id string, body CommitGroupOffsetsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// MapReplayOffset Where a source record stands in its target, or the other way round
 	//
@@ -250,10 +369,43 @@ type ClientInterface interface {
 	// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
 	PauseReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetReplayReceipt A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+	//
+	// Corresponds with GET /replays/{id}/receipt (the `GetReplayReceipt` operationId).
+	GetReplayReceipt(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectReplayWithBody Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+	RejectReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RejectReplay Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+	RejectReplay(ctx context.Context, id string, body RejectReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeReplay Let a paused job go on where it stopped
 	//
 	// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
 	ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StepReplayWithBody Have a paused job produce some records more, in the order of its clock, and pause again
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+	StepReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StepReplay Have a paused job produce some records more, in the order of its clock, and pause again
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+	StepReplay(ctx context.Context, id string, body StepReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Seal Ask the archiver to seal what it holds now
 	//
@@ -296,6 +448,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /verdict (the `GetVerdict` operationId).
 	GetVerdict(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// GetAnomalies What differs from how it was
+//
+// Throughput that dropped, dead letters that rose, contracts that are broken, records that wait too long, offsets that nothing explains; by fixed rules (docs/guides/lineage.md). A check that has too little to go by says indeterminate.
+//
+// Corresponds with GET /anomalies (the `GetAnomalies` operationId).
+func (c *requests) GetAnomalies(ctx context.Context, params *GetAnomaliesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAnomaliesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListEventTypes The event catalog, from sealed records, completed by contracts and consumer groups
@@ -392,11 +561,90 @@ func (c *requests) ListGaps(ctx context.Context, params *ListGapsParams, reqEdit
 	return c.Client.Do(req)
 }
 
-// ListDeadLetters What could not be processed, by topic, partition and offset
+// ListDeadLetters What Annals itself could not process, by topic, partition and offset
 //
 // Corresponds with GET /dead-letters (the `ListDeadLetters` operationId).
 func (c *requests) ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDeadLettersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDeadChain Where a record failed, was retried, put back, and failed again
+//
+// Corresponds with GET /dead-letters/chain (the `GetDeadChain` operationId).
+func (c *requests) GetDeadChain(ctx context.Context, params *GetDeadChainParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDeadChainRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeadRecordGroups What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+//
+// Corresponds with GET /dead-letters/groups (the `ListDeadRecordGroups` operationId).
+func (c *requests) ListDeadRecordGroups(ctx context.Context, params *ListDeadRecordGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeadRecordGroupsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListDeadRecords Records that services could not process and copied to a dead letter topic, newest first
+//
+// Corresponds with GET /dead-letters/records (the `ListDeadRecords` operationId).
+func (c *requests) ListDeadRecords(ctx context.Context, params *ListDeadRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeadRecordsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlanRedriveWithBody Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+func (c *requests) PlanRedriveWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlanRedriveRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlanRedrive Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+func (c *requests) PlanRedrive(ctx context.Context, body PlanRedriveJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlanRedriveRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -618,11 +866,128 @@ func (c *requests) PlanReplay(ctx context.Context, body PlanReplayJSONRequestBod
 	return c.Client.Do(req)
 }
 
+// StartReplaysWithBody Let replays go on after all were stopped
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/start (the `StartReplays` operationId).
+func (c *requests) StartReplaysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartReplaysRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartReplays Let replays go on after all were stopped
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/start (the `StartReplays` operationId).
+func (c *requests) StartReplays(ctx context.Context, body StartReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartReplaysRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetReplayStop Whether all replays are stopped, and who stopped them or let them go on
+//
+// Corresponds with GET /replays/stop (the `GetReplayStop` operationId).
+func (c *requests) GetReplayStop(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReplayStopRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopReplaysWithBody Have every worker let go of its replay, and nobody begin one, until they are let go on
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+func (c *requests) StopReplaysWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopReplaysRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopReplays Have every worker let go of its replay, and nobody begin one, until they are let go on
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+func (c *requests) StopReplays(ctx context.Context, body StopReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopReplaysRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetReplay A job, its progress and, at the end, its receipt
 //
 // Corresponds with GET /replays/{id} (the `GetReplay` operationId).
 func (c *requests) GetReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveReplayWithBody Let a replay that somebody else asked for be begun
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+func (c *requests) ApproveReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveReplayRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApproveReplay Let a replay that somebody else asked for be begun
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+func (c *requests) ApproveReplay(ctx context.Context, id string, body ApproveReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApproveReplayRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -653,6 +1018,102 @@ func (c *requests) CancelReplay(ctx context.Context, id string, reqEditors ...Re
 // Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
 func (c *requests) DryRunReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDryRunReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WatchReplay A job's progress as it happens, as server-sent events
+//
+// An event named job with the job (ReplayJob) at once and whenever it has changed, twice a second at most, and one named end after the last one, when the job has ended. Comments come where nothing happens for ten seconds. Last-Event-ID leaves out what was seen; 204 if that was the end.
+//
+// Corresponds with GET /replays/{id}/events (the `WatchReplay` operationId).
+func (c *requests) WatchReplay(ctx context.Context, id string, params *WatchReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWatchReplayRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReplayFiles What a replay wrote into files, when its receipt matches
+//
+// Corresponds with GET /replays/{id}/files (the `ListReplayFiles` operationId).
+func (c *requests) ListReplayFiles(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReplayFilesRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetReplayFile One of these files, held against its hash
+//
+// Corresponds with GET /replays/{id}/files/{number} (the `GetReplayFile` operationId).
+func (c *requests) GetReplayFile(ctx context.Context, id string, number int32, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReplayFileRequest(c.Server, id, number)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetGroupOffsets Where a consumer group of the source stands in the target. Nothing is committed
+//
+// Corresponds with GET /replays/{id}/group-offsets (the `GetGroupOffsets` operationId).
+func (c *requests) GetGroupOffsets(ctx context.Context, id string, params *GetGroupOffsetsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGroupOffsetsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CommitGroupOffsetsWithBody Commit a group's translated offsets; refused while the group has members
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+func (c *requests) CommitGroupOffsetsWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCommitGroupOffsetsRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CommitGroupOffsets Commit a group's translated offsets; refused while the group has members
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+func (c *requests) CommitGroupOffsets(ctx context.Context, id string, body CommitGroupOffsetsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCommitGroupOffsetsRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -727,11 +1188,94 @@ func (c *requests) PauseReplay(ctx context.Context, id string, reqEditors ...Req
 	return c.Client.Do(req)
 }
 
+// GetReplayReceipt A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+//
+// Corresponds with GET /replays/{id}/receipt (the `GetReplayReceipt` operationId).
+func (c *requests) GetReplayReceipt(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReplayReceiptRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectReplayWithBody Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+func (c *requests) RejectReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectReplayRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RejectReplay Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+func (c *requests) RejectReplay(ctx context.Context, id string, body RejectReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRejectReplayRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResumeReplay Let a paused job go on where it stopped
 //
 // Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
 func (c *requests) ResumeReplay(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeReplayRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StepReplayWithBody Have a paused job produce some records more, in the order of its clock, and pause again
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+func (c *requests) StepReplayWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStepReplayRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StepReplay Have a paused job produce some records more, in the order of its clock, and pause again
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+func (c *requests) StepReplay(ctx context.Context, id string, body StepReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStepReplayRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -862,6 +1406,60 @@ func (c *requests) GetVerdict(ctx context.Context, params *GetVerdictParams, req
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewGetAnomaliesRequest constructs an http.Request for the GetAnomalies method
+func NewGetAnomaliesRequest(server string, params *GetAnomaliesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/anomalies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.At != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "at", *params.At, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListEventTypesRequest constructs an http.Request for the ListEventTypes method
@@ -1338,6 +1936,388 @@ func NewListDeadLettersRequest(server string, params *ListDeadLettersParams) (*h
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewGetDeadChainRequest constructs an http.Request for the GetDeadChain method
+func NewGetDeadChainRequest(server string, params *GetDeadChainParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/dead-letters/chain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "partition", params.Partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDeadRecordGroupsRequest constructs an http.Request for the ListDeadRecordGroups method
+func NewListDeadRecordGroupsRequest(server string, params *ListDeadRecordGroupsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/dead-letters/groups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Original != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "original", *params.Original, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Error != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error", *params.Error, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Service != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "service", *params.Service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDeadRecordsRequest constructs an http.Request for the ListDeadRecords method
+func NewListDeadRecordsRequest(server string, params *ListDeadRecordsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/dead-letters/records")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Topic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic", *params.Topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Original != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "original", *params.Original, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Error != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error", *params.Error, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Service != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "service", *params.Service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Signature != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "signature", *params.Signature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPlanRedriveRequest calls the generic PlanRedrive builder with application/json body
+func NewPlanRedriveRequest(server string, body PlanRedriveJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPlanRedriveRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPlanRedriveRequestWithBody constructs an http.Request for the PlanRedrive method, with any body, and a specified content type
+func NewPlanRedriveRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/dead-letters/redrive-plans")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2155,6 +3135,113 @@ func NewPlanReplayRequestWithBody(server string, contentType string, body io.Rea
 	return req, nil
 }
 
+// NewStartReplaysRequest calls the generic StartReplays builder with application/json body
+func NewStartReplaysRequest(server string, body StartReplaysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartReplaysRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewStartReplaysRequestWithBody constructs an http.Request for the StartReplays method, with any body, and a specified content type
+func NewStartReplaysRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/start")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetReplayStopRequest constructs an http.Request for the GetReplayStop method
+func NewGetReplayStopRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/stop")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStopReplaysRequest calls the generic StopReplays builder with application/json body
+func NewStopReplaysRequest(server string, body StopReplaysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStopReplaysRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewStopReplaysRequestWithBody constructs an http.Request for the StopReplays method, with any body, and a specified content type
+func NewStopReplaysRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/stop")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetReplayRequest constructs an http.Request for the GetReplay method
 func NewGetReplayRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -2185,6 +3272,53 @@ func NewGetReplayRequest(server string, id string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewApproveReplayRequest calls the generic ApproveReplay builder with application/json body
+func NewApproveReplayRequest(server string, id string, body ApproveReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApproveReplayRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewApproveReplayRequestWithBody constructs an http.Request for the ApproveReplay method, with any body, and a specified content type
+func NewApproveReplayRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/approve", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2253,6 +3387,258 @@ func NewDryRunReplayRequest(server string, id string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewWatchReplayRequest constructs an http.Request for the WatchReplay method
+func NewWatchReplayRequest(server string, id string, params *WatchReplayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListReplayFilesRequest constructs an http.Request for the ListReplayFiles method
+func NewListReplayFilesRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/files", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetReplayFileRequest constructs an http.Request for the GetReplayFile method
+func NewGetReplayFileRequest(server string, id string, number int32) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "number", number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/files/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetGroupOffsetsRequest constructs an http.Request for the GetGroupOffsets method
+func NewGetGroupOffsetsRequest(server string, id string, params *GetGroupOffsetsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/group-offsets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group", params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.AsOf != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "as_of", *params.AsOf, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Into != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "into", *params.Into, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCommitGroupOffsetsRequest calls the generic CommitGroupOffsets builder with application/json body
+func NewCommitGroupOffsetsRequest(server string, id string, body CommitGroupOffsetsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCommitGroupOffsetsRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewCommitGroupOffsetsRequestWithBody constructs an http.Request for the CommitGroupOffsets method, with any body, and a specified content type
+func NewCommitGroupOffsetsRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/group-offsets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2427,6 +3813,87 @@ func NewPauseReplayRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetReplayReceiptRequest constructs an http.Request for the GetReplayReceipt method
+func NewGetReplayReceiptRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/receipt", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRejectReplayRequest calls the generic RejectReplay builder with application/json body
+func NewRejectReplayRequest(server string, id string, body RejectReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRejectReplayRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewRejectReplayRequestWithBody constructs an http.Request for the RejectReplay method, with any body, and a specified content type
+func NewRejectReplayRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/reject", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewResumeReplayRequest constructs an http.Request for the ResumeReplay method
 func NewResumeReplayRequest(server string, id string) (*http.Request, error) {
 	var err error
@@ -2457,6 +3924,53 @@ func NewResumeReplayRequest(server string, id string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewStepReplayRequest calls the generic StepReplay builder with application/json body
+func NewStepReplayRequest(server string, id string, body StepReplayJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStepReplayRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewStepReplayRequestWithBody constructs an http.Request for the StepReplay method, with any body, and a specified content type
+func NewStepReplayRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/replays/%s/step", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2756,6 +4270,54 @@ func NewGetTraceRequest(server string, traceId string, params *GetTraceParams) (
 
 		}
 
+		if params.Flow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "flow", *params.Flow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Archive != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "archive", *params.Archive, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -2985,6 +4547,15 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// GetAnomaliesWithResponse What differs from how it was
+	//
+	// Throughput that dropped, dead letters that rose, contracts that are broken, records that wait too long, offsets that nothing explains; by fixed rules (docs/guides/lineage.md). A check that has too little to go by says indeterminate.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /anomalies (the `GetAnomalies` operationId).
+	GetAnomaliesWithResponse(ctx context.Context, params *GetAnomaliesParams, reqEditors ...RequestEditorFn) (*GetAnomaliesResponse, error)
+
 	// ListEventTypesWithResponse The event catalog, from sealed records, completed by contracts and consumer groups
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3027,12 +4598,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /coverage/gaps (the `ListGaps` operationId).
 	ListGapsWithResponse(ctx context.Context, params *ListGapsParams, reqEditors ...RequestEditorFn) (*ListGapsResponse, error)
 
-	// ListDeadLettersWithResponse What could not be processed, by topic, partition and offset
+	// ListDeadLettersWithResponse What Annals itself could not process, by topic, partition and offset
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /dead-letters (the `ListDeadLetters` operationId).
 	ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error)
+
+	// GetDeadChainWithResponse Where a record failed, was retried, put back, and failed again
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /dead-letters/chain (the `GetDeadChain` operationId).
+	GetDeadChainWithResponse(ctx context.Context, params *GetDeadChainParams, reqEditors ...RequestEditorFn) (*GetDeadChainResponse, error)
+
+	// ListDeadRecordGroupsWithResponse What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /dead-letters/groups (the `ListDeadRecordGroups` operationId).
+	ListDeadRecordGroupsWithResponse(ctx context.Context, params *ListDeadRecordGroupsParams, reqEditors ...RequestEditorFn) (*ListDeadRecordGroupsResponse, error)
+
+	// ListDeadRecordsWithResponse Records that services could not process and copied to a dead letter topic, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /dead-letters/records (the `ListDeadRecords` operationId).
+	ListDeadRecordsWithResponse(ctx context.Context, params *ListDeadRecordsParams, reqEditors ...RequestEditorFn) (*ListDeadRecordsResponse, error)
+
+	// PlanRedriveWithBodyWithResponse Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+	PlanRedriveWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlanRedriveResponse, error)
+
+	// PlanRedriveWithResponse Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+	PlanRedriveWithResponse(ctx context.Context, body PlanRedriveJSONRequestBody, reqEditors ...RequestEditorFn) (*PlanRedriveResponse, error)
 
 	// ExportWithBodyWithResponse A BagIt bag of a trace or of topics and a time range, as a tar stream
 	//
@@ -3129,12 +4735,61 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /replays/plans (the `PlanReplay` operationId).
 	PlanReplayWithResponse(ctx context.Context, body PlanReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*PlanReplayResponse, error)
 
+	// StartReplaysWithBodyWithResponse Let replays go on after all were stopped
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/start (the `StartReplays` operationId).
+	StartReplaysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartReplaysResponse, error)
+
+	// StartReplaysWithResponse Let replays go on after all were stopped
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/start (the `StartReplays` operationId).
+	StartReplaysWithResponse(ctx context.Context, body StartReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*StartReplaysResponse, error)
+
+	// GetReplayStopWithResponse Whether all replays are stopped, and who stopped them or let them go on
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/stop (the `GetReplayStop` operationId).
+	GetReplayStopWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReplayStopResponse, error)
+
+	// StopReplaysWithBodyWithResponse Have every worker let go of its replay, and nobody begin one, until they are let go on
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+	StopReplaysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopReplaysResponse, error)
+
+	// StopReplaysWithResponse Have every worker let go of its replay, and nobody begin one, until they are let go on
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+	StopReplaysWithResponse(ctx context.Context, body StopReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*StopReplaysResponse, error)
+
 	// GetReplayWithResponse A job, its progress and, at the end, its receipt
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /replays/{id} (the `GetReplay` operationId).
 	GetReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetReplayResponse, error)
+
+	// ApproveReplayWithBodyWithResponse Let a replay that somebody else asked for be begun
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+	ApproveReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveReplayResponse, error)
+
+	// ApproveReplayWithResponse Let a replay that somebody else asked for be begun
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+	ApproveReplayWithResponse(ctx context.Context, id string, body ApproveReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveReplayResponse, error)
 
 	// CancelReplayWithResponse Stop a job for good
 	//
@@ -3149,6 +4804,50 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /replays/{id}/dry-run (the `DryRunReplay` operationId).
 	DryRunReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DryRunReplayResponse, error)
+
+	// WatchReplayWithResponse A job's progress as it happens, as server-sent events
+	//
+	// An event named job with the job (ReplayJob) at once and whenever it has changed, twice a second at most, and one named end after the last one, when the job has ended. Comments come where nothing happens for ten seconds. Last-Event-ID leaves out what was seen; 204 if that was the end.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/events (the `WatchReplay` operationId).
+	WatchReplayWithResponse(ctx context.Context, id string, params *WatchReplayParams, reqEditors ...RequestEditorFn) (*WatchReplayResponse, error)
+
+	// ListReplayFilesWithResponse What a replay wrote into files, when its receipt matches
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/files (the `ListReplayFiles` operationId).
+	ListReplayFilesWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ListReplayFilesResponse, error)
+
+	// GetReplayFileWithResponse One of these files, held against its hash
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/files/{number} (the `GetReplayFile` operationId).
+	GetReplayFileWithResponse(ctx context.Context, id string, number int32, reqEditors ...RequestEditorFn) (*GetReplayFileResponse, error)
+
+	// GetGroupOffsetsWithResponse Where a consumer group of the source stands in the target. Nothing is committed
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/group-offsets (the `GetGroupOffsets` operationId).
+	GetGroupOffsetsWithResponse(ctx context.Context, id string, params *GetGroupOffsetsParams, reqEditors ...RequestEditorFn) (*GetGroupOffsetsResponse, error)
+
+	// CommitGroupOffsetsWithBodyWithResponse Commit a group's translated offsets; refused while the group has members
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+	CommitGroupOffsetsWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CommitGroupOffsetsResponse, error)
+
+	// CommitGroupOffsetsWithResponse Commit a group's translated offsets; refused while the group has members
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+	CommitGroupOffsetsWithResponse(ctx context.Context, id string, body CommitGroupOffsetsJSONRequestBody, reqEditors ...RequestEditorFn) (*CommitGroupOffsetsResponse, error)
 
 	// MapReplayOffsetWithResponse Where a source record stands in its target, or the other way round
 	//
@@ -3178,12 +4877,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /replays/{id}/pause (the `PauseReplay` operationId).
 	PauseReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*PauseReplayResponse, error)
 
+	// GetReplayReceiptWithResponse A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /replays/{id}/receipt (the `GetReplayReceipt` operationId).
+	GetReplayReceiptWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetReplayReceiptResponse, error)
+
+	// RejectReplayWithBodyWithResponse Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+	RejectReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectReplayResponse, error)
+
+	// RejectReplayWithResponse Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+	RejectReplayWithResponse(ctx context.Context, id string, body RejectReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectReplayResponse, error)
+
 	// ResumeReplayWithResponse Let a paused job go on where it stopped
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /replays/{id}/resume (the `ResumeReplay` operationId).
 	ResumeReplayWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ResumeReplayResponse, error)
+
+	// StepReplayWithBodyWithResponse Have a paused job produce some records more, in the order of its clock, and pause again
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+	StepReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StepReplayResponse, error)
+
+	// StepReplayWithResponse Have a paused job produce some records more, in the order of its clock, and pause again
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+	StepReplayWithResponse(ctx context.Context, id string, body StepReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*StepReplayResponse, error)
 
 	// SealWithResponse Ask the archiver to seal what it holds now
 	//
@@ -3242,6 +4976,54 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /verdict (the `GetVerdict` operationId).
 	GetVerdictWithResponse(ctx context.Context, params *GetVerdictParams, reqEditors ...RequestEditorFn) (*GetVerdictResponse, error)
+}
+
+type GetAnomaliesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Anomalies
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAnomaliesResponse) GetJSON200() *Anomalies {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetAnomaliesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAnomaliesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAnomaliesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAnomaliesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAnomaliesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListEventTypesResponse struct {
@@ -3526,6 +5308,198 @@ func (r ListDeadLettersResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListDeadLettersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetDeadChainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadChain
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetDeadChainResponse) GetJSON200() *DeadChain {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDeadChainResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetDeadChainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDeadChainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDeadChainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetDeadChainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeadRecordGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadRecordGroupList
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeadRecordGroupsResponse) GetJSON200() *DeadRecordGroupList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeadRecordGroupsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeadRecordGroupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeadRecordGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeadRecordGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeadRecordGroupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeadRecordsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeadRecordPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeadRecordsResponse) GetJSON200() *DeadRecordPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeadRecordsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeadRecordsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeadRecordsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeadRecordsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeadRecordsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PlanRedriveResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayPlan
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlanRedriveResponse) GetJSON200() *ReplayPlan {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlanRedriveResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlanRedriveResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlanRedriveResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlanRedriveResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlanRedriveResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3984,6 +5958,150 @@ func (r PlanReplayResponse) ContentType() string {
 	return ""
 }
 
+type StartReplaysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayStop
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StartReplaysResponse) GetJSON200() *ReplayStop {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartReplaysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartReplaysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartReplaysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartReplaysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartReplaysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetReplayStopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayStop
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReplayStopResponse) GetJSON200() *ReplayStop {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReplayStopResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReplayStopResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReplayStopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReplayStopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReplayStopResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StopReplaysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayStop
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopReplaysResponse) GetJSON200() *ReplayStop {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StopReplaysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StopReplaysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopReplaysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopReplaysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopReplaysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetReplayResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4026,6 +6144,54 @@ func (r GetReplayResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ApproveReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApproveReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApproveReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApproveReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApproveReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApproveReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApproveReplayResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4122,6 +6288,232 @@ func (r DryRunReplayResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DryRunReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WatchReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WatchReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WatchReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WatchReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WatchReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WatchReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListReplayFilesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayFiles
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReplayFilesResponse) GetJSON200() *ReplayFiles {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReplayFilesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReplayFilesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReplayFilesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReplayFilesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReplayFilesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetReplayFileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReplayFileResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReplayFileResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReplayFileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReplayFileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReplayFileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetGroupOffsetsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GroupOffsets
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetGroupOffsetsResponse) GetJSON200() *GroupOffsets {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetGroupOffsetsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetGroupOffsetsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetGroupOffsetsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetGroupOffsetsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetGroupOffsetsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CommitGroupOffsetsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GroupOffsets
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CommitGroupOffsetsResponse) GetJSON200() *GroupOffsets {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CommitGroupOffsetsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CommitGroupOffsetsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CommitGroupOffsetsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CommitGroupOffsetsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CommitGroupOffsetsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4272,6 +6664,95 @@ func (r PauseReplayResponse) ContentType() string {
 	return ""
 }
 
+type GetReplayReceiptResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReplayReceiptResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReplayReceiptResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReplayReceiptResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReplayReceiptResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReplayReceiptResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RejectReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RejectReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RejectReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RejectReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RejectReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RejectReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RejectReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ResumeReplayResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4314,6 +6795,54 @@ func (r ResumeReplayResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ResumeReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StepReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplayJob
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StepReplayResponse) GetJSON200() *ReplayJob {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StepReplayResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StepReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StepReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StepReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StepReplayResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4704,6 +7233,21 @@ func (r GetVerdictResponse) ContentType() string {
 	return ""
 }
 
+// GetAnomaliesWithResponse What differs from how it was
+//
+// Throughput that dropped, dead letters that rose, contracts that are broken, records that wait too long, offsets that nothing explains; by fixed rules (docs/guides/lineage.md). A check that has too little to go by says indeterminate.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /anomalies (the `GetAnomalies` operationId).
+func (c *ClientWithResponses) GetAnomaliesWithResponse(ctx context.Context, params *GetAnomaliesParams, reqEditors ...RequestEditorFn) (*GetAnomaliesResponse, error) {
+	rsp, err := c.GetAnomalies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAnomaliesResponse(rsp)
+}
+
 // ListEventTypesWithResponse The event catalog, from sealed records, completed by contracts and consumer groups
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4782,7 +7326,7 @@ func (c *ClientWithResponses) ListGapsWithResponse(ctx context.Context, params *
 	return ParseListGapsResponse(rsp)
 }
 
-// ListDeadLettersWithResponse What could not be processed, by topic, partition and offset
+// ListDeadLettersWithResponse What Annals itself could not process, by topic, partition and offset
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4793,6 +7337,71 @@ func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, p
 		return nil, err
 	}
 	return ParseListDeadLettersResponse(rsp)
+}
+
+// GetDeadChainWithResponse Where a record failed, was retried, put back, and failed again
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /dead-letters/chain (the `GetDeadChain` operationId).
+func (c *ClientWithResponses) GetDeadChainWithResponse(ctx context.Context, params *GetDeadChainParams, reqEditors ...RequestEditorFn) (*GetDeadChainResponse, error) {
+	rsp, err := c.GetDeadChain(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDeadChainResponse(rsp)
+}
+
+// ListDeadRecordGroupsWithResponse What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /dead-letters/groups (the `ListDeadRecordGroups` operationId).
+func (c *ClientWithResponses) ListDeadRecordGroupsWithResponse(ctx context.Context, params *ListDeadRecordGroupsParams, reqEditors ...RequestEditorFn) (*ListDeadRecordGroupsResponse, error) {
+	rsp, err := c.ListDeadRecordGroups(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeadRecordGroupsResponse(rsp)
+}
+
+// ListDeadRecordsWithResponse Records that services could not process and copied to a dead letter topic, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /dead-letters/records (the `ListDeadRecords` operationId).
+func (c *ClientWithResponses) ListDeadRecordsWithResponse(ctx context.Context, params *ListDeadRecordsParams, reqEditors ...RequestEditorFn) (*ListDeadRecordsResponse, error) {
+	rsp, err := c.ListDeadRecords(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeadRecordsResponse(rsp)
+}
+
+// PlanRedriveWithBodyWithResponse Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+func (c *ClientWithResponses) PlanRedriveWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlanRedriveResponse, error) {
+	rsp, err := c.PlanRedriveWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlanRedriveResponse(rsp)
+}
+
+// PlanRedriveWithResponse Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /dead-letters/redrive-plans (the `PlanRedrive` operationId).
+func (c *ClientWithResponses) PlanRedriveWithResponse(ctx context.Context, body PlanRedriveJSONRequestBody, reqEditors ...RequestEditorFn) (*PlanRedriveResponse, error) {
+	rsp, err := c.PlanRedrive(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlanRedriveResponse(rsp)
 }
 
 // ExportWithBodyWithResponse A BagIt bag of a trace or of topics and a time range, as a tar stream
@@ -4968,6 +7577,71 @@ func (c *ClientWithResponses) PlanReplayWithResponse(ctx context.Context, body P
 	return ParsePlanReplayResponse(rsp)
 }
 
+// StartReplaysWithBodyWithResponse Let replays go on after all were stopped
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/start (the `StartReplays` operationId).
+func (c *ClientWithResponses) StartReplaysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartReplaysResponse, error) {
+	rsp, err := c.StartReplaysWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartReplaysResponse(rsp)
+}
+
+// StartReplaysWithResponse Let replays go on after all were stopped
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/start (the `StartReplays` operationId).
+func (c *ClientWithResponses) StartReplaysWithResponse(ctx context.Context, body StartReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*StartReplaysResponse, error) {
+	rsp, err := c.StartReplays(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartReplaysResponse(rsp)
+}
+
+// GetReplayStopWithResponse Whether all replays are stopped, and who stopped them or let them go on
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/stop (the `GetReplayStop` operationId).
+func (c *ClientWithResponses) GetReplayStopWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReplayStopResponse, error) {
+	rsp, err := c.GetReplayStop(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReplayStopResponse(rsp)
+}
+
+// StopReplaysWithBodyWithResponse Have every worker let go of its replay, and nobody begin one, until they are let go on
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+func (c *ClientWithResponses) StopReplaysWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StopReplaysResponse, error) {
+	rsp, err := c.StopReplaysWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopReplaysResponse(rsp)
+}
+
+// StopReplaysWithResponse Have every worker let go of its replay, and nobody begin one, until they are let go on
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/stop (the `StopReplays` operationId).
+func (c *ClientWithResponses) StopReplaysWithResponse(ctx context.Context, body StopReplaysJSONRequestBody, reqEditors ...RequestEditorFn) (*StopReplaysResponse, error) {
+	rsp, err := c.StopReplays(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopReplaysResponse(rsp)
+}
+
 // GetReplayWithResponse A job, its progress and, at the end, its receipt
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4979,6 +7653,32 @@ func (c *ClientWithResponses) GetReplayWithResponse(ctx context.Context, id stri
 		return nil, err
 	}
 	return ParseGetReplayResponse(rsp)
+}
+
+// ApproveReplayWithBodyWithResponse Let a replay that somebody else asked for be begun
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+func (c *ClientWithResponses) ApproveReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveReplayResponse, error) {
+	rsp, err := c.ApproveReplayWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveReplayResponse(rsp)
+}
+
+// ApproveReplayWithResponse Let a replay that somebody else asked for be begun
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/approve (the `ApproveReplay` operationId).
+func (c *ClientWithResponses) ApproveReplayWithResponse(ctx context.Context, id string, body ApproveReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveReplayResponse, error) {
+	rsp, err := c.ApproveReplay(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApproveReplayResponse(rsp)
 }
 
 // CancelReplayWithResponse Stop a job for good
@@ -5005,6 +7705,86 @@ func (c *ClientWithResponses) DryRunReplayWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseDryRunReplayResponse(rsp)
+}
+
+// WatchReplayWithResponse A job's progress as it happens, as server-sent events
+//
+// An event named job with the job (ReplayJob) at once and whenever it has changed, twice a second at most, and one named end after the last one, when the job has ended. Comments come where nothing happens for ten seconds. Last-Event-ID leaves out what was seen; 204 if that was the end.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/events (the `WatchReplay` operationId).
+func (c *ClientWithResponses) WatchReplayWithResponse(ctx context.Context, id string, params *WatchReplayParams, reqEditors ...RequestEditorFn) (*WatchReplayResponse, error) {
+	rsp, err := c.WatchReplay(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWatchReplayResponse(rsp)
+}
+
+// ListReplayFilesWithResponse What a replay wrote into files, when its receipt matches
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/files (the `ListReplayFiles` operationId).
+func (c *ClientWithResponses) ListReplayFilesWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ListReplayFilesResponse, error) {
+	rsp, err := c.ListReplayFiles(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReplayFilesResponse(rsp)
+}
+
+// GetReplayFileWithResponse One of these files, held against its hash
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/files/{number} (the `GetReplayFile` operationId).
+func (c *ClientWithResponses) GetReplayFileWithResponse(ctx context.Context, id string, number int32, reqEditors ...RequestEditorFn) (*GetReplayFileResponse, error) {
+	rsp, err := c.GetReplayFile(ctx, id, number, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReplayFileResponse(rsp)
+}
+
+// GetGroupOffsetsWithResponse Where a consumer group of the source stands in the target. Nothing is committed
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/group-offsets (the `GetGroupOffsets` operationId).
+func (c *ClientWithResponses) GetGroupOffsetsWithResponse(ctx context.Context, id string, params *GetGroupOffsetsParams, reqEditors ...RequestEditorFn) (*GetGroupOffsetsResponse, error) {
+	rsp, err := c.GetGroupOffsets(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetGroupOffsetsResponse(rsp)
+}
+
+// CommitGroupOffsetsWithBodyWithResponse Commit a group's translated offsets; refused while the group has members
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+func (c *ClientWithResponses) CommitGroupOffsetsWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CommitGroupOffsetsResponse, error) {
+	rsp, err := c.CommitGroupOffsetsWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCommitGroupOffsetsResponse(rsp)
+}
+
+// CommitGroupOffsetsWithResponse Commit a group's translated offsets; refused while the group has members
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/group-offsets (the `CommitGroupOffsets` operationId).
+func (c *ClientWithResponses) CommitGroupOffsetsWithResponse(ctx context.Context, id string, body CommitGroupOffsetsJSONRequestBody, reqEditors ...RequestEditorFn) (*CommitGroupOffsetsResponse, error) {
+	rsp, err := c.CommitGroupOffsets(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCommitGroupOffsetsResponse(rsp)
 }
 
 // MapReplayOffsetWithResponse Where a source record stands in its target, or the other way round
@@ -5059,6 +7839,45 @@ func (c *ClientWithResponses) PauseReplayWithResponse(ctx context.Context, id st
 	return ParsePauseReplayResponse(rsp)
 }
 
+// GetReplayReceiptWithResponse A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /replays/{id}/receipt (the `GetReplayReceipt` operationId).
+func (c *ClientWithResponses) GetReplayReceiptWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetReplayReceiptResponse, error) {
+	rsp, err := c.GetReplayReceipt(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReplayReceiptResponse(rsp)
+}
+
+// RejectReplayWithBodyWithResponse Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+func (c *ClientWithResponses) RejectReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectReplayResponse, error) {
+	rsp, err := c.RejectReplayWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectReplayResponse(rsp)
+}
+
+// RejectReplayWithResponse Refuse a replay that somebody else asked for, for good; the comment is the reason and is required
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/reject (the `RejectReplay` operationId).
+func (c *ClientWithResponses) RejectReplayWithResponse(ctx context.Context, id string, body RejectReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectReplayResponse, error) {
+	rsp, err := c.RejectReplay(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRejectReplayResponse(rsp)
+}
+
 // ResumeReplayWithResponse Let a paused job go on where it stopped
 //
 // Returns a wrapper object for the known response body format(s).
@@ -5070,6 +7889,32 @@ func (c *ClientWithResponses) ResumeReplayWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseResumeReplayResponse(rsp)
+}
+
+// StepReplayWithBodyWithResponse Have a paused job produce some records more, in the order of its clock, and pause again
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+func (c *ClientWithResponses) StepReplayWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StepReplayResponse, error) {
+	rsp, err := c.StepReplayWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStepReplayResponse(rsp)
+}
+
+// StepReplayWithResponse Have a paused job produce some records more, in the order of its clock, and pause again
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /replays/{id}/step (the `StepReplay` operationId).
+func (c *ClientWithResponses) StepReplayWithResponse(ctx context.Context, id string, body StepReplayJSONRequestBody, reqEditors ...RequestEditorFn) (*StepReplayResponse, error) {
+	rsp, err := c.StepReplay(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStepReplayResponse(rsp)
 }
 
 // SealWithResponse Ask the archiver to seal what it holds now
@@ -5176,6 +8021,39 @@ func (c *ClientWithResponses) GetVerdictWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseGetVerdictResponse(rsp)
+}
+
+// ParseGetAnomaliesResponse parses an HTTP response from a GetAnomaliesWithResponse call
+func ParseGetAnomaliesResponse(rsp *http.Response) (*GetAnomaliesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAnomaliesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Anomalies
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListEventTypesResponse parses an HTTP response from a ListEventTypesWithResponse call
@@ -5359,6 +8237,138 @@ func ParseListDeadLettersResponse(rsp *http.Response) (*ListDeadLettersResponse,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DeadLetterPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetDeadChainResponse parses an HTTP response from a GetDeadChainWithResponse call
+func ParseGetDeadChainResponse(rsp *http.Response) (*GetDeadChainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDeadChainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadChain
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeadRecordGroupsResponse parses an HTTP response from a ListDeadRecordGroupsWithResponse call
+func ParseListDeadRecordGroupsResponse(rsp *http.Response) (*ListDeadRecordGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeadRecordGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadRecordGroupList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeadRecordsResponse parses an HTTP response from a ListDeadRecordsWithResponse call
+func ParseListDeadRecordsResponse(rsp *http.Response) (*ListDeadRecordsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeadRecordsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeadRecordPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePlanRedriveResponse parses an HTTP response from a PlanRedriveWithResponse call
+func ParsePlanRedriveResponse(rsp *http.Response) (*PlanRedriveResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlanRedriveResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayPlan
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5681,6 +8691,105 @@ func ParsePlanReplayResponse(rsp *http.Response) (*PlanReplayResponse, error) {
 	return response, nil
 }
 
+// ParseStartReplaysResponse parses an HTTP response from a StartReplaysWithResponse call
+func ParseStartReplaysResponse(rsp *http.Response) (*StartReplaysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartReplaysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayStop
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetReplayStopResponse parses an HTTP response from a GetReplayStopWithResponse call
+func ParseGetReplayStopResponse(rsp *http.Response) (*GetReplayStopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReplayStopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayStop
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStopReplaysResponse parses an HTTP response from a StopReplaysWithResponse call
+func ParseStopReplaysResponse(rsp *http.Response) (*StopReplaysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopReplaysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayStop
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetReplayResponse parses an HTTP response from a GetReplayWithResponse call
 func ParseGetReplayResponse(rsp *http.Response) (*GetReplayResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5690,6 +8799,39 @@ func ParseGetReplayResponse(rsp *http.Response) (*GetReplayResponse, error) {
 	}
 
 	response := &GetReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApproveReplayResponse parses an HTTP response from a ApproveReplayWithResponse call
+func ParseApproveReplayResponse(rsp *http.Response) (*ApproveReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApproveReplayResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -5763,6 +8905,160 @@ func ParseDryRunReplayResponse(rsp *http.Response) (*DryRunReplayResponse, error
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DryRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWatchReplayResponse parses an HTTP response from a WatchReplayWithResponse call
+func ParseWatchReplayResponse(rsp *http.Response) (*WatchReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WatchReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListReplayFilesResponse parses an HTTP response from a ListReplayFilesWithResponse call
+func ParseListReplayFilesResponse(rsp *http.Response) (*ListReplayFilesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReplayFilesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayFiles
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetReplayFileResponse parses an HTTP response from a GetReplayFileWithResponse call
+func ParseGetReplayFileResponse(rsp *http.Response) (*GetReplayFileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReplayFileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetGroupOffsetsResponse parses an HTTP response from a GetGroupOffsetsWithResponse call
+func ParseGetGroupOffsetsResponse(rsp *http.Response) (*GetGroupOffsetsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetGroupOffsetsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GroupOffsets
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCommitGroupOffsetsResponse parses an HTTP response from a CommitGroupOffsetsWithResponse call
+func ParseCommitGroupOffsetsResponse(rsp *http.Response) (*CommitGroupOffsetsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CommitGroupOffsetsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GroupOffsets
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5879,6 +9175,65 @@ func ParsePauseReplayResponse(rsp *http.Response) (*PauseReplayResponse, error) 
 	return response, nil
 }
 
+// ParseGetReplayReceiptResponse parses an HTTP response from a GetReplayReceiptWithResponse call
+func ParseGetReplayReceiptResponse(rsp *http.Response) (*GetReplayReceiptResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReplayReceiptResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRejectReplayResponse parses an HTTP response from a RejectReplayWithResponse call
+func ParseRejectReplayResponse(rsp *http.Response) (*RejectReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RejectReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseResumeReplayResponse parses an HTTP response from a ResumeReplayWithResponse call
 func ParseResumeReplayResponse(rsp *http.Response) (*ResumeReplayResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5888,6 +9243,39 @@ func ParseResumeReplayResponse(rsp *http.Response) (*ResumeReplayResponse, error
 	}
 
 	response := &ResumeReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplayJob
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStepReplayResponse parses an HTTP response from a StepReplayWithResponse call
+func ParseStepReplayResponse(rsp *http.Response) (*StepReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StepReplayResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fx-risk-ai/annals/schema"
 	shapes "github.com/fx-risk-ai/annals/schema/answer"
@@ -32,6 +33,7 @@ type Client struct {
 	server  string
 	raw     *requests // with a timeout
 	streams *requests // without
+	user    string    // who asks; "": nobody
 	close   func()
 }
 
@@ -56,7 +58,7 @@ func Dial(server string) (*Client, error) {
 	c := &Client{server: u.Scheme + "://" + u.Host, close: transport.CloseIdleConnections}
 	base := strings.TrimSuffix(u.String(), "/") + "/api/v1"
 	for target, limit := range map[**requests]time.Duration{&c.raw: timeout, &c.streams: 0} {
-		*target, err = NewClient(base, WithHTTPClient(&http.Client{
+		*target, err = NewClient(base, WithRequestEditorFn(c.sign), WithHTTPClient(&http.Client{
 			Transport: transport, Timeout: limit,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}))
@@ -65,6 +67,23 @@ func Dial(server string) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// As has every question name who asks. Nothing checks the name; "" is nobody. One
+// that cannot stand in a header is Invalid. It must come before the first question.
+func (c *Client) As(user string) error {
+	if strings.ContainsFunc(user, unicode.IsControl) {
+		return schema.InvalidField("as", "the user name %q has control characters", user)
+	}
+	c.user = user
+	return nil
+}
+
+func (c *Client) sign(_ context.Context, r *http.Request) error {
+	if c.user != "" {
+		r.Header.Set("Annals-User", c.user)
+	}
+	return nil
 }
 
 // Close ends idle connections.
@@ -110,6 +129,12 @@ func (c *Client) Field(ctx context.Context, id string, params api.GetFieldHistor
 func (c *Client) Verdict(ctx context.Context, params api.GetVerdictParams) (*api.Verdict, error) {
 	r, err := c.raw.GetVerdict(ctx, &params)
 	return answer[api.Verdict](c, r, err)
+}
+
+// Anomalies asks for what differs from how it was.
+func (c *Client) Anomalies(ctx context.Context, params api.GetAnomaliesParams) (*api.Anomalies, error) {
+	r, err := c.raw.GetAnomalies(ctx, &params)
+	return answer[api.Anomalies](c, r, err)
 }
 
 // Search asks for a page of records.
@@ -188,7 +213,31 @@ func (c *Client) Gaps(ctx context.Context, params api.ListGapsParams) (*api.GapP
 	return answer[api.GapPage](c, r, err)
 }
 
-// DeadLetters asks for a page of what could not be processed.
+// DeadRecords asks for a page of what services could not process.
+func (c *Client) DeadRecords(ctx context.Context, params api.ListDeadRecordsParams) (*api.DeadRecordPage, error) {
+	r, err := c.raw.ListDeadRecords(ctx, &params)
+	return answer[api.DeadRecordPage](c, r, err)
+}
+
+// DeadRecordGroups asks what it failed of.
+func (c *Client) DeadRecordGroups(ctx context.Context, params api.ListDeadRecordGroupsParams) (*api.DeadRecordGroupList, error) {
+	r, err := c.raw.ListDeadRecordGroups(ctx, &params)
+	return answer[api.DeadRecordGroupList](c, r, err)
+}
+
+// PlanRedrive asks for a plan that puts dead letters back.
+func (c *Client) PlanRedrive(ctx context.Context, request api.RedriveRequest) (*api.ReplayPlan, error) {
+	r, err := c.raw.PlanRedrive(ctx, request)
+	return answer[api.ReplayPlan](c, r, err)
+}
+
+// DeadChain asks where a record failed and was put back.
+func (c *Client) DeadChain(ctx context.Context, at schema.Coordinates) (*api.DeadChain, error) {
+	r, err := c.raw.GetDeadChain(ctx, &api.GetDeadChainParams{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset})
+	return answer[api.DeadChain](c, r, err)
+}
+
+// DeadLetters asks for a page of what Annals could not process.
 func (c *Client) DeadLetters(ctx context.Context, params api.ListDeadLettersParams) (*api.DeadLetterPage, error) {
 	r, err := c.raw.ListDeadLetters(ctx, &params)
 	return answer[api.DeadLetterPage](c, r, err)
@@ -204,65 +253,6 @@ func (c *Client) Segments(ctx context.Context, params api.ListSegmentsParams) (*
 func (c *Client) Seal(ctx context.Context, wait bool) (*api.SealResult, error) {
 	r, err := c.raw.Seal(ctx, &api.SealParams{Wait: &wait})
 	return answer[api.SealResult](c, r, err)
-}
-
-// PlanReplay asks for a plan.
-func (c *Client) PlanReplay(ctx context.Context, request api.ReplayRequest) (*api.ReplayPlan, error) {
-	r, err := c.raw.PlanReplay(ctx, request)
-	return answer[api.ReplayPlan](c, r, err)
-}
-
-// RunReplay runs a plan, at a pace if one is given.
-func (c *Client) RunReplay(ctx context.Context, planID string, pace *api.ReplayPace) (*api.ReplayJob, error) {
-	r, err := c.raw.RunReplay(ctx, api.RunRequest{PlanId: planID, Pace: pace})
-	return answer[api.ReplayJob](c, r, err)
-}
-
-// Replay asks for a job.
-func (c *Client) Replay(ctx context.Context, id string) (*api.ReplayJob, error) {
-	r, err := c.raw.GetReplay(ctx, id)
-	return answer[api.ReplayJob](c, r, err)
-}
-
-// Replays asks for all jobs.
-func (c *Client) Replays(ctx context.Context) (*api.ReplayList, error) {
-	return decode[api.ReplayList](c, c.raw.ListReplays)(ctx)
-}
-
-// PauseReplay stops a job until it is resumed.
-func (c *Client) PauseReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
-	r, err := c.raw.PauseReplay(ctx, id)
-	return answer[api.ReplayJob](c, r, err)
-}
-
-// ResumeReplay lets a paused job go on.
-func (c *Client) ResumeReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
-	r, err := c.raw.ResumeReplay(ctx, id)
-	return answer[api.ReplayJob](c, r, err)
-}
-
-// PaceReplay changes how fast a job produces.
-func (c *Client) PaceReplay(ctx context.Context, id string, pace api.ReplayPace) (*api.ReplayJob, error) {
-	r, err := c.raw.PaceReplay(ctx, id, pace)
-	return answer[api.ReplayJob](c, r, err)
-}
-
-// DryRunReplay has everything that a plan names read, and nothing produced.
-func (c *Client) DryRunReplay(ctx context.Context, id string) (*api.DryRun, error) {
-	r, err := c.streams.DryRunReplay(ctx, id)
-	return answer[api.DryRun](c, r, err)
-}
-
-// MapReplayOffset pairs an offset of a source with one of its target.
-func (c *Client) MapReplayOffset(ctx context.Context, id string, q api.MapReplayOffsetParams) (*api.OffsetPair, error) {
-	r, err := c.raw.MapReplayOffset(ctx, id, &q)
-	return answer[api.OffsetPair](c, r, err)
-}
-
-// CancelReplay stops a job for good.
-func (c *Client) CancelReplay(ctx context.Context, id string) (*api.ReplayJob, error) {
-	r, err := c.raw.CancelReplay(ctx, id)
-	return answer[api.ReplayJob](c, r, err)
 }
 
 // Export writes a bag to w, as a tar stream. After an error what was written is

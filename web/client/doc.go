@@ -20,5 +20,7 @@
 //
 // # Files
 //
-// client.go; client.gen.go is generated, oapi-codegen.yaml says how.
+//	client.go      Client, and questions about the archive
+//	replays.go     those about replays
+//	client.gen.go  generated; oapi-codegen.yaml says how
 package client

@@ -2,13 +2,16 @@ package objstoretest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7/pkg/signer"
@@ -22,25 +25,30 @@ type Flaw uint8
 
 // The flaws.
 const (
-	Sound           Flaw = iota
-	CheckThenPut         // looks whether the condition holds, then writes: SeaweedFS up to 4.16
-	NoConditions         // ignores If-None-Match and If-Match
-	NoIfMatch            // ignores If-Match alone
-	NeverCreates         // answers 412 to every If-None-Match
-	StaleReads           // remembers what a key's first GET found, also that it was not there
-	StaleHeads           // the same of HEAD
-	StaleLists           // remembers each listing
-	UnsortedLists        // the first two keys of a listing change places
-	NoRanges             // answers ranges with the whole object
-	NoChecksums          // takes whatever bytes come
-	NoDeletes            // 403 to every DELETE
-	NoLockQuestions      // 403 to questions about versioning and lock
-	Suspended            // versioning is suspended
-	Slow                 // its clock is 5 s behind
-	Skewed               // 403 RequestTimeTooSkewed to everything
-	Busy                 // 503 to every conditional write
-	ReadOnly             // 403 to every PUT
-	NotImplemented       // 501 to every conditional write
+	Sound               Flaw = iota
+	CheckThenPut             // looks whether the condition holds, then writes: SeaweedFS up to 4.16
+	NoConditions             // ignores If-None-Match and If-Match
+	NoIfMatch                // ignores If-Match alone
+	NeverCreates             // answers 412 to every If-None-Match
+	StaleReads               // remembers what a key's first GET found, also that it was not there
+	StaleHeads               // the same of HEAD
+	StaleLists               // remembers each listing
+	UnsortedLists            // the first two keys of a listing change places
+	NoRanges                 // answers ranges with the whole object
+	NoChecksums              // takes whatever bytes come
+	NoDeletes                // 403 to every DELETE
+	NoLockQuestions          // 403 to questions about versioning and lock
+	LockQuestionsPutOff      // 503 to questions about versioning and lock, every time but the third
+	NoLocks                  // 501 to them: it knows neither
+	Suspended                // versioning is suspended
+	Slow                     // its clock is 5 s behind
+	Skewed                   // 403 RequestTimeTooSkewed to everything
+	Busy                     // 503 to every conditional write
+	ReadOnly                 // 403 to every PUT
+	NotImplemented           // 501 to every conditional write
+	LateSound                // a conditional write whose client is gone is made later, if its condition holds then
+	LateBlind                // the same, if its condition held when it arrived
+	Unanswered               // the answer to every 40th conditional write does not arrive
 )
 
 // Flawed is a transport that makes the store behind it one with a flaw. It
@@ -49,6 +57,9 @@ type Flawed struct {
 	Base    http.RoundTripper
 	Flaw    Flaw
 	Options objstore.Options
+
+	writes    atomic.Int64 // conditional ones
+	questions atomic.Int64 // about versioning and lock
 
 	mu    sync.Mutex
 	found map[string]*recorded
@@ -98,10 +109,15 @@ func (f *Flawed) RoundTrip(r *http.Request) (*http.Response, error) {
 	query := r.URL.Query()
 	list := query.Has("list-type")
 	object := r.Method == http.MethodPut && len(query) == 0
+	lock := query.Has("versioning") || query.Has("object-lock")
 	conditional := r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Match") != ""
 	switch {
 	case f.Flaw == CheckThenPut && conditional:
 		return f.checkThenPut(r)
+	case (f.Flaw == LateSound || f.Flaw == LateBlind) && conditional:
+		return f.queue(r)
+	case f.Flaw == Unanswered && conditional && f.writes.Add(1)%40 == 0:
+		return f.unanswered(r)
 	case f.Flaw == NoConditions && conditional, f.Flaw == NoIfMatch && r.Header.Get("If-Match") != "":
 		return f.again(r, func(r *http.Request, _ []byte) { unconditional(r) })
 	case f.Flaw == NeverCreates && r.Header.Get("If-None-Match") != "":
@@ -120,8 +136,12 @@ func (f *Flawed) RoundTrip(r *http.Request) (*http.Response, error) {
 	case f.Flaw == NoChecksums && object:
 		return f.again(r, resum)
 	case f.Flaw == NoDeletes && r.Method == http.MethodDelete, f.Flaw == ReadOnly && object,
-		f.Flaw == NoLockQuestions && (query.Has("versioning") || query.Has("object-lock")):
+		f.Flaw == NoLockQuestions && lock:
 		return answer(r, http.StatusForbidden, "AccessDenied"), nil
+	case f.Flaw == LockQuestionsPutOff && lock && f.questions.Add(1)%3 != 0:
+		return answer(r, http.StatusServiceUnavailable, "SlowDown"), nil
+	case f.Flaw == NoLocks && lock:
+		return answer(r, http.StatusNotImplemented, "NotImplemented"), nil
 	case f.Flaw == Skewed:
 		return answer(r, http.StatusForbidden, "RequestTimeTooSkewed"), nil
 	case f.Flaw == Suspended && query.Has("versioning"):
@@ -175,6 +195,18 @@ func resum(r *http.Request, body []byte) {
 
 // checkThenPut does in two requests what a store must do in one.
 func (f *Flawed) checkThenPut(r *http.Request) (*http.Response, error) {
+	holds, err := f.holds(r)
+	switch {
+	case err != nil:
+		return nil, err
+	case !holds:
+		return answer(r, http.StatusPreconditionFailed, "PreconditionFailed"), nil
+	}
+	return f.again(r, func(r *http.Request, _ []byte) { unconditional(r) })
+}
+
+// holds tells whether a write's condition holds now.
+func (f *Flawed) holds(r *http.Request) (bool, error) {
 	look := r.Clone(r.Context())
 	look.Body, look.ContentLength, look.GetBody = nil, 0, nil
 	there, err := f.again(look, func(r *http.Request, _ []byte) {
@@ -189,16 +221,68 @@ func (f *Flawed) checkThenPut(r *http.Request) (*http.Response, error) {
 		r.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(empty[:]))
 	})
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if err := discard(there); err != nil {
-		return nil, err
+		return false, err
 	}
 	exists, want := there.StatusCode == http.StatusOK, strings.Trim(r.Header.Get("If-Match"), `"`)
-	if want == "" && exists || want != "" && (!exists || strings.Trim(there.Header.Get("Etag"), `"`) != want) {
-		return answer(r, http.StatusPreconditionFailed, "PreconditionFailed"), nil
+	if want == "" {
+		return !exists, nil
 	}
-	return f.again(r, func(r *http.Request, _ []byte) { unconditional(r) })
+	return exists && strings.Trim(there.Header.Get("Etag"), `"`) == want, nil
+}
+
+// unanswered makes the write and drops the connection.
+func (f *Flawed) unanswered(r *http.Request) (*http.Response, error) {
+	response, err := f.Base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, errors.Join(io.ErrUnexpectedEOF, discard(response))
+}
+
+// How long a write waits in the queue, and how much later it is made when its
+// client is gone by then.
+const (
+	queued = 5 * time.Millisecond
+	late   = 300 * time.Millisecond
+)
+
+// queue holds a conditional write for a moment, as a proxy does that has many.
+func (f *Flawed) queue(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	gone := r.Context().Done()
+	r = r.Clone(context.WithoutCancel(r.Context()))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if f.Flaw == LateBlind {
+		holds, err := f.holds(r)
+		if err != nil {
+			return nil, err
+		}
+		if !holds {
+			return answer(r, http.StatusPreconditionFailed, "PreconditionFailed"), nil
+		}
+	}
+	select {
+	case <-time.After(queued):
+		return f.Base.RoundTrip(r)
+	case <-gone:
+	}
+	time.AfterFunc(late, func() {
+		response, err := f.again(r, func(r *http.Request, _ []byte) {
+			if f.Flaw == LateBlind {
+				unconditional(r)
+			}
+		})
+		if err == nil {
+			_ = discard(response)
+		}
+	})
+	return nil, context.DeadlineExceeded
 }
 
 // remember gives the first answer to a request's address for ever.

@@ -156,6 +156,29 @@ function trace(id, diffs, factsOnly) {
   };
 }
 
+const valueAt = (value, pointer) => pointer.split("/").slice(1).reduce((at, name) => at?.[name.replaceAll("~1", "/").replaceAll("~0", "~")], value);
+
+function field(id, pointer) {
+  const t = trace(id, true, false);
+  const held = t.hops.map((h) => { const { value } = find(h.coordinates.topic, h.coordinates.partition, h.coordinates.offset); return Buffer.isBuffer(value) ? null : valueAt(value, pointer); });
+  const steps = t.hops.map((h, hop) => {
+    const { diff, stage_rule, depth, key, ...record } = h;
+    const [now, before] = [held[hop], diff && held[diff.parent]];
+    const change = now === null ? "unread" : !diff ? (now === undefined ? "absent" : "first") : now === undefined ? (before === undefined ? "absent" : "removed") : before === undefined ? "added" : JSON.stringify(now) === JSON.stringify(before) ? "kept" : "changed";
+    return { hop, record, change, ...(diff ? { parent: diff.parent } : {}), ...(now === null ? { note: "the payload is no JSON" } : now === undefined ? {} : { value: now }) };
+  });
+  return { trace_id: id, pointer, steps, truncated: false, searched: searched() };
+}
+
+function verdict(id, topics) {
+  const t = id && trace(id, false, true);
+  const list = coverage().filter((p) => (t ? t.topics : topics).includes(p.topic));
+  const unsealed = t ? t.hops.length - t.sealed : 0;
+  const gaps = list.some((p) => p.gaps.length) && !t ? [{ class: "before_log_start", ranges: 1, offsets: 40 }] : [];
+  const reasons = [...(t?.ghosts ? ["ghosts"] : []), ...(gaps.length ? ["gaps"] : []), ...(unsealed ? ["unsealed"] : [])];
+  return { complete: reasons.length === 0, reasons, ...(t ? { trace_id: id, from: t.from, to: t.to, hops: t.hops.length, ghosts: t.ghosts, unsealed_hops: unsealed } : {}), gaps, unsealed, behind: 0, notes: [], partitions: list.map((p, i) => ({ topic: p.topic, topic_id: p.topic_id, partition: p.partition, from: 0, to: p.archived_to, sealed_to: p.archived_to, unsealed: i === 0 ? unsealed : 0, behind: 0, gaps: t ? [] : p.gap_classes })) };
+}
+
 function summary() {
   const by = new Map();
   for (const r of records) {
@@ -196,6 +219,51 @@ const letters = [
   letter(2, "reading", "the batch cannot be decoded: corrupt lz4 frame", { raw_key: "data/fx/0/00000000000000000002.batch", raw_bytes: 4711, raw_sha256: "ab".repeat(32) }),
 ];
 
+// ---- contracts: the fixing's rates of version 1 lack a field ------------------
+
+const registered = { FxRateReceived: ["1", "2"], FxRateEnriched: ["2"], FxRiskAlertRaised: ["1", "2"], FxFixingClosed: ["1"] };
+const owners = { FxRateReceived: "market-data", FxRateEnriched: "market-data", FxVolatilityComputed: "fx-risk" };
+function eventTypes(only) {
+  const by = new Map([["FxFixingClosed", []]]);
+  for (const r of records.filter((r) => r.hit.event_type && r.hit.sealed)) by.set(r.hit.event_type, [...(by.get(r.hit.event_type) ?? []), r]);
+  const total = (list) => list.reduce((n, r) => n + r.hit.bytes, 0) * 289;
+  const span = (list) => (list.length ? { first_timestamp: list.at(-1).hit.timestamp, last_timestamp: list[0].hit.timestamp } : {});
+  return [...by].filter(([type]) => !only || type === only).sort().map(([type, list]) => {
+    const each = (of) => [...new Set(list.map(of))].map((name) => [name, list.filter((r) => of(r) === name)]);
+    const versions = each((r) => r.hit.event_version);
+    const file = (v) => (registered[type]?.includes(v) ? { contract: `contracts/${type}-${v}.yaml` } : {});
+    for (const v of registered[type] ?? []) if (!versions.some(([name]) => name === v)) versions.push([v, []]);
+    return {
+      event_type: type, ...(owners[type] ? { team: owners[type], team_by: `contracts/${type}-2.yaml` } : {}), ...(type === "FxRateReceived" ? { description: "one rate of a fixing, as the provider published it", max_delay_ms: 5000, sla: "99.9 % within the minute" } : {}),
+      versions: versions.map(([event_version, of]) => ({ event_version, records: of.length * 289, ...span(of), ...file(event_version) })),
+      producers: each((r) => r.hit.source_service).map(([service, of]) => ({ service, records: of.length * 289, declared: type in registered })),
+      consumers: type === "FxRateReceived" ? [{ group: "rate-enricher", topics: ["fx.rates.received"] }] : [], consumers_known: type !== "OrderCreated",
+      topics: each((r) => r.hit.coordinates.topic).map(([topic, of]) => ({ topic, records: of.length * 289, declared: type in registered })),
+      records: list.length * 289, bytes: total(list), with_errors: broken.filter((v) => v.event_type === type).reduce((n, v) => n + v.records, 0), ...span(list),
+      ...(only && registered[type] ? { schema: { type: "object", required: ["currency", "rate"], properties: { currency: { type: "string" }, rate: { type: "number", exclusiveMinimum: 0 } } } } : {}),
+      ...(only && list.length ? { sample: list[0].hit } : {}),
+    };
+  });
+}
+const violation = (type, rule, n, of = records.find((r) => r.hit.event_type === type).hit) => ({ topic: of.coordinates.topic, event_type: type, event_version: of.event_version, source_service: of.source_service, rule, ...(owners[type] ? { team: owners[type] } : {}), records: n, first_timestamp: iso(Date.parse(of.timestamp) - 86_400_000), last_timestamp: of.timestamp, newest: of.coordinates });
+const broken = [violation("FxRateReceived", "contract:exclusiveMinimum:/rate", 412), violation("FxRateReceived", "contract:required:/provider", 31), violation("FxRateEnriched", "contract:type:/legs/*/amount", 2)];
+
+// ---- anomalies: each kind once, and one check that has too little to go by ----
+
+function anomalies(at) {
+  const to = Math.floor((Date.parse(at || newestAt) - 1_800_000) / 3_600_000) * 3_600_000;
+  const hour = { from: iso(to - 3_600_000), to: iso(to) };
+  const found = at ? [] : [
+    { kind: "throughput_drop", topic: "fx.rates.enriched", team: "market-data", component: "rate-enricher", ...hour, value: 12, expected: 1860, evidence: "12 records in the hour; in the same hour of the 7 days before a median of 1860, a week ago 1891. The traces are the last before its end", traces: [main, newest] },
+    { kind: "schema_mismatch", topic: "fx.rates.received", team: "market-data", component: "ecb-gateway", event_type: "FxRateReceived", ...hour, value: 412, expected: 18.6, evidence: "412 of the topic's 1860 records in the hour, of type FxRateReceived version 2, break contract:exclusiveMinimum:/rate", traces: [main] },
+    { kind: "lag", topic: "fx.risk.exposure", partition: 2, component: "archiver", ...hour, value: 31, expected: 0, evidence: "31 records, with times more than 30m0s ago, are indexed and not sealed", traces: [] },
+    { kind: "unexplained_gap", topic: "orders.created", partition: 0, component: "kafka", ...hour, value: 4, expected: 0, evidence: "offsets 41203 to 41207: fetch skipped them, and nothing says why", traces: [] },
+  ];
+  const check = (kind, more = {}) => ({ kind, state: found.some((a) => a.kind === kind) ? "anomalies" : "ok", judged: 6, indeterminate: 0, ...more });
+  return { at: at || newestAt, ...hour, checks: [check("throughput_drop", { indeterminate: 2, note: "2 topics have too few days to compare with" }), check("dead_letter_rise", { state: "indeterminate", judged: 0, indeterminate: 1, note: "1 dead letter topics have too few days to compare with" }), check("schema_mismatch"), check("lag"), check("unexplained_gap")], anomalies: found, truncated: false };
+}
+const newestAt = records[0].hit.timestamp;
+
 // ---- replays: a job runs for a few seconds of the real clock ------------------
 
 const plans = new Map();
@@ -226,7 +294,7 @@ function job(id) {
   const seconds = (Date.now() - j.started) / 1000;
   const share = j.cancelled ? j.cancelled : Math.min(1, seconds / 4);
   const state = j.cancelled ? "cancelled" : seconds < 4 ? "running" : seconds < 5.5 ? "reconciling" : "done";
-  const out = { id, state, plan: p, planned: p.records, produced: Math.floor(p.records * share), read_back: state === "done" ? p.records : 0, started: iso(j.started), updated: iso(Date.now()) };
+  const out = { id, state, plan: p, pace: j.pace ?? { mode: "fast" }, requested_by: "development", planned: p.records, produced: Math.floor(p.records * share), read_back: state === "done" ? p.records : 0, started: iso(j.started), updated: iso(Date.now()) };
   if (state === "running") out.eta_seconds = 5.5 - seconds;
   if (state === "done") {
     out.finished = iso(j.started + 5500);
@@ -234,6 +302,23 @@ function job(id) {
     out.receipt = { planned: p.records, produced: p.records, read_back: p.records, matches: true, exclusive: true, notes: [], partitions: p.topics.flatMap((t) => [0, 1, 2].map((partition) => ({ source: t.source, target: t.target, partition, planned: Math.floor(t.records / 3), read_back: Math.floor(t.records / 3), planned_hash: hash(`${partition}${t.source}`), read_back_hash: hash(`${partition}${t.source}`), matches: true }))) };
   }
   return out;
+}
+
+/** A job as it changes, as server-sent events, until it has ended. */
+function follow(request, response, id) {
+  if (!jobs.has(id)) return problem(response, 404, { title: "No such replay", detail: `There is no job ${id}.` });
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+  let timer;
+  const tell = () => {
+    const j = job(id);
+    response.write(`event: job\ndata: ${JSON.stringify(j)}\n\n`);
+    if (j.state !== "done" && j.state !== "cancelled") return;
+    clearInterval(timer);
+    response.end("event: end\ndata: {}\n\n");
+  };
+  timer = setInterval(tell, 500);
+  request.on("close", () => clearInterval(timer));
+  tell();
 }
 
 function identify(id) {
@@ -264,7 +349,7 @@ const find = (topic, partition, offset) => records.find(({ hit: { coordinates: c
 
 /** Terms of q as parameters of their own; a little of what package term does. */
 function asTerms(q) {
-  const fields = { topic: "topic", type: "event_type", service: "service", stage: "stage", after: "from", before: "to", id: "id", status: "status" };
+  const fields = { topic: "topic", type: "event_type", service: "service", stage: "stage", after: "from", before: "to", id: "id", status: "status", version: "version", violation: "violation" };
   for (const m of q.get("q").matchAll(/\S+/g)) {
     const [, name, value] = /^([a-z_.-]+):(.*)$/i.exec(m[0]) ?? [undefined, "id", m[0]];
     if (!fields[name]) return { at: m.index + 1, detail: `character ${m.index + 1}: there is no field "${name}" (did you mean topic?); the fields are ${Object.keys(fields).join(", ")}` };
@@ -274,6 +359,8 @@ function asTerms(q) {
 }
 
 /** Answer one request below /api/v1. ANNALS_FIXTURES=empty shows an archive without records. */
+const switches = [];
+
 export async function handle(request, response) {
   const url = new URL(request.url, "http://fixtures");
   const path = url.pathname.replace(/^\/api\/v1/, "").split("/").filter(Boolean).map(decodeURIComponent);
@@ -295,8 +382,15 @@ export async function handle(request, response) {
     }
     case "traces":
       if (!traces.has(path[1])) return problem(response, 404, { title: "No such trace", detail: `No record has the trace id ${path[1]}.`, hint: "Search for the id instead: it may be an event's or a span's.", searched: searched() });
+      if (path[2] === "field") return send(field(path[1], q.get("pointer")));
       return send(trace(path[1], q.get("diffs") === "true", q.get("facts_only") === "true"));
+    case "verdict": return send(verdict(q.get("trace_id"), q.getAll("topic")));
     case "records": {
+      if (path[1] === "export") {
+        const list = records.filter((r) => r.hit.sealed);
+        response.writeHead(200, { "content-type": "application/x-ndjson", "content-disposition": `attachment; filename=annals-records.${q.get("format")}` });
+        return response.end([...list.map((r) => r.hit), { statement: { records: list.length, complete: true } }].map((l) => `${JSON.stringify(l)}\n`).join(""));
+      }
       if (path[1] === "scan" && path.length === 2) {
         const part = { segments: 1, of_segments: 2, records: 40, of_records: 80, bytes: 40_000, of_bytes: 80_000 };
         const whole = { ...part, segments: 2, records: 80, bytes: 80_000 };
@@ -311,14 +405,14 @@ export async function handle(request, response) {
           response.writeHead(200, { "content-type": "application/octet-stream", "content-disposition": "attachment" });
           return response.end(Buffer.isBuffer(r.value) ? r.value : JSON.stringify(r.value));
         }
-        return send({ ...r.hit, key: asBytes(r.key), value: asBytes(r.value), headers: r.headers.map(([name, value]) => ({ name, value: asBytes(value), ...(name.endsWith("lineage.offset") ? { decoded: "41201" } : {}) })), leader_epoch: 0, timestamp_ms: String(Date.parse(r.hit.timestamp)), timestamp_type: "CreateTime", producer_id: "1004", producer_epoch: 0, causes: r.parents.map((p) => p.record?.hit.event_id ?? p.outside.id), identifiers: [{ role: "trace", id: r.hit.trace_id }, { role: "event", id: r.hit.event_id }, { role: "span", id: r.hit.span_id }], source: r.hit.sealed ? `data/${r.hit.coordinates.topic}/${r.hit.coordinates.topic_id}/0000${r.hit.coordinates.partition}/00000000000000041201-00000000000000041872-1f0c9a3b77e2d410.parquet` : "kafka" });
+        return send({ ...r.hit, ...(Buffer.isBuffer(r.value) ? { decoded: { schema_id: "7", detail: "the archive has no such schema", reason: "schema:unknown" } } : {}), key: asBytes(r.key), value: asBytes(r.value), headers: r.headers.map(([name, value]) => ({ name, value: asBytes(value), ...(name.endsWith("lineage.offset") ? { decoded: "41201" } : {}) })), leader_epoch: 0, timestamp_ms: String(Date.parse(r.hit.timestamp)), timestamp_type: "CreateTime", producer_id: "1004", producer_epoch: 0, causes: r.parents.map((p) => p.record?.hit.event_id ?? p.outside.id), identifiers: [{ role: "trace", id: r.hit.trace_id }, { role: "event", id: r.hit.event_id }, { role: "span", id: r.hit.span_id }], source: r.hit.sealed ? `data/${r.hit.coordinates.topic}/${r.hit.coordinates.topic_id}/0000${r.hit.coordinates.partition}/00000000000000041201-00000000000000041872-1f0c9a3b77e2d410.parquet` : "kafka" });
       }
       if (empty) return send({ records: [], searched: { topics: 0, records: 0, fresh_to: null } });
       if (q.get("q")) {
         const fault = asTerms(q);
         if (fault) return problem(response, 400, { title: "The request cannot be understood", field: "q", ...fault });
       }
-      const list = records.filter(({ hit: h }) => (!q.getAll("topic").length || q.getAll("topic").includes(h.coordinates.topic)) && (!q.get("event_type") || h.event_type === q.get("event_type")) && (!q.get("service") || h.source_service === q.get("service")) && (!q.get("stage") || h.stage === q.get("stage")) && (!q.get("from") || h.timestamp >= q.get("from")) && (!q.get("to") || h.timestamp < q.get("to")) && (!q.get("id") || [h.trace_id, h.event_id, h.span_id].includes(q.get("id"))));
+      const list = records.filter(({ hit: h }) => !q.get("violation") && (!q.getAll("topic").length || q.getAll("topic").includes(h.coordinates.topic)) && (!q.get("event_type") || h.event_type === q.get("event_type")) && (!q.get("service") || h.source_service === q.get("service")) && (!q.get("stage") || h.stage === q.get("stage")) && (!q.get("from") || h.timestamp >= q.get("from")) && (!q.get("to") || h.timestamp < q.get("to")) && (!q.get("id") || [h.trace_id, h.event_id, h.span_id].includes(q.get("id"))));
       const at = Number(q.get("cursor") ?? 0);
       const limit = Number(q.get("limit") ?? 100);
       return send({ records: list.slice(at, at + limit).map((r) => r.hit), ...(at + limit < list.length ? { next_cursor: String(at + limit) } : {}), searched: searched() });
@@ -332,6 +426,13 @@ export async function handle(request, response) {
       }
       return send({ dead_letters: found.slice(0, Number(q.get("limit") ?? 100)), total: found.length, counts: [...counts.values()], counts_left_out: 0 });
     }
+    case "anomalies": return send(anomalies(empty ? iso(Date.now()) : q.get("at")));
+    case "catalog": {
+      const found = empty ? [] : eventTypes(q.get("event_type"));
+      if (q.get("event_type") && found.length === 0) return problem(response, 404, { title: "No such event type", detail: `Nothing is known of ${q.get("event_type")}.` });
+      return send({ event_types: found, more: false, notes: [] });
+    }
+    case "contracts": return send({ violations: empty ? [] : broken.filter((v) => (!q.get("topic") || v.topic === q.get("topic")) && (!q.get("event_type") || v.event_type === q.get("event_type")) && (!q.get("service") || v.source_service === q.get("service")) && (!q.get("rule") || v.rule.startsWith(q.get("rule")))), more: false });
     case "topics": return send({ topics: empty ? [] : summary(), notes: [] });
     case "coverage": return send({ partitions: coverage(q.get("topic")), not_archived: [{ topic: "__consumer_offsets", reason: "internal to Kafka" }], notes: [] });
     case "seal": return send({ partitions: 4, records: 101, waited: true });
@@ -340,6 +441,15 @@ export async function handle(request, response) {
         const made = plan(await body(request));
         if (!made) return problem(response, 400, { title: "The selection is empty", detail: "No sealed record matches.", field: "trace_id", hint: "Widen the range, or seal what is fresh first." });
         return send(made);
+      }
+      if (path[1] === "stop" || path[1] === "start") {
+        if (post) switches.push({ stopped: path[1] === "stop", by: request.headers["annals-user"] ?? "development", at: iso(Date.now()), reason: (await body(request)).reason });
+        return send({ stopped: switches.at(-1)?.stopped === true, history: switches });
+      }
+      if (path[2] === "events") return follow(request, response, path[1]);
+      if (path[2] === "pace") {
+        jobs.get(path[1]).pace = await body(request);
+        return send(job(path[1]));
       }
       if (path[2] === "cancel") {
         const j = job(path[1]);

@@ -1,8 +1,9 @@
 // The one place that talks to the API.
+import { userName } from "../app/settings";
 import { parseExact } from "../lib/exact";
 import type {
-  ArchivedRecord, Coverage, DeadLetterPage, ExportRequest, Identification, ProblemBody, RecordPage, ReplayJob,
-  ReplayList, ReplayPlan, ReplayRequest, ScanLine, SealResult, Searched, Status, TopicList, Trace,
+  Anomalies, ArchivedRecord, Catalog, Coverage, DeadLetterPage, ExportRequest, FieldHistory, Identification, ProblemBody, RecordPage, ReplayJob,
+  ReplayList, ReplayPace, ReplayPlan, ReplayRequest, ReplayStop, ScanLine, SealResult, Searched, Status, TopicList, Trace, Verdict, ViolationList,
 } from "./types";
 
 const base = "/api/v1";
@@ -51,10 +52,15 @@ async function problemOf(response: Response): Promise<Problem> {
   });
 }
 
+/** Text as the bytes of its UTF-8, which is all that a header may hold. */
+const headerText = (text: string): string => String.fromCharCode(...new TextEncoder().encode(text));
+
 async function request(path: string, init?: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(base + path, { headers: { accept: "application/json" }, ...init });
+    const headers = new Headers(init?.headers ?? { accept: "application/json" });
+    if (userName()) headers.set("annals-user", headerText(userName()));
+    response = await fetch(base + path, { ...init, headers });
   } catch (thrown) {
     if (thrown instanceof DOMException && thrown.name === "AbortError") throw thrown;
     throw new Problem({
@@ -131,17 +137,30 @@ export const paths = {
   topics: "/topics",
   replays: "/replays",
   replay: (id: string) => `/replays/${id}`,
+  replayStop: "/replays/stop",
   identify: (id: string) => `/identify${queryString({ id })}`,
+  anomalies: (at?: string) => `/anomalies${queryString({ at })}`,
+  catalog: (type?: string) => `/catalog${queryString({ event_type: type })}`,
+  violations: (fields: Record<string, string | number | undefined>) => `/contracts/violations${queryString(fields)}`,
   coverage: (topic?: string) => `/coverage${queryString({ topic })}`,
   deadLetters: (fields: Record<string, string | number>) => `/dead-letters${queryString(fields)}`,
   record: (p: Position) => recordPath(p),
   records: (fields: Record<string, string | number | string[] | undefined>) => `/records${queryString(fields)}`,
-  trace: (id: string, options: { diffs?: boolean; facts_only?: boolean }) =>
+  trace: (id: string, options: { diffs?: boolean; facts_only?: boolean; flow?: boolean }) =>
     `/traces/${encodeURIComponent(id)}${queryString(options)}`,
+  field: (trace: string, pointer: string) => `/traces/${encodeURIComponent(trace)}/field${queryString({ pointer })}`,
+  verdict: (of: Record<string, string | undefined>) => `/verdict${queryString(of)}`,
 };
 
 /** Where the browser downloads a value's exact bytes. */
 export const valueURL = (p: Position): string => base + recordPath(p, "/value");
+
+/** Where the browser downloads every sealed record that a search finds. */
+export const matchesURL = (q: string, format: string): string => `${base}/records/export${queryString({ q, format })}`;
+
+/** Where a job's progress comes as it happens, and where its receipt is a page. */
+export const eventsURL = (id: string): string => `${base}/replays/${id}/events`;
+export const receiptURL = (id: string): string => `${base}/replays/${id}/receipt`;
 
 /** What each path gives. */
 export interface Resources {
@@ -150,15 +169,26 @@ export interface Resources {
   replays: ReplayList;
   replay: ReplayJob;
   identify: Identification;
+  anomalies: Anomalies;
+  catalog: Catalog;
+  violations: ViolationList;
   coverage: Coverage;
   deadLetters: DeadLetterPage;
   record: ArchivedRecord;
   records: RecordPage;
   trace: Trace;
+  field: FieldHistory;
+  verdict: Verdict;
 }
 
 export const planReplay = (r: ReplayRequest): Promise<ReplayPlan> => post("/replays/plans", r);
-export const runReplay = (plan: string): Promise<ReplayJob> => post("/replays", { plan_id: plan });
+export const runReplay = (plan: string, pace?: ReplayPace): Promise<ReplayJob> => post("/replays", { plan_id: plan, ...(pace ? { pace } : {}) });
+export const paceReplay = (id: string, pace: ReplayPace): Promise<ReplayJob> => post(`/replays/${id}/pace`, pace);
+export const stepReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/step`, { records: 1 });
+export const approveReplay = (id: string, comment: string): Promise<ReplayJob> => post(`/replays/${id}/approve`, { comment });
+export const rejectReplay = (id: string, comment: string): Promise<ReplayJob> => post(`/replays/${id}/reject`, { comment });
+export const stopReplays = (reason: string): Promise<ReplayStop> => post("/replays/stop", { reason });
+export const startReplays = (reason: string): Promise<ReplayStop> => post("/replays/start", { reason });
 export const pauseReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/pause`);
 export const resumeReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/resume`);
 export const cancelReplay = (id: string): Promise<ReplayJob> => post(`/replays/${id}/cancel`);

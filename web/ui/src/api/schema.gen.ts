@@ -92,6 +92,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/anomalies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What differs from how it was
+         * @description Throughput that dropped, dead letters that rose, contracts that are broken, records that wait too long, offsets that nothing explains; by fixed rules (docs/guides/lineage.md). A check that has too little to go by says indeterminate.
+         */
+        get: operations["getAnomalies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/records": {
         parameters: {
             query?: never;
@@ -258,8 +278,76 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What could not be processed, by topic, partition and offset */
+        /** What Annals itself could not process, by topic, partition and offset */
         get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Records that services could not process and copied to a dead letter topic, newest first */
+        get: operations["listDeadRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What services' dead letters failed of, the most frequent first, of the newest 10,000 of the range */
+        get: operations["listDeadRecordGroups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/redrive-plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Plan to put dead letters back to the topics and partitions that they come from; the plan is run as any replay */
+        post: operations["planRedrive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a record failed, was retried, put back, and failed again */
+        get: operations["getDeadChain"];
         put?: never;
         post?: never;
         delete?: never;
@@ -388,6 +476,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/replays/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether all replays are stopped, and who stopped them or let them go on */
+        get: operations["getReplayStop"];
+        put?: never;
+        /** Have every worker let go of its replay, and nobody begin one, until they are let go on */
+        post: operations["stopReplays"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let replays go on after all were stopped */
+        post: operations["startReplays"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/replays/{id}": {
         parameters: {
             query?: never;
@@ -399,6 +522,129 @@ export interface paths {
         get: operations["getReplay"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a replay that somebody else asked for be begun */
+        post: operations["approveReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a replay that somebody else asked for, for good; the comment is the reason and is required */
+        post: operations["rejectReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A job's progress as it happens, as server-sent events
+         * @description An event named job with the job (ReplayJob) at once and whenever it has changed, twice a second at most, and one named end after the last one, when the job has ended. Comments come where nothing happens for ten seconds. Last-Event-ID leaves out what was seen; 204 if that was the end.
+         */
+        get: operations["watchReplay"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/receipt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A job's receipt as a page to print, as it was kept with the job. As JSON it is a part of the job */
+        get: operations["getReplayReceipt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a replay wrote into files, when its receipt matches */
+        get: operations["listReplayFiles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/files/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of these files, held against its hash */
+        get: operations["getReplayFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/group-offsets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a consumer group of the source stands in the target. Nothing is committed */
+        get: operations["getGroupOffsets"];
+        put?: never;
+        /** Commit a group's translated offsets; refused while the group has members */
+        post: operations["commitGroupOffsets"];
         delete?: never;
         options?: never;
         head?: never;
@@ -450,6 +696,23 @@ export interface paths {
         put?: never;
         /** Let a paused job go on where it stopped */
         post: operations["resumeReplay"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/replays/{id}/step": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a paused job produce some records more, in the order of its clock, and pause again */
+        post: operations["stepReplay"];
         delete?: never;
         options?: never;
         head?: never;
@@ -546,7 +809,7 @@ export interface components {
          * @description The names that a term of q may begin with: NAME:value, but header.NAME=value and payload/POINTER=value
          * @enum {string}
          */
-        SearchTerm: "topic" | "type" | "version" | "service" | "partition" | "stage" | "status" | "team" | "violation" | "id" | "after" | "before" | "key" | "payload" | "header." | "payload/";
+        SearchTerm: "topic" | "type" | "version" | "service" | "partition" | "stage" | "status" | "team" | "violation" | "id" | "after" | "before" | "event_after" | "event_before" | "key" | "payload" | "header." | "payload/";
         /** @description What was searched, and up to when, so that "not found" means something */
         Searched: {
             topics: number;
@@ -858,6 +1121,65 @@ export interface components {
             depth: number;
             diff?: components["schemas"]["Diff"];
             key?: components["schemas"]["Bytes"];
+            reached?: components["schemas"]["Reached"];
+        };
+        /** @description How a flow came to a record beyond the trace that was asked for */
+        Reached: {
+            /** @enum {string} */
+            how: "cause" | "effect" | "forwarded" | "shared_id" | "trace";
+            /** @description What led there */
+            id: string;
+            /** @description Index into hops: from which. Absent: not known */
+            from?: number;
+            /** @description How many steps from the trace */
+            step: number;
+            /** @description A guess: that the two belong together is said by nobody */
+            inferred: boolean;
+        };
+        /** @description What was followed beyond the trace, and what was cut off */
+        Flow: {
+            traces: string[];
+            steps: number;
+            /**
+             * Format: date-time
+             * @description Record times within which was looked
+             */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            cuts: components["schemas"]["FlowCut"][];
+        };
+        /** @description What of the archive itself was looked into. Nothing is inferred, and what is not sealed is not in it */
+        ArchiveLook: {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            /** @description With times in the range */
+            of_segments: number;
+            /** @description Of which the filters of trace ids were asked */
+            looked: number;
+            /** @description Read, because they may have the trace */
+            segments: number;
+            /** @description Declared, and not among the hops: they were not looked for */
+            parents_outside: number;
+            /**
+             * @description What bound ended it. Absent: it saw all
+             * @enum {string}
+             */
+            stopped?: "limit" | "bytes" | "time";
+        };
+        FlowCut: {
+            /**
+             * @description hub: the id or trace leads to too many records to mean anything; limit: of hops; steps: of steps from the trace; reads: of payloads read for ids; unread: records that could not be read for ids; look-up: the index gave not all
+             * @enum {string}
+             */
+            why: "hub" | "limit" | "steps" | "reads" | "unread" | "look-up";
+            /** @description As of Reached; absent where it is of no single way */
+            how?: string;
+            /** @description Absent where it is of no single id */
+            id?: string;
+            records: number;
         };
         Trace: {
             trace_id: string;
@@ -873,8 +1195,70 @@ export interface components {
             sealed?: number;
             ghosts?: number;
             outside_parents?: number;
+            /** @description About how many parents in other traces the hops have that declare none, as others of their kind do. They are not inferred */
+            not_inferred?: number;
+            flow?: components["schemas"]["Flow"];
+            archive?: components["schemas"]["ArchiveLook"];
             truncated: boolean;
             searched: components["schemas"]["Searched"];
+        };
+        Anomalies: {
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: date-time
+             * @description The hour of record times that was looked at
+             */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            checks: components["schemas"]["AnomalyCheck"][];
+            anomalies: components["schemas"]["Anomaly"][];
+            /** @description There are more than are shown */
+            truncated: boolean;
+        };
+        /** @enum {string} */
+        AnomalyKind: "throughput_drop" | "dead_letter_rise" | "schema_mismatch" | "lag" | "unexplained_gap";
+        AnomalyCheck: {
+            kind: components["schemas"]["AnomalyKind"];
+            /**
+             * @description indeterminate: too little is known to say
+             * @enum {string}
+             */
+            state: "ok" | "anomalies" | "indeterminate";
+            /** @description Topics, or partitions, that could be judged */
+            judged: number;
+            /** @description Those that could not */
+            indeterminate: number;
+            note?: string;
+        };
+        Anomaly: {
+            kind: components["schemas"]["AnomalyKind"];
+            topic: string;
+            /**
+             * Format: int32
+             * @description Absent: of the whole topic
+             */
+            partition?: number;
+            /** @description Absent where nobody is known to own it */
+            team?: string;
+            /** @description The service that produces, or archiver, or kafka */
+            component?: string;
+            event_type?: string;
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            /** Format: double */
+            value: number;
+            /**
+             * Format: double
+             * @description What value is held against
+             */
+            expected: number;
+            evidence: string;
+            /** @description Some of those concerned, at most 5 */
+            traces: string[];
         };
         RecordPage: {
             records: components["schemas"]["Hit"][];
@@ -931,6 +1315,23 @@ export interface components {
             withheld?: string[];
             /** @description Where the bytes were read: the segment's key, or kafka */
             source: string;
+            decoded?: components["schemas"]["Decoding"];
+        };
+        /** @description What a schema makes of a record's value. Absent where the value names none, or is withheld whole. The exact bytes stay in value */
+        Decoding: {
+            /** @description Of a registry: a number, or a GUID */
+            schema_id: string;
+            /** @description AVRO, PROTOBUF or JSON; absent if the schema is not known */
+            schema_type?: string;
+            /** @description Full name of the value's type */
+            schema_name?: string;
+            value?: components["schemas"]["Bytes"];
+            /** @description What the topic's policy takes out of this document: JSON Pointers */
+            withheld?: string[];
+            /** @description The code of what hinders decoding, as among a record's errors; absent if nothing does */
+            reason?: string;
+            /** @description That in words */
+            detail: string;
         };
         /** @description An id found on a record, with its role */
         Identifier: {
@@ -983,7 +1384,7 @@ export interface components {
             properties: components["schemas"]["PolicyProperty"][];
         };
         PolicyProperty: {
-            /** @description As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, team, retention */
+            /** @description As in the configuration: excluded, secret, personal_data, index_ids, index_keys, index_headers, dead_letters, team, retention */
             name: string;
             value: string;
             /** @description The entry of the configuration that says so; absent: none does, and this is what holds by default */
@@ -1026,7 +1427,7 @@ export interface components {
              */
             days: number;
             /**
-             * @description Look at so many at most, the newest first
+             * @description Look at so many at most: if there are more, at so many of the whole time at random
              * @default 1000
              */
             limit: number;
@@ -1058,6 +1459,11 @@ export interface components {
              * @description Events that there are; absent if they could not be counted
              */
             matching?: number;
+            /**
+             * @description Which were looked at: all; so many of the whole time at random, by a hash of their positions, so that the same ones are taken again; or the newest, for they were too many to take a sample in time
+             * @enum {string}
+             */
+            sample: "all" | "random" | "newest";
             /**
              * Format: int64
              * @description Of secret topics: not looked at
@@ -1386,6 +1792,144 @@ export interface components {
             /** @description Absent on the last page */
             next_cursor?: string;
         };
+        Place: {
+            topic: string;
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            offset: number;
+        };
+        /** @description What a dead letter's headers tell of why it is one; what they do not tell is absent */
+        Failure: {
+            /** @description Whose headers they are: spring, spring-retry, spring-cloud-stream, kafka-connect, kafka-streams or annals */
+            framework?: string;
+            original?: components["schemas"]["Place"];
+            last?: components["schemas"]["Place"];
+            /** @description Of the exception */
+            class?: string;
+            message?: string;
+            /** @description What failed, in the framework's words */
+            stage?: string;
+            /** @description Who gave up: a consumer group or a connector */
+            by?: string;
+            /** @description How often it was put back to its original topic already */
+            redriven: number;
+            /** @description It was put back since it failed last */
+            back: boolean;
+            /** @description Alike failures have the same */
+            signature: string;
+            /** @description What the headers say and cannot be read */
+            problem?: string;
+        };
+        DeadRecord: {
+            record: components["schemas"]["Hit"];
+            failure: components["schemas"]["Failure"];
+            put_back?: components["schemas"]["Place"];
+        };
+        /** @description Dead letters by their coordinates, or what they are narrowed by, as in /dead-letters/records */
+        RedriveRequest: {
+            records?: components["schemas"]["Place"][];
+            topic?: string;
+            original?: string;
+            error?: string;
+            service?: string;
+            signature?: string;
+            /** Format: date-time */
+            from?: string;
+            /**
+             * Format: date-time
+             * @description Exclusive
+             */
+            to?: string;
+            /**
+             * @description Required: the records go into topics that exist, and whose consumers see them again
+             * @default false
+             */
+            allow_existing: boolean;
+            /**
+             * @description How often a record may be put back in all
+             * @default 3
+             */
+            limit: number;
+            /**
+             * @description What frameworks wrote onto the dead letter stays
+             * @default false
+             */
+            keep_headers: boolean;
+            /**
+             * @description Also those of which a copy stands in the original topic already
+             * @default false
+             */
+            again: boolean;
+            /**
+             * @description What cannot be put back is left out, and named in the plan's warnings; otherwise nothing is planned
+             * @default false
+             */
+            skip_refused: boolean;
+        };
+        Redrive: {
+            limit: number;
+            keep_headers: boolean;
+        };
+        DeadRecordPage: {
+            records: components["schemas"]["DeadRecord"][];
+            /** @description Dead letters that were looked at for this page */
+            examined: number;
+            /** @description Of these, those that could not be read */
+            unread: number;
+            /** @description What was left out, and why */
+            note?: string;
+            /** @description Absent on the last page */
+            next_cursor?: string;
+            searched: components["schemas"]["Searched"];
+        };
+        DeadRecordGroup: {
+            signature: string;
+            class: string;
+            /** @description Normalised: without what differs from one record to the next */
+            message: string;
+            stage: string;
+            records: number;
+            /** @description Of these, those that had been put back before */
+            redriven: number;
+            /** Format: date-time */
+            first: string;
+            /** Format: date-time */
+            last: string;
+            /** @description Dead letter topics */
+            topics: string[];
+            /** @description Topics that they come from */
+            originals: string[];
+            by: string[];
+            /** @description The newest */
+            samples: components["schemas"]["DeadRecord"][];
+        };
+        DeadRecordGroupList: {
+            groups: components["schemas"]["DeadRecordGroup"][];
+            /** @description Groups beyond the limit */
+            left_out: number;
+            examined: number;
+            unread: number;
+            /** @description Every dead letter of the range was looked at and read */
+            complete: boolean;
+            note?: string;
+            searched: components["schemas"]["Searched"];
+        };
+        DeadLink: {
+            at: components["schemas"]["Place"];
+            /** @enum {string} */
+            role: "original" | "dead letter" | "retry" | "redriven" | "copy";
+            record?: components["schemas"]["Hit"];
+            failure?: components["schemas"]["Failure"];
+            copy_of: components["schemas"]["Place"][];
+            /** @description Why there is no record */
+            note?: string;
+        };
+        DeadChain: {
+            /** @description By record time; those that are not archived first */
+            links: components["schemas"]["DeadLink"][];
+            truncated: boolean;
+        };
         /** @description A topic that is not archived, and why */
         NotArchived: {
             topic: string;
@@ -1461,9 +2005,14 @@ export interface components {
             records: number;
             waited: boolean;
         };
-        /** @description A trace, or topics with a time range */
+        /** @description Traces, or topics with a time range */
         ReplayRequest: {
             trace_id?: string;
+            /** @description Several traces; each of their records once */
+            trace_ids?: string[];
+            /** @description Of traces: take the copies that former replays made of their records, too */
+            include_replays?: boolean;
+            /** @description Names, or patterns, in which * stands for any rest and ? for one character: of what is archived when it is planned */
             topics?: string[];
             /** @description With one topic: another one of the name, an older one or another cluster's; the one whose archive began last unless given */
             topic_id?: string;
@@ -1477,6 +2026,37 @@ export interface components {
              * @description Record timestamp, exclusive
              */
             to?: string;
+            /**
+             * Format: date-time
+             * @description Time that the event itself says, inclusive; records without one are left out and counted
+             */
+            event_from?: string;
+            /**
+             * Format: date-time
+             * @description The same, exclusive
+             */
+            event_to?: string;
+            /** @description A search as it is typed: topic, type, version, service, partition, stage, key, after and before */
+            query?: string;
+            /** @description An expression in CEL over topic, partition, offset, timestamp, key, headers, headerList, value (the decoded payload), eventType, eventVersion, service, stage, traceId, spanId, eventId and eventTime */
+            filter?: string;
+            /**
+             * @description What becomes of records of which the filter cannot tell, as those whose payload cannot be decoded: nothing is planned (fail, unless given), or they are left out and listed
+             * @enum {string}
+             */
+            filter_errors?: "fail" | "skip";
+            /**
+             * @description What becomes of records of the range that Kafka has and that are not sealed: left out with a warning, refused, or waited for, up to a minute. Unless given, cut for topics and fail for traces
+             * @enum {string}
+             */
+            unsealed?: "cut" | "fail" | "wait";
+            /** @description The Kafka cluster of the targets, as replay.clusters of the configuration names it; the archived one unless given */
+            target_cluster?: string;
+            /**
+             * @description Write the records into objects below jobs/replay/<id>/files/ of the archive's bucket, in this format, and into no topic; what says something of target topics, partitions, timestamps or pace is refused then
+             * @enum {string}
+             */
+            target_file?: "ndjson" | "parquet";
             /** @description Target topics are prefix + source; replay.<8 digits of the id>. unless given */
             target_prefix?: string;
             /** @description Source topic to target topic */
@@ -1493,11 +2073,8 @@ export interface components {
              * @default false
              */
             allow_source: boolean;
-            /**
-             * @description Add headers that name the original record
-             * @default false
-             */
-            provenance_headers: boolean;
+            /** @description Add headers that name the original record. Unless given, they are added where a target is in another cluster or its name does not begin with replay.sandbox_prefix */
+            provenance_headers?: boolean;
             /** @description Of every topic; not with a trace */
             partitions?: number[];
             /** @description A topic that is named here is taken from there alone; not with a trace */
@@ -1512,6 +2089,26 @@ export interface components {
             services?: string[];
             /** @description As producers declared them: ingestion, enrichment, transformation, delivery, dead-letter, replay; unknown is none declared */
             stages?: string[];
+            /**
+             * @description The partition of a record in its target: the source's (unless given), or by its key as Kafka's clients choose; a record without a key keeps the source's. Records of one partition and key keep their order
+             * @enum {string}
+             */
+            partitioning?: "source" | "key";
+            /**
+             * Format: int32
+             * @description How many partitions of each target are written to, if not as many as its source has: the source's partition modulo that, or by key. Such a replay adds the headers that name the original record, by which it is checked
+             */
+            target_partitions?: number;
+            /**
+             * @description Kept (unless given), the moment of producing, or shift_ms later
+             * @enum {string}
+             */
+            timestamps?: "keep" | "now" | "shift";
+            /**
+             * Format: int64
+             * @description With timestamps shift: milliseconds that are added; negative ones are earlier
+             */
+            shift_ms?: number;
             /**
              * @description What becomes of records that are larger than their target takes: nothing is planned, they are left out, or the target's max.message.bytes is raised
              * @default fail
@@ -1550,6 +2147,21 @@ export interface components {
             /** @description A few of them */
             first: components["schemas"]["OversizedRecord"][];
         };
+        /** @description Records of which the filter cannot tell, and that are left out */
+        Untold: {
+            source: string;
+            /** Format: int64 */
+            records: number;
+            /** @description A few of them */
+            first: components["schemas"]["UntoldRecord"][];
+        };
+        UntoldRecord: {
+            /** Format: int32 */
+            partition: number;
+            /** Format: int64 */
+            offset: number;
+            reason: string;
+        };
         OversizedRecord: {
             /** Format: int32 */
             partition: number;
@@ -1581,6 +2193,11 @@ export interface components {
              * @description Of original: no gap is waited for longer
              */
             max_wait_seconds?: number;
+            /**
+             * Format: date-time
+             * @description Of rate and original: what the clock has before this time is not waited for
+             */
+            fast_until?: string;
         };
         Lateness: {
             /** Format: int64 */
@@ -1633,11 +2250,74 @@ export interface components {
             /** @description The receipt's hash of what is planned */
             hash: string;
         };
+        GroupOffsetsRequest: {
+            group: string;
+            /** Format: date-time */
+            as_of?: string;
+            into?: string;
+            /**
+             * @description Take the next copy, or the end, where an offset has no exact place; otherwise nothing is committed then
+             * @default false
+             */
+            nearest: boolean;
+        };
+        GroupOffset: {
+            source: string;
+            target: string;
+            /**
+             * Format: int32
+             * @description Of the source
+             */
+            partition: number;
+            /** Format: int32 */
+            target_partition: number;
+            /**
+             * Format: int64
+             * @description In the source
+             */
+            committed?: number;
+            /** @enum {string} */
+            status: "exact" | "next" | "end" | "before" | "gap" | "beyond" | "unknown" | "uncommitted";
+            /** @description The first record that is not read is the first copy that is not read: exact, next and end */
+            exact: boolean;
+            /**
+             * Format: int64
+             * @description The first copy that is not read, exactly or as near as there is
+             */
+            target_offset?: number;
+            /**
+             * Format: int64
+             * @description What the group has committed there now
+             */
+            current?: number;
+            /** @description Why it is not exact */
+            note?: string;
+        };
+        GroupOffsets: {
+            group: string;
+            into: string;
+            /** @description Of the group into which they go, in Kafka's words */
+            state: string;
+            /**
+             * Format: date-time
+             * @description Of the snapshot; absent: they are Kafka's of now
+             */
+            taken?: string;
+            partitions: components["schemas"]["GroupOffset"][];
+            /** @description Offsets that were committed */
+            applied: number;
+            notes: string[];
+        };
         OffsetPair: {
             source: string;
             target: string;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Of the source
+             */
             partition: number;
+            /** Format: int32 */
+            target_partition: number;
             /** Format: int64 */
             source_offset: number;
             /** Format: int64 */
@@ -1649,6 +2329,10 @@ export interface components {
             /** Format: date-time */
             created: string;
             request: components["schemas"]["ReplayRequest"];
+            /** @description Everything that the id is the hash of, besides segments and offsets, in words for who decides about the plan. A pace is no part of it */
+            terms: components["schemas"]["PlanTerm"][];
+            /** @description The ID of the cluster that target_cluster names; the plan is for that very one */
+            target_cluster_id?: string;
             /** Format: int64 */
             records: number;
             /** Format: int64 */
@@ -1660,7 +2344,49 @@ export interface components {
             to?: string;
             warnings: string[];
             oversized?: components["schemas"]["Oversized"][];
+            untold?: components["schemas"]["Untold"][];
+            redrive?: components["schemas"]["Redrive"];
             topics: components["schemas"]["PlanTopic"][];
+            /** @description Somebody else must approve it before it is begun, by the settings as they are now */
+            needs_approval?: boolean;
+            /**
+             * Format: double
+             * @description Said when it is planned: how long it would take as fast as possible, by the median of the replays that were done last; absent where this server knows of none that tells
+             */
+            estimated_seconds?: number;
+        };
+        ReplayFiles: {
+            id: string;
+            /** @enum {string} */
+            format: "ndjson" | "parquet";
+            files: components["schemas"]["ReplayFile"][];
+        };
+        /** @description An object of the archive's bucket, and which records it has */
+        ReplayFile: {
+            key: string;
+            sha256: string;
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            records: number;
+            topic: string;
+            topic_id: string;
+            /** Format: int32 */
+            partition: number;
+            /**
+             * Format: int64
+             * @description Offset of its first record
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description The offset behind its last
+             */
+            next: number;
+        };
+        PlanTerm: {
+            name: string;
+            value: string;
         };
         /** @description A plan's share of one topic */
         PlanTopic: {
@@ -1673,6 +2399,16 @@ export interface components {
             records: number;
             /** Format: int64 */
             bytes: number;
+            /** @description Said when it is planned: the target is there already */
+            target_exists?: boolean;
+            /** @description Said when it is planned: the settings with which the target would be made now; absent where it is there, or no topic tells which settings its cluster has */
+            target_config?: {
+                [key: string]: string;
+            };
+            /** @description Said when it is planned: ids of the schemas that the records name, as far as they were read for the plan; at most 100 */
+            schemas?: string[];
+            /** @description There are more than are listed */
+            more_schemas?: boolean;
         };
         RunRequest: {
             /** @description The plan's 64 hex digits, or as many of the first, at least 8, as no other plan has */
@@ -1682,7 +2418,10 @@ export interface components {
         ReplayJob: {
             id: string;
             /** @enum {string} */
-            state: "planned" | "running" | "paused" | "reconciling" | "done" | "failed" | "cancelled";
+            state: "awaiting_approval" | "planned" | "running" | "paused" | "reconciling" | "done" | "failed" | "cancelled" | "rejected";
+            /** @description Who ran the plan first, by the header Annals-User - nothing checks it in this version. development is nobody */
+            requested_by?: string;
+            approval?: components["schemas"]["ReplayApproval"];
             pace: components["schemas"]["ReplayPace"];
             lateness?: components["schemas"]["ReplayLateness"];
             plan: components["schemas"]["ReplayPlan"];
@@ -1702,6 +2441,53 @@ export interface components {
             eta_seconds?: number;
             error?: string;
             receipt?: components["schemas"]["Receipt"];
+        };
+        /** @description A replay's need of a second person. The last decision counts */
+        ReplayApproval: {
+            asked_by: string;
+            /** Format: date-time */
+            asked: string;
+            decisions: components["schemas"]["ApprovalDecision"][];
+        };
+        ApprovalDecision: {
+            /** @enum {string} */
+            verdict: "approved" | "rejected";
+            /** @description The hash of what was decided about */
+            plan: string;
+            by: string;
+            /** Format: date-time */
+            at: string;
+            comment: string;
+            /**
+             * Format: date-time
+             * @description Until when an approval lets the replay be begun
+             */
+            expires?: string;
+        };
+        ApprovalRequest: {
+            comment?: string;
+        };
+        StepRequest: {
+            /**
+             * Format: int64
+             * @default 1
+             */
+            records: number;
+        };
+        ReplayStop: {
+            stopped: boolean;
+            /** @description The last hundred changes, the newest last */
+            history: components["schemas"]["ReplaySwitch"][];
+        };
+        ReplaySwitch: {
+            stopped: boolean;
+            by: string;
+            /** Format: date-time */
+            at: string;
+            reason: string;
+        };
+        ReplaySwitchRequest: {
+            reason: string;
         };
         ReplayList: {
             jobs: components["schemas"]["ReplayJob"][];
@@ -1723,6 +2509,8 @@ export interface components {
             matches: boolean;
             /** @description Nobody else wrote into the ranges that were read back */
             exclusive: boolean;
+            /** @description Of a replay into files: the SHA-256 of jobs/replay/<id>/files.json, which names each file with its own */
+            files_sha256?: string;
             notes: string[];
             partitions: components["schemas"]["ReceiptPartition"][];
         };
@@ -1730,8 +2518,16 @@ export interface components {
         ReceiptPartition: {
             source: string;
             target: string;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Of the source
+             */
             partition: number;
+            /**
+             * Format: int32
+             * @description Where it is another one: a replay that chooses partitions, or puts dead letters back, has a line for each pair
+             */
+            target_partition?: number;
             /** Format: int64 */
             planned: number;
             /** Format: int64 */
@@ -1832,6 +2628,14 @@ export interface operations {
                 diffs?: boolean;
                 /** @description Leave inferred edges out */
                 facts_only?: boolean;
+                /** @description Go on into other traces: by causes, coordinates, forwarded trace headers and shared ids. Each hop beyond the trace says how it was come to */
+                flow?: boolean;
+                /** @description Read the archive itself, between from and to, and not the index: slower, and without what is inferred, not sealed, or outside the trace */
+                archive?: boolean;
+                /** @description Record times, inclusive; with archive only */
+                from?: string;
+                /** @description Exclusive; with archive only */
+                to?: string;
                 limit?: number;
             };
             header?: never;
@@ -1911,6 +2715,30 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getAnomalies: {
+        parameters: {
+            query?: {
+                /** @description The moment, now unless given: the last hour that was over then for long enough is looked at. What waits is always as it is now */
+                at?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The findings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Anomalies"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     searchRecords: {
         parameters: {
             query?: {
@@ -1930,7 +2758,7 @@ export interface operations {
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
                 id?: string;
-                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before, event_after, event_before, key and header.NAME= where policy has them indexed (SearchTerm lists all; payload is for scans). What it names is not given beside it; an error says which character is at fault */
                 q?: string;
                 limit?: number;
                 /** @description From the page before */
@@ -1973,7 +2801,7 @@ export interface operations {
                 status?: "committed" | "aborted" | "control" | "all";
                 /** @description Trace, event, span, causation or correlation id, in any encoding */
                 id?: string;
-                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before (SearchTerm lists all; key, header. and payload are for scans). What it names is not given beside it; an error says which character is at fault */
+                /** @description Terms as they are typed, such as service:risk-engine type:FxRate* after:2024-01-01, and an id; fields: topic, type, version, service, partition, stage, status, team, violation, id, after, before, event_after, event_before, key and header.NAME= where policy has them indexed (SearchTerm lists all; payload is for scans). What it names is not given beside it; an error says which character is at fault */
                 q?: string;
                 format: "ndjson" | "csv" | "parquet";
             };
@@ -2213,6 +3041,129 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listDeadRecords: {
+        parameters: {
+            query?: {
+                /** @description A dead letter topic, or a pattern with * and ?: all of its records count. Without it, what is recognised by its headers, its topic's name or policy */
+                topic?: string;
+                /** @description The topic that they come from */
+                original?: string;
+                /** @description A part of the exception's class or the message, in any case */
+                error?: string;
+                /** @description Who gave up (a consumer group, a connector), or the record's own source service */
+                service?: string;
+                /** @description Of a group */
+                signature?: string;
+                /** @description By the dead letter's own time */
+                from?: string;
+                /** @description Exclusive */
+                to?: string;
+                limit?: number;
+                /** @description From the page before */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadRecordPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeadRecordGroups: {
+        parameters: {
+            query?: {
+                /** @description A dead letter topic, or a pattern with * and ? */
+                topic?: string;
+                /** @description The topic that they come from */
+                original?: string;
+                /** @description A part of the exception's class or the message, in any case */
+                error?: string;
+                /** @description Who gave up, or the record's own source service */
+                service?: string;
+                from?: string;
+                /** @description Exclusive */
+                to?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The groups */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadRecordGroupList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    planRedrive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedriveRequest"];
+            };
+        };
+        responses: {
+            /** @description The plan. Nothing is produced yet */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayPlan"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getDeadChain: {
+        parameters: {
+            query: {
+                topic: string;
+                partition: number;
+                offset: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The chain */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadChain"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     listSegments: {
         parameters: {
             query: {
@@ -2416,6 +3367,77 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getReplayStop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The switch */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayStop"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    stopReplays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplaySwitchRequest"];
+            };
+        };
+        responses: {
+            /** @description The switch */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayStop"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    startReplays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplaySwitchRequest"];
+            };
+        };
+        responses: {
+            /** @description The switch */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayStop"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getReplay: {
         parameters: {
             query?: never;
@@ -2435,6 +3457,228 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    approveReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The whole id, all of its 64 hex digits - it is the hash of what is decided about */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalRequest"];
+            };
+        };
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    rejectReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The whole id, all of its 64 hex digits - it is the hash of what is decided about */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalRequest"];
+            };
+        };
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    watchReplay: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The last event that was seen */
+                "Last-Event-ID"?: string;
+            };
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The job has ended and all of it was seen */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getReplayReceipt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listReplayFiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The files */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayFiles"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getReplayFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+                /** @description Its place in the list, counted from 0 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getGroupOffsets: {
+        parameters: {
+            query: {
+                group: string;
+                /** @description What the group had committed then, by the archived snapshots; otherwise what it has committed now */
+                as_of?: string;
+                /** @description The group for which they would be committed; the same one unless given */
+                into?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupOffsets"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    commitGroupOffsets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupOffsetsRequest"];
+            };
+        };
+        responses: {
+            /** @description What was committed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupOffsets"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -2499,6 +3743,34 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayJob"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    stepReplay: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id's 64 hex digits, or as many of the first, at least 8, as no other has */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StepRequest"];
+            };
+        };
         responses: {
             /** @description The job */
             200: {

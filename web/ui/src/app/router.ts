@@ -99,7 +99,8 @@ export const pages = {
     address(`/trace/${encodeURIComponent(id)}`, params),
   record: (p: { topic: string; partition: number; offset: number }): string =>
     `/record/${encodeURIComponent(p.topic)}/${p.partition}/${p.offset}`,
-  topics: (): string => "/topics",
+  topics: (open?: string): string => address("/topics", { open }),
+  catalog: (params?: Record<string, string | undefined>): string => address("/catalog", params),
   replays: (): string => "/replays",
   replay: (id: string): string => `/replays/${id}`,
   newReplay: (params?: Record<string, string | undefined>): string => address("/replays/new", params),

@@ -1,4 +1,5 @@
-// The two settings of the reader: theme and time zone. Kept in the browser.
+// The settings of the reader: theme, time zone, and the name under which they ask
+// for replays and decide about them. Kept in the browser.
 import { useEffect, useState } from "preact/hooks";
 
 export type Theme = "system" | "light" | "dark";
@@ -7,6 +8,8 @@ export type Zone = "utc" | "local";
 interface Settings {
   theme: Theme;
   zone: Zone;
+  /** "" is nobody. Nothing checks it. */
+  name: string;
 }
 
 const key = "annals.settings";
@@ -14,12 +17,13 @@ const listeners = new Set<() => void>();
 let current: Settings = read();
 
 function read(): Settings {
-  const fallback: Settings = { theme: "system", zone: "utc" };
+  const fallback: Settings = { theme: "system", zone: "utc", name: "" };
   try {
     const kept = JSON.parse(localStorage.getItem(key) ?? "{}") as Partial<Settings>;
     return {
       theme: kept.theme === "light" || kept.theme === "dark" ? kept.theme : fallback.theme,
       zone: kept.zone === "local" ? "local" : fallback.zone,
+      name: typeof kept.name === "string" ? kept.name : fallback.name,
     };
   } catch {
     return fallback; // storage is off, or holds something else: the defaults serve
@@ -44,6 +48,9 @@ export function change(next: Partial<Settings>): void {
   }
   for (const tell of listeners) tell();
 }
+
+/** Who asks, for the API. */
+export const userName = (): string => current.name.trim();
 
 /** The settings, as a hook. */
 export function useSettings(): Settings {

@@ -5,7 +5,6 @@ import { useEffect, useState } from "preact/hooks";
 import { paths } from "../api/client";
 import type { Status } from "../api/types";
 import { zoneName } from "../lib/format";
-import { DeadLettersPage } from "../pages/dead-letters";
 import { RecordPage } from "../pages/record";
 import { ReplayPage, ReplaysPage } from "../pages/replays";
 import { SearchPage } from "../pages/search";
@@ -20,7 +19,10 @@ import { useResource } from "./resource";
 import { SearchBox } from "./searchbox";
 import { change, isDark, useSettings } from "./settings";
 
-const NewReplayPage = later(() => import("../pages/replay-new").then((m) => m.NewReplayPage));
+const AnomaliesPage = later(() => import("../pages/later").then((m) => m.AnomaliesPage));
+const CatalogPage = later(() => import("../pages/later").then((m) => m.CatalogPage));
+const DeadLettersPage = later(() => import("../pages/later").then((m) => m.DeadLettersPage));
+const NewReplayPage = later(() => import("../pages/later").then((m) => m.NewReplayPage));
 
 export function Shell(): JSX.Element {
   const location = useLocation();
@@ -53,6 +55,8 @@ function Page(props: { path: string; status: Status | undefined }): JSX.Element 
   const { path, status } = props;
   if (path === "/") return <SearchPage demo={status?.demo === true} />;
   if (path === "/topics") return <TopicsPage />;
+  if (path === "/anomalies") return <AnomaliesPage />;
+  if (path === "/catalog") return <CatalogPage />;
   if (path === "/dead-letters") return <DeadLettersPage />;
   if (path === "/replays") return <ReplaysPage />;
   if (path === "/replays/new") return <NewReplayPage />;
@@ -88,6 +92,8 @@ function TopBar(props: { path: string; status: Status | undefined; lost: boolean
       <nav aria-label="Pages">
         <a href="/" {...at("/", "/trace")}>Search</a>
         <a href="/topics" {...at("/topics")}>Topics</a>
+        <a href="/catalog" {...at("/catalog")}>Catalog</a>
+        <a href="/anomalies" {...at("/anomalies")}>Anomalies</a>
         <a href="/replays" {...at("/replays")}>Replays</a>
         <a href="/dead-letters" {...at("/dead-letters")}>Dead letters</a>
       </nav>

@@ -49,11 +49,18 @@ export const terms: Record<SearchTerm, string> = {
   id: "any id",
   after: "2008-09-15, 2008-09-15T14:15Z, 7d",
   before: "2008-10-01, or an age",
+  event_after: "by the event's own time",
+  event_before: "likewise",
   key: "the whole key; reads the archive",
   payload: "a text in the value; reads the archive",
   "header.": "header.tenant=emea; reads the archive",
   "payload/": "payload/order/id=A-17; reads the archive",
 };
+
+/** A term as it is typed: what a space, colon or star would break or widen stands in quotes. */
+export function term(field: SearchTerm, value: string): string {
+  return `${field}:${/^[\p{L}\p{N}._/-]+$/u.test(value) ? value : `"${value.replace(/["\\]/g, "\\$&")}"`}`;
+}
 
 const stages = ["ingestion", "enrichment", "transformation", "delivery", "dead-letter", "replay", "unknown"];
 const statuses = ["committed", "aborted", "control", "all"];

@@ -55,6 +55,10 @@ function Body(props: { record: ArchivedRecord }): JSX.Element {
           <h2>Value</h2>
           <Payload bytes={r.value} what="value" download={valueURL(c)} />
         </section>
+        {r.decoded && <section class="card">
+          <h2>Decoded <span class="faint">schema {r.decoded.schema_id} {r.decoded.schema_type} {r.decoded.schema_name}</span></h2>
+          {r.decoded.value ? <Payload bytes={r.decoded.value} what="decoded value" /> : <p class="nothing">{r.decoded.reason} {r.decoded.detail}</p>}
+        </section>}
         <section class="card">
           <h2>Key</h2>
           <Payload bytes={r.key} what="key" />

@@ -9,8 +9,12 @@ import { useResource } from "../app/resource";
 import { go, pages, setParams, useLocation } from "../app/router";
 import { useSettings } from "../app/settings";
 import { count, zoneName } from "../lib/format";
+import { parseOffsets, parsePartitions } from "../lib/offsets";
+import { type PaceForm, paceOf } from "../lib/pace";
 import { parseTime } from "../lib/query";
+import { PaceFields } from "../ui/pace";
 import { ProblemBox, Skeleton } from "../ui/states";
+import { YourName } from "./replay-control";
 import { PlanView } from "./replays";
 
 interface Form {
@@ -19,26 +23,35 @@ interface Form {
   topics: string[];
   from: string;
   to: string;
+  filter: string;
+  partitions: string;
+  offsets: string;
+  pace: PaceForm;
   prefix: string;
   existing: boolean;
   source: boolean;
-  provenance: boolean;
+  provenance: string;
 }
 
 /** The form from the address. */
 export function readForm(p: URLSearchParams): Form {
   const topics = (p.get("topics") ?? "").split(",").filter(Boolean);
+  const mode = p.get("mode");
   return {
+    partitions: p.get("partitions") ?? "", offsets: p.get("offsets") ?? "",
+    pace: { mode: mode === "rate" || mode === "original" ? mode : "fast", rate: p.get("rate") ?? "", bytesRate: p.get("bytesRate") ?? "", speed: p.get("speed") ?? "", maxWait: p.get("maxWait") ?? "" },
     by: p.get("by") === "topics" || (!p.has("by") && topics.length > 0) ? "topics" : "trace",
-    trace: p.get("trace") ?? "", topics, from: p.get("from") ?? "", to: p.get("to") ?? "", prefix: p.get("prefix") ?? "",
-    existing: p.get("existing") === "1", source: p.get("source") === "1", provenance: p.get("provenance") === "1",
+    trace: p.get("trace") ?? "", topics, from: p.get("from") ?? "", to: p.get("to") ?? "", filter: p.get("filter") ?? "", prefix: p.get("prefix") ?? "",
+    existing: p.get("existing") === "1", source: p.get("source") === "1", provenance: p.get("provenance") ?? "",
   };
 }
 
 /** The API's request from the form, or what is wrong with which field. */
 export function requestOf(f: Form): { request: ReplayRequest } | { field: string; message: string } {
-  const request: ReplayRequest = { allow_existing: f.existing, allow_source: f.source, provenance_headers: f.provenance, oversized: "fail" };
+  const request: ReplayRequest = { allow_existing: f.existing, allow_source: f.source, oversized: "fail" };
+  if (f.provenance) request.provenance_headers = f.provenance === "1";
   if (f.prefix) request.target_prefix = f.prefix;
+  if (f.filter.trim()) request.filter = f.filter.trim();
   if (f.by === "trace") {
     if (!f.trace.trim()) return { field: "trace", message: "Enter the trace's id." };
     return { request: { ...request, trace_id: f.trace.trim() } };
@@ -50,6 +63,18 @@ export function requestOf(f: Form): { request: ReplayRequest } | { field: string
     const time = parseTime(f[name]);
     if (!time) return { field: name, message: "Write a date (2008-10-24), a time (2008-10-24T14:15Z) or an age (2h)." };
     request[name] = time;
+  }
+  if (f.partitions.trim()) {
+    const partitions = parsePartitions(f.partitions);
+    if (!partitions) return { field: "partitions", message: "Write numbers, such as 0, 2." };
+    request.partitions = partitions;
+  }
+  if (f.offsets.trim()) {
+    const offsets = parseOffsets(f.offsets);
+    if (!offsets) return { field: "offsets", message: "Write TOPIC/PARTITION:FROM-TO, such as orders/3:1200-1300; the end is exclusive." };
+    const stranger = offsets.find((o) => !f.topics.includes(o.topic));
+    if (stranger) return { field: "offsets", message: `${stranger.topic} is not among the topics that are chosen.` };
+    request.offsets = offsets;
   }
   if (request.from && request.to && request.from >= request.to) return { field: "to", message: "The end is not after the start." };
   return { request };
@@ -89,9 +114,15 @@ export function NewReplayPage(): JSX.Element {
   };
   const run = async (): Promise<void> => {
     if (!plan) return;
+    const paced = paceOf(form.pace);
+    if ("field" in paced) {
+      setWrong(paced);
+      document.getElementById(`f-${paced.field}`)?.focus();
+      return;
+    }
     setBusy("starting");
     try {
-      go(pages.replay((await runReplay(plan.id)).id));
+      go(pages.replay((await runReplay(plan.id, paced.pace)).id));
     } catch (thrown) {
       setProblem(asProblem(thrown));
       setBusy("");
@@ -112,12 +143,13 @@ export function NewReplayPage(): JSX.Element {
         {form.by === "trace"
           ? <Field id="trace" label="Trace id" value={form.trace} set={set} wrong={wrong} mono placeholder="4bf92f3577b34da6a3ce929d0e0e4736" />
           : <TopicChoice form={form} set={set} wrong={wrong} />}
+        <Field id="filter" label="Only records for which this holds" value={form.filter} set={set} wrong={wrong} mono placeholder='value.amount > 1000.0 && headers["region"] == "EU"' hint="In CEL, over topic, partition, offset, timestamp, key, headers, value (the decoded payload), eventType, service and traceId. Empty: all of them." />
         <details class="more" open={!!(form.prefix || form.existing || form.source || form.provenance)}>
           <summary>Targets</summary>
           <Field id="prefix" label="Target topics" value={form.prefix} set={set} wrong={wrong} mono placeholder="replay.<first 8 digits of the plan>." hint="This text before the name of each source topic." />
           <Check id="existing" label="Produce into topics that exist already" on={form.existing} set={set} />
           <Check id="source" label="Produce into the source topic itself" hint="Consumers of that topic see the records again." on={form.source} set={set} />
-          <Check id="provenance" label="Add headers that name the original record" hint="Without them the records are byte-identical." on={form.provenance} set={set} />
+          <label class="check"><select value={form.provenance} onChange={(e) => set({ provenance: e.currentTarget.value || undefined })}><option value="">Outside the sandbox</option><option value="1">Always</option><option value="0">Never</option></select><span>add headers that name the original record<small>Without them the records are byte-identical.</small></span></label>
         </details>
         <div class="actions"><button type="submit" class={plan ? "button" : "button primary"} disabled={busy !== ""}>{busy === "planning" ? "Planning…" : plan ? "Plan again" : "Plan"}</button></div>
       </form>
@@ -126,6 +158,8 @@ export function NewReplayPage(): JSX.Element {
         <section class="card" aria-label="The plan">
           <h2>The plan</h2>
           <PlanView plan={plan} />
+          {plan.needs_approval && <YourName />}
+          <div class="form"><PaceFields form={form.pace} set={(changes) => { setWrong(undefined); setParams(changes); }} wrong={wrong} /></div>
           <div class="actions">
             <span class="faint">Running a plan twice is the same job: nothing is delivered twice.</span>
             <span class="spacer" />
@@ -186,6 +220,11 @@ function TopicChoice(props: { form: Form; set: Set; wrong: Wrong }): JSX.Element
         <Field id="from" label="From (record time, inclusive)" value={form.from} set={set} wrong={wrong} placeholder="the beginning" hint={zone === "utc" ? "UTC, such as 2008-10-24 or 2008-10-24T14:15Z" : `Dates without an offset are UTC, not ${zoneName(zone)}`} />
         <Field id="to" label="To (exclusive)" value={form.to} set={set} wrong={wrong} placeholder="now" hint="2008-10-25, or an age such as 2h" />
       </div>
+      <details class="more" open={!!(form.partitions || form.offsets)}>
+        <summary>Narrow it</summary>
+        <Field id="partitions" label="Partitions" value={form.partitions} set={set} wrong={wrong} placeholder="all" hint="Of every topic, such as 0, 2." />
+        <Field id="offsets" label="Offsets" value={form.offsets} set={set} wrong={wrong} mono placeholder="orders/3:1200-1300" hint="TOPIC/PARTITION:FROM-TO, the end exclusive, separated by commas. Of a topic named here nothing else is taken." />
+      </details>
     </>
   );
 }

@@ -1,7 +1,7 @@
 // The home page: the newest records, filtered records, or what an id is.
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { paths } from "../api/client";
+import { matchesURL, paths } from "../api/client";
 import type { Hit, RecordPage } from "../api/types";
 import { useKeys } from "../app/keys";
 import { later } from "../app/later";
@@ -14,7 +14,7 @@ import { DemoBanner } from "./demo";
 import { Identified } from "./identify";
 import { HitTable, openHit } from "./hits";
 
-const Scanned = later(() => import("./scan").then((m) => m.Scanned));
+const Scanned = later(() => import("./later").then((m) => m.Scanned));
 
 const pageSize = 100;
 const tailSize = 200;
@@ -49,7 +49,8 @@ function Results(props: { q: string; demo: boolean }): JSX.Element {
   const faulty = page.problem?.field === "q" && page.problem.at !== undefined ? page.problem : undefined;
   const records = faulty ? [] : (page.data?.records ?? []);
   const toggleTail = (): void => setParams({ tail: tail ? undefined : "1", cursor: undefined });
-  const older = (): void => { if (page.data?.next_cursor) setParams({ cursor: page.data.next_cursor, tail: undefined }, {}); };
+  // A cursor is of one search: what is still on screen may be another's.
+  const older = (): void => { if (page.data?.next_cursor && !page.stale) setParams({ cursor: page.data.next_cursor, tail: undefined }, {}); };
   useKeys({
     t: toggleTail,
     n: older,
@@ -64,6 +65,7 @@ function Results(props: { q: string; demo: boolean }): JSX.Element {
         <h1>{props.q ? "Results" : "Newest records"}</h1>
         {page.data && <span class="count">{cursor ? "older · " : ""}{records.length === 0 ? "none" : page.data.next_cursor ? `${plural(records.length, "record")}, and more` : plural(records.length, "record")}</span>}
         <span class="spacer" />
+        {records.length > 0 && <Export q={props.q} />}
         {cursor
           ? <button type="button" class="button" onClick={() => setParams({ cursor: undefined }, {})}>Newest</button>
           : <button type="button" class="button tail" aria-pressed={tail} onClick={toggleTail}><span class={tail ? "lamp live" : "lamp"} aria-hidden="true" />{tail ? "Live · pause" : "Live tail"}</button>}
@@ -77,10 +79,24 @@ function Results(props: { q: string; demo: boolean }): JSX.Element {
           {records.length > 0 && <SearchedLine searched={page.data.searched} />}
           {page.data.note && <p class="cut">{page.data.note}</p>}
           <span class="spacer" />
-          {page.data.next_cursor && !tail && <button type="button" class="button" onClick={older}>Older</button>}
+          {page.data.next_cursor && !tail && <button type="button" class="button" disabled={page.stale} onClick={older}>Older</button>}
         </footer>
       )}
     </div>
+  );
+}
+
+/** All that a search finds, as a file. */
+function Export(props: { q: string }): JSX.Element {
+  return (
+    <details class="health">
+      <summary class="button">Export all</summary>
+      <div class="pop">
+        <p>Every sealed record that this search finds, not only this page:</p>
+        <p class="formats">{["ndjson", "csv", "parquet"].map((f) => <a key={f} class="button" href={matchesURL(props.q, f)} download={`annals-records.${f}`}>{f === "csv" ? "CSV" : f === "ndjson" ? "NDJSON" : "Parquet"}</a>)}</p>
+        <p class="faint">The last line of NDJSON, and annals.statement in Parquet, say whether that is all. A CSV has no place for it.</p>
+      </div>
+    </details>
   );
 }
 

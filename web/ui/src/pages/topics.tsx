@@ -11,6 +11,7 @@ import { bytes, count, plural, rate, sentence } from "../lib/format";
 import { isInternal, ordered } from "../lib/topics";
 import { Time } from "../ui/parts";
 import { Empty, ProblemBox, Skeleton } from "../ui/states";
+import { VerdictLine } from "../ui/verdict";
 
 const every = 2000;
 const samples = 60;
@@ -47,6 +48,7 @@ export function TopicsPage(): JSX.Element {
     }
   };
   const total = sum(list);
+  const span = range(params);
   return (
     <div class="page">
       <div class="bar">
@@ -72,6 +74,8 @@ export function TopicsPage(): JSX.Element {
       {topics.data && list.length === 0 && (
         <Empty title="Kafka has no topics yet"><p>Annals looks for new topics all the time; a topic is here at most 30 seconds after it is made.</p></Empty>
       )}
+      <p class="faint">Is everything there {["from", "to"].map((end) => <>{end} <input type="datetime-local" aria-label={`Record times ${end}, UTC`} value={params.get(end) ?? ""} onChange={(e) => setParams({ [end]: e.currentTarget.value })} /> </>)}UTC?</p>
+      {(span.from || span.to) && <VerdictLine path={paths.verdict(span)} />}
       {list.length > 0 && (
         <div class="tablewrap">
           <table class="topics" role="treegrid" aria-label="Topics">
@@ -82,7 +86,7 @@ export function TopicsPage(): JSX.Element {
               {list.map((t, i) => (
                 <Fragment key={t.topic_id + t.topic}>
                   <Row topic={t} open={open === t.topic} chosen={i === chosen} rates={history.get(t.topic) ?? []} onToggle={() => { choose(i); toggle(t.topic); }} />
-                  {open === t.topic && t.archived && <tr class="under"><td colSpan={9}><Partitions topic={t.topic} /></td></tr>}
+                  {open === t.topic && t.archived && <tr class="under"><td colSpan={9}><Partitions topic={t.topic} span={span} /></td></tr>}
                 </Fragment>
               ))}
             </tbody>
@@ -120,12 +124,16 @@ function Row(props: { topic: TopicSummary; open: boolean; chosen: boolean; rates
   );
 }
 
-function Partitions(props: { topic: string }): JSX.Element {
+/** What is typed as a range of record times, as the API takes it. */
+const range = (params: URLSearchParams): Record<string, string | undefined> => Object.fromEntries(["from", "to"].map((end) => [end, params.get(end)?.concat(":00Z")]));
+
+function Partitions(props: { topic: string; span: Record<string, string | undefined> }): JSX.Element {
   const coverage = useResource<Coverage>(paths.coverage(props.topic), { every });
   if (coverage.problem && !coverage.data) return <ProblemBox problem={coverage.problem} retry={coverage.reload} compact />;
   if (!coverage.data) return <Skeleton rows={3} label="Reading the coverage" />;
   return (
     <div class="partitions">
+      <VerdictLine path={paths.verdict({ topic: props.topic, ...props.span })} />
       <table aria-label={`Partitions of ${props.topic}`}>
         <thead><tr><th scope="col" class="num">Partition</th><th scope="col" class="num">Archived from</th><th scope="col" class="num">to</th><th scope="col" class="num">Fresh to</th><th scope="col" class="num">High watermark</th><th scope="col" class="c-cover">Covered</th><th scope="col">Committed, aborted, control</th><th scope="col">Gaps</th><th scope="col">Accounted for</th><th scope="col" class="num">Commits</th><th scope="col">Last sealed</th></tr></thead>
         <tbody>{coverage.data.partitions.map((p) => <Partition key={`${p.topic_id}/${p.partition}/${p.branch}`} p={p} />)}</tbody>

@@ -17,8 +17,9 @@ export function summary(diff: Diff | undefined): string {
   return order.map((op) => [own.filter((c) => c.op === op).length, words[op].toLowerCase()] as const).filter(([n]) => n > 0).map(([n, w]) => `${n} ${w}`).join(", ");
 }
 
-export function DiffView(props: { diff: Diff }): JSX.Element {
-  const { diff } = props;
+/** A diff; onField is told which field a reader wants to follow, by its JSON Pointer. */
+export function DiffView(props: { diff: Diff; onField?: (pointer: string) => void }): JSX.Element {
+  const { diff, onField } = props;
   if (!diff.comparable) return <p class="nothing">This step cannot be compared with its parent{diff.note ? `: ${diff.note}` : "."}</p>;
   const own = diff.changes.filter((c) => !c.envelope);
   const envelope = diff.changes.filter((c) => c.envelope);
@@ -28,13 +29,13 @@ export function DiffView(props: { diff: Diff }): JSX.Element {
       {order.map((op) => ({ op, list: own.filter((c) => c.op === op) })).filter((g) => g.list.length > 0).map((g) => (
         <section key={g.op} class={`op op-${g.op}`} aria-label={`${words[g.op]} fields`}>
           <h4>{words[g.op]} <span class="faint">{g.list.length}</span></h4>
-          <Changes list={g.list} />
+          <Changes list={g.list} onField={onField} />
         </section>
       ))}
       {envelope.length > 0 && (
         <details class="envelope">
           <summary>{plural(envelope.length, "envelope field")} that every hop rewrites</summary>
-          <Changes list={envelope} />
+          <Changes list={envelope} onField={onField} />
         </details>
       )}
       {(diff.truncated || diff.note) && <p class="cut">{diff.note ?? "A limit cut this comparison."}</p>}
@@ -42,14 +43,14 @@ export function DiffView(props: { diff: Diff }): JSX.Element {
   );
 }
 
-function Changes(props: { list: Change[] }): JSX.Element {
+function Changes(props: { list: Change[]; onField: ((pointer: string) => void) | undefined }): JSX.Element {
   return (
     <ul class="changes">
       {props.list.map((c) => (
         <li key={c.op + c.path} class={`c-${c.op}`}>
           <span class="sign" aria-hidden="true">{signs[c.op]}</span>
           <span class="sr">{words[c.op]}: </span>
-          <span class="path">{pointer(c.path)}</span>
+          <span class="path">{props.onField && c.path ? <button type="button" class="plain" title="Follow this field through the trace" onClick={() => props.onField!(c.path)}>{pointer(c.path)}</button> : pointer(c.path)}</span>
           <span class="values">
             {c.op === "move" ? <span class="faint">from {pointer(c.moved_from ?? "")}</span> : null}
             {(c.op === "change" || c.op === "remove") && <del><Scalar value={c.from} /></del>}

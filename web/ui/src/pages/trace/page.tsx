@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { asProblem, exportBag, paths, type Problem } from "../../api/client";
-import type { Trace } from "../../api/types";
+import type { FlowCut, Trace } from "../../api/types";
 import { useKeys } from "../../app/keys";
 import { useResource } from "../../app/resource";
 import { go, lastResults, pages, setParams, useLocation } from "../../app/router";
@@ -12,6 +12,7 @@ import { groupHops, groupOf, linksOf, rowsOf } from "../../lib/groups";
 import { JSONTree } from "../../ui/json";
 import { Copy, Tabs, Time } from "../../ui/parts";
 import { Empty, ProblemBox, SearchedLine, Skeleton } from "../../ui/states";
+import { VerdictLine } from "../../ui/verdict";
 import { Graph } from "./graph";
 import { Panel, type PanelTab, panelTabs } from "./panel";
 import { HopTable } from "./table";
@@ -23,9 +24,10 @@ type View = (typeof views)[number];
 export function TracePage(props: { id: string }): JSX.Element {
   const { params } = useLocation();
   const facts = params.get("facts") === "1";
+  const flow = params.get("flow") === "1";
   // The structure is there at once; the diffs need the payloads and follow.
-  const structure = useResource<Trace>(paths.trace(props.id, { facts_only: facts }), { hold: true });
-  const full = useResource<Trace>(structure.data && !structure.stale ? paths.trace(props.id, { diffs: true, facts_only: facts }) : undefined, { hold: true });
+  const structure = useResource<Trace>(paths.trace(props.id, { facts_only: facts, flow }), { hold: true });
+  const full = useResource<Trace>(structure.data && !structure.stale ? paths.trace(props.id, { diffs: true, facts_only: facts, flow }) : undefined, { hold: true });
   useEffect(() => { document.title = `Trace ${props.id.slice(0, 8)} · Annals`; }, [props.id]);
   const trace = full.data && full.data.hops.length >= (structure.data?.hops.length ?? 0) && !full.stale ? full.data : structure.data;
 
@@ -43,7 +45,18 @@ export function TracePage(props: { id: string }): JSX.Element {
   if (trace.hops.length === 0) {
     return <div class="page"><Crumbs /><Empty title="No record has this trace id"><SearchedLine searched={trace.searched} /></Empty><LeaveKey /></div>;
   }
-  return <Loaded trace={trace} diffs={trace === full.data} diffProblem={full.problem} facts={facts} />;
+  return <Loaded trace={trace} diffs={trace === full.data} diffProblem={full.problem} facts={facts} flow={flow} />;
+}
+
+/** What a flow's bounds cut off, in words. */
+function cutLine(c: FlowCut): string {
+  switch (c.why) {
+    case "hub": return `Not followed: ${c.id ?? "an id"} leads to ${count(c.records)} records, too many to mean anything.`;
+    case "limit": return `Cut at ${plural(c.records, "hop")}.`;
+    case "steps": return `Not gone on from the last ${plural(c.records, "record")}: no more steps are taken.`;
+    case "reads": case "unread": return `${plural(c.records, "record")} ${c.records === 1 ? "was" : "were"} not read for ids.`;
+    case "look-up": return "The index gave not all that the ids lead to.";
+  }
 }
 
 function LeaveKey(): null {
@@ -104,7 +117,7 @@ function useTraceState(trace: Trace) {
 
 export type TraceState = ReturnType<typeof useTraceState>;
 
-function Loaded(props: { trace: Trace; diffs: boolean; diffProblem: Problem | undefined; facts: boolean }): JSX.Element {
+function Loaded(props: { trace: Trace; diffs: boolean; diffProblem: Problem | undefined; facts: boolean; flow: boolean }): JSX.Element {
   const { trace, facts } = props;
   const state = useTraceState(trace);
   const { view, tab, selected } = state;
@@ -114,11 +127,12 @@ function Loaded(props: { trace: Trace; diffs: boolean; diffProblem: Problem | un
   useKeys({
     "1": () => setView("waterfall"), "2": () => setView("graph"), "3": () => setView("table"), "4": () => setView("json"),
     "[": state.closeAll, "]": state.openAll,
-    d: () => (at ? setTab("changes") : false), e: () => (at ? setTab("edges") : false), p: () => (at ? setTab("payload") : false), h: () => (at ? setTab("headers") : false),
+    d: () => (at ? setTab("changes") : false), e: () => (at ? setTab("edges") : false), p: () => (at ? setTab("payload") : false), h: () => (at ? setTab("headers") : false), v: () => (at ? setTab("field") : false),
     f: () => setParams({ facts: facts ? undefined : "1" }),
+    w: () => setParams({ flow: props.flow ? undefined : "1" }),
     u: () => { const parent = state.links.parent[selected]; return parent !== undefined && parent >= 0 ? state.select(parent) : false; },
     o: () => (at ? go(pages.record(at.coordinates)) : false),
-    Escape: () => (at ? setParams({ hop: undefined, tab: undefined }) : go(lastResults())),
+    Escape: () => (at ? setParams({ hop: undefined, tab: undefined, field: undefined, of: undefined }) : go(lastResults())),
   });
   return (
     <div class={at ? "trace with-panel" : "trace"}>
@@ -128,6 +142,7 @@ function Loaded(props: { trace: Trace; diffs: boolean; diffProblem: Problem | un
           <Tabs label="Views of the trace" chosen={view} onChoose={setView} tabs={[{ id: "waterfall", name: "Waterfall" }, { id: "graph", name: "Graph" }, { id: "table", name: "Table", note: String(trace.hops.length) }, { id: "json", name: "JSON" }]} />
           <span class="spacer" />
           {props.diffProblem && <span class="cut" title={props.diffProblem.message}>Changes could not be read</span>}
+          <label class="switch" title="Go on into other traces: causes, coordinates, forwarded headers, shared ids (w)"><input type="checkbox" role="switch" checked={props.flow} onChange={() => setParams({ flow: props.flow ? undefined : "1" })} /><span>Whole flow</span></label>
           <label class="switch" title="Leave inferred edges out (f)"><input type="checkbox" role="switch" checked={facts} onChange={() => setParams({ facts: facts ? undefined : "1" })} /><span>Facts only</span></label>
         </div>
         <div class="trace-view" role="tabpanel" aria-labelledby={`tab-${view}`}>
@@ -184,6 +199,9 @@ function Header(props: { trace: Trace }): JSX.Element {
         {!!t.outside_parents && <div><dt>Outside</dt><dd>{plural(t.outside_parents, "parent")} <small>in other traces</small></dd></div>}
         {!!t.ghosts && <div class="warn"><dt>Ghosts</dt><dd>{plural(t.ghosts, "parent")} <small>named, not archived</small></dd></div>}
       </dl>
+      <VerdictLine path={paths.verdict({ trace_id: t.trace_id })} />
+      {t.flow && <p class="hint">With {count(t.flow.traces.length - 1)} other {t.flow.traces.length === 2 ? "trace" : "traces"}, followed over {plural(t.flow.steps, "step")}.</p>}
+      {t.flow?.cuts.map((c, i) => <p key={i} class="cut">{cutLine(c)}</p>)}
       {t.truncated && <p class="cut">This trace has more records than are shown. What is drawn is its beginning.</p>}
     </header>
   );

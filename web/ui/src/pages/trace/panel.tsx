@@ -12,9 +12,10 @@ import { brief, Payload } from "../../ui/json";
 import { Copy, EventType, Fact, Facts, ID, Place, SealMark, Service, StageMark, StagePill, Tabs, Time } from "../../ui/parts";
 import { ProblemBox, Skeleton } from "../../ui/states";
 import { Headers } from "../record";
+import { FieldPanel } from "./field";
 import type { TraceState } from "./page";
 
-export const panelTabs = ["changes", "edges", "payload", "headers"] as const;
+export const panelTabs = ["changes", "edges", "payload", "headers", "field"] as const;
 export type PanelTab = (typeof panelTabs)[number];
 
 const shownEdges = 12;
@@ -41,7 +42,7 @@ export function Panel(props: Props): JSX.Element {
       <header class="panel-head">
         <div class="panel-title">
           <h2><EventType hit={hop} /></h2>
-          <button type="button" class="tool icon" aria-label="Close (Esc)" title="Close (Esc)" onClick={() => setParams({ hop: undefined, tab: undefined })}>×</button>
+          <button type="button" class="tool icon" aria-label="Close (Esc)" title="Close (Esc)" onClick={() => setParams({ hop: undefined, tab: undefined, field: undefined, of: undefined })}>×</button>
         </div>
         <div class="panel-sub"><StagePill stage={hop.stage} /><Service name={hop.source_service} /><SealMark sealed={hop.sealed} /></div>
         <Facts>
@@ -56,10 +57,11 @@ export function Panel(props: Props): JSX.Element {
       <Tabs label="About the hop" chosen={tab} onChoose={props.onTab} tabs={[
         { id: "changes", name: "Changes", note: hop.diff?.comparable ? String(hop.diff.changes.filter((c) => !c.envelope).length) : undefined },
         { id: "edges", name: "Edges", note: String(parents.length + state.links.children[index]!.length) },
-        { id: "payload", name: "Payload" }, { id: "headers", name: "Headers" },
+        { id: "payload", name: "Payload" }, { id: "headers", name: "Headers" }, { id: "field", name: "Field" },
       ]} />
       <div class="panel-body" role="tabpanel" aria-labelledby={`tab-${tab}`} tabIndex={0}>
         {tab === "changes" && <Changes {...props} at={hop} />}
+        {tab === "field" && <FieldPanel trace={trace} hop={index} state={state} />}
         {tab === "edges" && <Edges {...props} parents={parents} />}
         {needed && record.problem && <ProblemBox problem={record.problem} retry={record.reload} compact />}
         {needed && !record.data && !record.problem && <Skeleton rows={8} label="Reading the record" />}
@@ -89,18 +91,28 @@ function Changes(props: Props & { at: Hop }): JSX.Element {
           {edge && <>, {edge.declared ? "its declared parent" : <span class="guess">its inferred parent ({percent(edge.confidence)})</span>}</>}
         </p>
       )}
-      <DiffView diff={at.diff} />
+      <DiffView diff={at.diff} onField={(field) => setParams({ tab: "field", field })} />
     </>
   );
 }
+
+const reachedWords = {
+  cause: "named as a cause", effect: "names as its cause", forwarded: "tied by forwarded trace headers",
+  shared_id: "shares an id, a guess", trace: "in the trace of one that was come to",
+};
 
 function Edges(props: Props & { parents: Edge[] }): JSX.Element {
   const { trace, parents, state } = props;
   const inside = parents.filter((e) => e.parent !== undefined);
   const outside = parents.filter((e) => e.parent === undefined);
   const children = state.links.children[props.hop]!;
+  const reached = trace.hops[props.hop]!.reached;
   return (
     <div class="edges">
+      {reached && <p class={reached.inferred ? "guess" : "against"}>
+        Beyond the trace, {plural(reached.step, "step")} away: {reachedWords[reached.how]} (<span class="mono">{reached.id}</span>)
+        {reached.from !== undefined && <>, from <button type="button" class="link" onClick={() => state.select(reached.from!)}>{trace.hops[reached.from]!.event_type || position(trace.hops[reached.from]!.coordinates)}</button></>}
+      </p>}
       <h4>Came from <span class="faint">{inside.length}</span></h4>
       {inside.length === 0 && <p class="nothing">{outside.length > 0 ? "No parent in this trace." : props.facts ? "No declared parent. Inferred ones are hidden: “Facts only” is on." : "No parent: this hop is where the trace began."}</p>}
       <Cut list={inside} draw={(e, i) => <EdgeLine key={i} edge={e} hop={trace.hops[e.parent!]!} onGo={() => state.select(e.parent!)} />} what="parent" />

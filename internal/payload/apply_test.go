@@ -1,57 +1,61 @@
-package payload
+package payload_test
 
 import (
 	"bytes"
 	"strconv"
 	"strings"
 
+	"github.com/fx-risk-ai/annals/internal/payload"
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// Apply makes the child's document from the parent's payload and their
-// comparison: canonical JSON, equal to Canonical of the child's document. For
+// change is one that is made to a document.
+type change payload.Change
+
+// apply makes the child's document from the parent's payload and their
+// comparison: canonical JSON, equal to payload.Canonical of the child's document. For
 // payloads that were compared as bytes and are equal it gives those bytes.
 //
 // It fails with kind schema.Invalid on a comparison that does not hold the
 // child (of bytes that differ, or truncated), and with kind schema.Conflict on
 // a parent other than the one compared.
-func Apply(parent []byte, c Comparison) ([]byte, error) {
+func apply(parent []byte, c payload.Comparison) ([]byte, error) {
 	switch {
 	case !c.Comparable && c.Equal:
 		return parent, nil
 	case !c.Comparable:
 		return nil, schema.Errorf(schema.Invalid, "apply comparison: only bytes were compared, and they differ")
 	case c.Truncated:
-		return nil, schema.Errorf(schema.Invalid, "apply comparison: it lists only the first %d changes", MaxChanges)
+		return nil, schema.Errorf(schema.Invalid, "apply comparison: it lists only the first %d changes", payload.MaxChanges)
 	}
-	doc, format, err := Decode(parent)
+	doc, format, err := payload.Decode(parent)
 	if err != nil {
 		return nil, err
 	}
-	if format != JSON {
+	if format != payload.JSON {
 		return nil, schema.Errorf(schema.Conflict, "apply comparison: the parent is %s, not JSON", format)
 	}
 	for i := range c.Changes {
-		if doc, err = c.Changes[i].apply(doc); err != nil {
+		if doc, err = (*change)(&c.Changes[i]).apply(doc); err != nil {
 			return nil, err
 		}
 	}
-	return Canonical(doc), nil
+	return payload.Canonical(doc), nil
 }
 
-func (c *Change) apply(doc any) (any, error) {
+func (c *change) apply(doc any) (any, error) {
 	switch c.Op {
-	case Add:
+	case payload.Add:
 		return c.put(doc, c.Path)
-	case Remove:
+	case payload.Remove:
 		return c.take(doc, c.Path)
-	case Move:
+	case payload.Move:
 		doc, err := c.take(doc, c.MovedFrom)
 		if err != nil {
 			return nil, err
 		}
 		return c.put(doc, c.Path)
-	case Replace:
+	case payload.Replace:
 		value, err := c.value()
 		if err != nil {
 			return nil, err
@@ -66,9 +70,9 @@ func (c *Change) apply(doc any) (any, error) {
 	return nil, schema.Errorf(schema.Invalid, "apply comparison: unknown operation %q", c.Op)
 }
 
-func (c *Change) value() (any, error) {
-	value, format, err := Decode(c.To)
-	if err == nil && format != JSON {
+func (c *change) value() (any, error) {
+	value, format, err := payload.Decode(c.To)
+	if err == nil && format != payload.JSON {
 		err = schema.Errorf(schema.Invalid, "apply comparison: the value for %q is not JSON", c.Path)
 	}
 	return value, err
@@ -76,23 +80,23 @@ func (c *Change) value() (any, error) {
 
 // expect tells that the parent holds what the comparison found there. From may
 // have travelled and been escaped otherwise, so documents are compared.
-func (c *Change) expect(value any) error {
-	text := Canonical(value)
+func (c *change) expect(value any) error {
+	text := payload.Canonical(value)
 	if bytes.Equal(text, c.From) {
 		return nil
 	}
-	from, format, err := Decode(c.From)
-	if err != nil || format != JSON || !bytes.Equal(text, Canonical(from)) {
+	from, format, err := payload.Decode(c.From)
+	if err != nil || format != payload.JSON || !bytes.Equal(text, payload.Canonical(from)) {
 		return c.misfit(c.Path)
 	}
 	return nil
 }
 
-func (c *Change) misfit(path string) error {
+func (c *change) misfit(path string) error {
 	return schema.Errorf(schema.Conflict, "apply comparison: %s at %q does not fit this parent", c.Op, path)
 }
 
-func (c *Change) replace(container any, token string, value any) (any, error) {
+func (c *change) replace(container any, token string, value any) (any, error) {
 	switch container := container.(type) {
 	case map[string]any:
 		if before, ok := container[token]; ok {
@@ -110,7 +114,7 @@ func (c *Change) replace(container any, token string, value any) (any, error) {
 }
 
 // put adds a member, or an element at the end of an array.
-func (c *Change) put(doc any, path string) (any, error) {
+func (c *change) put(doc any, path string) (any, error) {
 	value, err := c.value()
 	if err != nil {
 		return nil, err
@@ -132,7 +136,7 @@ func (c *Change) put(doc any, path string) (any, error) {
 }
 
 // take removes a member, or the last element of an array.
-func (c *Change) take(doc any, path string) (any, error) {
+func (c *change) take(doc any, path string) (any, error) {
 	return edit(doc, path, func(container any, token string) (any, error) {
 		switch container := container.(type) {
 		case map[string]any:

@@ -1,0 +1,129 @@
+package query
+
+import (
+	"container/list"
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fx-risk-ai/annals/internal/segment"
+)
+
+// readerBudget bounds the footers and page indexes that are kept, in bytes as
+// they are in the files.
+const readerBudget = 32 << 20
+
+// decodedFactor is how much more a footer takes decoded.
+const decodedFactor = 4
+
+// segmentRef is what opens a segment. Keys hold the content's hash, so what
+// was opened once never changes.
+type segmentRef struct {
+	key   string
+	bytes int64
+}
+
+// openSegments keeps opened segments, the latest used, within a budget.
+type openSegments struct {
+	mu    sync.Mutex
+	limit int64
+	used  int64
+	byKey map[segmentRef]*list.Element
+	order list.List // of *openSegment, latest first
+}
+
+type openSegment struct {
+	ref    segmentRef
+	once   sync.Mutex
+	reader *segment.Reader
+	cost   int64
+}
+
+// open gives the segment's reader. Callers that want the same one wait for
+// whoever opens it.
+func (o *openSegments) open(ctx context.Context, store Store, ref segmentRef) (*segment.Reader, error) {
+	entry := o.entry(ref)
+	entry.once.Lock()
+	defer entry.once.Unlock()
+	if entry.reader != nil {
+		return entry.reader, nil
+	}
+	source := &rangeSource{store: store, ref: ref}
+	reader, err := segment.Open(ctx, source, ref.bytes)
+	if err != nil {
+		o.forget(entry)
+		return nil, err
+	}
+	entry.reader = reader
+	o.charge(entry, source.read.Load()*decodedFactor)
+	return reader, nil
+}
+
+func (o *openSegments) entry(ref segmentRef) *openSegment {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at, ok := o.byKey[ref]; ok {
+		o.order.MoveToFront(at)
+		entry, _ := at.Value.(*openSegment) // the list holds nothing else
+		return entry
+	}
+	if o.byKey == nil {
+		o.byKey = map[segmentRef]*list.Element{}
+	}
+	entry := &openSegment{ref: ref}
+	o.byKey[ref] = o.order.PushFront(entry)
+	return entry
+}
+
+func (o *openSegments) forget(entry *openSegment) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.remove(entry)
+}
+
+func (o *openSegments) remove(entry *openSegment) {
+	if at, ok := o.byKey[entry.ref]; ok && at.Value == any(entry) {
+		o.order.Remove(at)
+		delete(o.byKey, entry.ref)
+		o.used -= entry.cost
+	}
+}
+
+// charge counts what an opened segment takes, and lets the oldest go.
+func (o *openSegments) charge(entry *openSegment, cost int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if at, ok := o.byKey[entry.ref]; !ok || at.Value != any(entry) {
+		return
+	}
+	entry.cost = cost
+	o.used += cost
+	for o.used > o.limit && o.order.Len() > 1 {
+		oldest, _ := o.order.Back().Value.(*openSegment) // as above
+		o.remove(oldest)
+	}
+}
+
+// rangeTimeout bounds one ranged read. A reader outlives the request that
+// opened it, so the request's context cannot.
+const rangeTimeout = 30 * time.Second
+
+// rangeSource reads an object by ranges and counts what it read.
+type rangeSource struct {
+	store Store
+	ref   segmentRef
+	read  atomic.Int64
+}
+
+// ReadAt implements io.ReaderAt.
+func (s *rangeSource) ReadAt(p []byte, off int64) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), rangeTimeout)
+	defer cancel()
+	n, err := s.store.ReaderAt(ctx, s.ref.key, s.ref.bytes).ReadAt(p, off)
+	s.read.Add(int64(n))
+	return n, err
+}
+
+var _ io.ReaderAt = (*rangeSource)(nil)
