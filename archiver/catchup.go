@@ -193,8 +193,8 @@ func (c *catchup) hashAgain(ctx context.Context, s schema.Stream, from int64) (i
 		if err != nil {
 			return from, err
 		}
-		now := clockOf(entry.Commit)
-		recent = slices.DeleteFunc(recent, func(old *schema.Commit) bool { return now.Sub(clockOf(old)) > recheckSpan })
+		now := entry.Commit.Written()
+		recent = slices.DeleteFunc(recent, func(old *schema.Commit) bool { return now.Sub(old.Written()) > recheckSpan })
 		recent = append(recent, entry.Commit)
 		for _, ref := range entry.Commit.Replaced {
 			replaced[ref.Key] = true
@@ -265,14 +265,6 @@ func (c *catchup) damage() error {
 		found = append(found, c.damaged[key])
 	}
 	return errors.Join(found...)
-}
-
-func clockOf(c *schema.Commit) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, c.Clock)
-	if err != nil {
-		return time.Time{} // written by no archiver of ours: never recent
-	}
-	return t
 }
 
 // from reads a stream's commits from a seq on; lacking leaves out those that the

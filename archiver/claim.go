@@ -97,9 +97,7 @@ func readClaim(ctx context.Context, store Collectable, key string) (*claim, stri
 		return nil, "", err
 	}
 	var c claim
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c); err != nil || c.Format != claimFormat || c.key() != key || c.State != claimOpen && c.State != claimEnded {
+	if err := schema.DecodeStrictly(raw, &c); err != nil || c.Format != claimFormat || c.key() != key || c.State != claimOpen && c.State != claimEnded {
 		return nil, "", schema.Newer(raw, schema.Errorf(schema.Corrupt, "compaction job %s is not one that this version reads", key), claimFormat)
 	}
 	return &c, object.ETag, nil

@@ -311,7 +311,7 @@ func (g *garbage) note(c *schema.Commit, gaps []schema.Gap, modified map[string]
 		if c.Kind == schema.KindCompaction {
 			// A writer's clock may be wrong; the store's says when the joined
 			// segment was there. The later of both counts.
-			at := clockOf(c)
+			at := c.Written()
 			if put, ok := modified[c.Segment.Key]; ok && put.After(at) {
 				at = put
 			}

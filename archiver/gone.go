@@ -210,7 +210,7 @@ func (g *gone) stream(ctx context.Context, s schema.Stream) (calm bool, seq int6
 			"partition", s.Partition, "offset", done.to, "segments", done.Segments, "records", done.Records)
 		g.a.catchup.inserted()
 	}
-	return done.Commits == 0 && g.a.upkeep.compact.Now().Sub(clockOf(head.Commit)) > settleAfter, head.Commit.Seq, err
+	return done.Commits == 0 && g.a.upkeep.compact.Now().Sub(head.Commit.Written()) > settleAfter, head.Commit.Seq, err
 }
 
 // settled is the note that the index has all of a deleted topic's chains. It

@@ -117,7 +117,7 @@ func newPartition(stream schema.Stream, head ledger.Head) *partition {
 		archivedEpoch: epochUnknown, doubts: doubts{epoch: -1, atLeast: -1}, watched: watched{tally: new(tally)},
 	}
 	if hwm := head.Commit.HighWatermark; hwm != nil {
-		p.marks.note(*hwm, clockOf(head.Commit))
+		p.marks.note(*hwm, head.Commit.Written())
 	}
 	if head.Commit.Kind == schema.KindGenesis {
 		p.archivedEpoch = nothingHeld

@@ -135,7 +135,7 @@ func (r *reindex) survey(ctx context.Context) ([]schema.Stream, error) {
 			}
 			if err == nil {
 				r.mu.Lock()
-				mine := began{s.Cluster, ledger.Began(genesis)}
+				mine := began{s.Cluster, genesis.Written()}
 				if o, ok := owners[s.TopicID]; !ok || mine.before(o) {
 					owners[s.TopicID] = mine
 				}

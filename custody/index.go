@@ -164,7 +164,7 @@ func (v *indexVerifier) own(ctx context.Context, streams []schema.Stream) ([]sch
 			return nil, err
 		}
 		g, o := view.Genesis, owners[s.TopicID]
-		if o == nil || ledger.First(g.Cluster, ledger.Began(g), o.Cluster, ledger.Began(o)) == g.Cluster {
+		if o == nil || ledger.First(g.Cluster, g.Written(), o.Cluster, o.Written()) == g.Cluster {
 			owners[s.TopicID] = g
 		}
 	}

@@ -3,7 +3,6 @@ package custody
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -180,13 +179,8 @@ func (c *lineChecker) check(raw []byte, row *segment.Row) error {
 
 func compareLine(raw []byte, row *segment.Row) error {
 	var got line
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&got); err != nil {
+	if err := schema.DecodeStrictly(raw, &got); err != nil {
 		return fmt.Errorf("is not a record: %w", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return errors.New("has bytes after the record")
 	}
 	want := lineOf(row)
 	if reflect.DeepEqual(&got, want) {

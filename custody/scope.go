@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -209,13 +208,8 @@ func parseScope(raw []byte) (*scope, error) {
 		return nil, fmt.Errorf("%w: %q, this version reads %q, %q and %q", errOtherFormat, version.Format, Format, FormatParts, FormatOpen)
 	}
 	var s scope
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
+	if err := schema.DecodeStrictly(raw, &s); err != nil {
 		return nil, fmt.Errorf("is not a scope: %w", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("has bytes after its end")
 	}
 	if s.Format != s.format() {
 		return nil, fmt.Errorf("is written as %s and says %q", s.format(), s.Format)

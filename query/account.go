@@ -167,7 +167,7 @@ func (e *Engine) addGaps(ctx context.Context, a *account, known *account) (map[i
 
 func found(c *schema.Commit, gap schema.Gap) answer.FoundGap {
 	return answer.FoundGap{
-		Topic: c.Topic, TopicID: c.TopicID, Partition: c.Partition, Branch: c.Branch, Gap: gap, Seq: c.Seq, Found: clockOf(c),
+		Topic: c.Topic, TopicID: c.TopicID, Partition: c.Partition, Branch: c.Branch, Gap: gap, Seq: c.Seq, Found: c.Written(),
 	}
 }
 

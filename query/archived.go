@@ -67,7 +67,7 @@ func catalogOf(views []*ledger.View) *catalog {
 		for _, s := range v.Current() {
 			b := byBranch[s.Branch]
 			if b == nil {
-				b = &index.Branch{Stream: v.Stream, Branch: s.Branch, SealedAt: clockOf(v.Head.Commit)}
+				b = &index.Branch{Stream: v.Stream, Branch: s.Branch, SealedAt: v.Head.Commit.Written()}
 				byBranch[s.Branch] = b
 			}
 			b.Commits++

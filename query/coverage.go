@@ -114,7 +114,7 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 	p := answer.PartitionCoverage{
 		Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
 		ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
-		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: clockOf(v.Head.Commit), Ended: v.Ended,
+		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: v.Head.Commit.Written(), Ended: v.Ended,
 	}
 	if start := v.Genesis.Start; start != nil {
 		p.StartPolicy, p.LogStartAtGenesis = start.Policy, start.LogStart

@@ -83,7 +83,7 @@ type finder struct {
 func finders(views []*ledger.View) []finder {
 	var list []finder
 	add := func(v *ledger.View, c *schema.Commit, until int64) {
-		list = append(list, finder{gapPlace{clockOf(c), c.TopicID, c.Partition, c.Seq, 0}, v, c, until})
+		list = append(list, finder{gapPlace{c.Written(), c.TopicID, c.Partition, c.Seq, 0}, v, c, until})
 	}
 	for _, v := range views {
 		for _, g := range v.Gapped {

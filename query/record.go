@@ -158,7 +158,7 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 		if err != nil {
 			return nil, err
 		}
-		if newest == nil || clockOf(v.Genesis).After(clockOf(newest.Genesis)) {
+		if newest == nil || v.Genesis.Written().After(newest.Genesis.Written()) {
 			newest = v
 		}
 	}
@@ -197,16 +197,4 @@ func holding(v *ledger.View, request answer.RecordRequest) (ledger.Segment, bool
 		}
 	}
 	return best, found
-}
-
-// clockOf reads a commit's clock; zero if it cannot be read.
-func clockOf(c *schema.Commit) time.Time {
-	if c == nil {
-		return time.Time{}
-	}
-	at, err := time.Parse(time.RFC3339Nano, c.Clock)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }

@@ -270,7 +270,7 @@ func addGap(list []answer.VerdictGap, g answer.VerdictGap) []answer.VerdictGap {
 func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *ledger.View, c *catalog, marks watermarks) (answer.VerdictStream, error) {
 	s := answer.VerdictStream{
 		Topic: v.Stream.Topic, TopicID: v.Stream.TopicID, Partition: v.Stream.Partition,
-		SealedTo: v.Head.Next, LastSealed: clockOf(v.Head.Commit), Unsealed: -1, Behind: -1,
+		SealedTo: v.Head.Next, LastSealed: v.Head.Commit.Written(), Unsealed: -1, Behind: -1,
 	}
 	s.From, s.To = offsetsOf(v, verdict.From, verdict.To)
 	fresh := v.Head.Next

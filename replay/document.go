@@ -1,11 +1,9 @@
 package replay
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
@@ -125,7 +123,7 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 		return nil, nil, schema.Errorf(schema.Corrupt, "plan %s: %w", id, fmt.Errorf(format, args...))
 	}
 	var o planObject
-	if err := strictly(raw, &o); err != nil {
+	if err := schema.DecodeStrictly(raw, &o); err != nil {
 		return damaged("%w", schema.Newer(raw, err, planFormats...))
 	}
 	if err := schema.CheckFormat(o.Format, planFormats...); err != nil {
@@ -135,7 +133,7 @@ func parsePlan(raw []byte, id string) (*planObject, *document, error) {
 		return damaged("its bytes hash to %s", sum)
 	}
 	var d document
-	if err := strictly(o.Plan, &d); err != nil {
+	if err := schema.DecodeStrictly(o.Plan, &d); err != nil {
 		return damaged("%w", err)
 	}
 	return &o, &d, nil
@@ -156,18 +154,6 @@ func (d *document) format() string {
 		return planFormatByID
 	}
 	return planFormat
-}
-
-func strictly(raw []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("bytes after its end")
-	}
-	return nil
 }
 
 // target names the topic that a source is replayed into.

@@ -56,7 +56,7 @@ func (s *Service) Files(ctx context.Context, who policy.Principal, id string) (*
 		return nil, fmt.Errorf("read the files of replay %s: %w", st.ID, err)
 	}
 	var list fileList
-	if err := strictly(raw, &list); err != nil || list.Format != filesFormat || list.Job != st.ID || schema.Digest(sha256.Sum256(raw)) != *st.Receipt.Files {
+	if err := schema.DecodeStrictly(raw, &list); err != nil || list.Format != filesFormat || list.Job != st.ID || schema.Digest(sha256.Sum256(raw)) != *st.Receipt.Files {
 		return nil, schema.Errorf(schema.Corrupt, "the list of files of replay %s is not what its receipt names", st.ID)
 	}
 	out := &answer.ReplayFiles{ID: st.ID, Format: st.Plan.Request.TargetFile, Files: make([]answer.ReplayFile, len(list.Files))}

@@ -187,7 +187,7 @@ func (s *Service) loadPiece(ctx context.Context, id string, sum schema.Digest) (
 		return nil, fmt.Errorf("read the offsets of replay %s: %w", id, err)
 	}
 	var piece offsetPiece
-	if err := strictly(raw, &piece); err != nil {
+	if err := schema.DecodeStrictly(raw, &piece); err != nil {
 		return nil, schema.Errorf(schema.Corrupt, "offsets %s of replay %s: %w", sum, id, err)
 	}
 	if schema.Digest(sha256.Sum256(raw)) != sum || piece.Format != offsetsFormat || piece.Job != id {

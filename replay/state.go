@@ -130,7 +130,7 @@ func (s *Service) loadState(ctx context.Context, id string) (*state, error) {
 		return nil, err
 	}
 	st := &state{etag: object.ETag}
-	if err := strictly(raw, st); err != nil {
+	if err := schema.DecodeStrictly(raw, st); err != nil {
 		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read state of replay %s: %w", id, err), stateFormatFirst, stateFormatPaced, stateFormat, stateFormatAway)
 	}
 	if err := schema.CheckFormat(st.Format, stateFormatFirst, stateFormatPaced, stateFormat, stateFormatAway); err != nil {

@@ -63,7 +63,7 @@ func (s *Service) loadStop(ctx context.Context) (*stopState, error) {
 		return nil, fmt.Errorf("read whether replays are stopped: %w", err)
 	}
 	st := &stopState{etag: object.ETag}
-	if err := strictly(raw, st); err != nil {
+	if err := schema.DecodeStrictly(raw, st); err != nil {
 		return nil, schema.Newer(raw, schema.Errorf(schema.Corrupt, "read whether replays are stopped: %w", err), stopFormat)
 	}
 	return st, schema.CheckFormat(st.Format, stopFormat)

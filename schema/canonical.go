@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 )
 
 // Encode gives the commit's canonical bytes: JSON without white space, every
@@ -38,13 +37,8 @@ func ParseCommit(raw []byte) (*Commit, error) {
 		return nil, Errorf(Corrupt, "parse commit: %d bytes, at most %d", len(raw), MaxCommitBytes)
 	}
 	var c Commit
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c); err != nil {
+	if err := DecodeStrictly(raw, &c); err != nil {
 		return nil, Newer(raw, Errorf(Corrupt, "parse commit: %w", err), CommitFormat)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, Errorf(Corrupt, "parse commit: bytes after its end")
 	}
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/hex"
 	"fmt"
+	"time"
 )
 
 // CommitFormat is the format every commit of this version names.
@@ -231,6 +232,19 @@ type Commit struct {
 // Stream returns the stream whose chain the commit belongs to.
 func (c *Commit) Stream() Stream {
 	return Stream{Cluster: c.Cluster, Topic: c.Topic, TopicID: c.TopicID, Partition: c.Partition}
+}
+
+// Written is the commit's clock; the zero time of no commit, and of a clock that
+// no archiver of ours writes.
+func (c *Commit) Written() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, c.Clock)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // Check holds the commit against every rule that needs no other object:

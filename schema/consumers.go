@@ -3,9 +3,7 @@ package schema
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,13 +151,8 @@ func ParseTopicACLs(raw []byte) (*TopicACLs, error) {
 }
 
 func parseSnapshot(raw []byte, into any, format *string, want string) error {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+	if err := DecodeStrictly(raw, into); err != nil {
 		return Newer(raw, Errorf(Corrupt, "parse snapshot: %w", err), want)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return Errorf(Corrupt, "parse snapshot: bytes after its end")
 	}
 	return CheckFormat(*format, want)
 }

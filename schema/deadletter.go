@@ -1,11 +1,9 @@
 package schema
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -99,13 +97,8 @@ func (l *DeadLetter) Encode() ([]byte, error) {
 // ParseDeadLetter reads what Encode wrote. The error is Corrupt.
 func ParseDeadLetter(raw []byte) (*DeadLetter, error) {
 	var l DeadLetter
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&l); err != nil {
+	if err := DecodeStrictly(raw, &l); err != nil {
 		return nil, Newer(raw, Errorf(Corrupt, "parse dead letter: %v", err), DeadLetterFormat)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, Errorf(Corrupt, "parse dead letter: bytes behind its end")
 	}
 	return &l, l.check()
 }

@@ -17,6 +17,7 @@
 //	gaps.go        the bytes of a gap list that is too long for its commit
 //	deadletter.go  what could not be processed, with its context
 //	consumers.go   snapshots of consumer groups' offsets and topics' ACLs
+//	strict.go      one JSON value, with nothing that its reader does not know
 //	format.go      names and versions that bytes give themselves
 //	key.go         object keys below the archive's prefix
 //	error.go       kinds of error, mapped once to HTTP status and exit code

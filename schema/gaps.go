@@ -2,9 +2,7 @@ package schema
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"unicode/utf8"
 )
 
@@ -38,13 +36,8 @@ func ParseGaps(raw []byte, c *Commit) ([]Gap, error) {
 		return nil, c.fault("the gaps object %s holds other bytes than it names", ref.Key)
 	}
 	var gaps []Gap
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&gaps); err != nil {
+	if err := DecodeStrictly(raw, &gaps); err != nil {
 		return nil, c.fault("parse gaps: %v", err)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, c.fault("parse gaps: bytes after the list's end")
 	}
 	sum, err := checkGaps(gaps, c.Base, c.Next)
 	if err != nil {

@@ -63,7 +63,7 @@ func SegmentOf(c *schema.Commit) SegmentRow {
 		}
 	}
 	row.SealedAt = time.UnixMilli(0)
-	if at, err := time.Parse(time.RFC3339Nano, c.Clock); err == nil {
+	if at := c.Written(); !at.IsZero() {
 		row.SealedAt = at
 	}
 	return row

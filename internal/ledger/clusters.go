@@ -91,18 +91,9 @@ func (l *Ledger) began(ctx context.Context, cluster string, id schema.TopicID) (
 		if err != nil {
 			return began, there, err
 		}
-		if at := Began(genesis); !there || at.Before(began) {
+		if at := genesis.Written(); !there || at.Before(began) {
 			began, there = at, true
 		}
 	}
 	return began, there, nil
-}
-
-// Began is a commit's clock; the zero time if it is none that we write.
-func Began(c *schema.Commit) time.Time {
-	at, err := time.Parse(time.RFC3339Nano, c.Clock)
-	if err != nil {
-		return time.Time{}
-	}
-	return at
 }

@@ -201,14 +201,10 @@ func (v *View) apply(e Entry) error {
 }
 
 func segmentOf(c *schema.Commit, branch int32, until int64) Segment {
-	sealed, err := time.Parse(time.RFC3339Nano, c.Clock)
-	if err != nil {
-		sealed = time.Time{}
-	}
 	return Segment{
 		Ref: *c.Segment, Branch: branch, Base: c.Base, Next: c.Next, Until: until,
 		Records: c.Records, LeaderEpochs: c.LeaderEpochs, Extract: c.Versions.Extract, Seq: c.Seq,
-		Sealed: sealed, roots: []schema.Digest{c.Segment.RecordRoot},
+		Sealed: c.Written(), roots: []schema.Digest{c.Segment.RecordRoot},
 	}
 }
 

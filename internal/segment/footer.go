@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -95,9 +94,7 @@ func canonical(text *footerText) (string, error) {
 // spelling and everything that does not fit together.
 func parseFooter(raw string) (*Footer, error) {
 	var text footerText
-	decoder := json.NewDecoder(bytes.NewReader([]byte(raw)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&text); err != nil {
+	if err := schema.DecodeStrictly([]byte(raw), &text); err != nil {
 		return nil, schema.Newer([]byte(raw), schema.Errorf(schema.Corrupt, "parse segment footer: %w", err), Format, FormatJoined)
 	}
 	if err := schema.CheckFormat(text.Format, Format, FormatJoined); err != nil {
