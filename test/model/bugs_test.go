@@ -1,6 +1,7 @@
 package model
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -50,6 +51,41 @@ var bugs = []struct {
 	{"purge that lost does not read the holds again", rules{purgeStaleHolds: true}, "purge", "purge: a held range"},
 	{"purge reads the holds after its commit", rules{purgeHoldsAfter: true}, "purge", "purge: a held range"},
 	{"purge deletes before it commits", rules{purgeDeletesFirst: true}, "purge", "store: "},
+}
+
+// fewestBugs is how many different ones the search is to be tried by, at least.
+const fewestBugs = 12
+
+// TestBugsAreAllRules: every rule that can be broken is broken by a bug, and no bug
+// breaks another's, so that none is dropped from the list, or found for what another
+// does.
+func TestBugsAreAllRules(t *testing.T) {
+	by := map[string]string{}
+	for _, bug := range bugs {
+		v := reflect.ValueOf(bug.rules)
+		broken := 0
+		for i := range v.NumField() {
+			if v.Field(i).IsZero() {
+				continue
+			}
+			name := v.Type().Field(i).Name
+			if broken++; by[name] != "" {
+				t.Errorf("%s is what %q breaks, and %q", name, by[name], bug.name)
+			}
+			by[name] = bug.name
+		}
+		if broken != 1 {
+			t.Errorf("%q breaks %d rules, want one", bug.name, broken)
+		}
+	}
+	for i := range reflect.TypeFor[rules]().NumField() {
+		if name := reflect.TypeFor[rules]().Field(i).Name; by[name] == "" {
+			t.Errorf("no bug breaks %s", name)
+		}
+	}
+	if len(bugs) < fewestBugs {
+		t.Errorf("%d bugs, want %d at least", len(bugs), fewestBugs)
+	}
 }
 
 func TestBugsAreFound(t *testing.T) {

@@ -6,7 +6,9 @@
 //
 // Each configuration (configs_test.go) is searched to its end: every order of
 // steps, every crash, every late, lost or repeated request within its budgets.
-// A run that hits a bound fails as not exhaustive. In every state:
+// A run that hits a bound fails as not exhaustive, and all of them together have a
+// bound of states, so that they stay within two minutes: `go test ./test/model -v`
+// says how many there are and how long it took. In every state:
 //
 //   - the chain is whole: bases and nexts join, rows and gaps are the range, no
 //     offset is archived twice on a branch, no commit was overwritten;

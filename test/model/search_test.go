@@ -78,6 +78,7 @@ type result struct {
 	trace         []string
 	bounded       string // why the search is not exhaustive, "" if it is
 	archived      bool   // some state has everything archived
+	long          bool   // the configuration is
 	used          [transitions]bool
 }
 
