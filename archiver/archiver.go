@@ -125,7 +125,7 @@ type Archiver struct {
 	changed    *sync.Cond // on mu: heads, verdicts or health changed
 	consumer   *kafka.Consumer
 	partitions map[kafka.TopicPartition]*partition
-	held       int64        // bytes of all buffers
+	held       int64        // bytes of all buffers, and of what was skimmed
 	boundsAt   time.Time    // bounds are not asked for before
 	boundsWait retry.Pauses // while they are not answered
 	unbounded  int          // how often they were not, in a row
@@ -419,6 +419,14 @@ func (a *Archiver) takeIn(b *kafka.Batch, now time.Time) {
 	if b.Err != nil {
 		a.fetchFailed(p, b)
 	}
+}
+
+// counted makes a change to what a partition takes of the budget, and counts it.
+// Needs mu.
+func (a *Archiver) counted(p *partition, change func()) {
+	held := p.memory()
+	change()
+	a.held += p.memory() - held
 }
 
 // reposition performs the pauses, resumptions and seeks that became necessary.

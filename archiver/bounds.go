@@ -110,15 +110,16 @@ func (a *Archiver) waitingForBounds() []string {
 // overtaken records the offsets that Kafka deleted before they were read, and
 // reads on at log start.
 func (a *Archiver) overtaken(p *partition, bounds kafka.Offsets, now time.Time) {
-	p.resume, p.seek, p.skim = true, true, nil
+	p.resume, p.seek = true, true
+	a.counted(p, func() { p.skim = nil })
 	if bounds.LogStart > p.expected {
 		a.log.Error("records were deleted before they were archived", "topic", p.stream.Topic, "partition", p.stream.Partition,
 			"offset", p.expected, "to", bounds.LogStart, "class", string(schema.GapBeforeLogStart))
 		p.logStart = bounds.LogStart
-		held := p.memory()
-		p.deleted(bounds.LogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
-		p.settle(now)
-		a.held += p.memory() - held
+		a.counted(p, func() {
+			p.deleted(bounds.LogStart, fmt.Sprintf("fetch: OFFSET_OUT_OF_RANGE; ListOffsets: log start %d", bounds.LogStart), now)
+			p.settle(now)
+		})
 	}
 }
 
@@ -134,7 +135,7 @@ const guardPatience = 5 * time.Second
 func (a *Archiver) makeRoom(now time.Time) {
 	var largest *partition
 	for _, p := range a.partitions {
-		if p.guard == passed || p.sealing || p.memory() == 0 {
+		if p.guard == passed || p.sealing || p.buffered() == 0 {
 			continue
 		}
 		if p.wait == 0 && now.Sub(p.doubtedAt) < guardPatience {
@@ -202,7 +203,8 @@ func (a *Archiver) reread(p *partition, now time.Time) {
 // takeBack reads a partition on that was set aside. Its transaction has ended,
 // as stable says, and may be larger than the budget: so the markers first.
 func (a *Archiver) takeBack(p *partition, stable int64) {
-	p.aside, p.skim, p.known = false, newSkim(p.expected, stable), nil
+	p.aside = false
+	a.counted(p, func() { p.skim, p.known = newSkim(p.expected, stable), nil })
 	p.resume, p.seek = true, true
 	a.log.Info("partition is read on", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected)
 }
@@ -210,14 +212,34 @@ func (a *Archiver) takeBack(p *partition, stable int64) {
 // skimmed takes what a skimming fetch brought. When it has seen enough the
 // partition is read from where it was set aside.
 func (a *Archiver) skimmed(p *partition, b *kafka.Batch) {
-	if !p.skim.take(b) {
+	p.skim.most = a.roomAhead(p)
+	done := false
+	a.counted(p, func() { done = p.skim.take(b) })
+	if !done {
 		return
 	}
 	e := &p.skim.endings
 	if len(e.runs) > 1 { // of one leader epoch it is one history
 		a.doubt(p, "the log was skimmed over several leader epochs")
-		p.skimmed = e
+		a.counted(p, func() { p.skimmed = e })
 		return
 	}
-	p.known, p.skim, p.seek = e, nil, true
+	p.seek = true
+	a.counted(p, func() { p.known, p.skim = e, nil })
+}
+
+// aheadShare is the share of the budget that what was skimmed may take, of all
+// partitions together: nothing of it can be cut, and rows need the rest.
+const aheadShare = 0.25
+
+// roomAhead is up to how many bytes a partition's skim may take transactions in.
+// Half of the share is whose comes first; of the other half each partition has an
+// equal part, whatever the others hold.
+func (a *Archiver) roomAhead(p *partition) int64 {
+	half := int64(aheadShare / 2 * float64(a.options.Memory))
+	left := half
+	for _, other := range a.partitions {
+		left -= other.ahead()
+	}
+	return max(p.ahead()+left, half/int64(max(1, len(a.partitions))))
 }

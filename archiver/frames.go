@@ -183,11 +183,18 @@ func (p *partition) whole(n int) int {
 	return int(p.frames[p.frameAt(n)].at - p.first)
 }
 
-// memory is what the buffer takes of the budget. Gaps stay in memory when the
-// rows between them are spooled.
-func (p *partition) memory() int64 {
+// memory is what the partition takes of the budget: its buffer, and what is known
+// of the log ahead of it.
+func (p *partition) memory() int64 { return p.buffered() + p.ahead() }
+
+// buffered is what the buffer takes. Gaps stay in memory when the rows between
+// them are spooled.
+func (p *partition) buffered() int64 {
 	return p.bytes + frameOverhead*int64(len(p.frames)) + p.gapBytes()
 }
+
+// ahead is what was skimmed.
+func (p *partition) ahead() int64 { return p.skim.bytes() + p.known.bytes() + p.skimmed.bytes() }
 
 // gapOverhead is what a gap counts in the budget: what it takes, and what the
 // list has room for besides.

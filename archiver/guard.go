@@ -113,12 +113,14 @@ func (a *Archiver) takeUp(p *partition) {
 func (a *Archiver) doubt(p *partition, why string) {
 	p.pause, p.resume = true, false
 	known := p.known
-	p.skim, p.known, p.skimmed = nil, nil, nil
+	if p.guard != passed {
+		known = nil
+	}
+	a.counted(p, func() { p.skim, p.known, p.skimmed = nil, nil, known })
 	p.suspect = nil // what was taken for unreadable may be, too
 	if p.guard != passed {
 		return
 	}
-	p.skimmed = known
 	p.guard, p.why, p.doubtedAt, p.askAt, p.wait = doubted, why, time.Now(), time.Time{}, 0
 	a.log.Debug("is the archive a prefix of the log", "topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.expected, "why", why)
 }
@@ -243,10 +245,12 @@ func (a *Archiver) guarded(g *guard, found finding, err error) {
 		p.archivedEpoch = found.epoch
 	}
 	p.approved, p.hand = nil, nil
-	if found.skim && !moved && !found.lose && p.skimmed == g.skimmed {
-		p.known = g.skimmed
-	}
-	p.skimmed = nil
+	a.counted(p, func() {
+		if found.skim && !moved && !found.lose && p.skimmed == g.skimmed {
+			p.known = g.skimmed
+		}
+		p.skimmed = nil
+	})
 	if found.approved && p.expected == g.expected { // makeRoom may have dropped what it follows
 		p.approved = g.hand
 	}

@@ -60,8 +60,8 @@ func TestTransactionBeyondTheBudgetIsCutAsItComes(t *testing.T) {
 			{Offset: offset, ProducerID: 1, Status: schema.Undecided, Value: make([]byte, 256<<10)},
 		}}, time.Now())
 	}
-	if a.held != 0 || p.seek {
-		t.Fatalf("skimming holds %d bytes, seek %t before the marker was seen", a.held, p.seek)
+	if p.rows.len() != 0 || a.held != p.skim.bytes() || p.seek {
+		t.Fatalf("skimming holds %d rows, %d bytes, seek %t before the marker was seen", p.rows.len(), a.held, p.seek)
 	}
 	a.takeIn(&kafka.Batch{TopicPartition: zero, Records: []schema.Record{
 		{Offset: 8, ProducerID: 1, Status: schema.Control, Key: marker(1)},

@@ -146,6 +146,9 @@ func (p *partition) take(b *kafka.Batch, now time.Time) int64 {
 		p.jump(record.Offset, now)
 		p.add(record, now)
 	}
+	if p.known != nil && p.expected >= p.known.to {
+		p.known = nil
+	}
 	p.settle(now)
 	return p.memory() - before
 }
@@ -364,14 +367,15 @@ func (p *partition) cutEnd(n int) int64 {
 func (p *partition) cuttable(n int) bool { return p.cutEnd(n) > p.head.Next && p.guard == passed }
 
 // discard forgets everything above the head and asks for it again; what is
-// doubted, and what was asked to be sealed, stays so. It returns the bytes it
-// held.
+// doubted, and what was asked to be sealed, stays so; what was skimmed is not: of
+// what is read again it does not know all. It returns the bytes it held.
 func (p *partition) discard(head ledger.Head) int64 {
 	held := p.abandon()
 	fresh := newPartition(p.stream, head)
 	fresh.compacted, fresh.config = p.compacted, p.config
 	fresh.highWatermark, fresh.lastStable, fresh.logStart = p.highWatermark, p.lastStable, p.logStart
 	fresh.doubts, fresh.sealTo, fresh.watched, fresh.revival = p.doubts, p.sealTo, p.watched, p.revival
+	fresh.skimmed = nil
 	fresh.seek, fresh.resume = true, true // it may be paused
 	*p = *fresh
 	return held

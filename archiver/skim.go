@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"math"
 	"sort"
 
 	"github.com/fx-risk-ai/annals/internal/kafka"
@@ -27,9 +28,15 @@ func (e *ending) decider() schema.Decider {
 	return schema.Decider{Offset: e.offset, LeaderEpoch: e.epoch, ProducerID: e.producer, Verdict: e.verdict.String()}
 }
 
-// mostEndings bounds what one skim keeps: 28 bytes each. What is beyond is
-// skimmed again when it fills the budget.
-const mostEndings = 1 << 18
+// What is kept of a skim counts in the budget so: with it, what lists and maps
+// have room for besides. An open transaction counts what its ending will, so that
+// a skim that takes no more transactions in does not grow by those it has.
+const (
+	endingBytes   = 56
+	producerBytes = 96 // a producer's list of endings
+	openBytes     = 48 + endingBytes + producerBytes
+	runBytes      = 32
+)
 
 // endings are the ends of the transactions in a range of the log.
 type endings struct {
@@ -40,6 +47,14 @@ type endings struct {
 	// runs are the last records of each leader epoch that was read in a row:
 	// over several, a guard must find them all in one log.
 	runs []entry
+}
+
+// bytes is what they take of the budget.
+func (e *endings) bytes() int64 {
+	if e == nil {
+		return 0
+	}
+	return endingBytes*int64(len(e.all)) + producerBytes*int64(len(e.of)) + runBytes*int64(len(e.runs))
 }
 
 // end gives that of the transaction of a producer's record; nil: not known.
@@ -68,16 +83,31 @@ func (e *endings) from(offset int64) []ending {
 type skim struct {
 	endings
 	next   int64           // the offset that should come next
-	stable int64           // everything below has ended, as the broker said
+	stable int64           // everything below has ended, as the broker said; transactions from there on are left out
 	open   map[int64]int64 // by producer ID, the first offset of its transaction
+	most   int64           // at so many bytes it takes no more transactions in
 }
 
 func newSkim(from, stable int64) *skim {
-	return &skim{endings: endings{of: map[int64][]int32{}, to: from, epoch: -1}, next: from, stable: stable, open: map[int64]int64{}}
+	return &skim{
+		endings: endings{of: map[int64][]int32{}, to: from, epoch: -1},
+		next:    from, stable: stable, open: map[int64]int64{}, most: math.MaxInt64,
+	}
+}
+
+// bytes is what it takes of the budget.
+func (s *skim) bytes() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.endings.bytes() + openBytes*int64(len(s.open))
 }
 
 // take looks at what a fetch brought, and tells whether every transaction with
-// a record below stable has shown its end.
+// a record below stable has shown its end. Without room for more it is stable no
+// further than it has come: it goes on to the ends of those that are open there,
+// or the first of them might be skimmed for again and again; and what begins
+// behind is skimmed again when it fills the budget.
 func (s *skim) take(b *kafka.Batch) (done bool) {
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -88,11 +118,14 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 		s.run(entry{r.Offset, r.LeaderEpoch})
 		switch r.Status {
 		case schema.Undecided:
-			if _, ok := s.open[r.ProducerID]; !ok {
+			if _, ok := s.open[r.ProducerID]; !ok && r.Offset < s.stable {
 				s.open[r.ProducerID] = r.Offset
 			}
 		case schema.Control:
 			s.mark(r)
+		}
+		if s.bytes() >= s.most {
+			s.stable = min(s.stable, s.next)
 		}
 		if s.done() {
 			return true
@@ -101,17 +134,7 @@ func (s *skim) take(b *kafka.Batch) (done bool) {
 	return s.done()
 }
 
-func (s *skim) done() bool {
-	if len(s.all) >= mostEndings {
-		return true
-	}
-	for _, from := range s.open {
-		if from < s.stable {
-			return false
-		}
-	}
-	return s.next >= s.stable
-}
+func (s *skim) done() bool { return len(s.open) == 0 && s.next >= s.stable }
 
 // pass leaves out what cannot be read. A transaction that is known to have ended
 // ends there for the records that come before: no marker that comes later is
@@ -139,7 +162,7 @@ func (s *skim) run(e entry) {
 
 func (s *skim) mark(r *schema.Record) {
 	verdict, ok := verdictOf(kafka.MarkerOf(r.Key))
-	if !ok {
+	if _, open := s.open[r.ProducerID]; !ok || !open && r.Offset >= s.stable {
 		return
 	}
 	s.of[r.ProducerID] = append(s.of[r.ProducerID], int32(len(s.all)))

@@ -141,9 +141,7 @@ func (a *Archiver) examined(e *examination, found examined, err error) {
 		a.metrics.unreadable.Add(float64(found.gap.To - found.gap.From))
 		e.log.Error("offsets cannot be read; their bytes are kept, and reading goes on behind them",
 			"offset", found.gap.From, "to", found.gap.To, "key", found.gap.Object.Key, "bytes", found.raw, "why", *found.gap.Evidence)
-		held := p.memory()
-		p.unread(*found.gap, found.committed, time.Now())
-		a.held += p.memory() - held
+		a.counted(p, func() { p.unread(*found.gap, found.committed, time.Now()) })
 		if p.skim != nil { // nothing need come behind it
 			a.skimmed(p, &kafka.Batch{TopicPartition: key})
 		}
