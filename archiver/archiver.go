@@ -27,7 +27,7 @@ type Store interface {
 	Preflight(ctx context.Context) error
 	// Put writes body, whatever was under key. After nil it is durable and seen
 	// by every reader. The store repeats what passes a bounded number of times;
-	// after Unavailable, Exhausted (full) or Permission the archiver sends the
+	// after Unavailable, Permission or objstore.ErrFull the archiver sends the
 	// same bytes again, for as long as it takes. Concurrent calls are fine.
 	Put(ctx context.Context, key string, body []byte) (objstore.Object, error)
 	// PutIfAbsent is sent once: Conflict when something is under key,
@@ -158,10 +158,17 @@ const (
 	sealers  = 16
 )
 
+// mostWriter bounds the writer's name, as a host's is: a commit has room for its
+// gaps and leader epochs beside it.
+const mostWriter = 255
+
 // New checks the options. Nothing runs until Run.
 func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Archiver, error) {
 	if options.Tail.Group == "" || options.Writer == "" {
 		return nil, schema.Errorf(schema.Invalid, "an archiver needs a consumer group and a writer name")
+	}
+	if len(options.Writer) > mostWriter {
+		return nil, schema.Errorf(schema.Invalid, "a writer name of %d bytes: it stands in every commit, and has at most %d", len(options.Writer), mostWriter)
 	}
 	if options.Memory == 0 {
 		options.Memory = 80 << 20

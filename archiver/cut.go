@@ -110,6 +110,11 @@ func (j *job) rowsEnd() int64 {
 func (p *partition) cut(reason string, n int, now time.Time) *job {
 	n = p.whole(n)
 	j := &job{p: p, reason: reason, branch: p.branch(), base: p.head.Next, next: p.cutEnd(n), epoch: p.epoch, since: p.since, cutAt: now}
+	end, all := p.sayableGaps()
+	within := all || j.next <= end
+	if !within && (n == 0 || p.offsetBehind(n) <= end) {
+		j.next = end
+	}
 	for _, f := range p.frames {
 		if f.end() > p.first+int64(n) {
 			break
@@ -136,7 +141,7 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 	}
 	p.sealing, p.cutAt = true, now
 	switch {
-	case n >= p.fed:
+	case n >= p.fed && within:
 	case len(j.frames) > 0: // a part of what could be cut
 		p.cutAt = p.spilled
 	default: // the same, and the rest is as old
@@ -145,25 +150,28 @@ func (p *partition) cut(reason string, n int, now time.Time) *job {
 	return j
 }
 
-// What one commit can say besides: the list of its gaps is an object of at most
-// schema.MaxGapsBytes, of which a gap takes some 150; the list of its rows' leader
-// epochs stands in the commit itself, where each takes up to epochBytes. A log of
-// which little was left by a cleaner, or that is old, has more of them than a
-// segment's bytes bound.
+// What one segment and its commit can say besides: the list of its gaps is an
+// object of at most schema.MaxGapsBytes, of which a gap takes some 150 beside its
+// texts; the list of its rows' leader epochs stands in the commit itself, where each
+// takes up to epochBytes; and rows take something of a segment where they have no
+// bytes. A log of which little was left by a cleaner, or that is old, has more of
+// them than a segment's bytes bound.
 const (
-	mostGaps   = 1 << 17
-	mostEpochs = 512
-	epochBytes = 51
+	mostRows     = 1 << 22
+	mostGaps     = 1 << 17
+	mostGapBytes = schema.MaxGapsBytes / 2 // the rest is for a frame's, which is taken whole
+	gapFixed     = 150
+	mostEpochs   = 512
+	epochBytes   = 51
 )
 
-// sayable lowers n, a number of rows that may be cut, to those of which one
-// commit can name all gaps and leader epochs; not below one frame, which has fewer
-// of both.
+// sayable lowers n, a number of rows that may be cut, to those that fit into one
+// segment, and of which one commit can name all gaps and leader epochs; not below
+// one frame, which has fewer of all.
 func (p *partition) sayable(n int) int {
-	if len(p.gaps) > mostGaps {
-		if below := p.rowsBelow(p.gaps[mostGaps].From); below > 0 {
-			n = min(n, below)
-		}
+	n = p.whole(min(n, mostRows))
+	if end, all := p.sayableGaps(); !all {
+		n = min(n, p.rowsBelow(end))
 	}
 	epochs, last := 0, int32(0)
 	turn := func(epoch int32) {
@@ -191,16 +199,63 @@ func (p *partition) sayable(n int) int {
 	return n
 }
 
-// rowsBelow is the number of the last row below an offset, or of the first of its
-// frame: a cut of so many rows ends at it, and covers no gap from there on.
+// sayableGaps is where the first gap begins that one commit cannot name beside
+// those before it; all tells that there is none.
+func (p *partition) sayableGaps() (end int64, all bool) {
+	sum := int64(0)
+	var last *string
+	text := int64(0)
+	for i := range p.gaps {
+		g := &p.gaps[i]
+		if g.Evidence != last {
+			last, text = g.Evidence, quoted(g.Evidence)
+		}
+		size := gapFixed + text
+		if g.Class == schema.GapUnexplained {
+			size += 2 * mostEvidence // what explain may yet add
+		}
+		if o := g.Object; o != nil {
+			size += gapFixed + quoted(&o.Key) + quoted(o.VersionID)
+		}
+		if sum += size; i > 0 && (i >= mostGaps || sum > mostGapBytes) {
+			return g.From, false
+		}
+	}
+	return 0, true
+}
+
+// quoted is how many bytes a text takes in a list of gaps, at most.
+func quoted(text *string) (n int64) {
+	if text == nil {
+		return 0
+	}
+	for i := range len(*text) {
+		switch c := (*text)[i]; {
+		case c < ' ':
+			n += 6
+		case c == '"' || c == '\\' || c >= 0x7f:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// rowsBelow is how many rows are below an offset, in frames whole ones; the first
+// frame if that is not.
 func (p *partition) rowsBelow(offset int64) int {
 	if i := sort.Search(p.rows.len(), func(i int) bool { return p.rows.at(i).Offset >= offset }); i > 0 {
-		return p.inFrames + i - 1
+		return p.inFrames + i
 	}
-	if i := sort.Search(len(p.frames), func(i int) bool { return p.frames[i].First >= offset }); i > 0 {
-		return int(p.frames[i-1].at - p.first)
+	n := sort.Search(len(p.frames), func(i int) bool { return p.frames[i].Last >= offset })
+	if n == 0 && len(p.frames) > 0 && p.frames[0].First < offset {
+		n = 1
 	}
-	return 0
+	if n == 0 {
+		return 0
+	}
+	return int(p.frames[n-1].end() - p.first)
 }
 
 // cutDue queues every buffer that is due, moves buffers into the spool while

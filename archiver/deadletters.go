@@ -225,7 +225,7 @@ func (a *Archiver) writeUnread(ctx context.Context, j *job, c *schema.Commit) er
 // its place is damaged, for one.
 func never(err error) bool {
 	kind := schema.KindOf(err)
-	return err != nil && (kind == schema.Corrupt || kind == schema.Invalid)
+	return err != nil && (kind == schema.Corrupt || kind == schema.Invalid || beyond(err))
 }
 
 // ended counts a letter that was put. One that cannot be, this time or the next, is

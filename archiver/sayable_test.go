@@ -1,11 +1,19 @@
 package archiver
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/spool"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -15,19 +23,24 @@ import (
 func sealAll(t *testing.T, p *partition) (cuts int) {
 	t.Helper()
 	var reader spool.Reader
-	for at := p.head.Next; p.count() > 0; at = p.head.Next {
+	version := strings.Repeat("v", 1024)
+	for at := p.head.Next; p.count() > 0 || len(p.gaps) > 0; at = p.head.Next {
 		p.fed = p.decided
 		j := p.cut(cutBytes, p.most(p.decided, 64<<20), time.Now())
-		c := &schema.Commit{
-			Format: schema.CommitFormat, Kind: schema.KindSegment, Cluster: "c", Topic: p.stream.Topic, TopicID: p.stream.TopicID,
-			Seq: 1, Previous: new(schema.Digest), Attempt: "a", Writer: "w", Base: j.base, Next: j.next, Segment: &schema.SegmentRef{}, Clock: "c",
+		c := &schema.Commit{ // with the longest names that there are
+			Format: schema.CommitFormat, Kind: schema.KindGap, Cluster: strings.Repeat("c", 64), Topic: strings.Repeat("t", 249), TopicID: p.stream.TopicID,
+			Seq: 1, Previous: new(schema.Digest), Attempt: uuid.NewString(), Writer: strings.Repeat(`"`, mostWriter), Base: j.base, Next: j.next,
+			Versions: schema.Versions{Build: strings.Repeat("b", 255)}, Clock: time.Now().Format(time.RFC3339Nano),
+		}
+		if j.count() > 0 {
+			c.Kind, c.Segment = schema.KindSegment, &schema.SegmentRef{ObjectRef: schema.ObjectRef{Key: schema.SegmentKey(c.Stream(), j.base, j.next, schema.Digest{}), VersionID: &version}}
 		}
 		raw, sum, err := schema.EncodeGaps(j.gaps, j.base, j.next)
 		if err != nil {
 			t.Fatalf("cut %d of %d rows: %v", cuts, j.count(), err)
 		}
 		if c.GapOffsets, c.Gaps = sum, j.gaps; len(raw) > 1000 {
-			c.Gaps, c.GapsObject = nil, &schema.ObjectRef{}
+			c.Gaps, c.GapsObject = nil, &schema.ObjectRef{Key: schema.GapsKey(c.Stream(), j.base, j.next, schema.Digest{}), VersionID: &version}
 		}
 		err = j.each(&reader, func(r *schema.Record) error {
 			c.Records.Committed++
@@ -94,6 +107,93 @@ func TestCutsAreWhatACommitCanSay(t *testing.T) {
 				t.Errorf("%s, spooled %t: %d cuts to %d, want %d to %d", name, spooled, cuts, p.head.Next, x.cuts, next)
 			}
 		}
+	}
+}
+
+// Gaps that cannot be read do not join, and each has its own text: with no row
+// between them, or rows on either side, they are more than a list of gaps holds.
+func TestCutsEndAmongGaps(t *testing.T) {
+	evidence, now := strings.Repeat(`"`, mostEvidence), time.Now()
+	for name, x := range map[string]struct{ before, behind int64 }{
+		"nothing else": {}, "rows before": {before: 3}, "rows behind": {behind: 3}, "rows on either side": {before: 1, behind: 1},
+	} {
+		for _, spooled := range []bool{false, true} {
+			p, disk := opened(0), openSpool(t, 64<<20)
+			bring := func(n int64) {
+				var batch kafka.Batch
+				for offset := p.expected; offset < p.expected+n; offset++ {
+					batch.Records = append(batch.Records, schema.Record{
+						Topic: "t", TopicID: p.stream.TopicID, Offset: offset, ProducerID: -1, ProducerEpoch: -1, Status: schema.Committed,
+					})
+				}
+				p.take(&batch, now)
+				if p.fed = p.decided; spooled && n > 0 {
+					s := p.spill(disk, p.rows.len(), now)
+					if err := s.write(); err != nil {
+						t.Fatal(err)
+					}
+					p.spooledBy(s, now)
+				}
+			}
+			bring(x.before)
+			const unread = 32_000
+			for range unread {
+				p.unread(schema.Gap{Class: schema.GapUnreadable, From: p.expected, To: p.expected + 1, Evidence: &evidence, Object: &schema.ObjectRef{Key: "k"}}, nil, now)
+			}
+			bring(x.behind)
+			if cuts := sealAll(t, p); cuts < 3 || cuts > 5 || p.head.Next != unread+x.before+x.behind {
+				t.Errorf("%s, spooled %t: %d cuts to %d", name, spooled, cuts, p.head.Next)
+			}
+		}
+	}
+}
+
+// Records of no bytes, which no cut by bytes ever ends, are no more than a segment
+// holds.
+func TestCutsAreWhatASegmentHolds(t *testing.T) {
+	p := opened(0)
+	for at := int64(0); at < 2*mostRows; at += 4000 {
+		p.frames = append(p.frames, &frame{Frame: &spool.Frame{Rows: 4000, First: at, Last: at + 3999}, at: at})
+		p.inFrames += 4000
+	}
+	p.decided, p.fed, p.expected = p.inFrames, p.inFrames, int64(p.inFrames)
+	if n := p.most(p.decided, 64<<20); n > mostRows || n < mostRows-4000 || p.whole(n) != n {
+		t.Errorf("%d rows are cut of %d, a segment is to have %d", n, p.decided, mostRows)
+	}
+}
+
+// A limit of ours is the same the next time: what reaches one is not repeated, but
+// stops its partition, which Health names with what to do. A full store is waited for.
+func TestALimitOfOursStopsItsPartition(t *testing.T) {
+	a, p := looping(0)
+	a.arrive(schema.Committed, 0, 1)
+	j := p.cut(cutAsked, 1, time.Now())
+	ours := schema.Errorf(schema.Exhausted, "encode gaps: too many bytes")
+	within, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	asked := 0
+	err := a.patiently(within, j, func() error { asked++; return ours })
+	if asked != 1 || !errors.Is(err, ours) || within.Err() != nil {
+		t.Fatalf("asked for %d times: %v", asked, err)
+	}
+	full := schema.Errorf(schema.Exhausted, "put: %w", objstore.ErrFull)
+	if err := a.patiently(within, j, func() error {
+		if asked++; asked < 4 {
+			return full
+		}
+		return nil
+	}); err != nil || asked != 4 {
+		t.Errorf("a full store is asked %d times: %v", asked-1, err)
+	}
+	a.settle(j, ledger.Head{}, index.SegmentRow{}, fmt.Errorf("seal: %w", ours), 0)
+	if said := a.Health()["store"]; !strings.Contains(said, "too many bytes; lower archive.cut.bytes") || p.stopped == "" {
+		t.Errorf("Health says %q", said)
+	}
+	if !never(ours) || never(full) {
+		t.Error("a dead letter that is too large is written again and again, or one is given up for a full store")
+	}
+	if _, err := New(Options{Tail: kafka.ConsumerOptions{Group: "g"}, Writer: strings.Repeat("w", mostWriter+1)}, nil, nil, nil, nil); schema.KindOf(err) != schema.Invalid {
+		t.Errorf("a writer's name that no commit has room for: %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/kafka"
 	"github.com/fx-risk-ai/annals/internal/ledger"
+	"github.com/fx-risk-ai/annals/internal/objstore"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/internal/spool"
@@ -242,7 +243,8 @@ func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) 
 	return head, err
 }
 
-// patiently repeats what can pass, with growing pauses, and says so in Health.
+// patiently repeats what can pass, with growing pauses, and says so in Health. A
+// limit of ours does not: the same is too large the next time.
 func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error {
 	what := causeOfSealing(j.p)
 	for pauses := retry.Between(250*time.Millisecond, 15*time.Second); ; pause(ctx, pauses.Next()) {
@@ -250,7 +252,7 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 		err := do()
 		end()
 		kind := schema.KindOf(err)
-		passing := err != nil && (kind == schema.Unavailable || kind == schema.Exhausted || kind == schema.Permission)
+		passing := err != nil && (kind == schema.Unavailable || kind == schema.Permission || errors.Is(err, objstore.ErrFull))
 		if passing && ctx.Err() == nil {
 			a.metrics.retries.Inc()
 		}
@@ -266,6 +268,12 @@ func (a *Archiver) patiently(ctx context.Context, j *job, do func() error) error
 			return err
 		}
 	}
+}
+
+// beyond tells whether a limit of the format, or of ours, was reached, and not one
+// of the store. Cuts are made so that none is: see sayable.
+func beyond(err error) bool {
+	return err != nil && schema.KindOf(err) == schema.Exhausted && !errors.Is(err, objstore.ErrFull)
 }
 
 // encoder is what encoding a segment needs, kept between segments: made anew
@@ -404,6 +412,8 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 		a.doubt(p, "another archiver committed first")
 	case errors.Is(err, spool.ErrUnreadable):
 		a.readAgain(p, err)
+	case beyond(err):
+		a.giveUp(p, onStore, fmt.Errorf("%w; lower archive.cut.bytes and archive.cut.max_age, so that a cut is smaller, and start again", err))
 	default:
 		a.giveUp(p, onStore, err)
 	}

@@ -189,6 +189,7 @@ func (a *Archiver) explain(ctx context.Context, j *job) {
 			return err
 		}))
 	}
+	why = clip(why)
 	if why == "" {
 		a.log.Error("offsets were not served, and nothing explains why", "topic", stream.Topic, "partition", stream.Partition,
 			"offset", j.base, "to", j.next, "err", err)

@@ -10,7 +10,8 @@ import (
 // Encode gives the commit's canonical bytes: JSON without white space, every
 // field in the order of the struct, 64-bit numbers as strings, no escaping
 // beyond what JSON demands, no trailing newline. The commit is checked first;
-// what does not hold is not written.
+// what does not hold is not written, and what is larger than MaxCommitBytes is
+// Exhausted.
 func (c *Commit) Encode() ([]byte, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -20,7 +21,7 @@ func (c *Commit) Encode() ([]byte, error) {
 		return nil, err
 	}
 	if len(raw) > MaxCommitBytes {
-		return nil, c.fault("%d bytes, at most %d", len(raw), MaxCommitBytes)
+		return nil, Errorf(Exhausted, "commit %d of %s: %d bytes, at most %d", c.Seq, c.Stream(), len(raw), MaxCommitBytes)
 	}
 	if _, err := ParseCommit(raw); err != nil {
 		// Text that is not UTF-8 is written as something else.

@@ -38,8 +38,8 @@
 //	schema.NotFound     no such object, or no such bucket
 //	schema.Conflict     ErrExists, ErrChanged
 //	schema.Permission   401, 403: wrong keys or missing rights
-//	schema.Exhausted    the store is full (507, "no space left", quota), or the
-//	                    object is larger than the caller's limit
+//	schema.Exhausted    the store is full (ErrFull: 507, "no space left", quota),
+//	                    or the object is larger than the caller's limit
 //	schema.Corrupt      the checksum of what was read, or of what PutFile was
 //	                    given, does not fit, or an object is shorter than it
 //	                    should be

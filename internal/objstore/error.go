@@ -14,6 +14,10 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
+// ErrFull: the store, or its quota, is full. It can pass; what else is Exhausted
+// is a limit of the caller's and cannot.
+var ErrFull = errors.New("the store is full")
+
 // Outcomes of a conditional write, for errors.Is.
 var (
 	// ErrExists: the store answered 412 to PutIfAbsent. Something is there; it
@@ -47,7 +51,11 @@ func (s *Store) classify(op, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return schema.Errorf(kindOf(err), "%s %s: %w", strings.ReplaceAll(op, "_", " "), s.name(key), err)
+	kind := kindOf(err)
+	if kind == schema.Exhausted && !errors.Is(err, errTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return schema.Errorf(kind, "%s %s: %w", strings.ReplaceAll(op, "_", " "), s.name(key), err)
 }
 
 func (s *Store) name(key string) string {

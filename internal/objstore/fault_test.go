@@ -145,6 +145,9 @@ func TestLastingFaultsEnd(t *testing.T) {
 			if schema.KindOf(err) != c.kind || f.Count("PUT") != c.requests {
 				t.Errorf("%d requests, %s: %v", f.Count("PUT"), schema.KindOf(err), err)
 			}
+			if errors.Is(err, objstore.ErrFull) != (c.fault == ot.Full) {
+				t.Errorf("a full store, or another that is: %v", err)
+			}
 			if !strings.Contains(err.Error(), "data/x") {
 				t.Errorf("the error does not name the object: %v", err)
 			}
@@ -172,7 +175,7 @@ func TestConditionalWritesSayWhatHappened(t *testing.T) {
 		{ot.Conflict, objstore.ErrBusy, schema.Unavailable, false},
 		{ot.Refused, nil, schema.Unavailable, false},
 		{ot.FlippedBody, nil, schema.Unavailable, false},
-		{ot.Full, nil, schema.Exhausted, false},
+		{ot.Full, objstore.ErrFull, schema.Exhausted, false},
 		{ot.Forbidden, nil, schema.Permission, false},
 		{ot.Expired, nil, schema.Permission, false},
 		// A proxy repeated it: refused, and yet it is ours that is there.
@@ -226,7 +229,7 @@ func checkOutcome(t *testing.T, err, want error, kind schema.Kind) {
 	if schema.KindOf(err) != kind {
 		t.Errorf("kind %s, want %s: %v", schema.KindOf(err), kind, err)
 	}
-	for _, outcome := range []error{objstore.ErrBusy, objstore.ErrChanged, objstore.ErrExists, objstore.ErrUncertain} {
+	for _, outcome := range []error{objstore.ErrBusy, objstore.ErrChanged, objstore.ErrExists, objstore.ErrFull, objstore.ErrUncertain} {
 		if errors.Is(err, outcome) != (outcome == want) {
 			t.Errorf("is %q: %v: %v", outcome, errors.Is(err, outcome), err)
 		}
