@@ -129,6 +129,7 @@ type Archiver struct {
 	boundsAt   time.Time    // bounds are not asked for before
 	boundsWait retry.Pauses // while they are not answered
 	unbounded  int          // how often they were not, in a row
+	leavesBy   time.Time    // who stops waits no longer for what is to be sealed; zero: it does not stop
 	heldBack   bool         // a poll was held back since the last look for silence
 	outsider   time.Time    // that this process is no member of its group; zero: it is one
 	troubles   map[cause]string
@@ -136,6 +137,7 @@ type Archiver struct {
 	encoders   chan *encoder
 	bodies     chan *bytes.Buffer // of encoded segments, kept for the next
 	rollups    sync.WaitGroup
+	rolling    context.Context // of the rollups
 	guards     sync.WaitGroup
 	asking     int  // guards that run
 	examining  int  // examinations that run
@@ -263,6 +265,9 @@ func (a *Archiver) Run(ctx context.Context) error {
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
+	rolling, stopRollups := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRollups()
+	a.rolling = rolling
 	var work errgroup.Group
 	work.Go(func() error { a.dispatch(working); return nil })
 	for range sealers {
@@ -290,6 +295,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	if workErr := work.Wait(); err == nil {
 		err = workErr
 	}
+	time.AfterFunc(time.Until(a.sealBy()), stopRollups)
 	a.rollups.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -297,10 +303,27 @@ func (a *Archiver) Run(ctx context.Context) error {
 	return err
 }
 
+// sealBy is until when what is taken from this process may still be sealed: for as
+// long as the group waits, and where it stops, no longer than that in all.
+func (a *Archiver) sealBy() time.Time {
+	by := time.Now().Add(a.options.Tail.RevokedWithin())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.leavesBy.IsZero() && a.leavesBy.Before(by) {
+		return a.leavesBy
+	}
+	return by
+}
+
 // finish waits, for a bounded time, until the segments under way are
-// committed. What is still buffered is read again by whoever comes next.
+// committed. The other half of the time is for what is cut when the group takes the
+// partitions. What is still buffered is read again by whoever comes next.
 func (a *Archiver) finish() {
-	deadline := time.Now().Add(15 * time.Second)
+	within := a.options.Tail.RevokedWithin()
+	deadline := time.Now().Add(within / 2)
+	a.mu.Lock()
+	a.leavesBy = time.Now().Add(within)
+	a.mu.Unlock()
 	for time.Now().Before(deadline) {
 		a.mu.Lock()
 		busy := len(a.backlog) > 0
@@ -313,7 +336,7 @@ func (a *Archiver) finish() {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	a.log.Warn("stopped with segments under way", "waited", "15s",
+	a.log.Warn("stopped with segments under way", "waited", (within / 2).String(),
 		"consequence", "they are read from Kafka again at the next start")
 }
 

@@ -176,10 +176,10 @@ func (a *Archiver) commit(kind schema.CommitKind, stream schema.Stream, head led
 }
 
 // Revoked seals what is worth it while the partition is still ours, and drops
-// the rest: the next owner reads it again.
+// the rest, and what the store did not take in time: the next owner reads it again.
 func (as assignments) Revoked(ctx context.Context, list []kafka.TopicPartition) {
 	a := as.a
-	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+	bounded, cancel := context.WithDeadline(ctx, a.sealBy())
 	defer cancel()
 	stop := a.wakeAt(bounded)
 	defer stop()

@@ -252,6 +252,34 @@ func TestHealthSaysWhatItLeavesOut(t *testing.T) {
 	}
 }
 
+// What a store does not take while the group waits is not waited for any longer, and
+// what is revoked by a process that stops no longer than it may take to stop.
+func TestRevokedEndsWithinTheRebalance(t *testing.T) {
+	for name, x := range map[string]struct{ rebalance, leavesIn time.Duration }{
+		"rebalance": {rebalance: 200 * time.Millisecond}, "stop": {rebalance: time.Hour, leavesIn: 100 * time.Millisecond},
+	} {
+		a, p := looping(0)
+		a.options.Tail.RebalanceTimeout, a.cutAt.MinBytes = x.rebalance, 1
+		if x.leavesIn > 0 {
+			a.leavesBy = time.Now().Add(x.leavesIn)
+		}
+		a.arrive(schema.Committed, 0, 1)
+		began := time.Now()
+		assignments{a}.Revoked(t.Context(), []kafka.TopicPartition{zero})
+		if took := time.Since(began); took < 50*time.Millisecond || took > 20*time.Second {
+			t.Errorf("%s: revoked in %s, a store that does not answer was given 100ms", name, took)
+		}
+		if len(a.backlog) != 1 || len(a.partitions) != 0 || a.held != 0 || p.head.Next != 0 {
+			t.Errorf("%s: %d cuts, %d partitions, %d bytes held", name, len(a.backlog), len(a.partitions), a.held)
+		}
+	}
+	for given, want := range map[time.Duration]time.Duration{0: 30 * time.Second, 10 * time.Second: 5 * time.Second} {
+		if got := (kafka.ConsumerOptions{RebalanceTimeout: given}).RevokedWithin(); got != want {
+			t.Errorf("with a rebalance timeout of %s: %s, want %s", given, got, want)
+		}
+	}
+}
+
 // A transaction's records were read, and then nothing for as long as a cleaner may
 // take for them and their marker: the next marker of the producer is another
 // transaction's, and decides nothing before the log was read again.

@@ -428,7 +428,7 @@ func (a *Archiver) rollup(s schema.Stream, head ledger.Head) {
 		return
 	}
 	a.rollups.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(a.rolling, time.Minute)
 		defer cancel()
 		if err := a.ledger.WriteRollup(ctx, s, head.Commit.Seq/1000); err != nil {
 			a.log.Warn("rollup not written; verify and reindex read the commits one by one", "topic", s.Topic, "partition", s.Partition,

@@ -33,8 +33,8 @@ type Start struct {
 
 // Owner is told what the group assigns. Assigned returns where to begin for
 // every partition it is given; it may take as long as ctx allows, and an error
-// makes the member join again. Revoked and Lost must return before the
-// rebalance timeout; after them no batch of those partitions follows. None of
+// makes the member join again. Revoked and Lost must return within
+// ConsumerOptions.RevokedWithin; after them no batch of those partitions follows. None of
 // the three runs between a Poll that returned batches and Allow.
 type Owner interface {
 	Assigned(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]Start, error)
@@ -52,9 +52,22 @@ type ConsumerOptions struct {
 	// FetchBytes bounds one fetch per broker, and so the client's own buffer
 	// (about twice this per broker, compressed); 2 MiB if zero.
 	FetchBytes int32
-	// RebalanceTimeout bounds Revoked; 60 s if zero.
+	// RebalanceTimeout is the group's: who has not joined again by then is no
+	// member any more. 60 s if zero.
 	RebalanceTimeout time.Duration
 }
+
+func (o ConsumerOptions) rebalanceTimeout() time.Duration {
+	if o.RebalanceTimeout == 0 {
+		return time.Minute
+	}
+	return o.RebalanceTimeout
+}
+
+// RevokedWithin is how long the Owner's Revoked may take. The other half of the
+// rebalance timeout is for what is between it and the group: a poll that is not over
+// yet, and joining again.
+func (o ConsumerOptions) RevokedWithin() time.Duration { return o.rebalanceTimeout() / 2 }
 
 // Consumer is one member of the archivers' group. The group decides who reads
 // a partition; where to begin is the Owner's answer, Kafka's committed offsets
@@ -73,9 +86,6 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 	if tail.FetchBytes == 0 {
 		tail.FetchBytes = 2 << 20
 	}
-	if tail.RebalanceTimeout == 0 {
-		tail.RebalanceTimeout = time.Minute
-	}
 	member := &membership{group: tail.Group}
 	hooks := &assignments{owner: owner, member: member}
 	extra := []kgo.Opt{
@@ -91,7 +101,7 @@ func NewConsumer(options Options, tail ConsumerOptions, owner Owner) (*Consumer,
 		kgo.WithHooks(member),
 		kgo.OnPartitionsRevoked(hooks.revoked),
 		kgo.OnPartitionsLost(hooks.lost),
-		kgo.RebalanceTimeout(tail.RebalanceTimeout),
+		kgo.RebalanceTimeout(tail.rebalanceTimeout()),
 		kgo.FetchMaxBytes(tail.FetchBytes),
 		kgo.FetchMaxPartitionBytes(min(tail.FetchBytes, 1<<20)),
 		kgo.FetchMaxWait(500 * time.Millisecond),
