@@ -250,7 +250,10 @@ func TestRangesThatAreIgnoredOrShortAreNotTaken(t *testing.T) {
 
 // TestContextsEndRequests: soon, and visibly so.
 func TestContextsEndRequests(t *testing.T) {
-	_, under, f := broken(t, func(*http.Request) bool { return true }, repeat(ot.NoAnswer, 20)...)
+	options := ot.EmbeddedOptions(t)
+	f := &ot.Faults{Base: options.Transport, Choose: ot.Script(func(*http.Request) bool { return true }, repeat(ot.NoAnswer, 20)...)}
+	// Only the context ends one: an attempt's own time is far longer.
+	under := ot.Open(t, options, func(o *objstore.Options) { o.Transport, o.Timeout = f, time.Minute })
 	begin := time.Now()
 	for name, do := range map[string]func(context.Context) error{
 		"get":    func(ctx context.Context) error { _, _, err := under.Get(ctx, "x", 1); return err },
@@ -264,7 +267,7 @@ func TestContextsEndRequests(t *testing.T) {
 		},
 	} {
 		f.Reset()
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		err := do(ctx)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || f.Count("GET")+f.Count("PUT")+f.Count("LIST") != 1 {
@@ -277,7 +280,7 @@ func TestContextsEndRequests(t *testing.T) {
 			t.Errorf("%s on a context that has ended: %v", name, err)
 		}
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

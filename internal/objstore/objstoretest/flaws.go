@@ -243,10 +243,12 @@ func (f *Flawed) unanswered(r *http.Request) (*http.Response, error) {
 }
 
 // How long a write waits in the queue, and how much later it is made when its
-// client is gone by then.
+// client is gone by then. On a busy machine a request takes tens of milliseconds more
+// on its way: some are given up in the queue all the same, and who overtakes one that
+// was is faster than it.
 const (
-	queued = 5 * time.Millisecond
-	late   = 300 * time.Millisecond
+	queued = 50 * time.Millisecond
+	late   = 600 * time.Millisecond
 )
 
 // queue holds a conditional write for a moment, as a proxy does that has many.
