@@ -490,11 +490,11 @@ func TestPartitionsAddedLaterBeginAtTheirStart(t *testing.T) {
 	id := r.topic(t, "grows", 1)
 	r.produce(t, "grows", 0, 10)
 	a, _ := r.archive(t, func(o *archiver.Options) { o.StartLatest = true })
-	embeddedtest.Eventually(t, 10*time.Second, func() error { _, err := r.book.Head(t.Context(), r.stream("grows", id, 0)); return err })
+	embeddedtest.Eventually(t, 30*time.Second, func() error { _, err := r.book.Head(t.Context(), r.stream("grows", id, 0)); return err })
 	_, err := kadm.NewClient(r.client).CreatePartitions(t.Context(), 1, "grows")
 	must(t, err)
 	r.client.ForceMetadataRefresh()
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		return r.client.ProduceSync(t.Context(), &kgo.Record{Topic: "grows", Partition: 1, Value: []byte("first")}).FirstErr()
 	})
 	added := r.stream("grows", id, 1)

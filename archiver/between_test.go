@@ -72,7 +72,7 @@ func TestCommitOfAnotherWriterBetween(t *testing.T) {
 			a, _ := w.archive(t, func(o *archiver.Options) { o.Registerer = w.metrics })
 			w.archivesWhatIsServed(t, a)
 			w.say(t, "more", only)
-			embeddedtest.Eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				if n := w.metric(t, "annals_archiver_unsealed_records", ""); n != only {
 					return fmt.Errorf("%.0f records are buffered", n)
 				}

@@ -67,7 +67,7 @@ func TestWhatFailsBecomesADeadLetter(t *testing.T) {
 	engine, err := query.New(query.Options{Index: r.index, Store: r.store, Ledger: r.book, Extract: r.rules})
 	must(t, err)
 	var page *answer.DeadLetterPage
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if page, err = engine.DeadLetters(t.Context(), policy.Everything(), answer.DeadLetterRequest{}); err != nil || page.Total < 2 {
 			return fmt.Errorf("%+v, %w", page, err)
 		}

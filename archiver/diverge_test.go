@@ -346,7 +346,7 @@ func TestDivergedFromTheBeginning(t *testing.T) {
 			w.keep(t)
 			w.say(t, "before", only)
 			a, stop := w.archive(t, func(o *archiver.Options) { o.StartLatest = true })
-			embeddedtest.Eventually(t, 10*time.Second, func() error { _, err := w.book.Head(t.Context(), w.stream); return err })
+			embeddedtest.Eventually(t, 30*time.Second, func() error { _, err := w.book.Head(t.Context(), w.stream); return err })
 			w.say(t, "first", 5)
 			w.sealed(t, a, w.stream, shared+only+5)
 			stop()
@@ -354,7 +354,7 @@ func TestDivergedFromTheBeginning(t *testing.T) {
 			w.say(t, "second", c.more)
 			a, _ = w.run(t)
 			w.sealed(t, a, w.stream, int64(shared+c.more))
-			embeddedtest.Eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				_, _, view := w.archivedRows(t)
 				if got := points(view.Branches); got != c.want || view.Genesis.Next != shared+only {
 					return fmt.Errorf("genesis at %d, branches at %q, want %q", view.Genesis.Next, got, c.want)
@@ -406,7 +406,7 @@ func TestDivergedWhileUp(t *testing.T) {
 			if c.sealed {
 				w.archivesWhatIsServed(t, a)
 			}
-			embeddedtest.Eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				if n := w.metric(t, "annals_archiver_unsealed_records", ""); !c.sealed && n < only {
 					return fmt.Errorf("%.0f records were taken in", n)
 				}
@@ -420,7 +420,7 @@ func TestDivergedWhileUp(t *testing.T) {
 				w.elect(t)
 			}
 			w.say(t, "second", c.more)
-			embeddedtest.Eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				if n := w.metric(t, "annals_archiver_guards_total", ""); n == 0 {
 					return errors.New("no guard was asked")
 				}
@@ -473,7 +473,7 @@ func (w *twoHistories) occupy(t *testing.T, g *gate) {
 		}
 		must(t, w.client.ProduceSync(t.Context(), &kgo.Record{Topic: "noise", Value: []byte("x")}).FirstErr())
 		want := float64(shared + i + 1)
-		embeddedtest.Eventually(t, 10*time.Second, func() error {
+		embeddedtest.Eventually(t, 30*time.Second, func() error {
 			if n := w.metric(t, "annals_archiver_records_total", ""); n < want {
 				return fmt.Errorf("%.0f records were taken in", n)
 			}

@@ -81,7 +81,7 @@ func TestOutsideTheGroupIsSaid(t *testing.T) {
 			}
 			enough()
 			r.sealed(t, a, r.stream("log", id, 0), 3)
-			embeddedtest.Eventually(t, 10*time.Second, func() error {
+			embeddedtest.Eventually(t, 30*time.Second, func() error {
 				if said := a.Health(); len(said) > 0 || gauged(t, registry, "annals_archiver_outside_group_seconds") != 0 {
 					return fmt.Errorf("it has joined, and Health says %v", said)
 				}

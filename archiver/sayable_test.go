@@ -245,7 +245,7 @@ func TestGapsCountInTheBudget(t *testing.T) {
 		c.brought += 50
 		c.mu.Unlock()
 		c.cycle()
-		for deadline := time.Now().Add(10 * time.Second); c.full(); c.cycle() {
+		for deadline := time.Now().Add(30 * time.Second); c.full(); c.cycle() {
 			if time.Now().After(deadline) {
 				t.Fatalf("memory stays full: %d bytes, %d gaps, health %v", c.Archiver.held, gaps(), c.Health())
 			}

@@ -89,7 +89,7 @@ func (c *crowd) bring(key kafka.TopicPartition, n, size int, status schema.Statu
 	c.mostHeld = max(c.mostHeld, c.Archiver.held)
 	c.mu.Unlock()
 	c.cycle()
-	for deadline := time.Now().Add(10 * time.Second); c.full(); c.cycle() { // as waitForRoom does
+	for deadline := time.Now().Add(30 * time.Second); c.full(); c.cycle() { // as waitForRoom does
 		if time.Now().After(deadline) {
 			c.t.Fatalf("memory stays full: %d bytes, %d under way, health %v", c.Archiver.held, c.spool.underWay, c.Health())
 		}
@@ -148,7 +148,7 @@ func (c *crowd) run() {
 // all seals what is there.
 func (c *crowd) all() {
 	c.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); c.sealed < c.brought; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); c.sealed < c.brought; time.Sleep(time.Millisecond) {
 		c.mu.Lock()
 		for _, p := range c.partitions {
 			p.sealTo = p.expected
@@ -158,7 +158,7 @@ func (c *crowd) all() {
 			c.t.Fatalf("%d of %d records are sealed", c.sealed, c.brought)
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); c.spoolUsed() != 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); c.spoolUsed() != 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // a frame that is being written when its rows are sealed
 	}
 	c.mu.Lock()
@@ -299,7 +299,7 @@ func TestDiskGoneIsNoLossAndNoStop(t *testing.T) {
 		t.Errorf("Health says %q", said)
 	}
 	lost := map[kafka.TopicPartition]int64{}
-	for deadline := time.Now().Add(10 * time.Second); c.spoolUsed() > 0; {
+	for deadline := time.Now().Add(30 * time.Second); c.spoolUsed() > 0; {
 		c.mu.Lock()
 		for _, p := range c.partitions {
 			p.sealTo = p.expected

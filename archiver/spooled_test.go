@@ -87,7 +87,7 @@ func TestSpoolKeepsWhatMemoryDoesNot(t *testing.T) {
 		}
 		return nil
 	})
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		if held := measured(t, registry, "annals_archiver_buffered_bytes"); held > 300<<10 {
 			return fmt.Errorf("%.0f bytes are in memory", held)
 		}

@@ -73,7 +73,7 @@ func TestSeekToTheSamePlace(t *testing.T) {
 	_, err = kadm.NewClient(client).DeleteRecords(t.Context(), before)
 	must(t, err)
 	consumer.Seek(end)
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		for _, b := range poll(100 * time.Millisecond) {
 			for i := range b.Records {
 				if b.Records[i].Offset == 10 {

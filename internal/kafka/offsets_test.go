@@ -59,7 +59,7 @@ func TestBoundsThatWereNotAnsweredAreNone(t *testing.T) {
 			admin, err := kafka.NewAdmin(options)
 			must(t, err)
 			defer admin.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			bounds, err := admin.Offsets(ctx, "orders")
 			must(t, err)

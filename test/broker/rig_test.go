@@ -191,7 +191,7 @@ func (r *rig) alter(t *testing.T, topic string, configs map[string]string) {
 	answers, err := r.admin.AlterTopicConfigs(t.Context(), changes, topic)
 	must(t, err)
 	must(t, answers[0].Err)
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		described, err := r.admin.DescribeTopicConfigs(t.Context(), topic)
 		if err != nil {
 			return err

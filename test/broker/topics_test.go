@@ -53,7 +53,7 @@ func (r *rig) recreate(t *testing.T, s schema.Stream, after time.Duration) schem
 	r.client.PurgeTopicsFromClient(s.Topic)
 	time.Sleep(after)
 	var again kadm.CreateTopicResponse
-	embeddedtest.Eventually(t, 10*time.Second, func() error {
+	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		again, err = r.admin.CreateTopic(t.Context(), 1, int16(len(r.cluster.Nodes())), nil, s.Topic)
 		return err
 	})
