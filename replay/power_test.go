@@ -21,6 +21,8 @@ func TestPowerCuts(t *testing.T) {
 	if os.Getenv("ANNALS_TEST_LONG") != "" {
 		cuts = 1000
 	}
+	moments := &replaytest.Moments{}
+	t.Cleanup(func() { moments.Report(t, cuts/machines*machines) })
 	for i := range machines {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
@@ -31,7 +33,8 @@ func TestPowerCuts(t *testing.T) {
 				Options: replay.Options{
 					PositionTopic: positions, Worker: "cut", Lease: 80 * time.Millisecond, Poll: 10 * time.Millisecond, Batch: 1 << 10,
 				},
-				Check: func(t *testing.T, plan *answer.ReplayPlan) { t.Helper(); r.isExact(t, plan, archived) },
+				Moments: moments,
+				Check:   func(t *testing.T, plan *answer.ReplayPlan) { t.Helper(); r.isExact(t, plan, archived) },
 			}).Run(t, cuts/machines)
 		})
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
@@ -30,43 +28,62 @@ type Cuts struct {
 	Options replay.Options
 	// Check holds a target against what was planned, when its job is done.
 	Check func(t *testing.T, plan *answer.ReplayPlan)
+	// Moments are counted there, for runs at the same time, whose caller reports them; nil:
+	// Run does.
+	Moments *Moments
 }
 
 // Run makes so many cuts. A job whose worker lost its power is taken over by the
-// next one, until it is done; then comes another job. It reports the steps at which
-// power was lost.
+// next one, until it is done; then comes another job. A third of the cuts, and the
+// first, come where something could be torn, another third at what is not done for
+// each record.
 func (c *Cuts) Run(t *testing.T, n int) {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
-	at, jobs := map[string]int{}, 0
+	moments := c.Moments
+	if moments == nil {
+		moments = &Moments{}
+		defer func() { moments.Report(t, n) }()
+	}
 	var plan *answer.ReplayPlan
-	for cuts := 0; cuts < n || plan != nil; {
+	for jobs, cuts := 0, 0; cuts < n || plan != nil; {
 		if plan == nil {
-			jobs++
+			if jobs++; jobs > 20*(n+1) {
+				t.Fatalf("%d replays came to their end, and power was lost at %d moments of them", jobs-1, cuts)
+			}
+			moments.begun()
 			plan = c.begin(t, jobs, dice.IntN(3) == 0)
 		}
-		moment := 1 + dice.IntN(30)
-		if dice.IntN(2) == 0 {
-			moment += dice.IntN(300)
-		}
-		power := NewPower(moment, Loss(dice.IntN(3)))
+		power := c.power(dice, cuts == 0)
 		if cuts >= n {
 			power = NewPower(1<<30, Before)
 		}
+		power.Positions = c.Options.PositionTopic
 		if c.work(t, power, plan.ID) {
-			at[power.Step()]++
+			moments.note(power.Lost())
 			cuts++
 			continue
 		}
 		c.Check(t, plan)
 		plan = nil
 	}
-	for _, step := range slices.Sorted(maps.Keys(at)) {
-		t.Logf("  power lost at %-14s %d", step, at[step])
+}
+
+func (c *Cuts) power(dice *rand.Rand, first bool) *Power {
+	loss, moment := Loss(dice.IntN(3)), 1+dice.IntN(30)
+	if dice.IntN(2) == 0 {
+		moment += dice.IntN(300)
 	}
-	t.Logf("%d cuts in %d jobs", n, jobs)
+	p := NewPower(moment, loss)
+	switch kind := dice.IntN(3); {
+	case first || kind == 0:
+		p.left, p.counts = 1+dice.IntN(12), tearing
+	case kind == 1:
+		p.left, p.counts = 1+dice.IntN(60), rare
+	}
+	return p
 }
 
 // begin plans and runs the n-th job, everything in the topic unless Ask says else.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,41 +25,68 @@ const (
 	Late               // it is performed some milliseconds after the machine is gone
 )
 
-// Power is the machine of one worker. At its n-th operation on the store or on Kafka
-// it loses its power: from then on nothing it does has an effect, its transaction
-// stays open, its lease is not given back. In one process it stands for a SIGKILL that
+// Power is the machine of one worker. At its n-th operation on the store or on Kafka,
+// or the n-th of those that count, it loses its power: from then on
+// nothing it does has an effect, its transaction stays open, its lease is not given back. In one process it stands for a SIGKILL that
 // may come anywhere, an answer that is lost, and a request that arrives when the
 // sender is dead.
 type Power struct {
-	Off  chan struct{} // closed when it is lost
-	loss Loss
+	Off       chan struct{} // closed when it is lost
+	Positions string        // the topic of positions: reading it is no comparison
+	loss      Loss
+	counts    func(Doing, string) bool // which operations count; nil: all
 
-	mu   sync.Mutex
-	left int
-	step string // at which it was lost
-	late sync.WaitGroup
+	mu    sync.Mutex
+	left  int
+	off   bool
+	doing Doing
+	at    Doing  // what was going on
+	step  string // and the operation at which the power was lost
+	late  sync.WaitGroup
 }
 
 // NewPower loses its power at the n-th operation, from 1.
 func NewPower(n int, loss Loss) *Power {
-	return &Power{Off: make(chan struct{}), loss: loss, left: n}
+	return &Power{Off: make(chan struct{}), loss: loss, left: n, doing: Starting}
 }
 
-// Step is the operation at which the power was lost; "" while it is there.
-func (p *Power) Step() string {
+// tearing counts only operations with a transaction open, or a file's part under way.
+func tearing(doing Doing, _ string) bool { return doing == Sending || doing == Writing }
+
+// rare leaves out what there is one of for each record: the others come seldom.
+func rare(_ Doing, step string) bool { return step != produces && step != readsBack }
+
+const (
+	produces  = "produce"
+	readsBack = "read back"
+)
+
+// Lost is what was going on when the power was lost, and the operation; "" while it is
+// there.
+func (p *Power) Lost() (Doing, string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.step
+	return p.at, p.step
+}
+
+func (p *Power) does(doing Doing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doing = doing
 }
 
 var errOff = schema.Errorf(schema.Unavailable, "the machine has no power")
 
 func (p *Power) do(step string, operation func() error) error {
 	p.mu.Lock()
-	p.left--
-	left := p.left
-	if left == 0 {
-		p.step = step
+	before := p.off
+	if !p.off && (p.counts == nil || p.counts(p.doing, step)) {
+		p.left--
+		p.off = p.left == 0
+	}
+	off := p.off
+	if off && !before {
+		p.at, p.step = p.doing, step
 		close(p.Off)
 		if p.loss == Late {
 			p.late.Add(1)
@@ -66,9 +94,9 @@ func (p *Power) do(step string, operation func() error) error {
 	}
 	p.mu.Unlock()
 	switch {
-	case left > 0:
+	case !off:
 		return operation()
-	case left < 0 || p.loss == Before:
+	case before || p.loss == Before:
 		return errOff
 	case p.loss == After:
 		_ = operation() // nobody learns of it
@@ -95,9 +123,17 @@ func detached(ctx context.Context) context.Context { return context.WithoutCance
 
 func (s poweredStore) PutIfAbsent(ctx context.Context, key string, body []byte) (o objstore.Object, err error) {
 	var made objstore.Object
-	err = s.p.do("put if absent", func() (err error) { made, err = s.Store.PutIfAbsent(detached(ctx), key, body); return err })
+	step, part := "put if absent", strings.Contains(key, "/files/")
+	if part {
+		step = "put a file's part"
+		s.p.does(Writing)
+	}
+	err = s.p.do(step, func() (err error) { made, err = s.Store.PutIfAbsent(detached(ctx), key, body); return err })
 	if err != nil {
 		return o, err
+	}
+	if part {
+		s.p.does(Between)
 	}
 	return made, nil
 }
@@ -146,11 +182,21 @@ func (b poweredBrokers) CreateReplicated(ctx context.Context, name string, parti
 
 func (b poweredBrokers) Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error] {
 	return func(yield func(*schema.Record, error) bool) {
+		if s.Topic != b.p.Positions {
+			b.p.does(Comparing)
+		}
 		if err := b.p.do("read", func() error { return nil }); err != nil {
 			yield(nil, err)
 			return
 		}
-		b.Brokers.Range(ctx, s, from, to, isolation)(yield)
+		for r, err := range b.Brokers.Range(ctx, s, from, to, isolation) {
+			if s.Topic != b.p.Positions && err == nil {
+				err = b.p.do(readsBack, func() error { return nil })
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
 	}
 }
 
@@ -174,19 +220,31 @@ func (p poweredProducer) Init(ctx context.Context) (int64, error) {
 }
 
 func (p poweredProducer) Begin(ctx context.Context) error {
-	return p.p.do("begin", func() error { return p.Producer.Begin(detached(ctx)) })
+	err := p.p.do("begin", func() error { return p.Producer.Begin(detached(ctx)) })
+	if err == nil {
+		p.p.does(Sending)
+	}
+	return err
 }
 
 func (p poweredProducer) Produce(ctx context.Context, topic string, partition int32, r *schema.Record, acked func()) {
-	_ = p.p.do("produce", func() error { p.Producer.Produce(detached(ctx), topic, partition, r, acked); return nil })
+	_ = p.p.do(produces, func() error { p.Producer.Produce(detached(ctx), topic, partition, r, acked); return nil })
 }
 
 func (p poweredProducer) Commit(ctx context.Context) error {
-	return p.p.do("commit", func() error { return p.Producer.Commit(detached(ctx)) })
+	err := p.p.do("commit", func() error { return p.Producer.Commit(detached(ctx)) })
+	if err == nil {
+		p.p.does(Between)
+	}
+	return err
 }
 
 func (p poweredProducer) Abort(ctx context.Context) error {
-	return p.p.do("abort", func() error { return p.Producer.Abort(detached(ctx)) })
+	err := p.p.do("abort", func() error { return p.Producer.Abort(detached(ctx)) })
+	if err == nil {
+		p.p.does(Between)
+	}
+	return err
 }
 
 func (p poweredProducer) Mark(ctx context.Context, topic string, partition int32, r *schema.Record) (int64, error) {

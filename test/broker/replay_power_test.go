@@ -22,6 +22,8 @@ func TestReplayPowerCuts(t *testing.T) {
 		cuts = 400
 	}
 	cluster := single.of(t)
+	moments := &replaytest.Moments{}
+	t.Cleanup(func() { moments.Report(t, cuts/machines*machines) })
 	for i := range machines {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
@@ -41,6 +43,7 @@ func TestReplayPowerCuts(t *testing.T) {
 				Options: replay.Options{
 					PositionTopic: "__annals_replay_positions", Worker: "cut", Lease: 150 * time.Millisecond, Poll: 20 * time.Millisecond, Batch: 2 << 10,
 				},
+				Moments: moments,
 				Check: func(t *testing.T, plan *answer.ReplayPlan) {
 					t.Helper()
 					for partition, source := range sources {
