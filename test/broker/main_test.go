@@ -12,7 +12,16 @@ import (
 	"github.com/fx-risk-ai/annals/test/broker"
 )
 
-func TestMain(m *testing.M) { embeddedtest.VerifyNoLeaks(run{m}, embeddedtest.IgnoreClickHouse()...) }
+func TestMain(m *testing.M) {
+	if os.Getenv(workerRole) != "" {
+		if err := workOnReplays(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	embeddedtest.VerifyNoLeaks(run{m}, embeddedtest.IgnoreClickHouse()...)
+}
 
 // run ends the shared clusters before goroutines are counted.
 type run struct{ *testing.M }

@@ -75,7 +75,7 @@ func (r *rig) cuts(t *testing.T) *replaytest.Cuts {
 	return &replaytest.Cuts{
 		Brokers: brokers, Store: r.store, Ledger: r.book,
 		Options: replay.Options{
-			PositionTopic: "__annals_replay_positions", Worker: "cut", Lease: 500 * time.Millisecond, Poll: 20 * time.Millisecond, Batch: 2 << 10,
+			PositionTopic: positionTopic, Worker: "cut", Lease: 500 * time.Millisecond, Poll: 20 * time.Millisecond, Batch: 2 << 10,
 		},
 	}
 }

@@ -117,7 +117,7 @@ func TestReplay(t *testing.T) {
 func (r *rig) replayer(t *testing.T, cluster replay.Brokers, worker string) *replay.Service {
 	t.Helper()
 	service, err := replay.New(replay.Options{
-		PositionTopic: "__annals_replay_positions", Worker: worker, Lease: time.Second, Poll: 50 * time.Millisecond, Batch: 16 << 10, Logger: r.log,
+		PositionTopic: positionTopic, Worker: worker, Lease: time.Second, Poll: 50 * time.Millisecond, Batch: 16 << 10, Logger: r.log,
 	}, cluster, r.store, r.book, nil)
 	must(t, err)
 	return service

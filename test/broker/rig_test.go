@@ -34,6 +34,7 @@ type rig struct {
 	client  *kgo.Client
 	admin   *kadm.Client
 	id      string // of the cluster
+	s3      objstore.Options
 	store   *objstore.Store
 	into    archiver.Store // what archivers write to: the store, or something before it
 	book    *ledger.Ledger
@@ -53,10 +54,11 @@ func newRig(t *testing.T, c *broker.Cluster) *rig {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	at := embeddedtest.S3(t)
-	store, err := objstore.Open(objstore.Options{
+	s3 := objstore.Options{
 		Endpoint: at.Endpoint, Region: at.Region, Bucket: at.Bucket, Prefix: at.Prefix, PathStyle: true,
 		AccessKey: at.AccessKey, SecretKey: at.SecretKey,
-	})
+	}
+	store, err := objstore.Open(s3)
 	must(t, err)
 	t.Cleanup(store.Close)
 	addr, user, password := embeddedtest.ClickHouse(t)
@@ -73,7 +75,7 @@ func newRig(t *testing.T, c *broker.Cluster) *rig {
 	must(t, err)
 	return &rig{
 		name: fmt.Sprintf("%s-%d", strings.ToLower(strings.ReplaceAll(t.Name(), "/", ".")), rigs.Add(1)), cluster: c, client: client, admin: admin, id: metadata.Cluster,
-		store: store, into: store, book: ledger.New(store, log), index: x, rules: rules, log: log,
+		s3: s3, store: store, into: store, book: ledger.New(store, log), index: x, rules: rules, log: log,
 		sql: func(statement string) string {
 			return strings.TrimSpace(embeddedtest.Exec(t, addr, user, password, strings.ReplaceAll(statement, "DB", database)))
 		},
