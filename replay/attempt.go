@@ -176,7 +176,7 @@ func (a *attempt) deliverRest(ctx context.Context) error {
 		limits[st.Targets[i].Name] = a.batchLimit(ctx, &st.Targets[i])
 	}
 	producer, err := a.cluster.Producer(kafka.ProducerOptions{
-		TransactionalID: "annals-replay-" + a.claim.id, TransactionTimeout: a.options.Transaction,
+		TransactionalID: transactionalID(a.claim.id), TransactionTimeout: a.options.Transaction,
 		BatchBytes: func(topic string) int32 {
 			if limit, ok := limits[topic]; ok {
 				return limit
@@ -192,7 +192,7 @@ func (a *attempt) deliverRest(ctx context.Context) error {
 	beginning, cancel := context.WithTimeout(ctx, initWait)
 	defer cancel()
 	if _, err := producer.Init(beginning); err != nil {
-		return err
+		return withRights(err)
 	}
 	at, err := a.resume(ctx, a.claim.id, st.Position, producer)
 	if err != nil {

@@ -60,6 +60,9 @@ func (s *destination) positionReady(ctx context.Context, id string) (*positionPl
 		return nil, fmt.Errorf("position topic: %w", err)
 	}
 	config, err := s.config(ctx, name)
+	if schema.KindOf(err) == schema.Permission {
+		return nil, schema.WithHint(fmt.Errorf("position topic: %w", err), "grant DescribeConfigs on "+name+": positions must not be deleted, so its "+cleanupPolicy+" is looked at")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -63,9 +63,11 @@ type Traces interface {
 type Brokers interface {
 	Cluster(ctx context.Context) (kafka.Cluster, error)
 	Offsets(ctx context.Context, topics ...string) (map[string]map[int32]kafka.Offsets, error)
+	Describe(ctx context.Context, topics ...string) ([]kafka.Topic, error)
 	Config(ctx context.Context, topic string) ([]kafka.ConfigEntry, error)
 	CreateReplicated(ctx context.Context, name string, partitions int32, replication int16, configs map[string]string) (schema.TopicID, error)
 	MayCreate(ctx context.Context, name string, partitions int32, replication int16) error
+	MayTransact(ctx context.Context, id string) error
 	SetConfig(ctx context.Context, topic, key, value string) error
 	// Range is that of kafka.Reader.
 	Range(ctx context.Context, s schema.Stream, from, to int64, isolation kafka.Isolation) iter.Seq2[*schema.Record, error]

@@ -76,6 +76,9 @@ func (s *destination) inspect(ctx context.Context, d *document, id string) ([]ta
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.cluster.MayTransact(ctx, transactionalID(id)); err != nil {
+		return nil, nil, withRights(err)
+	}
 	var targets []target
 	var notes []string
 	for i := range d.Topics {
@@ -98,6 +101,8 @@ func (s *destination) inspect(ctx context.Context, d *document, id string) ([]ta
 				return nil, nil, err
 			}
 			notes = append(notes, more...)
+		} else if err := s.seen(ctx, out.Name); err != nil {
+			return nil, nil, err
 		} else if d.Redrive != nil {
 			return nil, nil, schema.Errorf(schema.NotFound, "topic %s, from which dead letters come, is not in this Kafka", out.Name)
 		} else if err := s.mayCreate(ctx, d, t, out.Name); err != nil {
@@ -128,6 +133,27 @@ func (s *destination) mayCreate(ctx context.Context, d *document, t *topicPlan, 
 		return schema.WithHint(fmt.Errorf("target topic: %w", err), "grant Create, Write, Read and Describe on it, or have it made with "+fmt.Sprint(n)+" partitions and set allow_existing")
 	}
 	return err
+}
+
+// transactionalID is that of a job's producers.
+func transactionalID(job string) string { return "annals-replay-" + job }
+
+// withRights says what to grant where a transactional id may not be used.
+func withRights(err error) error {
+	if schema.KindOf(err) != schema.Permission {
+		return err
+	}
+	return schema.WithHint(err, "grant Write and Describe on the transactional ids that begin with annals-replay-")
+}
+
+// seen refuses a topic that may be there and whose existence the cluster does not tell.
+func (s *destination) seen(ctx context.Context, name string) error {
+	named, err := s.cluster.Describe(ctx, name)
+	if err != nil || len(named) == 0 || named[0].Access != kafka.NoDescribe {
+		return err
+	}
+	return schema.WithHint(schema.Errorf(schema.Permission, "target topic %s: the server lacks Describe on it, and is not told whether it is there", name),
+		"a replay produces into it and reads it back: grant Describe, Write and Read, and Create if it is to be made")
 }
 
 // writable refuses a topic that the principal may not produce to, or may not
@@ -398,7 +424,12 @@ func (s *destination) sourceConfig(ctx context.Context, t *topicPlan) ([]kafka.C
 		if there := find(live, t.Source); there == nil || there.ID != t.TopicID {
 			return nil, nil
 		}
-		return s.Service.cluster.Config(ctx, t.Source)
+		config, err := s.Service.cluster.Config(ctx, t.Source)
+		if schema.KindOf(err) == schema.Permission {
+			s.log.Info("the configuration of the replay's source may not be read", "topic", t.Source, "err", err)
+			return nil, nil
+		}
+		return config, err
 	}
 	raw, _, err := s.store.Get(ctx, newest, 1<<20)
 	if err != nil {
@@ -481,6 +512,11 @@ func (s *destination) awaitTarget(ctx context.Context, t *target) error {
 		}
 		if why == nil {
 			return writable(there, "topic")
+		}
+		if there == nil {
+			if err := s.seen(ctx, t.Name); err != nil {
+				return err
+			}
 		}
 		if schema.KindOf(why) != schema.Unavailable || time.Now().After(deadline) {
 			return why

@@ -398,7 +398,7 @@ func (s *Service) persist(ctx context.Context, c *claim) error {
 			return schema.Errorf(schema.KindOf(err), "gave up after %d attempts and %s without progress, run it again to go on: %w", attempts, time.Since(since).Round(time.Second), err)
 		}
 		s.log.Warn("replay is held up", "replay", c.id, "err", err, "again_in", wait)
-		said := err.Error()
+		said := inWords(err)
 		if err := c.update(ctx, func(st *state) { st.Error = "waiting: " + said }); err != nil && ctx.Err() == nil {
 			s.log.Warn("the state of a replay is not written", "replay", c.id, "err", err)
 		}
@@ -406,6 +406,17 @@ func (s *Service) persist(ctx context.Context, c *claim) error {
 			return err
 		}
 	}
+}
+
+// inWords is an error, and what to do about it where that is known.
+func inWords(err error) string {
+	var e *schema.Error
+	for at := err; errors.As(at, &e); at = e.Err {
+		if e.Hint != "" {
+			return err.Error() + ": " + e.Hint
+		}
+	}
+	return err.Error()
 }
 
 // passes tells whether another attempt may succeed.
@@ -458,7 +469,7 @@ func (st *state) let(failed error) {
 	case st.Cancel || errors.Is(failed, errCancelled):
 		st.State, st.Error = answer.JobCancelled, ""
 	case failed != nil:
-		st.State, st.Error = answer.JobFailed, failed.Error()
+		st.State, st.Error = answer.JobFailed, inWords(failed)
 	case st.Pause:
 		st.State, st.Error = answer.JobPaused, ""
 	}

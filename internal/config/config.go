@@ -263,7 +263,7 @@ type Replay struct {
 	UserRecordsPerSecond int   `yaml:"user_records_per_second" unit:"records" min:"0" max:"1000000000" doc:"Records that one user's replays produce a second, all together. 0 is no limit." change:"Where replays share brokers with what must not wait."`
 	UserBytesPerSecond   Bytes `yaml:"user_bytes_per_second" min:"0B" max:"1TiB" doc:"Bytes of keys, values and headers that one user's replays produce a second, all together. 0 is no limit." change:"With user_records_per_second."`
 
-	Clusters []ReplayCluster `yaml:"clusters" doc:"Other Kafka clusters into which replays may produce, when a plan names one (annals replay plan --to-cluster). The user needs there what replays need: Create, Write, Read and Describe on targets, on position_topic and on the transactional ids annals-replay-*." change:"To replay into a test cluster, or into one that is to be filled again."`
+	Clusters []ReplayCluster `yaml:"clusters" doc:"Other Kafka clusters into which replays may produce, when a plan names one (annals replay plan --to-cluster). The user needs there what replays need: Create, Write, Read and Describe on targets and on position_topic, DescribeConfigs on position_topic, and Write and Describe on the transactional ids annals-replay-*." change:"To replay into a test cluster, or into one that is to be filled again."`
 }
 
 // ReplayCluster is a cluster that replays may produce into, besides the archived one.

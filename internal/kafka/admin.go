@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -254,7 +255,8 @@ func (a *Admin) OffsetsOf(ctx context.Context, topic string, partition int32) (O
 }
 
 // Config asks for a topic's configuration, defaults included, sorted by key.
-// Sensitive values are empty, as the broker sends them.
+// Sensitive values are empty, as the broker sends them. Permission: it takes
+// DescribeConfigs on the topic, which neither Describe nor Read brings along.
 func (a *Admin) Config(ctx context.Context, topic string) ([]ConfigEntry, error) {
 	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
 	if err == nil {
@@ -266,6 +268,9 @@ func (a *Admin) Config(ctx context.Context, topic string) ([]ConfigEntry, error)
 		if err == nil {
 			return entries(one), nil
 		}
+	}
+	if isAny(err, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed) {
+		return nil, schema.Errorf(schema.Permission, "describe configuration of topic %s: %w", topic, err)
 	}
 	return nil, unavailable("describe configuration of topic "+topic, err)
 }
@@ -370,4 +375,21 @@ func (a *Admin) SetConfig(ctx context.Context, topic, key, value string) error {
 		return schema.Errorf(schema.Invalid, "set %s=%s of topic %s: %w", key, value, topic, err)
 	}
 	return unavailable(fmt.Sprintf("set %s of topic %s", key, topic), err)
+}
+
+// coordinatorWait bounds how long the coordinator of transactions is looked for: where
+// there never was a transaction it may not be there yet.
+const coordinatorWait = 3 * time.Second
+
+// MayTransact asks whether the principal may Describe a transactional ID, which Write
+// brings along. Permission: it may not. Whether it may Write shows to who begins alone,
+// since beginning fences others. A coordinator that does not answer says nothing: nil.
+func (a *Admin) MayTransact(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorWait)
+	defer cancel()
+	err := a.admin.FindTxnCoordinators(ctx, id)[id].Err
+	if isAny(err, kerr.TransactionalIDAuthorizationFailed, kerr.ClusterAuthorizationFailed) {
+		return schema.Errorf(schema.Permission, "look for the coordinator of transactional id %s: %w", id, err)
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ type TargetCluster struct {
 // Examine looks whether each cluster answers, is another one than the archived and the
 // others, and lets topics be made as replays make them. It makes none.
 func (t *Targets) Examine(ctx context.Context) []doctor.Check {
-	const todo = "mend replay.clusters: a cluster has one name, the archived one none; the user needs Create, Write, Read and Describe there"
+	const todo = "mend replay.clusters: a cluster has one name, the archived one none; the user needs Create, Write, Read and Describe there, and DescribeConfigs on replay.position_topic"
 	if len(t.Clusters) == 0 {
 		return []doctor.Check{doctor.Well(doctor.ReplayClusters, "replay.clusters names none: replays produce into the archived cluster")}
 	}
@@ -98,6 +98,10 @@ func (t *Targets) mayMake(ctx context.Context, admin *Admin, live Cluster) error
 		wanted = append(wanted, t.Positions)
 	case live.Topics[at].NoWrite || live.Topics[at].Access != MayRead:
 		return schema.Errorf(schema.Permission, "topic %s may not be written and read", t.Positions)
+	default:
+		if _, err := admin.Config(ctx, t.Positions); err != nil {
+			return err
+		}
 	}
 	for _, name := range wanted {
 		if err := admin.MayCreate(ctx, name, 1, -1); err != nil {

@@ -45,6 +45,8 @@ func TestExamineTargets(t *testing.T) {
 	barred := newPatient(t, archivers(), kfake.ClusterID("barred-id"))
 	readable := newPatient(t, append(archivers(), grant(kmsg.ACLResourceTypeTopic, "replay.annals-doctor", kmsg.ACLOperationCreate)), kfake.ClusterID("readable-id"))
 	readable.topic(t, "positions")
+	closed := newPatient(t, writer, kfake.ClusterID("closed-id"))
+	closed.topic(t, "positions")
 	named := func(name string, p *patient) kafka.TargetCluster {
 		return kafka.TargetCluster{Name: name, Options: p.options}
 	}
@@ -54,13 +56,14 @@ func TestExamineTargets(t *testing.T) {
 		verdict  doctor.Verdict
 		says     string
 	}{
-		"none":              {nil, doctor.OK, "names none"},
-		"well":              {[]kafka.TargetCluster{named("staging", staging)}, doctor.OK, "staging (staging-id) answer"},
-		"the archived":      {[]kafka.TargetCluster{named("staging", staging), named("mirror", archived)}, doctor.Failed, "1 of 2 clusters: mirror is the archived cluster, archived"},
-		"one by two":        {[]kafka.TargetCluster{named("staging", staging), named("test", staging)}, doctor.Failed, "1 of 2 clusters: test is staging, staging-id"},
-		"no right":          {[]kafka.TargetCluster{named("barred", barred)}, doctor.Failed, "barred: "},
-		"no right to write": {[]kafka.TargetCluster{named("readable", readable)}, doctor.Failed, "topic positions may not be written"},
-		"away":              {[]kafka.TargetCluster{deaf, named("staging", staging)}, doctor.Failed, "1 of 2 clusters: deaf: "},
+		"none":                     {nil, doctor.OK, "names none"},
+		"well":                     {[]kafka.TargetCluster{named("staging", staging)}, doctor.OK, "staging (staging-id) answer"},
+		"the archived":             {[]kafka.TargetCluster{named("staging", staging), named("mirror", archived)}, doctor.Failed, "1 of 2 clusters: mirror is the archived cluster, archived"},
+		"one by two":               {[]kafka.TargetCluster{named("staging", staging), named("test", staging)}, doctor.Failed, "1 of 2 clusters: test is staging, staging-id"},
+		"no right":                 {[]kafka.TargetCluster{named("barred", barred)}, doctor.Failed, "barred: "},
+		"no right to write":        {[]kafka.TargetCluster{named("readable", readable)}, doctor.Failed, "topic positions may not be written"},
+		"no right to its settings": {[]kafka.TargetCluster{named("closed", closed)}, doctor.Failed, "closed: describe configuration of topic positions"},
+		"away":                     {[]kafka.TargetCluster{deaf, named("staging", staging)}, doctor.Failed, "1 of 2 clusters: deaf: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			targets := kafka.Targets{Archived: archived.options, Clusters: c.clusters, Positions: "positions", Sandbox: "replay."}
