@@ -211,8 +211,7 @@ func (a *attempt) deliverRest(ctx context.Context) error {
 	if err := a.claim.beginStep(ctx, at.Produced); err != nil {
 		return err
 	}
-	a.claim.base.Store(at.Produced)
-	a.claim.began.Store(time.Now().UnixNano())
+	a.claim.measure()
 	return a.deliver(ctx, at)
 }
 

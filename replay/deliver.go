@@ -62,6 +62,7 @@ func (a *attempt) deliver(ctx context.Context, from cursor) error {
 		if !errors.Is(err, errRepaced) {
 			return err
 		}
+		a.claim.measure()
 		a.log.Info("the pace of a replay was changed", "replay", a.claim.id, "pace", a.claim.pace.Load().Mode)
 	}
 }
@@ -83,7 +84,7 @@ func (a *attempt) deliverAt(ctx context.Context, pace *answer.ReplayPace, at *pr
 	})
 	group.Go(func() error {
 		if isMerged(pace) {
-			return (&paced{attempt: a, clock: clock{pace: pace}, allowed: allowance{claim: a.claim}, at: at}).run(ctx, chunks)
+			return (&paced{attempt: a, clock: clock{pace: pace}, last: a.doc.lastTime(), allowed: allowance{claim: a.claim}, at: at}).run(ctx, chunks)
 		}
 		return a.transactions(ctx, at, chunks, used)
 	})

@@ -93,6 +93,7 @@
 //	attempt.go    one worker's go at a job: steps from planned to done
 //	progress.go   how far each lane is
 //	position.go   where a job stands, in the position topic
+//	eta.go        how long a job will still take
 //	pace.go       when records are due, and how late they were
 //	merge.go      all lanes by one clock, a window of each at a time
 //	room.go       copies of records, many to an allocation

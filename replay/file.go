@@ -153,8 +153,7 @@ func (a *attempt) writeRest(ctx context.Context) error {
 		a.log.Info("replay goes on", "replay", a.claim.id, "written", produced)
 	}
 	a.claim.produced.Store(produced)
-	a.claim.base.Store(produced)
-	a.claim.began.Store(time.Now().UnixNano())
+	a.claim.measure()
 	if st := a.claim.state(); st.State != answer.JobRunning || st.Error != "" {
 		if err := a.claim.update(ctx, func(st *state) { st.State, st.Error = answer.JobRunning, "" }); err != nil {
 			return err

@@ -171,6 +171,7 @@ func (l *lateness) report() answer.Lateness {
 type paced struct {
 	*attempt
 	clock   clock
+	last    int64 // time of the last planned record, in milliseconds
 	allowed allowance
 	at      *progress
 	open    bool
@@ -242,6 +243,7 @@ func (p *paced) one(ctx context.Context, r *placed) error {
 func (p *paced) await(ctx context.Context, r *placed) (time.Time, error) {
 	allowed := p.allowed.due(1, r.size)
 	due := later(p.clock.due(time.Now(), r.clock, r.size), allowed)
+	p.claim.clocked(p.clock.pace, r.clock, p.last, due)
 	for {
 		if pace := p.claim.pace.Load(); pace != p.clock.pace {
 			if !isMerged(pace) {
@@ -249,6 +251,8 @@ func (p *paced) await(ctx context.Context, r *placed) (time.Time, error) {
 			}
 			p.clock = clock{pace: pace}
 			due = later(p.clock.due(time.Now(), r.clock, r.size), allowed)
+			p.claim.measure()
+			p.claim.clocked(pace, r.clock, p.last, due)
 		}
 		now := time.Now()
 		until := due

@@ -155,8 +155,9 @@ type claim struct {
 	stopped            atomic.Pointer[string] // who stopped all replays, in words
 	stepTo             atomic.Int64           // pause when so many are produced; 0: do not
 	produced, readBack atomic.Int64
-	base               atomic.Int64 // produced when delivery began
+	base               atomic.Int64 // produced when delivery began, or its pace was changed
 	began              atomic.Int64 // and when that was, in Unix nanoseconds; 0: not yet
+	ends               atomic.Int64 // when the last record is due by the clock, likewise; 0: not known
 }
 
 // claim takes the lease. Conflict: somebody else was quicker.
@@ -243,16 +244,6 @@ func (c *claim) wrote(st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.st = st
-}
-
-// eta is how many seconds are left at the pace so far; 0: unknown.
-func (c *claim) eta() float64 {
-	began, done := c.began.Load(), c.produced.Load()-c.base.Load()
-	if began == 0 || done <= 0 {
-		return 0
-	}
-	spent := time.Since(time.Unix(0, began)).Seconds()
-	return spent / float64(done) * float64(max(c.planned-c.produced.Load(), 0))
 }
 
 func (c *claim) kicked() {
