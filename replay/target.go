@@ -303,33 +303,38 @@ func (s *destination) config(ctx context.Context, topic string) (map[string]stri
 // create makes a target as its source is, but such that it keeps what it is
 // given. known are the settings that this cluster has.
 func (s *destination) create(ctx context.Context, t *topicPlan, out *target, known map[string]string) error {
-	configs, err := s.settings(ctx, t, int64(out.Largest), known)
+	configs, limit, err := s.settings(ctx, t, int64(out.Largest), known)
 	if err != nil {
 		return err
 	}
-	if own := strconv.FormatInt(max(int64(out.Largest), smallestBatch), 10); configs[messageBytes] == own {
-		s.log.Info("replay target takes larger batches than its source", "topic", out.Name, "bytes", own)
-	}
 	_, err = s.cluster.CreateReplicated(ctx, out.Name, out.Partitions, -1, configs)
+	if n, ok := number(configs[messageBytes]); err == nil && ok && n > limit {
+		s.log.Info("replay target takes larger batches than its source", "topic", out.Name, "bytes", n, "source_bytes", limit)
+	}
 	return err
 }
 
-// settings are those with which a target is made for batches of up to largest bytes.
-func (s *destination) settings(ctx context.Context, t *topicPlan, largest int64, known map[string]string) (map[string]string, error) {
-	configs := map[string]string{}
+// settings are those with which a target is made for batches of up to largest bytes, and
+// limit is what its source takes.
+func (s *destination) settings(ctx context.Context, t *topicPlan, largest int64, known map[string]string) (configs map[string]string, limit int64, err error) {
+	configs = map[string]string{}
 	source, err := s.sourceConfig(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	limit := int64(defaultMessageBytes)
+	limit = defaultMessageBytes
 	if n, ok := number(known[messageBytes]); ok {
 		limit = n
 	}
+	takes := limit // as it is made: what its source has from its brokers it has from its own
 	for _, e := range source {
 		_, has := known[e.Key]
 		if e.Key == messageBytes {
 			if n, ok := number(e.Value); ok {
 				limit = n
+			}
+			if e.Dynamic && has {
+				takes = limit
 			}
 		}
 		if e.Dynamic && has && !strings.Contains(e.Key, "throttled.replicas") {
@@ -346,10 +351,10 @@ func (s *destination) settings(ctx context.Context, t *topicPlan, largest int64,
 	}
 	// Records that their producer compressed may be larger than the source's
 	// limit when they stand alone.
-	if largest > limit || limit < smallestBatch {
+	if largest > takes || takes < smallestBatch {
 		configs[messageBytes] = strconv.FormatInt(max(largest, smallestBatch), 10)
 	}
-	return configs, nil
+	return configs, limit, nil
 }
 
 // configsOf are, by topic of the plan, the settings with which its target would be made;
@@ -375,7 +380,7 @@ func (s *Service) configsOf(ctx context.Context, d *document, targets []target) 
 		}
 		group.Go(func() (err error) {
 			largest, _ := d.Topics[i].largest(d)
-			out[i], err = to.settings(reading, &d.Topics[i], largest, known)
+			out[i], _, err = to.settings(reading, &d.Topics[i], largest, known)
 			return err
 		})
 	}
