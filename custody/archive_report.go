@@ -49,7 +49,10 @@ type ArchiveReport struct {
 	Batches      int64            `json:"raw_batches"`
 	Orphans      int64            `json:"orphans"` // objects below data/ that no commit of their stream names
 	OrphanBytes  int64            `json:"orphan_bytes"`
-	Foreign      int64            `json:"foreign"` // objects below data/ with names that are none of ours
+	Foreign      int64            `json:"foreign"`             // objects below data/ with names that are none of ours
+	Ended        int64            `json:"ended_chains"`        // whose topics were deleted
+	Went         int64            `json:"went_offsets"`        // that Kafka had of them when they were last seen, and that are not archived
+	WentUnknown  int64            `json:"went_unknown_chains"` // ended ones of which it is not known what Kafka had
 	Sample       float64          `json:"sample"`
 	Seed         uint64           `json:"sample_seed"`
 	// Checked and NotChecked say what the result stands on, a sentence each.
@@ -122,6 +125,15 @@ func (r *ArchiveReport) add(of *ledger.Report) {
 	r.Batches += of.Batches
 	r.Orphans += of.Orphans
 	r.OrphanBytes += of.OrphanBytes
+	switch {
+	case !of.Ended:
+		return
+	case of.Went < 0:
+		r.WentUnknown++
+	default:
+		r.Went += of.Went
+	}
+	r.Ended++
 }
 
 // shared notes that a chain of a shared folder was added. To each of its chains
@@ -179,6 +191,15 @@ func (r *ArchiveReport) explain() {
 		"what is beside the ledger: jobs, dead letters, topic configurations")
 	if r.Orphans > 0 {
 		r.NotChecked = append(r.NotChecked, fmt.Sprintf("%d objects (%d bytes) that no commit names: left behind by writers that died or lost; the collector takes them", r.Orphans, r.OrphanBytes))
+	}
+	if r.Ended > 0 {
+		r.Checked = append(r.Checked, fmt.Sprintf("ends: %d chains ended, as their topics were deleted, and nothing is archived behind their ends", r.Ended))
+	}
+	if r.Went > 0 {
+		r.NotChecked = append(r.NotChecked, fmt.Sprintf("%d offsets behind the ends: Kafka had them when the topics were last seen, and they went with them unarchived", r.Went))
+	}
+	if r.WentUnknown > 0 {
+		r.NotChecked = append(r.NotChecked, fmt.Sprintf("what Kafka had behind the ends of %d chains: their last commits do not say how far the log went", r.WentUnknown))
 	}
 	if r.sharing > 0 {
 		r.Checked = append(r.Checked, fmt.Sprintf("topic IDs: %d partitions have chains of several clusters under one topic ID, each held against its own objects; neither the index nor exports and replays can tell their records apart", r.sharing))

@@ -56,6 +56,29 @@ func (a *archive) verify(o custody.ArchiveOptions) *custody.ArchiveReport {
 	return report
 }
 
+// TestVerifyArchiveTellsWhatWent: the ends of chains are counted, with what Kafka had
+// behind them and nobody archived.
+func TestVerifyArchiveTellsWhatWent(t *testing.T) {
+	a := varied(t)
+	end := func(s *stream, seen *int64) {
+		c := a.commit(s, schema.KindEnd)
+		c.HighWatermark = seen
+		a.append(s, c)
+	}
+	at := a.stream("fx.rates", 0)
+	seen := at.head.Next + 3
+	end(at, &seen)
+	end(a.stream("fx.rates", 1), nil)
+	r := a.verify(custody.ArchiveOptions{})
+	if r.Result != custody.OK || r.Ended != 2 || r.Went != 3 || r.WentUnknown != 1 {
+		t.Errorf("%+v", r)
+	}
+	said := strings.Join(r.NotChecked, "\n")
+	if !strings.Contains(said, "3 offsets behind the ends") || !strings.Contains(said, "behind the ends of 1 chains") {
+		t.Errorf("not checked: %s", said)
+	}
+}
+
 func TestVerifyArchiveReadsAllOfIt(t *testing.T) {
 	a := varied(t)
 	var last custody.ArchiveProgress

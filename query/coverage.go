@@ -20,8 +20,8 @@ import (
 const parallelism = 8
 
 // Coverage says of each partition what became of every offset, by the ledger;
-// how far the index is ahead of it; and how far Kafka is; and which topics are
-// not archived, and why. topic "" is every topic. A partition that was indexed
+// how far the index is ahead of it; and how far Kafka is, or was when the topic was
+// deleted; and which topics are not archived, and why. topic "" is every topic. A partition that was indexed
 // and has no commit yet is not in it. Without the index FreshTo is ArchivedTo;
 // without Kafka the high watermark is unknown. A topic of which nothing at all
 // is known is NotFound.
@@ -114,7 +114,7 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 	p := answer.PartitionCoverage{
 		Cluster: s.Cluster, Topic: s.Topic, TopicID: s.TopicID, Partition: s.Partition, Branch: v.Branches[len(v.Branches)-1].Number,
 		ArchivedTo: v.Head.Next, FreshTo: v.Head.Next, HighWatermark: -1,
-		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: v.Head.Commit.Written(), Ended: v.Ended,
+		Segments: len(v.Current()), Commits: v.Head.Commit.Seq + 1, LastSealed: v.Head.Commit.Written(), Ended: v.End != nil,
 	}
 	if start := v.Genesis.Start; start != nil {
 		p.StartPolicy, p.LogStartAtGenesis = start.Policy, start.LogStart
@@ -135,6 +135,13 @@ func (e *Engine) cover(ctx context.Context, v *ledger.View, c *catalog, marks wa
 		if b.Branch == p.Branch {
 			p.FreshTo = max(p.FreshTo, b.FreshNext)
 		}
+	}
+	if v.End != nil { // whatever Kafka has under this ID is not waited for
+		p.FreshTo, p.EndedAt, p.Went = p.ArchivedTo, v.End.Written(), -1
+		if end, known := v.Went(); known {
+			p.HighWatermark, p.Went = *v.End.HighWatermark, end-p.ArchivedTo
+		}
+		return p, nil
 	}
 	if o, ok := marks[s.Key()]; ok {
 		p.HighWatermark = o.HighWatermark

@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ func (e *Engine) Topics(ctx context.Context, who policy.Principal) (*answer.Topi
 		addBranch(t, b)
 	}
 	c.addRates(byID)
+	c.addEnds(byID)
 	e.addKafka(ctx, who, c, byID, names)
 	all := &answer.Topics{}
 	for _, t := range byID {
@@ -130,6 +132,40 @@ func (c *catalog) addRates(byID map[schema.TopicID]*answer.Topic) {
 	}
 }
 
+// addEnds says of topics that were deleted that their chains have ended, and what
+// went with them.
+func (c *catalog) addEnds(byID map[schema.TopicID]*answer.Topic) {
+	for id, t := range byID {
+		ended, went, unknown := 0, int64(0), 0
+		for key, list := range c.streams {
+			if key.TopicID != id || !list[len(list)-1].Ended {
+				continue
+			}
+			if ended++; list[len(list)-1].Went < 0 {
+				unknown++
+			}
+			went += max(0, list[len(list)-1].Went)
+		}
+		if ended == 0 {
+			continue
+		}
+		said := "deleted in Kafka, its archive has ended"
+		if ended < t.Partitions {
+			said = fmt.Sprintf("deleted in Kafka, the archive of %d of %d partitions has ended", ended, t.Partitions)
+		}
+		if went > 0 {
+			said += fmt.Sprintf("; %d offsets went with it unarchived", went)
+		}
+		if unknown > 0 {
+			said += fmt.Sprintf("; what went with %d partitions is not known", unknown)
+		}
+		if t.Detail != "" {
+			said = t.Detail + "; " + said
+		}
+		t.Detail = said
+	}
+}
+
 // addKafka adds lag, and topics that are not archived.
 func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog, byID map[schema.TopicID]*answer.Topic, names []string) {
 	if e.options.Broker == nil {
@@ -141,7 +177,9 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 	if err != nil {
 		e.logger.Warn("Kafka does not answer: topics go without lag", "err", err)
 		for _, t := range byID {
-			t.Detail = "Kafka does not answer: the lag is unknown"
+			if t.Detail == "" {
+				t.Detail = "Kafka does not answer: the lag is unknown"
+			}
 		}
 		return
 	}
@@ -175,7 +213,9 @@ func (e *Engine) addKafka(ctx context.Context, who policy.Principal, c *catalog,
 		}
 		reached := o.LogStart
 		for _, b := range c.streams[key] {
-			reached = b.FreshNext
+			if reached = b.FreshNext; b.Ended {
+				reached = o.HighWatermark // it is not waited for
+			}
 		}
 		t.Lag += max(0, o.HighWatermark-reached)
 	}

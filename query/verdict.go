@@ -21,6 +21,10 @@ import (
 // classPurged stands beside the classes of gaps for what was taken away since.
 const classPurged = "purged"
 
+// classGone is of what went with a topic that was deleted: Kafka had it, and it was
+// not archived.
+const classGone = "gone"
+
 // Verdict says whether everything is there of a trace, or of topics within a
 // range of time: gaps in range by class, what is not sealed or not even read,
 // and parents that are named and not archived. Of a trace it looks at the topics
@@ -143,6 +147,12 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 	if c != nil {
 		unknown := c.unheard(v.Partitions, views)
 		v.Partitions = append(v.Partitions, c.unchained(views, marks, wanted)...)
+		for i, view := range views {
+			if view.End != nil && v.Partitions[i].Behind < 0 {
+				v.Notes = append(v.Notes, fmt.Sprintf("%s was deleted: whether offsets went with it unarchived is not known", view.Stream))
+				reason(v, answer.ReasonUnknown)
+			}
+		}
 		if unknown > 0 && len(marks) > 0 {
 			v.Notes = append(v.Notes, fmt.Sprintf("Kafka does not answer for %d partitions: how much of them was not read yet is not known", unknown))
 			reason(v, answer.ReasonUnknown)
@@ -160,7 +170,8 @@ func (e *Engine) judge(ctx context.Context, v *answer.Verdict, views []*ledger.V
 		sumUp(v, &v.Partitions[i])
 	}
 	slices.SortFunc(v.Gaps, func(a, b answer.VerdictGap) int { return strings.Compare(a.Class, b.Class) })
-	if len(marks) == 0 && len(views) > 0 {
+	goesOn := func(view *ledger.View) bool { return view.End == nil }
+	if len(marks) == 0 && slices.ContainsFunc(views, goesOn) {
 		v.Notes = append(v.Notes, "Kafka does not answer: how much was not read yet is not known")
 		reason(v, answer.ReasonUnknown)
 	}
@@ -203,7 +214,7 @@ func (e *Engine) withinRange(ctx context.Context, v *answer.Verdict, c *catalog)
 // answer though it may have more.
 func (c *catalog) unheard(list []answer.VerdictStream, views []*ledger.View) (n int) {
 	for i, v := range views {
-		if list[i].Behind < 0 && !v.Ended && c.newest[v.Stream.Topic] == v.Stream.TopicID {
+		if list[i].Behind < 0 && v.End == nil && c.newest[v.Stream.Topic] == v.Stream.TopicID {
 			n++
 		}
 	}
@@ -281,7 +292,16 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 			s.Unsealed = fresh - v.Head.Next
 		}
 	}
-	if o, ok := marks[schema.StreamKey{TopicID: s.TopicID, Partition: s.Partition}]; ok {
+	if v.End != nil {
+		s.Behind, s.Unsealed = 0, min(s.Unsealed, 0)
+		switch end, known := v.Went(); {
+		case s.To < v.Head.Next: // what came behind it has other times
+		case !known:
+			s.Behind = -1
+		case end > v.Head.Next:
+			s.Gaps = addGap(s.Gaps, answer.VerdictGap{Class: classGone, Ranges: 1, Offsets: end - v.Head.Next})
+		}
+	} else if o, ok := marks[schema.StreamKey{TopicID: s.TopicID, Partition: s.Partition}]; ok {
 		s.Behind = max(0, o.HighWatermark-fresh)
 	}
 	if begins := offsets.Beginning(v); s.From == begins && begins > 0 {

@@ -52,7 +52,7 @@ func (a *anomalies) lag(ctx context.Context) error {
 	judged, unsure := 0, 0
 	old := time.Now().Add(-a.rules.Lag).UnixMilli()
 	for _, v := range views {
-		if v.Ended || a.c.newest[v.Stream.Topic] != v.Stream.TopicID {
+		if v.End != nil || a.c.newest[v.Stream.Topic] != v.Stream.TopicID {
 			continue
 		}
 		key := v.Stream.Key()

@@ -186,6 +186,10 @@ func (r *resolver) beyond(view *ledger.View, ends map[int32]kafka.Offsets) {
 	if n := len(wanted); n > 0 && wanted[n-1].To <= head || selected.To != nil && newest >= *selected.To {
 		return // the archive has it
 	}
+	if view.End != nil { // whatever Kafka has under this ID now is not waited for
+		r.beyondEnd(view, wanted)
+		return
+	}
 	end, known := ends[view.Stream.Partition]
 	if first, seen := r.ends[view.Stream.Key()]; seen {
 		end.HighWatermark = first // what came while it was waited for is not asked for
@@ -201,8 +205,22 @@ func (r *resolver) beyond(view *ledger.View, ends map[int32]kafka.Offsets) {
 		r.warn("%s: the archive ends at offset %d, %d offsets that Kafka has behind it are not sealed and not replayed: run annals seal --wait and plan again", view.Stream, head, unsealed)
 	case len(wanted) > 0:
 		r.warn("%s: offsets up to %d are asked for, the archive ends at offset %d", view.Stream, wanted[len(wanted)-1].To, head)
-	case !known && !view.Ended && selected.To != nil:
+	case !known && selected.To != nil:
 		r.warn("%s: the archive ends at offset %d, before the end of the range; whether there was more cannot be told, the topic is not in this Kafka", view.Stream, head)
+	}
+}
+
+// beyondEnd warns where the selection reaches further than the chain of a topic that
+// was deleted.
+func (r *resolver) beyondEnd(view *ledger.View, wanted []offsetRange) {
+	head := view.Head.Next
+	switch went, known := view.Went(); {
+	case !known:
+		r.warn("%s: the archive ends at offset %d; the topic was deleted, and whether offsets behind it went with it unarchived is not known", view.Stream, head)
+	case went > head:
+		r.warn("%s: the archive ends at offset %d; the topic was deleted, and %d offsets that Kafka had behind it went with it unarchived", view.Stream, head, went-head)
+	case len(wanted) > 0:
+		r.warn("%s: offsets up to %d are asked for, the archive ends at offset %d, as the topic did", view.Stream, wanted[len(wanted)-1].To, head)
 	}
 }
 

@@ -43,6 +43,17 @@ func (k CommitKind) MovesNext() bool {
 	}
 }
 
+// FollowsEnd tells whether a commit of this kind may stand behind an end: those
+// that say something of what is archived, and archive nothing.
+func (k CommitKind) FollowsEnd() bool {
+	switch k {
+	case KindCompaction, KindRedaction, KindPurge, KindHold:
+		return true
+	default:
+		return false
+	}
+}
+
 // Known tells whether this version understands the kind. An unknown kind is an
 // error everywhere: what is not understood cannot be vouched for.
 func (k CommitKind) Known() bool {
@@ -315,6 +326,8 @@ func (c *Commit) checkChange() error {
 		return c.fault("an authority belongs to kinds redaction, purge and hold, and to no other")
 	case (c.Kind == KindRedaction) != (len(c.Redactions) > 0):
 		return c.fault("a list of erased fields belongs to a redaction and to nothing else")
+	case c.Kind == KindEnd && (c.Base != c.Next || c.Records.Rows() != 0 || c.GapOffsets != 0 || c.GapsObject != nil):
+		return c.fault("an end moves no offsets: base must equal next, and there are neither rows nor gaps")
 	case c.Kind == KindGenesis && c.Branch != 0:
 		return c.fault("a genesis begins with branch 0")
 	}
@@ -362,9 +375,10 @@ func (c *Commit) checkSum() error {
 }
 
 // CheckFollows holds the commit against the head it claims to follow: seq,
-// hash, branch and, for the kinds that move next, base. next is the chain's
-// next offset before this commit.
-func (c *Commit) CheckFollows(previous *Commit, digest Digest, next int64) error {
+// hash, branch and, for the kinds that move next and for an end, base. next is
+// the chain's next offset before this commit; ended tells that an end is among
+// the commits before it.
+func (c *Commit) CheckFollows(previous *Commit, digest Digest, next int64, ended bool) error {
 	switch {
 	case c.Seq != previous.Seq+1:
 		return c.fault("follows seq %d", previous.Seq)
@@ -378,7 +392,9 @@ func (c *Commit) CheckFollows(previous *Commit, digest Digest, next int64) error
 		return c.fault("changes the branch without a divergence")
 	case c.Kind == KindDivergence && c.Next > next:
 		return c.fault("a divergence does not move next forward")
-	case c.Kind.MovesNext() && c.Kind != KindDivergence && c.Base != next:
+	case ended && !c.Kind.FollowsEnd():
+		return c.fault("a %s stands behind the chain's end, where only compaction, redaction, purge and hold may", c.Kind)
+	case (c.Kind.MovesNext() && c.Kind != KindDivergence || c.Kind == KindEnd) && c.Base != next:
 		return c.fault("begins at %d, the chain is at %d", c.Base, next)
 	}
 	return nil

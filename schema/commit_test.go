@@ -95,10 +95,29 @@ func TestCheckHoldsTheInvariant(t *testing.T) {
 	}
 }
 
+func TestCheckOfAnEnd(t *testing.T) {
+	for name, change := range map[string]func(*schema.Commit){
+		"offsets":     func(c *schema.Commit) { c.Next++ },
+		"rows":        func(c *schema.Commit) { c.Records.Committed = 1 },
+		"gap offsets": func(c *schema.Commit) { c.GapOffsets, c.GapsObject = 1, &schema.ObjectRef{Key: "x"} },
+		"a gap list":  func(c *schema.Commit) { c.GapsObject = &schema.ObjectRef{Key: "x"} },
+		"a segment":   func(c *schema.Commit) { c.Segment = &schema.SegmentRef{} },
+	} {
+		end := *every()["end_seen"]
+		if err := end.Check(); err != nil {
+			t.Fatal(err)
+		}
+		change(&end)
+		if err := end.Check(); schema.KindOf(err) != schema.Corrupt {
+			t.Errorf("an end with %s: %v", name, err)
+		}
+	}
+}
+
 func TestCheckFollows(t *testing.T) {
 	first := genesis()
 	digest := schema.Digest{9}
-	if err := segment(first, digest).CheckFollows(first, digest, 7); err != nil {
+	if err := segment(first, digest).CheckFollows(first, digest, 7, false); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*schema.Commit){
@@ -110,9 +129,39 @@ func TestCheckFollows(t *testing.T) {
 	} {
 		bad := segment(first, digest)
 		change(bad)
-		if err := bad.CheckFollows(first, digest, 7); schema.KindOf(err) != schema.Corrupt {
+		if err := bad.CheckFollows(first, digest, 7, false); schema.KindOf(err) != schema.Corrupt {
 			t.Errorf("%s: accepted: %v", name, err)
 		}
+	}
+}
+
+// TestCheckFollowsAnEnd: behind an end stands what says something of what is
+// archived, and nothing that archives.
+func TestCheckFollowsAnEnd(t *testing.T) {
+	for name, made := range every() {
+		if made.Seq == 0 {
+			continue
+		}
+		kind := made.Kind
+		before, digest := genesis(), schema.Digest{9}
+		c := *made
+		before.Cluster, before.TopicID, before.Partition, before.Branch, before.Seq = c.Cluster, c.TopicID, c.Partition, c.Branch, c.Seq-1
+		if c.Previous = &digest; kind == schema.KindDivergence {
+			before.Branch--
+		}
+		if err := c.CheckFollows(before, digest, c.Base, false); err != nil {
+			t.Errorf("%s, before an end: %v", name, err)
+		}
+		allowed := kind == schema.KindCompaction || kind == schema.KindRedaction || kind == schema.KindPurge || kind == schema.KindHold
+		if err := c.CheckFollows(before, digest, c.Base, true); (err == nil) != allowed || err != nil && schema.KindOf(err) != schema.Corrupt {
+			t.Errorf("%s, behind an end: %v", name, err)
+		}
+	}
+	end := every()["end"]
+	before, digest := genesis(), *end.Previous
+	before.Cluster, before.TopicID, before.Partition, before.Branch, before.Seq = end.Cluster, end.TopicID, end.Partition, end.Branch, end.Seq-1
+	if err := end.CheckFollows(before, digest, end.Base-1, false); schema.KindOf(err) != schema.Corrupt {
+		t.Errorf("an end that does not stand at next: %v", err)
 	}
 }
 

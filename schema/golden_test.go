@@ -84,6 +84,9 @@ func every() map[string]*schema.Commit {
 		EpochEnd: p(all["divergence"].Base + 2), Evidence: "bytes differ",
 	}
 	all["end"] = base(schema.KindEnd)
+	all["end_seen"] = base(schema.KindEnd)
+	all["end_seen"].HighWatermark, all["end_seen"].LastStableOffset = p(all["end_seen"].Next+5), p(all["end_seen"].Next+1)
+	all["end_seen"].LogStart, all["end_seen"].TopicConfigSHA256 = p(int64(12)), p(digest(0x44))
 	all["compaction"] = rows(base(schema.KindCompaction))
 	all["compaction"].Gaps, all["compaction"].GapOffsets = nil, 0
 	all["compaction"].Replaced = []schema.ObjectRef{object("data/fx/a.parquet", 0x66), object("data/fx/b.parquet", 0x77)}
@@ -108,7 +111,7 @@ func TestGoldenCommits(t *testing.T) {
 	digests := filepath.Join(dir, "SHA256SUMS")
 	var sums strings.Builder
 	for _, name := range []string{
-		"compaction", "divergence", "end", "gap", "genesis", "hold", "purge", "redaction", "segment", "segment_gaps_aside",
+		"compaction", "divergence", "end", "end_seen", "gap", "genesis", "hold", "purge", "redaction", "segment", "segment_gaps_aside",
 	} {
 		file := filepath.Join(dir, name+".json")
 		made, err := every()[name].Encode()

@@ -37,7 +37,10 @@ func partitionOf(p *answer.PartitionCoverage) api.PartitionCoverage {
 		Offsets: p.ArchivedTo - p.ArchivedFrom, Counts: countsOf(&p.Account), Purged: p.Purged, Unaccounted: p.Unaccounted,
 		GapClasses: each(p.Classes, classOf), GapRanges: p.GapRanges, GapOffsets: p.GapOffsets,
 		Gaps: each(p.Gaps, gapOf), Branches: each(p.Branches, branchOf),
-		Segments: p.Segments, Commits: p.Commits, LastSealed: moment(p.LastSealed), Ended: p.Ended,
+		Segments: p.Segments, Commits: p.Commits, LastSealed: moment(p.LastSealed), Ended: p.Ended, EndedAt: moment(p.EndedAt),
+	}
+	if p.Ended && p.Went >= 0 {
+		out.WentOffsets = &p.Went
 	}
 	if p.HighWatermark >= 0 {
 		out.HighWatermark = &p.HighWatermark

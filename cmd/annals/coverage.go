@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fx-risk-ai/annals/schema"
@@ -101,7 +102,7 @@ func showCoverage(w io.Writer, coverage *api.Coverage) {
 			if several[p.Topic] {
 				name += " (" + p.TopicId + ")"
 			}
-			row(name, from(p.ArchivedFrom, p.StartPolicy), p.ArchivedTo, p.FreshTo, p.Lag,
+			row(name, from(p.ArchivedFrom, p.StartPolicy), p.ArchivedTo, p.FreshTo, behind(&p),
 				p.Counts.Committed, p.Counts.Aborted, p.Counts.Control, classes(p.GapClasses, p.Purged),
 				accounted(p.Offsets, p.Unaccounted), p.Segments, moment(p.LastSealed))
 			for _, b := range p.Branches {
@@ -193,6 +194,20 @@ func accounted(offsets, unaccounted int64) string {
 	default:
 		share := float64(offsets-unaccounted) / float64(offsets) * 100
 		return fmt.Sprintf("ALARM: %.2f %%, %d offsets missing", min(share, 99.99), unaccounted)
+	}
+}
+
+// behind is the lag; of a topic that was deleted, what went with it.
+func behind(p *api.PartitionCoverage) string {
+	switch {
+	case !p.Ended:
+		return strconv.FormatInt(p.Lag, 10)
+	case p.WentOffsets == nil:
+		return "ended, what went is not known"
+	case *p.WentOffsets > 0:
+		return fmt.Sprintf("ended, %d offsets went unarchived", *p.WentOffsets)
+	default:
+		return "ended"
 	}
 }
 

@@ -20,6 +20,8 @@ type Branch struct {
 
 	Start     int64 // first offset in scope: where the genesis began, or the divergence
 	Next      int64 // sealed up to here, exclusive; 0 before the first commit
+	Ended     bool  // the topic was deleted: nothing follows
+	Went      int64 // offsets behind Next that Kafka had then; 0 unless Ended, -1: not known
 	FreshNext int64 // indexed up to here, exclusive; never below Next
 
 	Records       schema.Counts
@@ -48,7 +50,9 @@ func (x *Index) Branches(ctx context.Context) ([]Branch, error) {
 	}
 	list := make([]Branch, 0, len(byKey))
 	for _, b := range byKey {
-		b.FreshNext = max(b.FreshNext, b.Next)
+		if b.FreshNext = max(b.FreshNext, b.Next); b.Ended {
+			b.FreshNext = b.Next // what was indexed behind an end is never sealed
+		}
 		list = append(list, *b)
 	}
 	slices.SortFunc(list, func(a, b Branch) int { return a.compare(b) })
@@ -77,6 +81,7 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			sumIf(committed, kind = 'segment'), sumIf(aborted, kind = 'segment'), sumIf(control, kind = 'segment'),
 			(sumMap(gap_classes, gap_offsets) AS gaps).1, gaps.2,
 			toInt64(countIf(kind = 'segment')), toInt64(count()), sumIf(bytes, kind = 'segment'), max(high_watermark),
+			countIf(kind = 'end') > 0, maxIf(high_watermark, kind = 'end'),
 			minIf(min_timestamp, kind = 'segment'), maxIf(timestamp, kind = 'segment'),
 			min(sealed_at), max(sealed_at),
 			minIf(extract_version, kind = 'segment'), maxIf(extract_version, kind = 'segment')
@@ -90,13 +95,14 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 			classes       []string
 			offsets       []int64
 			first, sealed int64
+			end           int64
 			low, high     uint16
 			clusters      []string
 		)
 		err := rows.Scan(&clusters, &b.Stream.Topic, &topicID, &b.Stream.Partition, &b.Branch,
 			&b.Start, &b.Next, &b.Records.Committed, &b.Records.Aborted, &b.Records.Control,
 			&classes, &offsets,
-			&b.Segments, &b.Commits, &b.Bytes, &b.HighWatermark, &b.MinTimestamp, &b.MaxTimestamp,
+			&b.Segments, &b.Commits, &b.Bytes, &b.HighWatermark, &b.Ended, &end, &b.MinTimestamp, &b.MaxTimestamp,
 			&first, &sealed, &low, &high)
 		if err != nil {
 			return err
@@ -110,6 +116,13 @@ func (x *Index) sealed(ctx context.Context, into map[branchKey]*Branch) error {
 		b.Gaps = make(map[schema.GapClass]int64, len(classes))
 		for i, class := range classes {
 			b.Gaps[schema.GapClass(class)] = offsets[i]
+		}
+		switch {
+		case !b.Ended:
+		case end < 0:
+			b.Went = -1
+		default:
+			b.Went = max(0, end-b.Next)
 		}
 		b.Genesis, b.SealedAt = time.UnixMilli(first), time.UnixMilli(sealed)
 		into[branchKey{b.Stream.TopicID, b.Stream.Partition, b.Branch}] = &b

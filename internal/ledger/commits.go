@@ -96,11 +96,10 @@ func (w *walk) begin(ctx context.Context, fromSeq int64) error {
 	if err != nil {
 		return fmt.Errorf("read commits: %w", missing(err, w.stream, fromSeq-1))
 	}
-	moved, err := w.ledger.movedAt(ctx, w.stream, before.Commit)
+	w.at, err = w.ledger.headAt(ctx, w.stream, before)
 	if err != nil {
 		return fmt.Errorf("read commits: %w", err)
 	}
-	w.at = Head{Commit: before.Commit, Digest: before.Digest, Next: moved.Next, DecidedBy: moved.DecidedBy}
 	return nil
 }
 

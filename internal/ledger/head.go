@@ -25,11 +25,11 @@ func (l *Ledger) Head(ctx context.Context, s schema.Stream) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("find head: %w", err)
 	}
-	moved, err := l.movedAt(ctx, s, found.Commit)
+	head, err := l.headAt(ctx, s, found)
 	if err != nil {
 		return Head{}, fmt.Errorf("find head: %w", err)
 	}
-	return Head{Commit: found.Commit, Digest: found.Digest, Next: moved.Next, DecidedBy: moved.DecidedBy}, nil
+	return head, nil
 }
 
 // Genesis reads the first commit of a stream. The error is Corrupt when it is
@@ -77,21 +77,25 @@ func (l *Ledger) newest(ctx context.Context, s schema.Stream) (int64, error) {
 	return -1, nil
 }
 
-// movedAt is the commit that gives the stream's next offset as of c: c if it
-// moves next, else the newest before it that does. A genesis does, so there is
-// always one.
-func (l *Ledger) movedAt(ctx context.Context, s schema.Stream, c *schema.Commit) (*schema.Commit, error) {
-	for !c.Kind.MovesNext() {
-		before, err := l.commit(ctx, s, c.Seq-1)
+// headAt is the head as of a commit. It takes the stream's next offset from it if
+// it moves next, else from the newest before it that does: a genesis does, so
+// there is always one. An end is found on the way, since nothing behind one moves
+// next.
+func (l *Ledger) headAt(ctx context.Context, s schema.Stream, e Entry) (Head, error) {
+	head := Head{Commit: e.Commit, Digest: e.Digest}
+	for !e.Commit.Kind.MovesNext() {
+		head.Ended = head.Ended || e.Commit.Kind == schema.KindEnd
+		seq := e.Commit.Seq
+		before, err := l.commit(ctx, s, seq-1)
 		if err != nil {
-			return nil, missing(err, s, c.Seq-1)
+			return Head{}, missing(err, s, seq-1)
 		}
-		if *c.Previous != before.Digest {
-			return nil, schema.Errorf(schema.Corrupt, "commit %d of %s: names another previous commit than the one that is there", c.Seq, s)
+		if *e.Commit.Previous != before.Digest {
+			return Head{}, schema.Errorf(schema.Corrupt, "commit %d of %s: names another previous commit than the one that is there", seq, s)
 		}
-		c = before.Commit
+		e = before
 	}
-	return c, nil
+	return head.moved(e.Commit), nil
 }
 
 // missing turns a NotFound for a commit that must be there into Corrupt.

@@ -46,9 +46,23 @@ type Head struct {
 	Commit *schema.Commit
 	Digest schema.Digest
 	// Next is the stream's next offset to archive, from the newest commit that
-	// moves it, as is DecidedBy.
+	// moves it, as are DecidedBy and Seen.
 	Next      int64
 	DecidedBy *schema.Decider
+	Seen      Seen
+	// Ended tells that the topic was deleted, and the chain ended with an end:
+	// nothing more will be archived.
+	Ended bool
+}
+
+// Seen is what was last known of a partition in Kafka; nil: nothing was.
+type Seen struct{ HighWatermark, LastStable, LogStart *int64 }
+
+// moved is the head whose newest commit is c, for the newest that moves next.
+func (h Head) moved(c *schema.Commit) Head {
+	h.Next, h.DecidedBy = c.Next, c.DecidedBy
+	h.Seen = Seen{c.HighWatermark, c.LastStableOffset, c.LogStart}
+	return h
 }
 
 // IsZero tells the head of a chain that does not exist yet.
@@ -65,7 +79,7 @@ func (h Head) seq() int64 {
 // follow checks that a commit may stand directly behind h.
 func (h Head) follow(c *schema.Commit) error {
 	if !h.IsZero() {
-		return c.CheckFollows(h.Commit, h.Digest, h.Next)
+		return c.CheckFollows(h.Commit, h.Digest, h.Next, h.Ended)
 	}
 	if c.Kind != schema.KindGenesis {
 		return schema.Errorf(schema.Corrupt, "commit %d of %s: a chain begins with its genesis", c.Seq, c.Stream())
@@ -75,11 +89,12 @@ func (h Head) follow(c *schema.Commit) error {
 
 // behind is the head that c, which follows h, makes.
 func (h Head) behind(c *schema.Commit, digest schema.Digest) Head {
-	next := Head{Commit: c, Digest: digest, Next: h.Next, DecidedBy: h.DecidedBy}
+	h.Commit, h.Digest = c, digest
+	h.Ended = h.Ended || c.Kind == schema.KindEnd
 	if c.Kind.MovesNext() {
-		next.Next, next.DecidedBy = c.Next, c.DecidedBy
+		return h.moved(c)
 	}
-	return next
+	return h
 }
 
 // Entry is one commit of a chain with the bytes it was read from.

@@ -67,6 +67,11 @@ type Report struct {
 	// Orphans are the objects in the stream's folder below data/ that no commit
 	// names, and OrphanBytes theirs: what writers left behind that died or lost.
 	Orphans, OrphanBytes int64
+	// Ended tells that the chain ended with its topic. Went are the offsets that
+	// Kafka had behind its next then and that are not archived; -1: what it had is
+	// not known.
+	Ended bool
+	Went  int64
 	// Findings counts; Listed holds the first MaxFindings of them.
 	Findings int64
 	Listed   []Finding
@@ -99,6 +104,12 @@ func (l *Ledger) Verify(ctx context.Context, s schema.Stream, o VerifyOptions) (
 	}
 	if err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", s, err)
+	}
+	if v.view.End != nil {
+		v.report.Ended, v.report.Went = true, -1
+		if end, known := v.view.Went(); known {
+			v.report.Went = end - v.view.Head.Next
+		}
 	}
 	v.progress()
 	return v.report, nil

@@ -35,6 +35,17 @@ type Segment struct {
 	roots []schema.Digest // of the segments that were joined, by offset
 }
 
+// Went tells which offsets went with a topic that was deleted: Kafka had those
+// from the chain's next to below end when the partition was last seen, and they
+// are not archived. It may have had more. known is false where nothing was seen,
+// and where the chain goes on.
+func (v *View) Went() (end int64, known bool) {
+	if v.End == nil || v.End.HighWatermark == nil {
+		return v.Head.Next, false
+	}
+	return max(v.Head.Next, *v.End.HighWatermark), true
+}
+
 // IsCurrent tells whether any row belongs to the latest view.
 func (s Segment) IsCurrent() bool { return s.Until > s.Base }
 
@@ -74,8 +85,9 @@ type View struct {
 	Purged []*schema.Commit
 	// Removed are the segments that purges took away, as they were then.
 	Removed []Segment
-	// Ended tells that the topic was deleted: nothing more will come.
-	Ended bool
+	// End is the commit that ended the chain, since the topic was deleted: nothing
+	// more will come. Nil: it goes on.
+	End *schema.Commit
 
 	segments []Segment // by base, then branch
 }
@@ -194,7 +206,7 @@ func (v *View) apply(e Entry) error {
 	case schema.KindCompaction, schema.KindRedaction, schema.KindPurge:
 		return v.replace(c)
 	case schema.KindEnd:
-		v.Ended = true
+		v.End = c
 	case schema.KindGap, schema.KindHold:
 	}
 	return nil

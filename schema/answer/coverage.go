@@ -73,7 +73,13 @@ type PartitionCoverage struct {
 	Segments   int
 	Commits    int64
 	LastSealed time.Time
-	Ended      bool // the topic was deleted: nothing more will come
+	// Ended tells that the topic was deleted, and its chain ended at EndedAt: nothing
+	// more will come. Then HighWatermark is what was last seen in Kafka, and Went the
+	// offsets from ArchivedTo up to it, which went with the topic unarchived; -1: not
+	// known.
+	Ended   bool
+	EndedAt time.Time
+	Went    int64
 }
 
 // Account says what became of a range of offsets.

@@ -44,7 +44,7 @@ type Verdict struct {
 }
 
 // VerdictGap sums up gaps of one class within range; schema.GapClass's words,
-// and "purged".
+// "purged", and "gone" for what went with a topic that was deleted.
 type VerdictGap struct {
 	Class   string
 	Ranges  int
@@ -60,7 +60,7 @@ type VerdictStream struct {
 	SealedTo   int64 // offset
 	LastSealed time.Time
 	Unsealed   int64 // -1: the index does not answer
-	Behind     int64 // -1: Kafka does not answer
+	Behind     int64 // -1: Kafka does not answer, or what went with a deleted topic is not known
 	Gaps       []VerdictGap
 }
 

@@ -936,7 +936,7 @@ export interface components {
             notes: string[];
         };
         VerdictGap: {
-            /** @description before_genesis, before_log_start, cleaned, unreadable, unexplained, or purged */
+            /** @description before_genesis, before_log_start, cleaned, unreadable, unexplained, purged, or gone with a topic that was deleted */
             class: string;
             ranges: number;
             /** Format: int64 */
@@ -1626,8 +1626,18 @@ export interface components {
             commits: number;
             /** Format: date-time */
             last_sealed?: string;
-            /** @description The topic was deleted: no more will come */
+            /** @description The topic was deleted, and its chain has ended: no more will come. Then high_watermark is the last one that was seen in Kafka, and lag is 0 */
             ended: boolean;
+            /**
+             * Format: date-time
+             * @description When the chain was ended, by the archiver's clock
+             */
+            ended_at?: string;
+            /**
+             * Format: int64
+             * @description Offsets from archived_to up to that high watermark: they went with the topic unarchived. Absent where the chain goes on, and where it is not known
+             */
+            went_offsets?: number;
         };
         /** @description What was archived on one branch of a log that diverged */
         BranchCoverage: components["schemas"]["Account"] & {
