@@ -125,13 +125,14 @@ type Archiver struct {
 	changed    *sync.Cond // on mu: heads, verdicts or health changed
 	consumer   *kafka.Consumer
 	partitions map[kafka.TopicPartition]*partition
-	held       int64        // bytes of all buffers, and of what was skimmed
-	boundsAt   time.Time    // bounds are not asked for before
-	boundsWait retry.Pauses // while they are not answered
-	unbounded  int          // how often they were not, in a row
-	leavesBy   time.Time    // who stops waits no longer for what is to be sealed; zero: it does not stop
-	heldBack   bool         // a poll was held back since the last look for silence
-	outsider   time.Time    // that this process is no member of its group; zero: it is one
+	departing  map[schema.StreamKey]*partition // of topics that are gone: what is left is sealed
+	held       int64                           // bytes of all buffers, and of what was skimmed
+	boundsAt   time.Time                       // bounds are not asked for before
+	boundsWait retry.Pauses                    // while they are not answered
+	unbounded  int                             // how often they were not, in a row
+	leavesBy   time.Time                       // who stops waits no longer for what is to be sealed; zero: it does not stop
+	heldBack   bool                            // a poll was held back since the last look for silence
+	outsider   time.Time                       // that this process is no member of its group; zero: it is one
 	troubles   map[cause]string
 	jobs       chan *job
 	encoders   chan *encoder
@@ -181,6 +182,9 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	if options.StaleLeader == 0 {
 		options.StaleLeader = 30 * time.Second
 	}
+	if options.EndAfter == 0 {
+		options.EndAfter = time.Minute
+	}
 	if options.Silence == 0 {
 		options.Silence = 30 * time.Second
 	}
@@ -200,7 +204,7 @@ func New(options Options, store Store, book Ledger, x Index, rules Rules) (*Arch
 	a := &Archiver{
 		options: options, cutAt: options.Cut.orDefault(), upkeep: upkeep{compact: options.Compact.orDefault(), collect: options.Collect.orDefault()}, store: store, ledger: book, rules: rules, admin: admin,
 		log:        options.Logger.With("component", "archiver"),
-		partitions: map[kafka.TopicPartition]*partition{}, troubles: map[cause]string{}, left: map[schema.StreamKey]leftover{},
+		partitions: map[kafka.TopicPartition]*partition{}, departing: map[schema.StreamKey]*partition{}, troubles: map[cause]string{}, left: map[schema.StreamKey]leftover{},
 		past: map[string]tally{},
 		jobs: make(chan *job), encoders: make(chan *encoder, encoders), bodies: make(chan *bytes.Buffer, encoders),
 	}
@@ -326,7 +330,7 @@ func (a *Archiver) finish() {
 	a.mu.Unlock()
 	for time.Now().Before(deadline) {
 		a.mu.Lock()
-		busy := len(a.backlog) > 0
+		busy := len(a.backlog) > 0 || len(a.departing) > 0
 		for _, p := range a.partitions {
 			busy = busy || p.sealing
 		}
@@ -367,6 +371,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		}
 		a.feedFresh(now)
 		a.cutDue(now)
+		a.sealDeparting(now)
 		a.askGuards(ctx, now)
 		a.examine(ctx, now)
 		a.reopen(ctx, now)

@@ -46,6 +46,7 @@ const (
 	cutBudget   = "budget"
 	cutAsked    = "asked"
 	cutRevoked  = "revoked"
+	cutGone     = "gone"
 	budgetShare = 0.7 // of the budget, from where on the largest buffers are cut
 	gapShare    = 0.2 // of the budget, that the gaps of all buffers take on average where such buffers are cut for them
 )
@@ -343,10 +344,16 @@ func (p *partition) ready(indexAway bool) int {
 
 func (a *Archiver) sealingBytes() int64 {
 	var n int64
-	for _, p := range a.partitions {
+	add := func(p *partition) {
 		if p.sealing {
 			n += p.decidedBytes + p.gapBytes()
 		}
+	}
+	for _, p := range a.partitions {
+		add(p)
+	}
+	for _, p := range a.departing {
+		add(p)
 	}
 	return n
 }

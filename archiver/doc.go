@@ -23,6 +23,7 @@
 //	assign.go        what the group gives and takes; head, genesis, start
 //	member.go        whether the process is a member of its group
 //	reopen.go        what was given up is opened again
+//	depart.go        what was read of topics that are gone is sealed
 //
 //	guard.go         is the archive a prefix of the log? when that is asked
 //	compare.go       one archived record against Kafka's answers
@@ -51,6 +52,7 @@
 //	catchup.go       the index again, from S3: after an outage
 //	passage.go       under which version each commit is read, and what goes after it
 //	gone.go          the same for topics that nobody opens any more
+//	end.go           the end of their chains
 //	reindex.go       the whole index again, from S3
 //
 //	upkeep.go        settings, pace and order of what follows

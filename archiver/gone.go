@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/ledger"
 	"github.com/fx-risk-ai/annals/internal/retry"
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -24,16 +25,17 @@ const (
 // gone settles the streams that no archiver opens, of topics that were deleted
 // or are not archived any further: an archiver that died between a commit and
 // its index rows has no next owner that would notice. Every archiver does it,
-// since inserts are idempotent.
+// since inserts are idempotent. And it ends the chains of those that were deleted,
+// while an archiver ran or while none did (end.go).
 //
 // Of each topic that has a chain and is not archived it asks, once a start, for
 // the note that it is settled: one GET. Without it, each stream's chain is held
 // against the index at once, and again every goneEvery until a look has found
 // nothing to insert, this process has known the topic gone for settleAfter, and
-// the newest commit is as old: a LIST a topic, and two GETs, four LISTs and one
-// query of the index a stream. Then the note is written, if Kafka says that the
-// topic is no more; it is, once for each version of the extraction, the end of
-// the cost. Finding the topics is one LIST for a thousand of them, every
+// the newest commit is as old or an end: a LIST a topic, and two GETs, four LISTs
+// and one query of the index a stream, and a request to each broker a topic. Then
+// the note is written, if all of its chains have ended; it is, once for each
+// version of the extraction, the end of the cost. Finding the topics is one LIST for a thousand of them, every
 // goneEvery and when a topic leaves the listing.
 //
 // An archiver that commits to a topic later than settleAfter behind its end, and
@@ -43,15 +45,23 @@ type gone struct {
 	wake chan struct{}
 
 	mu   sync.Mutex
-	left map[schema.TopicID]bool // left the listing since they were looked at
+	left map[schema.TopicID]bool       // left the listing since they were looked at
+	ours map[schema.StreamKey]departed // read by this process, which has nothing left of them
 
 	// The rest is run's own.
 	over  map[schema.TopicID]bool      // settled, as far as this process can know
 	since map[schema.TopicID]time.Time // known to be gone and not settled
+	// absent is since when every broker says of a topic that there is none, and soon
+	// when one is to be asked again; 0: with the next look.
+	absent map[schema.TopicID]time.Time
+	soon   time.Duration
 }
 
 func newGone(a *Archiver) *gone {
-	return &gone{a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, over: map[schema.TopicID]bool{}, since: map[schema.TopicID]time.Time{}}
+	return &gone{
+		a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, ours: map[schema.StreamKey]departed{},
+		over: map[schema.TopicID]bool{}, since: map[schema.TopicID]time.Time{}, absent: map[schema.TopicID]time.Time{},
+	}
 }
 
 // leaves notes that a topic is not archived any further.
@@ -88,12 +98,14 @@ func (g *gone) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		g.take()
+		g.soon = 0
 		if g.all(ctx) > 0 {
-			timer.Reset(failing.Next())
+			g.again(failing.Next())
 		} else {
 			failing.Reset()
-			timer.Reset(retry.Spread(goneEvery))
 		}
+		g.again(retry.Spread(goneEvery))
+		timer.Reset(g.soon)
 	}
 }
 
@@ -104,6 +116,7 @@ func (g *gone) take() {
 	for id := range g.left {
 		delete(g.over, id)
 		delete(g.since, id)
+		delete(g.absent, id)
 	}
 	clear(g.left)
 }
@@ -133,12 +146,14 @@ func (g *gone) several(ctx context.Context, ids []schema.TopicID) (failed int) {
 			return failed
 		}
 		if g.a.topics.archives(id) {
+			g.back(id)
 			continue
 		}
 		over, err := g.topic(ctx, id)
 		if over {
 			g.over[id] = true
 			delete(g.since, id)
+			delete(g.absent, id)
 		}
 		if err == nil {
 			pauses.Reset()
@@ -148,7 +163,7 @@ func (g *gone) several(ctx context.Context, ids []schema.TopicID) (failed int) {
 			return failed
 		}
 		failed++
-		g.a.log.Warn("index of a topic that is not archived any further was not held against the ledger; it is tried again", "topic_id", id.String(), "err", err)
+		g.a.log.Warn("topic that is not archived any further is not settled; it is tried again", "topic_id", id.String(), "err", err)
 		pause(ctx, pauses.Next()) // the others have the same store and index
 	}
 	return failed
@@ -169,52 +184,69 @@ func (g *gone) topic(ctx context.Context, id schema.TopicID) (over bool, err err
 		g.since[id] = now // an archiver that does not know yet may still add to it
 	}
 	found := settled{Format: settledFormat, Cluster: g.a.topics.cluster, TopicID: id, ExtractVersion: schema.ExtractVersion}
-	quiet := now.Sub(g.since[id]) > settleAfter
+	quiet, all := now.Sub(g.since[id]) > settleAfter, true
+	var said presence
 	for s, err := range g.a.ledger.StreamsOf(ctx, g.a.topics.cluster, id) {
 		if err != nil {
 			return false, err
 		}
-		calm, seq, err := g.stream(ctx, s)
+		head, err := g.close(ctx, s, now, &said)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", s, err)
 		}
-		quiet = quiet && calm
-		found.Topic, found.Heads = s.Topic, append(found.Heads, settledHead{s.Partition, seq})
+		calm, err := g.stream(ctx, s, head)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s, err)
+		}
+		quiet, all = quiet && calm, all && head.Ended
+		found.Topic, found.Heads = s.Topic, append(found.Heads, settledHead{s.Partition, head.Commit.Seq})
 	}
-	if !quiet {
+	switch {
+	case !quiet:
 		return false, nil
-	}
-	if len(found.Heads) == 0 {
+	case len(found.Heads) == 0:
 		return true, nil
-	}
-	deleted, err := g.a.topics.deleted(ctx, found.Topic, id)
-	if err != nil || !deleted {
-		return err == nil, err // one that may come back is looked at again when it leaves again, or at the next start
+	case !all:
+		return said == there, nil // one that may come back is looked at again when it leaves again, or at the next start
 	}
 	return true, g.put(ctx, note, &found)
 }
 
-// stream holds one chain against the index. calm tells that nothing was missing
-// and nothing is expected to come; seq is the newest commit's.
-func (g *gone) stream(ctx context.Context, s schema.Stream) (calm bool, seq int64, err error) {
+// close gives a stream's head, behind its end if it may be ended now. said is what
+// the brokers say of its topic, asked when the first stream needs it.
+func (g *gone) close(ctx context.Context, s schema.Stream, now time.Time, said *presence) (ledger.Head, error) {
 	if err := g.a.paced(ctx, 0); err != nil {
-		return false, 0, err
+		return ledger.Head{}, err
 	}
 	head, err := g.a.ledger.Head(ctx, s)
-	if err != nil {
-		return false, 0, err
+	if err != nil || head.Ended || !g.mayEnd(s, head, now) {
+		return head, err
 	}
+	if *said == unasked {
+		if *said, err = g.present(ctx, s.Topic, s.TopicID); err != nil {
+			return head, err
+		}
+	}
+	if *said != deleted {
+		return head, nil
+	}
+	return g.end(ctx, s, head)
+}
+
+// stream holds one chain against the index. calm tells that it has ended, or that
+// nothing was missing and nothing is expected to come.
+func (g *gone) stream(ctx context.Context, s schema.Stream, head ledger.Head) (calm bool, err error) {
 	done, err := g.a.catchup.stream(ctx, s)
 	if done.Commits > 0 {
 		g.a.log.Info("index of a topic that is not archived any further caught up from the archive", "topic", s.Topic, "topic_id", s.TopicID.String(),
 			"partition", s.Partition, "offset", done.to, "segments", done.Segments, "records", done.Records)
 		g.a.catchup.inserted()
 	}
-	return done.Commits == 0 && g.a.upkeep.compact.Now().Sub(head.Commit.Written()) > settleAfter, head.Commit.Seq, err
+	return head.Ended || done.Commits == 0 && g.a.upkeep.compact.Now().Sub(head.Commit.Written()) > settleAfter, err
 }
 
-// settled is the note that the index has all of a deleted topic's chains. It
-// only saves work: without it the topic is looked at again.
+// settled is the note that the chains of a deleted topic have ended, and that the
+// index has all of them. It only saves work: without it the topic is looked at again.
 type settled struct {
 	Format         string         `json:"format"`
 	Cluster        string         `json:"cluster"`
@@ -249,21 +281,4 @@ func (t *topics) archives(id schema.TopicID) bool {
 		}
 	}
 	return false
-}
-
-// deleted tells whether the brokers say that a topic is no more. One that is
-// hidden from the archiver's user, or has an error, may be there.
-func (t *topics) deleted(ctx context.Context, name string, id schema.TopicID) (bool, error) {
-	asking, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	described, err := t.a.admin.Describe(asking, name)
-	if err != nil {
-		return false, err
-	}
-	for _, topic := range described {
-		if topic.Name == name && (topic.ID == id || topic.ID.IsZero()) {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -157,6 +157,7 @@ func (r *rig) settle(t *testing.T, notes []string) schema.Stream {
 	var hours atomic.Int64
 	hours.Store(1)
 	a, stop := r.archive(t, func(o *archiver.Options) {
+		o.EndAfter = time.Millisecond
 		o.Compact = archiver.Compact{Off: true, Now: func() time.Time {
 			return time.Now().Add(time.Duration(hours.Load()) * time.Hour)
 		}}

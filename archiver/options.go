@@ -37,6 +37,9 @@ type Options struct {
 	// whose epoch is below that of a record that was seen: it may not know yet
 	// that it was deposed. 30 s if zero.
 	StaleLeader time.Duration
+	// EndAfter is for how long every broker has to say that a topic is no more until
+	// its chains are ended; 1 min if zero.
+	EndAfter time.Duration
 	// Silence is how long a partition may bring nothing until its log is asked
 	// for its end; twice as long, with records there, is trouble. So old may also
 	// be what the metrics know of a log that is not read. 30 s if zero.

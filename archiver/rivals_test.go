@@ -31,17 +31,18 @@ func TestTwoFindTheDivergence(t *testing.T) {
 	}
 }
 
-// dying is a ledger under which an archiver dies at its divergence: before the
-// commit is placed, or right after.
+// dying is a ledger under which an archiver dies at its first commit of a kind:
+// before the commit is placed, or right after.
 type dying struct {
 	archiver.Ledger
+	at    schema.CommitKind
 	after bool
 	once  sync.Once
 	dead  chan struct{}
 }
 
 func (d *dying) Append(ctx context.Context, head ledger.Head, c *schema.Commit) (ledger.Head, error) {
-	if c.Kind != schema.KindDivergence {
+	if c.Kind != d.at {
 		return d.Ledger.Append(ctx, head, c)
 	}
 	if d.after {
@@ -68,7 +69,7 @@ func TestDivergenceSurvivesACrash(t *testing.T) {
 			stop()
 			w.setBack(t)
 			w.say(t, "second", 30)
-			d := &dying{Ledger: w.book, after: after, dead: make(chan struct{})}
+			d := &dying{Ledger: w.book, at: schema.KindDivergence, after: after, dead: make(chan struct{})}
 			w.chain = d
 			_, stop = w.run(t)
 			select {

@@ -229,8 +229,7 @@ func (a *Archiver) sameLog(j *job) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ours := a.partitions[kafkaKey(s)] == j.p
-	return ours && j.p.guard == passed && j.p.epoch == j.epoch
+	return a.holds(j.p) && j.p.guard == passed && j.p.epoch == j.epoch
 }
 
 func (a *Archiver) newestHead(ctx context.Context, j *job) (ledger.Head, error) {
@@ -388,7 +387,7 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	defer a.changed.Broadcast()
 	defer j.letGo()
 	p := j.p
-	ours := a.partitions[kafkaKey(p.stream)] == p
+	ours := a.holds(p)
 	if err == nil {
 		a.metrics.sealed(j.reason, took)
 		a.sealedJob(j, row.Bytes, ours)
@@ -400,9 +399,18 @@ func (a *Archiver) settle(j *job, head ledger.Head, row index.SegmentRow, err er
 	}
 	rows := j.count()
 	var lost *ledger.LostError
-	switch {
+	switch departs := a.departing[p.stream.Key()] == p; {
 	case err == nil:
-		a.held -= p.release(rows, head)
+		if a.held -= p.release(rows, head); departs {
+			a.sealDeparting(time.Now())
+		}
+	case departs: // what it held cannot be read again
+		if p.sealing = false; errors.As(err, &lost) && head.Next >= p.expected {
+			a.held -= p.discard(head) // whoever won has it
+		} else {
+			p.stopped = err.Error()
+		}
+		a.gotAway(p)
 	case errors.As(err, &lost):
 		a.log.Warn("another archiver committed first; starting again from its commit", "topic", p.stream.Topic,
 			"partition", p.stream.Partition, "offset", j.base, "writer", lost.Winner.Commit.Writer)

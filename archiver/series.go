@@ -26,7 +26,7 @@ const DefaultSeries = 2000
 const together = "*"
 
 var (
-	cutReasons = [...]string{cutBytes, cutAge, cutMaxAge, cutBudget, cutAsked, cutRevoked}
+	cutReasons = [...]string{cutBytes, cutAge, cutMaxAge, cutBudget, cutAsked, cutRevoked, cutGone}
 	gapClasses = [...]schema.GapClass{
 		schema.GapBeforeGenesis, schema.GapBeforeLogStart, schema.GapCleaned, schema.GapUnreadable, schema.GapUnexplained,
 	}

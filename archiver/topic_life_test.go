@@ -50,7 +50,7 @@ func TestLivesOfTopicsAreInTheArchive(t *testing.T) {
 			for o, err := range r.store.List(t.Context(), schema.TopicsPrefix+id.String()+"/", "") {
 				must(t, err)
 				name := strings.TrimPrefix(o.Key, schema.TopicsPrefix+id.String()+"/")
-				if strings.HasPrefix(name, "config-") || strings.HasPrefix(name, "settled-") {
+				if strings.HasPrefix(name, "config-") || strings.HasPrefix(name, "ended-") {
 					continue
 				}
 				raw, _, err := r.store.Get(t.Context(), o.Key, 1<<20)

@@ -300,16 +300,25 @@ func (t *topics) refusal(listed kafka.Topic) string {
 	}
 }
 
-// forget drops the partitions of topics that are gone, whatever the group says.
+// forget drops the partitions of topics that are not archived any further, whatever
+// the group says. What was read of one that is gone is sealed.
 func (t *topics) forget(names []string) {
+	t.mu.Lock()
+	refused := maps.Clone(t.refused)
+	t.mu.Unlock()
 	t.a.mu.Lock()
-	var list []kafka.TopicPartition
+	var dropped, departs []kafka.TopicPartition
 	for key := range t.a.partitions {
-		if slices.Contains(names, key.Topic) {
-			list = append(list, key)
+		switch _, is := refused[key.Topic]; {
+		case !slices.Contains(names, key.Topic):
+		case is:
+			dropped = append(dropped, key)
+		default:
+			departs = append(departs, key)
 		}
 	}
-	t.a.drop(list, "topic gone")
+	t.a.drop(dropped, "topic not archived any further")
+	t.a.depart(departs)
 	t.a.mu.Unlock()
 	t.a.consumer.Purge(names...)
 }

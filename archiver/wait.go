@@ -117,7 +117,7 @@ func (a *Archiver) reached(targets map[*partition]target) (bool, error) {
 		if p.head.Next >= target.next && p.branch() == target.branch {
 			continue
 		}
-		ours := a.partitions[kafka.TopicPartition{Topic: p.stream.Topic, Partition: p.stream.Partition}] == p
+		ours := a.holds(p)
 		switch {
 		case !ours:
 			return false, schema.Errorf(schema.Unavailable, "%s went to another archiver before it was sealed; ask again", p.stream)

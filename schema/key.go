@@ -107,10 +107,12 @@ func TopicGoneKey(id TopicID, at int64) string {
 	return fmt.Sprintf("%s%s/gone-%013d.json", TopicsPrefix, id, at)
 }
 
-// TopicSettledKey names the note that the index has all of a deleted topic's
-// chains, under a version of the extraction.
+// TopicSettledKey names the note that a deleted topic's chains have ended and that
+// the index has all of them, under a version of the extraction. (A note named
+// settled-… in place of ended-… was written before chains were ended, and is not
+// read any more.)
 func TopicSettledKey(id TopicID, cluster string, extractVersion int32) string {
-	return fmt.Sprintf("%s%s/settled-%s-%05d.json", TopicsPrefix, id, cluster, extractVersion)
+	return fmt.Sprintf("%s%s/ended-%s-%05d.json", TopicsPrefix, id, cluster, extractVersion)
 }
 
 // SchemaKey names the archived schema that a registry knows under an id: a

@@ -19,6 +19,7 @@
 //	admin.go       cluster, topics with their IDs, offsets, configurations
 //	shared.go      one request for many who ask the same
 //	history.go     who leads a partition, where a leader epoch ends, a page of its log
+//	gone.go        whether a topic was deleted, by every broker's word
 //	groups.go      which consumer groups read a topic
 //	committed.go   what consumer groups have committed, and committing for one
 //	consumer.go    the tail: a group member that starts where the ledger says

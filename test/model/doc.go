@@ -21,7 +21,8 @@
 //   - a reader finds of each row one object: the replaced or the compacted.
 //
 // And from every state there is a way, without further faults, to one in which
-// everything that has its verdict is archived and no job or purge is half done.
+// everything that has its verdict is archived, or the chain has ended, and no job or
+// purge is half done.
 //
 // That these checks can fail is shown by bugs_test.go: protocols with one rule
 // broken (rules_test.go), each of which must be found, for its own reason.
@@ -43,7 +44,7 @@
 //
 // # What is not
 //
-// Genesis and end; redaction, which is a compaction with other bytes; several
+// Genesis; that an end is written of a topic that is gone alone; redaction, which is a compaction with other bytes; several
 // producers; the high watermark (all of a leader's log is served); logs without
 // leader epochs, where the guard has the bytes of the newest record alone; topic
 // IDs and recreated topics; gaps other than by log start; the index, the
@@ -85,6 +86,7 @@
 //	keepBuffer     archiver/seal.go Archiver.append
 //	lookAgain      not yet built
 //	hold           outside: whoever places a hold; nothing of ours does yet
+//	endChain       archiver/end.go gone.end
 //	compactPlan    archiver/compact.go Compact.plan, archiver/claim.go placeClaim
 //	compactPut     archiver/rewrite.go Archiver.rewrite
 //	compactCommit  archiver/rewrite.go Archiver.place

@@ -129,6 +129,9 @@ func (m *model) readerSees(s *state) string {
 func (m *model) done(s *state) bool {
 	v := viewOf(s, s.commits)
 	log := s.log()
+	if v.ended { // the rest went with the topic
+		return s.keep.job == 0 && s.keep.purging == 0
+	}
 	if v.next < lastStable(log) || v.next > log.end(0) || s.keep.job != 0 || s.keep.purging != 0 {
 		return false
 	}

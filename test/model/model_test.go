@@ -25,7 +25,7 @@ func (m *model) initial() []state {
 		for _, other := range m.others {
 			s := state{
 				epoch: 1, elections: m.elections, deletions: m.deletions, crashes: m.crashes, commits: 1,
-				keep: upkeep{holds: m.holds, purges: m.purges, compacts: m.compacts, collects: m.collects, reads: m.reads},
+				keep: upkeep{holds: m.holds, purges: m.purges, compacts: m.compacts, collects: m.collects, reads: m.reads, ends: m.ends},
 			}
 			s.reigns[0], s.other = log, other
 			s.chain[0] = commit{kind: genesis}

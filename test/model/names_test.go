@@ -32,6 +32,7 @@ const (
 	lookAgain
 
 	placeHold
+	endChain
 	compactPlan
 	compactPut
 	compactCommit
@@ -59,7 +60,7 @@ const (
 
 var names = [transitions]string{
 	"open", "guard", "diverge", "take", "decide", "cut", "putSegment", "putCommit", "resolve", "settle", "release", "lost",
-	"discard", "keepBuffer", "lookAgain", "hold", "compactPlan", "compactPut", "compactCommit", "compactRetry", "purgeRead",
+	"discard", "keepBuffer", "lookAgain", "hold", "endChain", "compactPlan", "compactPut", "compactCommit", "compactRetry", "purgeRead",
 	"purgeCommit", "purgeDelete", "collectRead", "collectDelete", "collectEnd", "readView", "readEnd", "produce",
 	"electOther", "electSame", "retain", "arrive", "drop", "repeat", "age",
 }

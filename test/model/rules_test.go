@@ -11,6 +11,7 @@ type rules struct {
 	kafkaIsTruth       bool // reading begins at Kafka's committed offset
 	keepAlways         bool // the loser keeps its buffer
 	keepIgnoresBranch  bool // … if the head's next is its base, on whatever branch
+	keepIgnoresEnd     bool // … though an end took the seq
 	idleNeverLooks     bool // who has nothing to commit never reads the head again
 
 	cutUndecided   bool // a cut goes past the first undecided record

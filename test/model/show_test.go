@@ -48,6 +48,8 @@ func (c *commit) String() string {
 		return fmt.Sprintf("purge of %08b", c.replaced)
 	case hold:
 		return "hold"
+	case theEnd:
+		return "end"
 	default:
 		return "genesis"
 	}

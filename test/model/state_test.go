@@ -116,6 +116,7 @@ const (
 	hold
 	purge
 	compaction
+	theEnd // of a topic that was deleted
 )
 
 // commit is one entry of the chain. Its seq is its index.
@@ -194,6 +195,7 @@ type upkeep struct {
 	reading, readSeq        uint8
 	holds, purges, compacts uint8 // budgets left
 	collects, reads         uint8
+	ends                    uint8
 }
 
 const (

@@ -9,6 +9,7 @@ func (m *model) upkeep(s *state) {
 	m.purge(s)
 	m.collect(s)
 	m.read(s)
+	m.end(s)
 	if s.keep.holds > 0 && s.commits < maxCommits {
 		n := *s
 		n.keep.holds--
@@ -21,6 +22,19 @@ func (m *model) upkeep(s *state) {
 func (s *state) append(c commit) {
 	s.chain[s.commits] = c
 	s.commits++
+}
+
+// end ends the chain, at any time: whoever does it, and whether it was wrong, is
+// nobody's to know.
+func (m *model) end(s *state) {
+	v := viewOf(s, s.commits)
+	if s.keep.ends == 0 || s.commits >= maxCommits || v.ended {
+		return
+	}
+	n := *s
+	n.keep.ends--
+	n.append(commit{kind: theEnd, branch: v.branch, base: v.next, next: v.next})
+	m.env(endChain, -1, &n)
 }
 
 func (m *model) compact(s *state) {

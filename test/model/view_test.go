@@ -10,6 +10,7 @@ type view struct {
 	until  [maxCommits]uint8 // where the latest view leaves a segment
 	purged uint8             // commits whose objects purges named
 	gone   uint8             // commits whose objects a rewrite replaced
+	ended  bool
 	fault  string
 }
 
@@ -30,8 +31,14 @@ func (v *view) apply(s *state, seq uint8) {
 		v.fault = "chain: the branch changes without a divergence"
 		return
 	}
+	if v.ended && (c.kind == segmentKind || c.kind == divergence || c.kind == theEnd) {
+		v.fault = "chain: something is archived behind its end"
+		return
+	}
 	switch c.kind {
 	case genesis:
+	case theEnd:
+		v.ended = true
 	case segmentKind:
 		v.add(c, seq)
 	case divergence:

@@ -6,6 +6,9 @@ func (m *model) writer(s *state, i int) {
 	switch w.at {
 	case closed:
 		v := viewOf(s, s.commits)
+		if v.ended {
+			return
+		}
 		n := *s
 		n.writers[i] = writer{at: opened, seq: s.commits, branch: v.branch, next: v.next}
 		if m.rules.kafkaIsTruth {
@@ -283,6 +286,7 @@ func (m *model) lose(s *state, i int) {
 	if m.rules.keepIgnoresBranch {
 		keep = v.next == w.next
 	}
+	keep = keep && (!v.ended || m.rules.keepIgnoresEnd)
 	n := *s
 	if (keep || m.rules.keepAlways) && w.diverges == 0 {
 		n.abandon(i)
