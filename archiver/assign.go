@@ -128,7 +128,12 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	p.compacted, p.config, p.begun = topic.compacted, topic.config, begun
 	p.retention = topic.retention
 	p.epoch = a.topics.epochOf(key)
-	if head.Commit.Kind != schema.KindGenesis {
+	at, under := beganAt(head.Commit)
+	elected := under && !begun && p.epoch != at.Epoch
+	if under {
+		p.epoch = at.Epoch
+	}
+	if head.Commit.Kind != schema.KindGenesis || elected {
 		p.guard, p.pause, p.why, p.doubtedAt = doubted, true, "opened", time.Now()
 	}
 	return p, nil
@@ -136,7 +141,7 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 
 // genesis begins a stream's chain. Whoever loses the race takes the winner's.
 func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topic) (ledger.Head, error) {
-	bounds, err := a.admin.OffsetsOf(ctx, stream.Topic, stream.Partition)
+	bounds, leader, err := a.boundsUnder(ctx, stream)
 	if err != nil {
 		return ledger.Head{}, err
 	}
@@ -147,6 +152,7 @@ func (a *Archiver) genesis(ctx context.Context, stream schema.Stream, topic topi
 	c := a.commit(schema.KindGenesis, stream, ledger.Head{})
 	c.Base, c.Next = at, at
 	c.Start = &schema.Start{Policy: policy, LogStart: bounds.LogStart}
+	beganUnder(c, leader)
 	c.HighWatermark, c.LastStableOffset, c.LogStart = &bounds.HighWatermark, &bounds.LastStable, &bounds.LogStart
 	c.TopicConfigSHA256 = topic.config
 	head, err := a.ledger.Append(ctx, ledger.Head{}, c)

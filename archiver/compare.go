@@ -20,6 +20,7 @@ type holding struct {
 	logEnd   int64
 	reread   bool // what the log has behind the record is read again, whatever is archived of it
 	evidence string
+	cut      bool // a chain without rows begins above where the log was cut off, which end says
 }
 
 func (h *holding) add(format string, args ...any) {

@@ -33,6 +33,9 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	if bounds.HighWatermark < shared || h.reread { // of the gap behind the newest row, what the log may serve now is read
 		shared = min(bounds.HighWatermark, max(ours.Offset+1, floor))
 	}
+	if h.cut {
+		shared = max(min(h.end.End, bounds.HighWatermark, g.head.Next), bounds.LogStart)
+	}
 	if h.outcome == outcomeDiverged {
 		if shared, err = g.sharedBelow(ctx, ours, h, floor); err != nil {
 			return finding{}, err
@@ -53,6 +56,9 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 	}
 	c.Divergence.Evidence = h.evidence[:min(len(h.evidence), maxEvidence)]
 	c.HighWatermark, c.LastStableOffset, c.LogStart = &bounds.HighWatermark, &bounds.LastStable, &bounds.LogStart
+	if ours.Offset < 0 {
+		beganUnder(c, g.leader)
+	}
 	epoch, err := g.epochBelow(ctx, point)
 	if err != nil {
 		return finding{}, err

@@ -26,6 +26,7 @@
 //	depart.go        what was read of topics that are gone is sealed
 //
 //	guard.go         is the archive a prefix of the log? when that is asked
+//	began.go         … where no record is archived yet
 //	compare.go       one archived record against Kafka's answers
 //	history.go       archived rows and pages of the log, compared
 //	leader_epoch.go  by whose word a record came: leader epochs (KIP-101)

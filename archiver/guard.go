@@ -468,11 +468,15 @@ func (g *guard) checkArchive(ctx context.Context) (finding, error) {
 }
 
 // withoutRows is the check of a chain that has no row: there is nothing that a
-// log could contradict, unless it ends below where the chain goes on, or has what
-// was deleted.
+// log could contradict, unless it was cut off, or ends, below where the chain goes
+// on, or has what was deleted.
 func (g *guard) withoutRows(ctx context.Context) (finding, error) {
 	h := holding{end: kafka.EpochEnd{Epoch: -1, End: -1}}
-	if other, err := g.otherBehind(ctx, 0, &h); !other || err != nil {
+	other, err := g.cutBelowNext(ctx, &h)
+	if !other && err == nil {
+		other, err = g.otherBehind(ctx, 0, &h)
+	}
+	if !other || err != nil {
 		return finding{outcome: outcomeNothing, archived: true, epoch: nothingHeld}, err
 	}
 	return g.diverge(ctx, &schema.Record{Offset: -1, LeaderEpoch: -1}, &h)

@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -49,7 +50,11 @@ func (p *partition) trusted(records []schema.Record) (n int, why string) {
 		if came.offset < p.expected {
 			continue // a repetition after a seek, left out
 		}
-		if why = ahead.deniedBy(&records[i]); last != nothingHeld && came.epoch != last {
+		why = ahead.deniedBy(&records[i])
+		switch {
+		case last == nothingHeld:
+			why = cmp.Or(why, p.otherSince(came.epoch))
+		case came.epoch != last:
 			why = fmt.Sprintf("a record of leader epoch %d comes behind one of %d", came.epoch, last)
 		}
 		if why != "" && (p.approved == nil || came != *p.approved) {
@@ -64,7 +69,8 @@ func (p *partition) trusted(records []schema.Record) (n int, why string) {
 // ledBy doubts the partitions of a listed topic that another leader leads than
 // the one whose log was last held against the archive: it may have truncated
 // the log, and no record need come to tell. Where nothing is archived or held
-// there is nothing to contradict, and the leader is noted.
+// there is nothing to contradict, and the leader is noted, unless the chain says
+// under which leader epoch it began.
 func (a *Archiver) ledBy(listed kafka.Topic) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,7 +79,7 @@ func (a *Archiver) ledBy(listed kafka.Topic) {
 		epoch := listed.LeaderEpochs[i]
 		switch {
 		case epoch < 0, p == nil, p.stopped != "", p.guard != passed, p.stream.TopicID != listed.ID, p.epoch == epoch:
-		case p.lastEpoch() == nothingHeld:
+		case p.lastEpoch() == nothingHeld && !p.saysBegan():
 			p.epoch = epoch
 		default:
 			p.hand, p.atLeast = nil, max(p.epoch, epoch)

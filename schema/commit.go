@@ -328,6 +328,8 @@ func (c *Commit) checkChange() error {
 		return c.fault("a list of erased fields belongs to a redaction and to nothing else")
 	case c.Kind == KindEnd && (c.Base != c.Next || c.Records.Rows() != 0 || c.GapOffsets != 0 || c.GapsObject != nil):
 		return c.fault("an end moves no offsets: base must equal next, and there are neither rows nor gaps")
+	case (c.Kind == KindGenesis || c.Kind == KindDivergence) && (len(c.LeaderEpochs) > 1 || len(c.LeaderEpochs) == 1 && c.LeaderEpochs[0].Start != c.Next):
+		return c.fault("a genesis or divergence names one leader epoch at most, that its next was answered under")
 	case c.Kind == KindGenesis && c.Branch != 0:
 		return c.fault("a genesis begins with branch 0")
 	}

@@ -114,6 +114,22 @@ func TestCheckOfAnEnd(t *testing.T) {
 	}
 }
 
+func TestCheckOfALedGenesis(t *testing.T) {
+	for name, epochs := range map[string][]schema.LeaderEpoch{
+		"two epochs": {{Epoch: 1, Start: 7}, {Epoch: 2, Start: 7}}, "another offset": {{Epoch: 1, Start: 8}},
+	} {
+		c := genesis()
+		c.LeaderEpochs = []schema.LeaderEpoch{{Epoch: 1, Start: c.Next}}
+		if err := c.Check(); err != nil {
+			t.Fatal(err)
+		}
+		c.LeaderEpochs = epochs
+		if err := c.Check(); schema.KindOf(err) != schema.Corrupt {
+			t.Errorf("a genesis with %s: %v", name, err)
+		}
+	}
+}
+
 func TestCheckFollows(t *testing.T) {
 	first := genesis()
 	digest := schema.Digest{9}

@@ -70,6 +70,10 @@ func every() map[string]*schema.Commit {
 	all["genesis"] = base(schema.KindGenesis)
 	all["genesis"].Seq, all["genesis"].Previous, all["genesis"].Branch = 0, nil, 0
 	all["genesis"].Start = &schema.Start{Policy: "earliest", LogStart: all["genesis"].Base}
+	all["genesis_led"] = base(schema.KindGenesis)
+	all["genesis_led"].Seq, all["genesis_led"].Previous, all["genesis_led"].Branch = 0, nil, 0
+	all["genesis_led"].Start = &schema.Start{Policy: "latest", LogStart: 12}
+	all["genesis_led"].LeaderEpochs = []schema.LeaderEpoch{{Epoch: 6, Start: all["genesis_led"].Next}}
 	all["segment"] = rows(base(schema.KindSegment))
 	all["segment_gaps_aside"] = rows(base(schema.KindSegment))
 	all["segment_gaps_aside"].Gaps, all["segment_gaps_aside"].GapsObject = nil, p(object("data/fx/x.gaps.json", 0x55))
@@ -111,7 +115,7 @@ func TestGoldenCommits(t *testing.T) {
 	digests := filepath.Join(dir, "SHA256SUMS")
 	var sums strings.Builder
 	for _, name := range []string{
-		"compaction", "divergence", "end", "end_seen", "gap", "genesis", "hold", "purge", "redaction", "segment", "segment_gaps_aside",
+		"compaction", "divergence", "end", "end_seen", "gap", "genesis", "genesis_led", "hold", "purge", "redaction", "segment", "segment_gaps_aside",
 	} {
 		file := filepath.Join(dir, name+".json")
 		made, err := every()[name].Encode()
@@ -183,7 +187,7 @@ func TestPartsBelongToTheirKind(t *testing.T) {
 	}
 	owners := map[string]string{
 		"replaced": "compaction redaction purge", "authority": "redaction purge hold", "redactions": "redaction",
-		"start": "genesis", "divergence": "divergence", "segment": "segment segment_gaps_aside redaction compaction",
+		"start": "genesis genesis_led", "divergence": "divergence", "segment": "segment segment_gaps_aside redaction compaction",
 		"decided_by": "segment segment_gaps_aside gap divergence",
 	}
 	for part, add := range parts {
