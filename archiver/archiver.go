@@ -358,6 +358,7 @@ func (a *Archiver) tail(ctx context.Context) error {
 		waiting, cancel := context.WithTimeout(ctx, a.options.Poll)
 		batches, err := a.consumer.Poll(waiting, pollRecords)
 		cancel()
+		batches = a.vouched(ctx, batches)
 		a.mu.Lock()
 		if err == nil {
 			a.clear(cause{from: onKafka, what: "poll"})

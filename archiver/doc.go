@@ -25,6 +25,7 @@
 //	reopen.go        what was given up is opened again
 //	depart.go        what was read of topics that are gone is sealed
 //
+//	unnamed.go       records that came without their topic's ID
 //	guard.go         is the archive a prefix of the log? when that is asked
 //	began.go         … where no record is archived yet
 //	compare.go       one archived record against Kafka's answers

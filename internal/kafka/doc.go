@@ -20,6 +20,7 @@
 //	shared.go      one request for many who ask the same
 //	history.go     who leads a partition, where a leader epoch ends, a page of its log
 //	gone.go        whether a topic was deleted, by every broker's word
+//	vouch.go       which topic a partition's leader has under a name
 //	groups.go      which consumer groups read a topic
 //	committed.go   what consumer groups have committed, and committing for one
 //	consumer.go    the tail: a group member that starts where the ledger says

@@ -62,9 +62,9 @@ func (a *Admin) goneAt(ctx context.Context, node int32, name string, id schema.T
 	return saysGone(answer, id)
 }
 
-func (a *Admin) describeAt(ctx context.Context, node int32, topic kmsg.MetadataRequestTopic) (*kmsg.MetadataResponse, error) {
+func (a *Admin) describeAt(ctx context.Context, node int32, topics ...kmsg.MetadataRequestTopic) (*kmsg.MetadataResponse, error) {
 	request := kmsg.NewPtrMetadataRequest()
-	request.Topics, request.AllowAutoTopicCreation = []kmsg.MetadataRequestTopic{topic}, false
+	request.Topics, request.AllowAutoTopicCreation = topics, false
 	answer, err := a.client.Broker(int(node)).RetriableRequest(ctx, request)
 	if err != nil {
 		return nil, err
