@@ -93,7 +93,7 @@ func (c *catalogs) latest() *catalog {
 // readCatalog makes the next catalog; the caller holds asking.
 func (e *Engine) readCatalog(ctx context.Context) (*catalog, error) {
 	now := time.Now()
-	branches, err := e.options.Index.Branches(ctx)
+	branches, err := e.options.Index.Branches(index.WithTurn(ctx, index.Shared)) // whoever asked: all wait for it
 	if err != nil {
 		return nil, err
 	}

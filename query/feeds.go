@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/fx-risk-ai/annals/internal/index"
 )
 
 // feeds is which topics feed which, as declared edges have shown.
@@ -33,7 +35,7 @@ func (e *Engine) topology(ctx context.Context) (*feeds, error) {
 	if k.last != nil && time.Since(k.at) < feedsAge {
 		return k.last, nil
 	}
-	list, err := e.options.Index.Topology(ctx)
+	list, err := e.options.Index.Topology(index.WithTurn(ctx, index.Shared)) // whoever asked: all wait for it
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/internal/segment"
 	"github.com/fx-risk-ai/annals/schema"
@@ -27,6 +28,7 @@ func (e *Engine) Matches(ctx context.Context, who policy.Principal, request answ
 	if request.Limit != 0 || request.Cursor != "" {
 		return nil, schema.InvalidField("limit", "an export holds everything that is found: limit and cursor are for pages")
 	}
+	ctx = index.WithTurn(ctx, index.Bulk)
 	out, err := newMatchWriter(format, w)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -10,12 +11,15 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
+	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -159,5 +163,50 @@ func TestMatchesAreStreamed(t *testing.T) {
 		if p.heap > before.HeapAlloc+96<<20 {
 			t.Errorf("%s: the heap grew from %d to %d bytes", format, before.HeapAlloc, p.heap)
 		}
+	}
+}
+
+// kinds is an index that keeps whose turn each read takes.
+type kinds struct {
+	query.Index
+	mu       sync.Mutex
+	searches []index.Turn
+	catalogs []index.Turn
+}
+
+func (k *kinds) Search(ctx context.Context, f index.Filter, scope index.Scope, limit int) ([]index.Hit, bool, error) {
+	k.mu.Lock()
+	k.searches = append(k.searches, index.TurnOf(ctx))
+	k.mu.Unlock()
+	return k.Index.Search(ctx, f, scope, limit)
+}
+
+func (k *kinds) Branches(ctx context.Context) ([]index.Branch, error) {
+	k.mu.Lock()
+	k.catalogs = append(k.catalogs, index.TurnOf(ctx))
+	k.mu.Unlock()
+	return k.Index.Branches(ctx)
+}
+
+// An export reads as much as there is: it must not take the turns of who looks one
+// thing up, and the catalog that it asks for is everybody's.
+func TestAnExportReadsInBulk(t *testing.T) {
+	var seen *kinds
+	a := newArchive(t, func(o *query.Options) { seen = &kinds{Index: o.Index}; o.Index = seen })
+	a.produce("orders", "k", "{}", time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC), "eventType", "Ordered")
+	a.sealAll()
+	if _, err := a.Matches(t.Context(), everybody(), answer.SearchRequest{}, answer.CSV, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Search(t.Context(), everybody(), answer.SearchRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if want := []index.Turn{index.Bulk, index.Short}; !slices.Equal(seen.searches, want) {
+		t.Errorf("an export and a page read as %v, want %v", seen.searches, want)
+	}
+	if len(seen.catalogs) == 0 || slices.ContainsFunc(seen.catalogs, func(turn index.Turn) bool { return turn != index.Shared }) {
+		t.Errorf("catalogs are read as %v, want %v", seen.catalogs, index.Shared)
 	}
 }

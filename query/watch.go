@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/fx-risk-ai/annals/internal/index"
 	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -69,7 +70,7 @@ func (w *Watch) Run(ctx context.Context) {
 
 // Look looks once.
 func (w *Watch) Look(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, watchTimeout)
+	bounded, cancel := context.WithTimeout(index.WithTurn(ctx, index.Bulk), watchTimeout)
 	defer cancel()
 	all, err := w.engine.Anomalies(bounded, policy.Everything(), time.Now())
 	if err != nil {

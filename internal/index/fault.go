@@ -39,6 +39,10 @@ func fault(verb string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%s: %w", verb, err)
 	}
+	var known *schema.Error
+	if errors.As(err, &known) {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
 	var exception *clickhouse.Exception
 	if errors.As(err, &exception) {
 		return exceptionFault(verb, exception.Code, err)
@@ -49,6 +53,13 @@ func fault(verb string, err error) error {
 		return schema.Errorf(schema.Unavailable, "%s: %w", verb, err)
 	}
 	return fmt.Errorf("%s: %w", verb, err)
+}
+
+// unreachable tells errors of who found no way to ClickHouse from those that came
+// on it.
+func unreachable(err error) bool {
+	var way *net.OpError
+	return errors.As(err, &way) && way.Op == "dial"
 }
 
 func exceptionFault(verb string, code int32, err error) error {

@@ -54,6 +54,7 @@ type Index struct {
 	options Options
 	period  atomic.Pointer[Period] // Migrate may change it while others insert
 	reads   driver.Conn
+	turns   *turns // of reads
 	writes  driver.Conn
 	logger  *slog.Logger
 	blocks  chan *block // kept for the next insert
@@ -74,7 +75,6 @@ var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
 const (
 	readTimeout  = 20 * time.Second
 	readMemory   = 512 << 20
-	openReads    = 8
 	openWrites   = 3
 	dialTimeout  = 5 * time.Second
 	writeTimeout = 2 * time.Minute
@@ -104,10 +104,12 @@ func Open(options Options) (*Index, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	x := &Index{options: options, logger: logger, blocks: make(chan *block, keptBlocks), natives: make(chan *native, openWrites)}
+	x := &Index{options: options, logger: logger, blocks: make(chan *block, keptBlocks), natives: make(chan *native, openWrites), turns: newTurns(openReads, bulkReads, waitingReads)}
 	x.squeezed = compressionFor(options.Addr) != clickhouse.CompressionNone
 	x.period.Store(&period)
-	if x.reads, err = x.connect(options.Database, openReads, readTimeout, clickhouse.Settings{
+	// Reads take turns, so they need not wait for a connection: those that are left
+	// over are for Ping, and while others close.
+	if x.reads, err = x.connect(options.Database, openReads+spareReads, readTimeout, clickhouse.Settings{
 		"max_execution_time": int(readTimeout / time.Second),
 		"max_memory_usage":   readMemory,
 	}); err != nil {

@@ -15,27 +15,24 @@ import (
 // ledger's length is not known here: an index that has everything answers the
 // seq that the next commit will take.
 func (x *Index) FirstMissing(ctx context.Context, s schema.Stream, extractVersion int32) (int64, error) {
-	rows, err := x.reads.Query(ctx, `
+	var next int64
+	gap := false
+	err := x.query(ctx, "ask which commits are indexed", `
 		SELECT DISTINCT seq FROM segments
 		WHERE topic_id = {id:String} AND partition = {partition:Int32} AND cluster = {cluster:String}
 		  AND (kind != 'segment' OR bitShiftRight(extract_version, 8) >= {version:Int32})
-		ORDER BY seq`,
+		ORDER BY seq`, []any{
 		clickhouse.Named("id", string(s.TopicID[:])), clickhouse.Named("partition", s.Partition),
-		clickhouse.Named("cluster", s.Cluster), clickhouse.Named("version", extractVersion))
-	if err != nil {
-		return 0, fault("ask which commits are indexed", err)
-	}
-	defer rows.Close() //nolint:errcheck // read to its end; Err is checked
-	var next int64
-	for rows.Next() {
+		clickhouse.Named("cluster", s.Cluster), clickhouse.Named("version", extractVersion),
+	}, func(rows scanner) error {
 		var seq int64
 		if err := rows.Scan(&seq); err != nil {
-			return 0, fault("ask which commits are indexed", err)
+			return err
 		}
-		if seq != next {
-			break
+		if gap = gap || seq != next; !gap {
+			next++
 		}
-		next++
-	}
-	return next, fault("ask which commits are indexed", rows.Err())
+		return nil
+	})
+	return next, err
 }

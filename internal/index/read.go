@@ -131,11 +131,20 @@ func (h *Hit) readCauses(text string) error {
 	return nil
 }
 
-// query runs a bounded read and gives each row to take.
+// query runs a bounded read, when its turn has come, and gives each row to take,
+// which must not read the index itself: it would wait for its own turn to end.
 func (x *Index) query(ctx context.Context, verb, sql string, arguments []any, take func(scanner) error) (err error) {
+	kind := TurnOf(ctx)
+	if err := x.turns.take(ctx, kind); err != nil {
+		return fault(verb, err)
+	}
+	defer x.turns.give(kind)
 	ctx, cancel := context.WithTimeout(ctx, readTimeout+dialTimeout)
 	defer cancel()
 	rows, err := x.reads.Query(ctx, sql, arguments...)
+	if unreachable(err) {
+		x.turns.fail(err)
+	}
 	if err != nil {
 		return fault(verb, err)
 	}

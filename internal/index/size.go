@@ -18,10 +18,10 @@ type Footprint struct {
 // Footprint asks the engine for the size of the database's parts.
 func (x *Index) Footprint(ctx context.Context) (Footprint, error) {
 	var records, rows, bytes uint64
-	err := x.reads.QueryRow(ctx,
+	err := x.query(ctx, "measure index",
 		"SELECT sumIf(rows, table = 'records'), sum(rows), sum(bytes_on_disk) FROM system.parts WHERE active AND database = {database:String}",
-		clickhouse.Named("database", x.options.Database)).Scan(&records, &rows, &bytes)
-	return Footprint{int64(records), int64(rows), int64(bytes)}, fault("measure index", err)
+		[]any{clickhouse.Named("database", x.options.Database)}, func(row scanner) error { return row.Scan(&records, &rows, &bytes) })
+	return Footprint{int64(records), int64(rows), int64(bytes)}, err
 }
 
 // TopicSize is what the archive has of a topic, by the index's account: how
@@ -48,28 +48,21 @@ func (x *Index) TopicSizes(ctx context.Context) (map[schema.TopicID]TopicSize, e
 			func(s *TopicSize, n [3]int64) { s.CountedRecords, s.RawBytes = n[1], n[2] },
 		},
 	} {
-		rows, err := x.reads.Query(ctx, ask.query)
-		if err != nil {
-			return nil, fault("measure topics", err)
-		}
-		for rows.Next() {
+		err := x.query(ctx, "measure topics", ask.query, nil, func(rows scanner) error {
 			var raw string
 			var n [3]int64
 			if err := rows.Scan(&raw, &n[0], &n[1], &n[2]); err != nil {
-				_ = rows.Close()
-				return nil, fault("measure topics", err)
+				return err
 			}
 			var id schema.TopicID
 			copy(id[:], raw)
 			size := sizes[id]
 			ask.set(&size, n)
 			sizes[id] = size
-		}
-		if err := rows.Close(); err != nil {
-			return nil, fault("measure topics", err)
-		}
-		if err := rows.Err(); err != nil {
-			return nil, fault("measure topics", err)
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return sizes, nil

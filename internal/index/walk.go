@@ -58,8 +58,10 @@ func (x *Index) within(ctx context.Context, s span) (span, error) {
 		records       uint64
 		least, newest int64
 	)
-	row := x.reads.QueryRow(ctx, "SELECT count(), min(timestamp), max(timestamp) FROM records")
-	if err := fault("search records", row.Scan(&records, &least, &newest)); err != nil {
+	err := x.query(ctx, "search records", "SELECT count(), min(timestamp), max(timestamp) FROM records", nil, func(rows scanner) error {
+		return rows.Scan(&records, &least, &newest)
+	})
+	if err != nil {
 		return s, err
 	}
 	if records == 0 {
