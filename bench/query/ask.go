@@ -66,16 +66,16 @@ type question struct {
 	name  string
 	every int
 	few   bool // the index of the first records is asked too, for how it grows
-	ask   func(ctx context.Context, e *query.Engine, s sample, i int) (took time.Duration, err error)
+	ask   func(ctx context.Context, e *query.Engine, s sample, i int) (took spent, err error)
 }
 
 func (b *bench) questions() []question {
 	type plain func(context.Context, *query.Engine, sample, int) error
-	timed := func(ask plain) func(context.Context, *query.Engine, sample, int) (time.Duration, error) {
-		return func(ctx context.Context, e *query.Engine, s sample, i int) (time.Duration, error) {
-			began := time.Now()
+	timed := func(ask plain) func(context.Context, *query.Engine, sample, int) (spent, error) {
+		return func(ctx context.Context, e *query.Engine, s sample, i int) (spent, error) {
+			stop := b.watch()
 			err := ask(ctx, e, s, i)
-			return time.Since(began), err
+			return stop(), err
 		}
 	}
 	return []question{
@@ -95,21 +95,30 @@ func (b *bench) questions() []question {
 	}
 }
 
+// asked is what questions of each kind took: times in milliseconds, and ClickHouse's
+// CPU of all of them.
+type asked struct {
+	times  map[string]measure.Spread
+	engine map[string]time.Duration
+}
+
+func newAsked() asked { return asked{map[string]measure.Spread{}, map[string]time.Duration{}} }
+
 // askAll asks each kind so many times, in turn, so that what else the machine does
-// meets all of them, and gives the times in milliseconds. The first fifth warms
-// up and does not count.
-func (b *bench) askAll(ctx context.Context) (all, few map[string]measure.Spread, err error) {
-	all, few = map[string]measure.Spread{}, map[string]measure.Spread{}
+// meets all of them. The first fifth warms up and does not count.
+func (b *bench) askAll(ctx context.Context) (all, few asked, err error) {
+	all, few = newAsked(), newAsked()
 	warm := b.rounds / 5
-	one := func(q question, i int, of *searched, into map[string]measure.Spread) error {
-		time, err := q.ask(ctx, of.engine, of.samples[b.random.IntN(len(of.samples))], i)
+	one := func(q question, i int, of *searched, into asked) error {
+		took, err := q.ask(ctx, of.engine, of.samples[b.random.IntN(len(of.samples))], i)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
 		if i >= warm {
-			spread := into[q.name]
-			spread.Add(float64(time.Microseconds()) / 1000)
-			into[q.name] = spread
+			spread := into.times[q.name]
+			spread.Add(took.milliseconds())
+			into.times[q.name] = spread
+			into.engine[q.name] += took.engine
 		}
 		return nil
 	}
@@ -119,11 +128,11 @@ func (b *bench) askAll(ctx context.Context) (all, few map[string]measure.Spread,
 				continue
 			}
 			if err := one(q, i, b.all, all); err != nil {
-				return nil, nil, err
+				return all, few, err
 			}
 			if q.few {
 				if err := one(q, i, b.few, few); err != nil {
-					return nil, nil, fmt.Errorf("of few records: %w", err)
+					return all, few, fmt.Errorf("of few records: %w", err)
 				}
 			}
 		}
@@ -248,18 +257,18 @@ func (b *bench) search(ctx context.Context, e *query.Engine, least int, q string
 
 // payload reads one record by an engine that has opened no segment, but knows
 // which streams there are.
-func (b *bench) payload(ctx context.Context, _ *query.Engine, _ sample, i int) (time.Duration, error) {
+func (b *bench) payload(ctx context.Context, _ *query.Engine, _ sample, i int) (spent, error) {
 	s := b.archived[i%len(b.archived)]
 	engine, err := b.newEngine(b.all.index)
 	if err != nil {
-		return 0, err
+		return spent{}, err
 	}
 	if _, err := engine.Identify(ctx, policy.Everything(), b.unused(16)); err != nil {
-		return 0, err
+		return spent{}, err
 	}
-	began := time.Now()
+	stop := b.watch()
 	r, err := engine.Record(ctx, policy.Everything(), answer.RecordRequest{Coordinates: s.Coordinates})
-	took := time.Since(began)
+	took := stop()
 	if err == nil && (r.Extraction == nil || r.Extraction.EventID != s.event || len(r.Record.Value) == 0) {
 		err = fmt.Errorf("%s is not the record of event %s", s.Coordinates, s.event)
 	}

@@ -25,6 +25,7 @@
 //	copies.go   copied by ClickHouse
 //	kept.go     what is loaded, in a folder that may be kept
 //	ask.go      what is asked
+//	spent.go    what a question takes, CPU too
 //	cost.go     CPU and bytes of the index
 //	role.go     annals serve
 package main
@@ -72,14 +73,16 @@ type bench struct {
 	rounds     int
 	costRounds int
 	crowded    time.Duration
+	profile    string
 	bin, work  string
 	figures    *measure.Figures
 	random     *rand.Rand
 
-	engines *measure.Program
-	up      embedded.UpFile
-	store   *objstore.Store
-	rules   *extract.Rules
+	engines    *measure.Program
+	clickHouse int // its process
+	up         embedded.UpFile
+	store      *objstore.Store
+	rules      *extract.Rules
 
 	loaded   loaded
 	all, few *searched
@@ -104,6 +107,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&b.rounds, "samples", 200, "questions of each kind")
 	flags.IntVar(&b.costRounds, "rounds", 3, "rounds of indexing beside bare inserts")
 	flags.DurationVar(&b.crowded, "crowd", 20*time.Second, "how long many ask at once")
+	flags.StringVar(&b.profile, "profile", "", "file for a profile of this process's CPU while questions are asked")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -209,8 +213,16 @@ func (b *bench) ask(ctx context.Context) error {
 		return err
 	}
 	b.figures.Load("load_average_when_asked")
-	took, few, err := b.askAll(ctx)
+	var err error
+	if b.clickHouse, err = measure.Child(b.engines.PID(), "annals-chdb"); err != nil {
+		return err
+	}
+	stop, err := profiled(b.profile)
 	if err != nil {
+		return err
+	}
+	took, few, err := b.askAll(ctx)
+	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
 	b.report(took, few)
@@ -218,10 +230,10 @@ func (b *bench) ask(ctx context.Context) error {
 }
 
 // report prints the figures of the questions.
-func (b *bench) report(all, few map[string]measure.Spread) {
-	f, bare := b.figures, all["bare"]
+func (b *bench) report(all, few asked) {
+	f, bare := b.figures, all.times["bare"]
 	for _, q := range b.questions() {
-		took := all[q.name]
+		took := all.times[q.name]
 		p50, p95, p99 := took.Median(), took.Quantile(0.95), took.Quantile(0.99)
 		f.Add(q.name+"_p50", p50, "ms")
 		switch q.name {
@@ -236,15 +248,16 @@ func (b *bench) report(all, few map[string]measure.Spread) {
 		default:
 			f.Add(q.name+"_p99", p99, "ms")
 		}
+		f.Add(q.name+"_cpu_clickhouse", float64(all.engine[q.name].Milliseconds())/float64(len(took)), "ms CPU")
 		if q.name != "bare" {
 			f.Add(q.name+"_p50_to_bare", p50/bare.Median(), "ratio")
 			f.Add(q.name+"_p99_to_bare_p99", p99/bare.Quantile(0.99), "ratio")
 		}
 		if q.few {
-			f.Add(q.name+"_few_p50", few[q.name].Median(), "ms")
+			f.Add(q.name+"_few_p50", few.times[q.name].Median(), "ms")
 		}
 	}
-	f.AtMost("trace_p50_growth", all["trace"].Median()/few["trace"].Median(), "ratio", mostGrowth)
-	f.AtMost("not_found_to_trace_p50", all["not_found"].Median()/all["trace"].Median(), "ratio", mostMissing)
-	f.AtMost("unknown_id_to_event_id_p50", all["unknown_id"].Median()/all["event_id"].Median(), "ratio", mostMissing)
+	f.AtMost("trace_p50_growth", all.times["trace"].Median()/few.times["trace"].Median(), "ratio", mostGrowth)
+	f.AtMost("not_found_to_trace_p50", all.times["not_found"].Median()/all.times["trace"].Median(), "ratio", mostMissing)
+	f.AtMost("unknown_id_to_event_id_p50", all.times["unknown_id"].Median()/all.times["event_id"].Median(), "ratio", mostMissing)
 }
