@@ -96,6 +96,32 @@ func TestTraceLimitScopeAndStatus(t *testing.T) {
 	}
 }
 
+// A trace is read as its rows come up to some hundred records; of a longer one, too,
+// all are given, or the first ones.
+func TestLongTrace(t *testing.T) {
+	x := open(t, nil)
+	var rows []index.Row
+	for n := range int64(700) {
+		r := row("a", 0, n)
+		r.Extraction.TraceID = "t"
+		r.Record.Timestamp = day.UnixMilli() - n // the last is the first
+		rows = append(rows, r)
+	}
+	insert(t, x, rows...)
+	for limit, want := range map[int]int{100: 100, 511: 511, 512: 512, 513: 513, 699: 699, 700: 700, 2000: 700} {
+		hits, more, err := x.Trace(t.Context(), []string{"t"}, all, limit)
+		if err != nil || len(hits) != want || more != (limit < 700) {
+			t.Errorf("limit %d: %d hits, more %v, %v", limit, len(hits), more, err)
+			continue
+		}
+		for i := range hits {
+			if hits[i].Offset != int64(699-i) {
+				t.Fatalf("limit %d: hit %d is of offset %d", limit, i, hits[i].Offset)
+			}
+		}
+	}
+}
+
 func found(t testing.TB, x *engine, scope index.Scope, ids ...index.ID) string {
 	t.Helper()
 	list, more, err := x.Lookup(t.Context(), ids, nil, scope)

@@ -14,6 +14,9 @@ import (
 // MaxTrace bounds how many hits one read of a trace gives.
 const MaxTrace = 50_000
 
+// usualTrace is up to how many records a trace is read as they come.
+const usualTrace = 512
+
 // Trace gives the committed records of a trace in the order of their record
 // times, at most limit of them, and tells whether there are more. spellings
 // are the ways the id may be written, and a record of any of them is given.
@@ -30,14 +33,15 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 	if err != nil {
 		return nil, false, err
 	}
-	arguments = append(arguments,
-		clickhouse.Named("hashes", hashes), clickhouse.Named("ids", spellings), clickhouse.Named("limit", uint64(limit+1)))
-	// As they come, which spares a quarter of ClickHouse's time. Only of a trace
-	// that is longer than the limit must it say which records are the first.
-	if hits, err = x.traceRows(ctx, visible, "", limit+1, arguments); err != nil {
+	arguments = append(arguments, clickhouse.Named("hashes", hashes), clickhouse.Named("ids", spellings))
+	// As they come, which spares a quarter of ClickHouse's time. Only of a trace that
+	// is longer than the limit must it say which records are the first; of one that
+	// is long it is asked to at once, before all that do not count were read.
+	most := min(limit, usualTrace)
+	if hits, err = x.traceRows(ctx, visible, "", most+1, arguments); err != nil {
 		return nil, false, err
 	}
-	if len(hits) <= limit {
+	if len(hits) <= most {
 		slices.SortFunc(hits, compareHits)
 		return slices.CompactFunc(hits, func(a, b Hit) bool { return compareHits(a, b) == 0 }), false, nil
 	}
@@ -55,6 +59,7 @@ func (x *Index) Trace(ctx context.Context, spellings []string, scope Scope, limi
 
 func (x *Index) traceRows(ctx context.Context, visible, order string, most int, arguments []any) ([]Hit, error) {
 	hits := make([]Hit, 0, min(most, 128))
+	arguments = append(slices.Clip(arguments), clickhouse.Named("limit", uint64(most)))
 	err := x.query(ctx, "read trace", `
 		SELECT `+traceColumns+` FROM records_by_trace
 		PREWHERE trace_h IN {hashes:Array(UInt64)}
