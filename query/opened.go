@@ -5,18 +5,21 @@ import (
 	"context"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/fx-risk-ai/annals/internal/segment"
 )
 
-// readerBudget bounds the footers and page indexes that are kept, in bytes as
-// they are in the files.
+// readerBudget bounds the footers and page indexes that are kept. What is read of a
+// file with them is let go of when it was used.
 const readerBudget = 32 << 20
 
-// decodedFactor is how much more a footer takes decoded.
-const decodedFactor = 4
+// What a reader takes: what is decoded of its columns, and of the bytes of its page
+// index and footer, which it keeps too.
+const (
+	keptColumns = 48 << 10
+	keptFactor  = 4
+)
 
 // segmentRef is what opens a segment. Keys hold the content's hash, so what
 // was opened once never changes.
@@ -44,21 +47,35 @@ type openSegment struct {
 // open gives the segment's reader. Callers that want the same one wait for
 // whoever opens it.
 func (o *openSegments) open(ctx context.Context, store Store, ref segmentRef) (*segment.Reader, error) {
+	reader, done, err := o.openFor(ctx, store, ref, segment.Open)
+	if err == nil {
+		done()
+	}
+	return reader, err
+}
+
+// openForRows is open for who reads rows next. What was read ahead for them is kept
+// until done is called.
+func (o *openSegments) openForRows(ctx context.Context, store Store, ref segmentRef) (reader *segment.Reader, done func(), err error) {
+	return o.openFor(ctx, store, ref, segment.OpenForRows)
+}
+
+type opener func(context.Context, io.ReaderAt, int64) (*segment.Reader, error)
+
+func (o *openSegments) openFor(ctx context.Context, store Store, ref segmentRef, open opener) (reader *segment.Reader, done func(), err error) {
 	entry := o.entry(ref)
 	entry.once.Lock()
 	defer entry.once.Unlock()
-	if entry.reader != nil {
-		return entry.reader, nil
+	if entry.reader == nil {
+		reader, err := open(ctx, &rangeSource{store, ref}, ref.bytes)
+		if err != nil {
+			o.forget(entry)
+			return nil, nil, err
+		}
+		entry.reader = reader
+		o.charge(entry, keptColumns+reader.IndexBytes()*keptFactor)
 	}
-	source := &rangeSource{store: store, ref: ref}
-	reader, err := segment.Open(ctx, source, ref.bytes)
-	if err != nil {
-		o.forget(entry)
-		return nil, err
-	}
-	entry.reader = reader
-	o.charge(entry, source.read.Load()*decodedFactor)
-	return reader, nil
+	return entry.reader, entry.reader.Trim, nil
 }
 
 func (o *openSegments) entry(ref segmentRef) *openSegment {
@@ -110,20 +127,17 @@ func (o *openSegments) charge(entry *openSegment, cost int64) {
 // opened it, so the request's context cannot.
 const rangeTimeout = 30 * time.Second
 
-// rangeSource reads an object by ranges and counts what it read.
+// rangeSource reads an object by ranges.
 type rangeSource struct {
 	store Store
 	ref   segmentRef
-	read  atomic.Int64
 }
 
 // ReadAt implements io.ReaderAt.
 func (s *rangeSource) ReadAt(p []byte, off int64) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), rangeTimeout)
 	defer cancel()
-	n, err := s.store.ReaderAt(ctx, s.ref.key, s.ref.bytes).ReadAt(p, off)
-	s.read.Add(int64(n))
-	return n, err
+	return s.store.ReaderAt(ctx, s.ref.key, s.ref.bytes).ReadAt(p, off)
 }
 
 var _ io.ReaderAt = (*rangeSource)(nil)

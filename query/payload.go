@@ -138,10 +138,11 @@ func (e *Engine) failed(ref segmentRef, positions []schema.Position, err error, 
 
 // readRows returns the positions that it did not come to because of an error.
 func (e *Engine) readRows(ctx context.Context, ref segmentRef, positions []schema.Position, columns segment.Columns, all map[schema.Position]*content) ([]schema.Position, error) {
-	reader, err := e.segments.open(ctx, e.options.Store, ref)
+	reader, done, err := e.segments.openForRows(ctx, e.options.Store, ref)
 	if err != nil {
 		return positions, err
 	}
+	defer done()
 	for len(positions) > 0 {
 		n := 1
 		for n < len(positions) && positions[n].Offset-positions[n-1].Offset <= nearby {

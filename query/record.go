@@ -170,10 +170,11 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 		return nil, schema.Errorf(schema.NotFound, "%s is not sealed: the ledger has offsets up to %d, and the index, which would know newer ones, does not answer",
 			request.Coordinates, newest.Head.Next)
 	}
-	reader, err := e.segments.open(ctx, e.options.Store, segmentRef{s.Ref.Key, s.Ref.Bytes})
+	reader, done, err := e.segments.openForRows(ctx, e.options.Store, segmentRef{s.Ref.Key, s.Ref.Bytes})
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	row, err := reader.Lookup(ctx, request.Offset)
 	if err != nil {
 		return nil, err

@@ -2,8 +2,11 @@ package query_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,5 +207,47 @@ func TestFreshRecords(t *testing.T) {
 	topics := listed.Topics
 	if len(topics) != 5 || topics[1].FreshRecords != 4 || topics[1].Lag != 0 || !topics[1].Archived {
 		t.Errorf("topics %+v, %v", topics, err)
+	}
+}
+
+// asked is a store that counts the ranges that are read of segments.
+type asked struct {
+	query.Store
+	ranges atomic.Int64
+}
+
+func (s *asked) ReaderAt(ctx context.Context, key string, size int64) io.ReaderAt {
+	return &askedObject{s.Store.ReaderAt(ctx, key, size), s}
+}
+
+type askedObject struct {
+	io.ReaderAt
+	of *asked
+}
+
+func (o *askedObject) ReadAt(p []byte, off int64) (int, error) {
+	o.of.ranges.Add(1)
+	return o.ReaderAt.ReadAt(p, off)
+}
+
+// A record of a segment that was not opened before is one request to the store, where
+// the segment is small; once its footer is known, it is one again.
+func TestARecordCostsOneRequest(t *testing.T) {
+	var store *asked
+	a := newArchive(t, func(o *query.Options) { store = &asked{Store: o.Store}; o.Store = store })
+	var last *schema.Record
+	for range 1500 { // more than is read of a large segment's end
+		last = a.produce("orders", "k", hexID(32)+hexID(32)+hexID(32), time.Date(2024, 5, 1, 0, 0, 0, 0, time.UTC))
+	}
+	a.sealAll()
+	for range 2 {
+		store.ranges.Store(0)
+		r, err := a.Record(t.Context(), everybody(), answer.RecordRequest{Coordinates: schema.Coordinates{Topic: last.Topic, Partition: last.Partition, Offset: 7}})
+		if err != nil || len(r.Record.Value) != 192 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if n := store.ranges.Load(); n != 1 {
+			t.Errorf("%d ranges were read for one record", n)
+		}
 	}
 }

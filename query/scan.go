@@ -177,10 +177,11 @@ func (s *scanning) read(ctx context.Context, p piece) (int64, error) {
 }
 
 func (s *scanning) readObject(ctx context.Context, p piece, ref segmentRef, from, to int64) (rows int64, err error) {
-	reader, err := s.engine.segments.open(ctx, s.engine.options.Store, ref)
+	reader, done, err := s.engine.segments.openForRows(ctx, s.engine.options.Store, ref)
 	if err != nil {
 		return 0, err
 	}
+	defer done()
 	before := s.end.ScanProgress
 	for row, err := range reader.Rows(ctx, from, to, segment.All) {
 		if err != nil {

@@ -1,10 +1,12 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -16,12 +18,14 @@ import (
 )
 
 // Reader reads one segment. Opening it reads the file's end, which holds the
-// footer and the page index; rows are fetched as they are asked for. It is
-// safe for concurrent use and holds nothing that must be closed.
+// footer and the page index; rows are fetched as they are asked for, where they
+// were not read with the end. It is safe for concurrent use and holds nothing that
+// must be closed.
 type Reader struct {
 	source  io.ReaderAt
 	size    int64
-	tail    *window // from the first page index to the file's end
+	tail    *window                // from the first page index to the file's end
+	ahead   atomic.Pointer[window] // what was read before that; nil: nothing, or let go
 	meta    *metadata.FileMetaData
 	columns [numColumns]column
 	groups  []groupIndex
@@ -33,7 +37,22 @@ type Reader struct {
 // and one more where they are larger. Errors are Corrupt when the bytes are
 // not a segment of this version, and whatever r returned when it failed. r
 // must stay usable as long as the Reader; ctx is for this call only.
-func Open(ctx context.Context, r io.ReaderAt, size int64) (_ *Reader, err error) {
+func Open(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
+	return open(ctx, r, size, readAhead)
+}
+
+// OpenForRows is Open for who reads rows next: a file whose other bytes would be
+// read as one range with its end is read whole, so that its rows cost no more
+// requests.
+func OpenForRows(ctx context.Context, r io.ReaderAt, size int64) (*Reader, error) {
+	ahead := int64(readAhead)
+	if size <= readAhead+readGap {
+		ahead = size
+	}
+	return open(ctx, r, size, ahead)
+}
+
+func open(ctx context.Context, r io.ReaderAt, size, ahead int64) (_ *Reader, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open segment: %w", err)
@@ -41,7 +60,7 @@ func Open(ctx context.Context, r io.ReaderAt, size int64) (_ *Reader, err error)
 	}()
 	defer recoverCorrupt(&err)
 	reader := &Reader{source: r, size: size}
-	footer, err := reader.readFooter(ctx)
+	footer, err := reader.readFooter(ctx, ahead)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +73,14 @@ func Open(ctx context.Context, r io.ReaderAt, size int64) (_ *Reader, err error)
 	return reader, nil
 }
 
+// Trim lets go of what was read ahead of the page index and the footer, for who
+// keeps a Reader whose rows are not read soon.
+func (r *Reader) Trim() { r.ahead.Store(nil) }
+
+// IndexBytes is what the page index and the footer take in the file; they are kept,
+// and what they say besides.
+func (r *Reader) IndexBytes() int64 { return r.tail.spans[0].bytes() }
+
 // Footer returns what the segment says of itself. Open has checked that it is
 // whole; only Verify checks that it is true.
 func (r *Reader) Footer() Footer { return r.footer }
@@ -65,12 +92,12 @@ type ending struct {
 	data   []byte
 }
 
-func (r *Reader) readFooter(ctx context.Context) (*ending, error) {
+func (r *Reader) readFooter(ctx context.Context, ahead int64) (*ending, error) {
 	const magic = "PAR1"
 	if r.size < int64(len(magic))+8 {
 		return nil, schema.Errorf(schema.Corrupt, "%d bytes are no segment", r.size)
 	}
-	last := span{max(0, r.size-readAhead), r.size}
+	last := span{max(0, r.size-ahead), r.size}
 	w, err := fetch(ctx, r.source, []span{last})
 	if err != nil {
 		return nil, err
@@ -101,6 +128,21 @@ func (r *Reader) extend(ctx context.Context, w *window, start int64) (*window, e
 	}
 	joined := append(more.data[0], w.data[0]...)
 	return &window{spans: []span{{start, r.size}}, data: [][]byte{joined}}, nil
+}
+
+// split parts what was read into what is kept and what was read ahead of it. The
+// bytes of a file in memory are its own; others are copied, so that they do not hold
+// on to what Trim lets go of.
+func (r *Reader) split(read *window, at int64) {
+	begin, data := read.spans[0].start, read.data[0]
+	kept := data[at-begin:]
+	if at > begin {
+		r.ahead.Store(&window{spans: []span{{begin, at}}, data: [][]byte{data[: at-begin : at-begin]}})
+		if _, held := r.source.(Held); !held {
+			kept = bytes.Clone(kept)
+		}
+	}
+	r.tail = &window{spans: []span{{at, r.size}}, data: [][]byte{kept}}
 }
 
 func (r *Reader) parse(footer []byte) error {
@@ -171,13 +213,14 @@ func (r *Reader) readIndex(ctx context.Context, end *ending) error {
 	if end.start-start > maxPageIndex {
 		return schema.Errorf(schema.Corrupt, "a page index of %d bytes, at most %d", end.start-start, maxPageIndex)
 	}
-	r.tail = end.window
-	if start < r.tail.spans[0].start {
+	read := end.window
+	if start < read.spans[0].start {
 		var err error
-		if r.tail, err = r.extend(ctx, r.tail, start); err != nil {
+		if read, err = r.extend(ctx, read, start); err != nil {
 			return err
 		}
 	}
+	r.split(read, start)
 	return r.indexGroups()
 }
 

@@ -312,6 +312,57 @@ func TestOneRecordCostsFewRanges(t *testing.T) {
 	}
 }
 
+// Rows of a small file come with its end: the one read of it is the only one, until
+// what was read ahead is let go of.
+func TestRowsOfASmallSegmentComeWithItsEnd(t *testing.T) {
+	rows := sample(1600, 300)
+	raw, s := write(t, segment.Options{Stream: stream(), Rows: len(rows)}, rows)
+	if len(raw) < 140<<10 || len(raw) > 384<<10 {
+		t.Fatalf("%d bytes: the test wants more than an end, and less than is read apart", len(raw))
+	}
+	store := &counted{raw: raw}
+	all := func(r *segment.Reader) {
+		t.Helper()
+		i := 0
+		for row, err := range r.Rows(t.Context(), 0, math.MaxInt64) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, "row", row, &rows[i])
+			i++
+		}
+		if i != len(rows) {
+			t.Errorf("%d rows of %d", i, len(rows))
+		}
+	}
+	r, err := segment.OpenForRows(t.Context(), store, s.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all(r); store.ranges != 1 || store.bytes != len(raw) {
+		t.Errorf("open and all rows cost %d ranges, %d of %d bytes", store.ranges, store.bytes, len(raw))
+	}
+	r.Trim()
+	if all(r); store.ranges != 2 {
+		t.Errorf("what was let go of was not read again: %d ranges", store.ranges)
+	}
+	if kept := r.IndexBytes(); kept > int64(len(raw))/4 {
+		t.Errorf("%d of %d bytes are kept", kept, len(raw))
+	}
+	store.ranges = 0
+	if r, err = segment.Open(t.Context(), store, s.Bytes); err != nil {
+		t.Fatal(err)
+	}
+	if all(r); store.ranges != 2 || store.bytes >= 4*len(raw) {
+		t.Errorf("open for the index, and all rows, cost %d ranges", store.ranges)
+	}
+	large, s := write(t, segment.Options{Stream: stream(), Rows: 8000}, sample(8000, 300))
+	store = &counted{raw: large}
+	if _, err = segment.OpenForRows(t.Context(), store, s.Bytes); err != nil || store.bytes > 128<<10 {
+		t.Errorf("of %d bytes %d were read to open it: %v", len(large), store.bytes, err)
+	}
+}
+
 // What the store answers is not mistaken for damage.
 func TestStoreErrorsComeThrough(t *testing.T) {
 	raw, s := write(t, segment.Options{Stream: stream()}, sample(100, 100))
@@ -320,6 +371,7 @@ func TestStoreErrorsComeThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Trim() // so small a file is there as a whole
 	down := schema.Errorf(schema.Unavailable, "store is down")
 	store.fail = down
 	if _, err := r.Lookup(t.Context(), 1000); !errors.Is(err, down) || schema.KindOf(err) != schema.Unavailable {

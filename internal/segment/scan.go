@@ -3,6 +3,7 @@ package segment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fx-risk-ai/annals/schema"
 )
@@ -101,13 +102,18 @@ func (s *scan) fetch(ctx context.Context, g int, ranges []rowRange) (_ *fetchedG
 			spans = append(spans, p.spans()...)
 		}
 	}
+	ahead := s.reader.ahead.Load()
+	if ahead != nil {
+		spans = slices.DeleteFunc(spans, ahead.has)
+	}
 	if out.window, err = fetch(ctx, s.reader.source, spans); err != nil {
 		return nil, err
 	}
+	if ahead != nil {
+		out.window.add(ahead)
+	}
 	// arrow seeks by the page index, so it must find that too.
-	tail := s.reader.tail
-	out.window.spans = append(out.window.spans, tail.spans...)
-	out.window.data = append(out.window.data, tail.data...)
+	out.window.add(s.reader.tail)
 	return out, nil
 }
 

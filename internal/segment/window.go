@@ -44,7 +44,7 @@ func coalesce(spans []span, gap int64) []span {
 // window is the part of a file that was fetched. It is what arrow reads from:
 // a byte that was not fetched, and so not checked, ends the file for it.
 type window struct {
-	spans []span // sorted, apart from one another
+	spans []span // sorted, apart from one another, but for those that were added
 	data  [][]byte
 }
 
@@ -103,6 +103,16 @@ func readSpan(r io.ReaderAt, s span) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("read bytes %d–%d: %w", s.start, s.end, err)
 	}
+}
+
+// has tells whether a span was fetched whole.
+func (w *window) has(s span) bool {
+	return slices.ContainsFunc(w.spans, func(have span) bool { return s.start >= have.start && s.end <= have.end })
+}
+
+// add adds what another window has, which may overlap with what is there.
+func (w *window) add(more *window) {
+	w.spans, w.data = append(w.spans, more.spans...), append(w.data, more.data...)
 }
 
 // slice gives the bytes of a span that was fetched whole.
