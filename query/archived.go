@@ -110,7 +110,7 @@ type archiveLook struct {
 }
 
 func (l *archiveLook) run(ctx context.Context, views []*ledger.View) error {
-	from, to := l.archive.From.UnixMilli(), l.archive.To.UnixMilli()
+	from, to := *milliOf(l.archive.From), *milliOf(l.archive.To)
 	l.budget = maxContentBytes
 	var pieces []piece
 	for _, v := range views {

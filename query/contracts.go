@@ -23,14 +23,7 @@ func (e *Engine) Violations(ctx context.Context, who policy.Principal, request a
 		return nil, err
 	}
 	f := index.ViolationFilter{Topic: request.Topic, EventType: request.EventType, Service: request.Service, Rule: request.Rule}
-	if !request.From.IsZero() {
-		from := request.From.UnixMilli()
-		f.From = &from
-	}
-	if !request.To.IsZero() {
-		to := request.To.UnixMilli()
-		f.To = &to
-	}
+	f.From, f.To = milliOf(request.From), milliOf(request.To)
 	c, err := e.catalog(ctx)
 	if err != nil {
 		return nil, err
@@ -110,9 +103,9 @@ func (e *Engine) CheckContract(ctx context.Context, who policy.Principal, reques
 		return nil, err
 	}
 	out.OwnVersion = compareRegistered(known, next, out)
-	from := out.From.UnixMilli()
+	from := milliOf(out.From)
 	k := checking{engine: e, catalog: c, contract: next, out: out, rules: map[string]int64{}}
-	filter := index.Filter{EventType: next.Type, From: &from}
+	filter := index.Filter{EventType: next.Type, From: from}
 	// What is registered is held to its own events: a newer version's are not its.
 	if out.OwnVersion {
 		filter.Version = next.Version

@@ -45,14 +45,7 @@ func newMatcher(sought term.Search, e *Engine) *matcher {
 	if sought.ID != "" {
 		m.spellings, _ = extract.Spellings(sought.ID)
 	}
-	if !sought.From.IsZero() {
-		from := sought.From.UnixMilli()
-		m.from = &from
-	}
-	if !sought.To.IsZero() {
-		to := sought.To.UnixMilli()
-		m.to = &to
-	}
+	m.from, m.to = milliOf(sought.From), milliOf(sought.To)
 	m.eventFrom, m.eventTo = microsOf(sought.EventFrom), microsOf(sought.EventTo)
 	return m
 }

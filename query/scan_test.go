@@ -73,6 +73,9 @@ func TestScanReadsTheBytes(t *testing.T) {
 		"payload:A-1 header.tenant=emea":       {emea},
 		"service:nobody payload:A":             nil,
 		"topic:orders before:2024-03-01T13:00": {emea},
+		// Records have milliseconds: noon is before half a millisecond after noon.
+		"payload:A-17 topic:orders before:2024-03-01T12:00:00.0005Z": {emea},
+		"payload:A-17 topic:orders after:2024-03-01T12:00:00.0005Z":  nil,
 	} {
 		var places []string
 		for _, r := range want {

@@ -281,14 +281,7 @@ func filterOf(r *answer.SearchRequest) (index.Filter, error) {
 	if len(r.EventType) > extract.MaxIDBytes || len(r.Service) > extract.MaxIDBytes {
 		return f, schema.InvalidField("event_type", "event type or service longer than %d bytes", extract.MaxIDBytes)
 	}
-	if !r.From.IsZero() {
-		from := r.From.Add(time.Millisecond - 1).UnixMilli()
-		f.From = &from
-	}
-	if !r.To.IsZero() {
-		to := r.To.Add(time.Millisecond - 1).UnixMilli()
-		f.To = &to
-	}
+	f.From, f.To = milliOf(r.From), milliOf(r.To)
 	if f.From != nil && f.To != nil && *f.From > *f.To {
 		return f, schema.InvalidField("to", "to %s is before from %s", r.To.Format(time.RFC3339Nano), r.From.Format(time.RFC3339Nano))
 	}

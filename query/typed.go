@@ -103,6 +103,17 @@ func (t *typed) into(f *index.Filter) {
 	}
 }
 
+// milliOf is a time as records have it, and nil for none: the first millisecond that
+// is not before it, so that a range begins with what is not older than it asks for and
+// ends before what is as new as its end.
+func milliOf(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	milli := t.Add(time.Millisecond - 1).UnixMilli()
+	return &milli
+}
+
 // microsOf is a time as events have it, and nil for none.
 func microsOf(t time.Time) *int64 {
 	if t.IsZero() {

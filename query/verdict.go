@@ -184,15 +184,7 @@ func (e *Engine) withinRange(ctx context.Context, v *answer.Verdict, c *catalog)
 	if v.From.IsZero() && v.To.IsZero() {
 		return nil
 	}
-	var from, to *int64
-	if !v.From.IsZero() {
-		at := v.From.UnixMilli()
-		from = &at
-	}
-	if !v.To.IsZero() {
-		at := v.To.Add(time.Millisecond - 1).UnixMilli()
-		to = &at
-	}
+	from, to := milliOf(v.From), milliOf(v.To)
 	group, all := errgroup.WithContext(ctx)
 	group.SetLimit(parallelism)
 	for i := range v.Partitions {
@@ -334,14 +326,15 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 // offsetsOf gives the offsets that records of a range of time can have: those of
 // the segments whose times overlap with it, and what lies between these and
 // their neighbours, since what is missing there has no time that could be asked.
-func offsetsOf(v *ledger.View, from, to time.Time) (first, next int64) {
+func offsetsOf(v *ledger.View, begin, end time.Time) (first, next int64) {
+	from, to := milliOf(begin), milliOf(end)
 	first, next = offsets.Beginning(v), v.Head.Next
 	current := v.Current()
 	least, greatest := len(current), -1 // of those that overlap
 	before := -1                        // the last that lies wholly before the range
 	for i, s := range current {
-		early := !from.IsZero() && s.Ref.MaxTimestamp < from.UnixMilli()
-		late := !to.IsZero() && s.Ref.MinTimestamp >= to.UnixMilli()
+		early := from != nil && s.Ref.MaxTimestamp < *from
+		late := to != nil && s.Ref.MinTimestamp >= *to
 		switch {
 		case early:
 			before = i
