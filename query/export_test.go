@@ -15,3 +15,11 @@ func LearnInNoTime() (again func()) {
 	stagePatience = 0
 	return func() { stagePatience = was }
 }
+
+// LearnPatternsInNoTime gives traces no time to learn how records name parents, until
+// the function that it gives is called.
+func LearnPatternsInNoTime() (again func()) {
+	was := patternPatience
+	patternPatience = 0
+	return func() { patternPatience = was }
+}

@@ -321,6 +321,9 @@ func (e *Engine) inferEach(ctx context.Context, g *graph, known *feeds) {
 			g.edges = append(g.edges, edge)
 		}
 		g.notInferred += part.notInferred
+		for key := range part.missed {
+			g.miss(key)
+		}
 	}
 }
 

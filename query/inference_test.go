@@ -16,6 +16,7 @@ import (
 
 	"github.com/fx-risk-ai/annals/demo"
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
+	"github.com/fx-risk-ai/annals/query"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 )
@@ -161,6 +162,28 @@ func TestInferenceOnTheDemo(t *testing.T) {
 	}
 	for name, diffs := range map[string]bool{"the demo, with diffs": true, "the demo, without": false} {
 		a.measure(truth, every, diffs).report(t, name)
+	}
+	a.saysWhatItDidNotLearn(test[len(test)-1].trace)
+}
+
+// saysWhatItDidNotLearn asks an engine that has no time to learn how records name
+// parents, also a moment later, when it does not try again yet.
+func (a *archive) saysWhatItDidNotLearn(trace string) {
+	a.t.Helper()
+	if found := a.trace(everybody(), trace, answer.TraceRequest{}); found.NotLearned != 0 {
+		a.t.Errorf("all was learned, and of %d kinds the answer says that it was not", found.NotLearned)
+	}
+	hasty, err := query.New(query.Options{Index: a.index, Store: a.store, Ledger: a.ledger, Extract: a.rules})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	patiently := query.LearnPatternsInNoTime()
+	defer patiently()
+	for range 2 {
+		found, err := hasty.Trace(a.t.Context(), everybody(), answer.TraceRequest{TraceID: trace})
+		if err != nil || found.NotLearned == 0 {
+			a.t.Errorf("nothing was learned, and the answer does not say so: %+v, %v", found, err)
+		}
 	}
 }
 

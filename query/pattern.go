@@ -103,29 +103,32 @@ type knownPatterns struct {
 }
 
 type knownPattern struct {
-	*pattern
-	until time.Time
+	*pattern      // nil: nothing
+	missed   bool // nothing was learned that could have been
+	until    time.Time
 }
 
-func (k *knownPatterns) get(t topicType) (*pattern, bool) {
+func (k *knownPatterns) get(t topicType) (have knownPattern, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have, ok := k.known[t]
-	return have.pattern, ok && time.Now().Before(have.until)
+	have, ok = k.known[t]
+	return have, ok && time.Now().Before(have.until)
 }
 
-func (k *knownPatterns) set(t topicType, p *pattern, age time.Duration) {
+func (k *knownPatterns) set(t topicType, p *pattern, missed bool, age time.Duration) knownPattern {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.known == nil || len(k.known) >= maxPatterns {
 		k.known = map[topicType]knownPattern{}
 	}
-	k.known[t] = knownPattern{p, time.Now().Add(age)}
+	have := knownPattern{p, missed, time.Now().Add(age)}
+	k.known[t] = have
+	return have
 }
 
 // patternsOf gives what is known of the topics and types of hops that declare no
 // parent, and learns what is not. It is a help only: what cannot be learned in
-// time is inferred without it. Like the topology it is of all topics: it only
+// time is inferred without it, and the graph says so. Like the topology it is of all topics: it only
 // chooses between records that the principal sees anyhow.
 func (e *Engine) patternsOf(ctx context.Context, g *graph, f *feeds) map[topicType]*pattern {
 	bounded, cancel := context.WithTimeout(ctx, patternPatience)
@@ -134,19 +137,34 @@ func (e *Engine) patternsOf(ctx context.Context, g *graph, f *feeds) map[topicTy
 	for child, declared := range g.declared() {
 		h := &g.hits[child]
 		key := topicType{h.Topic, h.EventType}
-		if _, done := known[key]; done || declared || !g.mayBeInferred(child) || len(f.types[key]) == 0 || len(known) == maxLearn {
+		if _, done := known[key]; done || declared || !g.mayBeInferred(child) || len(f.types[key]) == 0 {
+			continue
+		}
+		if len(known) == maxLearn {
+			g.miss(key)
 			continue
 		}
 		p, ok := e.patterns.get(key)
 		if !ok {
 			p = e.learnPattern(bounded, g.catalog, f, key)
 		}
-		known[key] = p
+		if known[key] = p.pattern; p.missed {
+			g.miss(key)
+		}
 	}
 	return known
 }
 
-func (e *Engine) learnPattern(ctx context.Context, c *catalog, f *feeds, key topicType) *pattern {
+// miss notes that hops of a topic and type are inferred without what could be known of
+// others.
+func (g *graph) miss(key topicType) {
+	if g.missed == nil {
+		g.missed = map[topicType]bool{}
+	}
+	g.missed[key] = true
+}
+
+func (e *Engine) learnPattern(ctx context.Context, c *catalog, f *feeds, key topicType) knownPattern {
 	e.patterns.learning.Lock()
 	defer e.patterns.learning.Unlock()
 	before, ok := e.patterns.get(key)
@@ -156,18 +174,14 @@ func (e *Engine) learnPattern(ctx context.Context, c *catalog, f *feeds, key top
 	p, err := e.readPattern(ctx, c, f, key)
 	switch {
 	case err == nil:
-		e.patterns.set(key, p, patternAge)
-		return p
+		return e.patterns.set(key, p, false, patternAge)
 	case ctx.Err() != nil && p != nil && p.children >= fewChildren: // it is of fewer traces
-		e.patterns.set(key, p, lateAge)
-		return p
+		return e.patterns.set(key, p, false, lateAge)
 	case ctx.Err() != nil:
-		e.patterns.set(key, before, lateAge)
-		return before
+		return e.patterns.set(key, before.pattern, before.pattern == nil, lateAge)
 	default:
 		e.logger.Debug("how parents are named was not learned", "topic", key.topic, "event_type", key.eventType, "err", err)
-		e.patterns.set(key, before, retryAge)
-		return before
+		return e.patterns.set(key, before.pattern, before.pattern == nil, retryAge)
 	}
 }
 

@@ -35,7 +35,8 @@ type graph struct {
 	outside  []outsideCause
 	truncate bool
 
-	notInferred int // as answer.Trace.NotInferred
+	notInferred int                // as answer.Trace.NotInferred
+	missed      map[topicType]bool // kinds of which patternsOf learned nothing
 
 	reached map[schema.Position]reach // of a flow: how records beyond the trace were come to
 	flow    *answer.Flow              // nil: only the trace was asked for
@@ -182,7 +183,7 @@ func (g *graph) trace() *answer.Trace {
 	}
 	t := &answer.Trace{
 		TraceID: g.traceID, Flow: g.sumFlow(), Archive: g.archive, Hops: make([]answer.Hop, len(order)), Edges: g.edges,
-		NotInferred: g.notInferred, Truncated: g.truncate, Searched: g.catalog.searched(g.who),
+		NotInferred: g.notInferred, NotLearned: len(g.missed), Truncated: g.truncate, Searched: g.catalog.searched(g.who),
 	}
 	for to, from := range order {
 		hop := answer.Hop{Hit: g.catalog.hit(&g.hits[from]), Depth: depth[from]}

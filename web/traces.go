@@ -12,7 +12,7 @@ func traceOf(t *answer.Trace) api.Trace {
 	return api.Trace{
 		TraceId: t.TraceID, From: moment(t.From), To: moment(t.To),
 		Hops: each(t.Hops, hopOf), Edges: each(t.Edges, edgeOf), Topics: list(t.Topics), Services: list(t.Services),
-		Sealed: &t.Sealed, Ghosts: &t.Ghosts, OutsideParents: &t.OutsideParents, NotInferred: &t.NotInferred,
+		Sealed: &t.Sealed, Ghosts: &t.Ghosts, OutsideParents: &t.OutsideParents, NotInferred: &t.NotInferred, NotLearned: &t.NotLearned,
 		Truncated: t.Truncated, Searched: searchedOf(t.Searched), Flow: flowOf(t.Flow), Archive: archiveLookOf(t.Archive),
 	}
 }

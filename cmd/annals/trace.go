@@ -95,6 +95,9 @@ func showTrace(w io.Writer, t *api.Trace, all bool) {
 	if t.NotInferred != nil && *t.NotInferred > 0 {
 		fmt.Fprintf(w, "\nAbout %d parents in other traces are not shown: hops of these kinds usually declare them, these do not, and none is inferred across traces.\n", *t.NotInferred)
 	}
+	if t.NotLearned != nil && *t.NotLearned > 0 {
+		fmt.Fprintf(w, "\nOf %d kinds of hops it was not found out in time how others of the kind name their parents: theirs are guessed by general rules. Asked again, the answer may be better.\n", *t.NotLearned)
+	}
 	showFlow(w, t.Flow)
 	if l := t.Archive; l != nil {
 		fmt.Fprintf(w, "\nRead from the archive itself, %s to %s, without the index: %d of %d segments were looked into and %d read. Nothing is inferred, what is not sealed is not in it, and %d declared parents outside were not looked for.\n",

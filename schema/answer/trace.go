@@ -35,10 +35,14 @@ type Trace struct {
 	// NotInferred is about how many parents in other traces the hops have that
 	// declare none, by what others of their kind declare. They are not inferred.
 	NotInferred int
-	Flow        *Flow        // nil: not asked for
-	Archive     *ArchiveLook // nil: the index was asked
-	Truncated   bool
-	Searched    Searched
+	// NotLearned is of how many topics and types of these hops it was not found out, for
+	// want of time, how others of the kind name their parents: theirs are guessed by
+	// what holds of all kinds.
+	NotLearned int
+	Flow       *Flow        // nil: not asked for
+	Archive    *ArchiveLook // nil: the index was asked
+	Truncated  bool
+	Searched   Searched
 }
 
 // Traced is what is known of one of several traces: its records by their times, and

@@ -1197,6 +1197,8 @@ export interface components {
             outside_parents?: number;
             /** @description About how many parents in other traces the hops have that declare none, as others of their kind do. They are not inferred */
             not_inferred?: number;
+            /** @description Of how many topics and types of hops that declare no parents it was not found out in time how others of their kind declare theirs. Their parents are guessed by what holds of all kinds; asked again, the answer may be better */
+            not_learned?: number;
             flow?: components["schemas"]["Flow"];
             archive?: components["schemas"]["ArchiveLook"];
             truncated: boolean;
