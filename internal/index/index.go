@@ -126,14 +126,22 @@ func Open(options Options) (*Index, error) {
 }
 
 func (x *Index) connect(database string, open int, timeout time.Duration, settings clickhouse.Settings) (driver.Conn, error) {
+	dial := x.options.DialContext
+	if dial == nil {
+		dial = func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
+		}
+	}
+	// The client's own DialTimeout is for all that a connection takes, the server's
+	// first answer too: were it not longer, it would hide that nothing was reached.
 	conn, err := clickhouse.Open(&clickhouse.Options{
 		Protocol:     clickhouse.HTTP,
 		Addr:         []string{x.options.Addr},
 		Auth:         clickhouse.Auth{Database: database, Username: x.options.User, Password: x.options.Password},
 		TLS:          x.options.TLS,
-		DialContext:  x.options.DialContext,
+		DialContext:  dial,
 		Settings:     settings,
-		DialTimeout:  dialTimeout,
+		DialTimeout:  2 * dialTimeout,
 		ReadTimeout:  timeout + dialTimeout,
 		MaxOpenConns: open,
 		MaxIdleConns: open,
