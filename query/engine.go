@@ -98,6 +98,9 @@ type Options struct {
 	Schemas Schemas
 	// Policy is what holds for topics; nil: nothing is withheld.
 	Policy *policy.Rules
+	// Sandbox is how the names of the topics begin that replays make where nothing else
+	// is asked for; "replay." if "".
+	Sandbox string
 	// Contracts are what producers promised; nil: nothing.
 	Contracts *contract.Registry
 	// Chosen tells whether a topic is one that is read from Kafka, whatever its

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -98,14 +99,17 @@ func (k *knownStages) now() map[topicType]schema.Stage {
 type stages struct {
 	known       map[topicType]schema.Stage
 	deadLetters func(topic string) bool // Engine.hasDeadLetters
+	failAgain   func(topic string) bool // Engine.failAgain
 }
 
-func (e *Engine) stagesNow() stages { return stages{e.stages.now(), e.hasDeadLetters} }
+func (e *Engine) stagesNow() stages { return stages{e.stages.now(), e.hasDeadLetters, e.failAgain} }
 
 // of gives a record outside a trace its stage: declared, else that of a dead
 // letter topic, else known.
 func (s stages) of(topic, eventType string, declared schema.Stage) schema.Stage {
 	switch {
+	case declared == schema.StageReplay && s.failAgain(topic):
+		return schema.StageDeadLetter
 	case declared != schema.StageUnknown:
 		return declared
 	case s.deadLetters(topic):
@@ -122,6 +126,7 @@ func (s stages) passes(h *index.Hit, stage schema.Stage) bool {
 // stage are of this one, or, for unknown, which are of another.
 func (s stages) choose(f *index.StageFilter, c *catalog) {
 	f.Topics, f.Types, f.Whole = nil, nil, nil
+	f.FailAgain = c.chosen(s.failAgain)
 	unknown := f.Stage == schema.StageUnknown
 	for t, stage := range s.known {
 		if s.deadLetters(t.topic) {
@@ -139,7 +144,7 @@ func (s stages) choose(f *index.StageFilter, c *catalog) {
 // name gives a hit outside a trace its stage.
 func (e *Engine) name(h *answer.Hit) {
 	known, _ := e.stages.get(topicType{h.Topic, h.EventType})
-	h.Stage = stages{map[topicType]schema.Stage{{h.Topic, h.EventType}: known}, e.hasDeadLetters}.of(h.Topic, h.EventType, h.Stage)
+	h.Stage = stages{map[topicType]schema.Stage{{h.Topic, h.EventType}: known}, e.hasDeadLetters, e.failAgain}.of(h.Topic, h.EventType, h.Stage)
 }
 
 // hasDeadLetters tells whether all records of a topic are dead letters: if policy
@@ -147,6 +152,13 @@ func (e *Engine) name(h *answer.Hit) {
 func (e *Engine) hasDeadLetters(topic string) bool {
 	said := e.options.Policy.Of(topic).DeadLetters
 	return said.Value || said.By == "" && isDeadLetterTopic(topic)
+}
+
+// failAgain tells whether what replays put back, and what bears their headers therefore,
+// is a dead letter in a topic: where all records are, but for the topics that replays
+// make, whose records are copies.
+func (e *Engine) failAgain(topic string) bool {
+	return e.hasDeadLetters(topic) && !strings.HasPrefix(topic, cmp.Or(e.options.Sandbox, "replay."))
 }
 
 // isDeadLetterTopic tells whether a topic is named as dead letter topics are:
@@ -193,10 +205,12 @@ func (e *Engine) stage(g *graph, hop int, parents []int, named bool) stageOf {
 	h := &g.hits[hop]
 	switch h.Stage {
 	case schema.StageUnknown:
+	case schema.StageReplay:
+		if !e.failAgain(h.Topic) {
+			return stageOf{h.Stage, ruleReplay}
+		}
 	case schema.StageDeadLetter:
 		return stageOf{h.Stage, ruleDeadLetter}
-	case schema.StageReplay:
-		return stageOf{h.Stage, ruleReplay}
 	default:
 		return stageOf{h.Stage, ruleDeclared}
 	}

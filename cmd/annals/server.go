@@ -54,7 +54,7 @@ func (p *parts) server(roles []string, a *archiver.Archiver, demo bool) (*servin
 	}
 	options := query.Options{
 		Index: p.index, Store: p.store, Ledger: p.book, Extract: p.rules, Policy: p.policy, Contracts: p.contracts, Broker: admin, Consumers: admin.Consumers, Fresh: fresh,
-		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log,
+		Bucket: p.store.Bucket(), Prefix: p.store.Prefix(), Logger: p.log, Sandbox: p.cfg.Replay.SandboxPrefix,
 		ScanBytes: int64(p.cfg.Search.ScanBytes), ScanTime: p.cfg.Search.ScanTime.Std(),
 		// Without a registry: a scan must not use up how often the archiver may ask it.
 		Schemas: registry.NewDecoder(registry.Options{Store: p.store, Name: p.cfg.Schemas.Name, Timeout: p.cfg.Schemas.Timeout.Std()}),

@@ -57,6 +57,16 @@ type StageFilter struct {
 	Types  []string
 	Whole  []string // topics of which all records do
 	Always []string // the same, whatever stage the record declares
+	// FailAgain are topics in which what says that it is of a replay is a dead letter.
+	FailAgain []string
+}
+
+// declared is the stage that a record declares, as it counts for the filter.
+func (f *StageFilter) declared() string {
+	if len(f.FailAgain) > 0 && (f.Stage == schema.StageReplay || f.Stage == schema.StageDeadLetter) {
+		return "if(stage = 'replay' AND topic IN {stage_again:Array(String)}, {stage_dead:Int16}, toInt8(stage))"
+	}
+	return "toInt8(stage)"
 }
 
 // OwnerFilter gives records of event types that somebody owns, and those, of types
@@ -269,13 +279,13 @@ func (f Filter) where(scope Scope) (string, []any, error) {
 			return "", nil, fmt.Errorf("search records: %d topics with %d types", len(f.Stage.Topics), len(f.Stage.Types))
 		}
 		known := "(topic IN {stage_whole:Array(String)} OR has(arrayZip({stage_topics:Array(String)}, {stage_types:Array(String)}), (toString(topic), toString(event_type))))"
-		condition := "(toInt8(stage) = {stage:Int16} OR stage = 'unknown' AND " + known + " OR topic IN {stage_always:Array(String)})"
+		condition := "(" + f.Stage.declared() + " = {stage:Int16} OR stage = 'unknown' AND " + known + " OR topic IN {stage_always:Array(String)})"
 		if f.Stage.Stage == schema.StageUnknown {
 			condition = "(toInt8(stage) = {stage:Int16} AND NOT " + known + " AND topic NOT IN {stage_always:Array(String)})"
 		}
 		with(condition, clickhouse.Named("stage", int16(f.Stage.Stage)),
 			clickhouse.Named("stage_whole", f.Stage.Whole), clickhouse.Named("stage_topics", f.Stage.Topics), clickhouse.Named("stage_types", f.Stage.Types),
-			clickhouse.Named("stage_always", f.Stage.Always))
+			clickhouse.Named("stage_always", f.Stage.Always), clickhouse.Named("stage_again", f.Stage.FailAgain), clickhouse.Named("stage_dead", int16(schema.StageDeadLetter)))
 	}
 	if m := f.After; m != nil {
 		with("(timestamp, topic_id, partition, branch, offset) < ({at:Int64}, toFixedString(unhex({at_topic:String}), 16), {at_partition:Int32}, {at_branch:Int32}, {at_offset:Int64})",
