@@ -50,11 +50,10 @@ func (p *partition) trusted(records []schema.Record) (n int, why string) {
 		if came.offset < p.expected {
 			continue // a repetition after a seek, left out
 		}
-		why = ahead.deniedBy(&records[i])
-		switch {
-		case last == nothingHeld:
+		if why = ahead.deniedBy(&records[i]); last == nothingHeld {
 			why = cmp.Or(why, p.otherSince(came.epoch))
-		case came.epoch != last:
+		}
+		if last != nothingHeld && came.epoch != last {
 			why = fmt.Sprintf("a record of leader epoch %d comes behind one of %d", came.epoch, last)
 		}
 		if why != "" && (p.approved == nil || came != *p.approved) {
