@@ -89,7 +89,7 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 		if err == nil {
 			return p, nil
 		}
-		if schema.KindOf(err) == schema.Corrupt || errors.Is(err, errEnded) {
+		if schema.KindOf(err) == schema.Corrupt {
 			return a.unopened(key, err), nil // the others must not wait for it
 		}
 		if ended := pauses.Wait(ctx); ended != nil {
@@ -98,12 +98,12 @@ func (a *Archiver) openPatiently(ctx context.Context, key kafka.TopicPartition) 
 	}
 }
 
-// unopened is a partition whose chain does not hold, or has ended: it is not read,
-// and stays in Health until it can be opened.
+// unopened is a partition whose chain does not hold: it is not read, and stays in
+// Health until it can be opened.
 func (a *Archiver) unopened(key kafka.TopicPartition, err error) *partition {
 	p := newPartition(schema.Stream{Cluster: a.topics.cluster, Topic: key.Topic, Partition: key.Partition}, ledger.Head{Commit: &schema.Commit{}})
 	p.stopped, p.stoppedBy, p.pause = err.Error(), onStore, true
-	a.log.Error("partition is not archived: nothing can be put behind its chain", "topic", key.Topic, "partition", key.Partition, "offset", -1, "err", err)
+	a.log.Error("partition is not archived: its chain does not hold", "topic", key.Topic, "partition", key.Partition, "offset", -1, "err", err)
 	return p
 }
 
@@ -117,9 +117,6 @@ func (a *Archiver) open(ctx context.Context, key kafka.TopicPartition) (*partiti
 	begun := schema.KindOf(err) == schema.NotFound
 	if begun {
 		head, err = a.genesis(ctx, stream, topic)
-	}
-	if err == nil {
-		err = ended(stream, head)
 	}
 	if err != nil {
 		return nil, err

@@ -112,14 +112,24 @@ func (g *guard) epochBelow(ctx context.Context, offset int64) (int32, error) {
 	return last.LeaderEpoch, nil
 }
 
-// raise begins a branch at next, with nothing archived taken back: the index
-// was given rows above next that the log does not hold. On the next branch
-// they cannot be taken for what is archived at their offsets.
-func (g *guard) raise(ctx context.Context) (finding, error) {
+// Why a branch begins at next, with nothing archived taken back.
+const (
+	// On the next branch, rows above next that the index was given cannot be taken for
+	// what is archived at their offsets.
+	shownInVain = "what is archived is in the log; what was read and indexed behind it, and not archived, is not in it any more"
+	// An end is not taken back: the branch says that the chain goes on behind it.
+	endedWrongly = "the chain had ended, since every broker said that the topic was no more; it is there again under its ID, and nothing archived contradicts it"
+)
+
+// raise begins a branch at next.
+func (g *guard) raise(ctx context.Context, why string) (finding, error) {
 	c := g.branch(g.head.Next)
 	c.DecidedBy = g.head.DecidedBy
-	c.Divergence.LeaderEpoch = g.buffered.LeaderEpoch
-	c.Divergence.Evidence = "what is archived is in the log; what was read and indexed behind it, and not archived, is not in it any more"
+	c.Divergence.LeaderEpoch = g.leader.Epoch
+	if g.buffered != nil {
+		c.Divergence.LeaderEpoch = g.buffered.LeaderEpoch
+	}
+	c.Divergence.Evidence = why
 	return g.commit(ctx, c)
 }
 
@@ -145,7 +155,11 @@ func (g *guard) commit(ctx context.Context, c *schema.Commit) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	g.log.Error("the log holds another history than was archived; it is read on as a new branch", "branch", c.Branch,
+	what := "the log holds another history than was archived; it is read on as a new branch"
+	if g.head.Ended {
+		what = "a topic whose chain had ended is there again; it is read on as a new branch"
+	}
+	g.log.Error(what, "branch", c.Branch,
 		"offset", c.Next, "archived_next", c.Divergence.ArchivedNext, "evidence", c.Divergence.Evidence)
 	g.head = head
 	return finding{outcome: outcomeDiverged, note: c.Divergence.Evidence, commit: c}, nil

@@ -12,7 +12,7 @@ import (
 
 // The chains of a topic that was deleted are ended, each by an end commit
 // (docs/formats/commit.md, section 10), since nothing will be archived behind it
-// and it must not look as if something were missing. An end is for ever, so it
+// and it must not look as if something were missing. An end is not taken back, so it
 // takes certainty: every broker was asked by the topic's ID and knows none, twice,
 // Options.EndAfter apart, the second time just before the commit. Whoever read the
 // partition ends its chain when it has sealed what it held of it; of other chains
@@ -22,24 +22,12 @@ import (
 // and the other finds an ended chain. Whoever dies before it or does not hear of it
 // leaves it to the next look, of any archiver.
 //
-// If it proves wrong all the same, because brokers forgot a topic and have it
-// again under its ID, nothing of it is archived any more, and Health says so for
-// as long as it is there.
+// If it proves wrong all the same, because a cluster was taken back to before the
+// topic and has it again under its ID, the guard begins a branch behind the end when
+// the partition is opened (diverge.go), and nothing is lost.
 
 // endAttempts bounds how often an end is tried behind commits that others place.
 const endAttempts = 3
-
-// errEnded is why a partition is not opened.
-var errEnded = errors.New("its chain has ended")
-
-// ended refuses a chain behind which nothing may be archived.
-func ended(s schema.Stream, head ledger.Head) error {
-	if !head.Ended {
-		return nil
-	}
-	return schema.Errorf(schema.Conflict, "open %s: %w at offset %d: every broker said twice that topic %s was no more, and Kafka has it under this ID again. "+
-		"Nothing is archived behind an end: copy the topic into a new one, or archive it below another prefix", s, errEnded, head.Next, s.TopicID)
-}
 
 // sealed notes that this process has nothing left of a partition that it read, and
 // may end its chain.

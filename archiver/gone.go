@@ -49,6 +49,7 @@ type gone struct {
 	ours map[schema.StreamKey]departed // read by this process, which has nothing left of them
 
 	// The rest is run's own.
+	had   map[schema.TopicID]bool      // were in the listing: an older note does not speak of them
 	over  map[schema.TopicID]bool      // settled, as far as this process can know
 	since map[schema.TopicID]time.Time // known to be gone and not settled
 	// absent is since when every broker says of a topic that there is none, and soon
@@ -60,7 +61,7 @@ type gone struct {
 func newGone(a *Archiver) *gone {
 	return &gone{
 		a: a, wake: make(chan struct{}, 1), left: map[schema.TopicID]bool{}, ours: map[schema.StreamKey]departed{},
-		over: map[schema.TopicID]bool{}, since: map[schema.TopicID]time.Time{}, absent: map[schema.TopicID]time.Time{},
+		had: map[schema.TopicID]bool{}, over: map[schema.TopicID]bool{}, since: map[schema.TopicID]time.Time{}, absent: map[schema.TopicID]time.Time{},
 	}
 }
 
@@ -117,6 +118,7 @@ func (g *gone) take() {
 		delete(g.over, id)
 		delete(g.since, id)
 		delete(g.absent, id)
+		g.had[id] = true
 	}
 	clear(g.left)
 }
@@ -172,12 +174,14 @@ func (g *gone) several(ctx context.Context, ids []schema.TopicID) (failed int) {
 // topic looks at one topic's streams and tells whether they need no other look.
 func (g *gone) topic(ctx context.Context, id schema.TopicID) (over bool, err error) {
 	note := schema.TopicSettledKey(id, g.a.topics.cluster, schema.ExtractVersion)
-	_, _, err = g.a.store.Get(ctx, note, maxSettledBytes)
-	if err == nil {
-		return true, nil
-	}
-	if schema.KindOf(err) != schema.NotFound {
-		return false, err
+	if !g.had[id] {
+		_, _, err = g.a.store.Get(ctx, note, maxSettledBytes)
+		if err == nil {
+			return true, nil
+		}
+		if schema.KindOf(err) != schema.NotFound {
+			return false, err
+		}
 	}
 	now := g.a.upkeep.compact.Now()
 	if g.since[id].IsZero() {

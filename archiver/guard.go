@@ -332,9 +332,17 @@ func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 		return found, err
 	}
 	found.lose = lost || short
-	if lost && g.shown && found.commit == nil {
+	why := ""
+	switch {
+	case found.commit != nil:
+	case g.head.Ended:
+		why = endedWrongly
+	case lost && g.shown:
+		why = shownInVain
+	}
+	if why != "" {
 		epoch, known := found.epoch, found.archived
-		found, err = g.raise(ctx)
+		found, err = g.raise(ctx, why)
 		found.epoch, found.archived = epoch, known
 	}
 	return found, err

@@ -44,10 +44,11 @@ func (k CommitKind) MovesNext() bool {
 }
 
 // FollowsEnd tells whether a commit of this kind may stand behind an end: those
-// that say something of what is archived, and archive nothing.
+// that say something of what is archived, and archive nothing, and the divergence
+// by which a topic that is there again is archived on another branch.
 func (k CommitKind) FollowsEnd() bool {
 	switch k {
-	case KindCompaction, KindRedaction, KindPurge, KindHold:
+	case KindCompaction, KindRedaction, KindPurge, KindHold, KindDivergence:
 		return true
 	default:
 		return false
@@ -395,7 +396,7 @@ func (c *Commit) CheckFollows(previous *Commit, digest Digest, next int64, ended
 	case c.Kind == KindDivergence && c.Next > next:
 		return c.fault("a divergence does not move next forward")
 	case ended && !c.Kind.FollowsEnd():
-		return c.fault("a %s stands behind the chain's end, where only compaction, redaction, purge and hold may", c.Kind)
+		return c.fault("a %s stands behind the chain's end, where only a divergence, compaction, redaction, purge and hold may", c.Kind)
 	case (c.Kind.MovesNext() && c.Kind != KindDivergence || c.Kind == KindEnd) && c.Base != next:
 		return c.fault("begins at %d, the chain is at %d", c.Base, next)
 	}

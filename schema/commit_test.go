@@ -168,7 +168,7 @@ func TestCheckFollowsAnEnd(t *testing.T) {
 		if err := c.CheckFollows(before, digest, c.Base, false); err != nil {
 			t.Errorf("%s, before an end: %v", name, err)
 		}
-		allowed := kind == schema.KindCompaction || kind == schema.KindRedaction || kind == schema.KindPurge || kind == schema.KindHold
+		allowed := kind == schema.KindCompaction || kind == schema.KindRedaction || kind == schema.KindPurge || kind == schema.KindHold || kind == schema.KindDivergence
 		if err := c.CheckFollows(before, digest, c.Base, true); (err == nil) != allowed || err != nil && schema.KindOf(err) != schema.Corrupt {
 			t.Errorf("%s, behind an end: %v", name, err)
 		}

@@ -9,7 +9,8 @@ import (
 
 // TestNothingIsArchivedBehindAnEnd: whoever appends is refused, at the end itself
 // and behind what may follow one; a chain in which somebody did so all the same is
-// corrupt to whoever reads it, and a finding to who verifies it.
+// corrupt to whoever reads it, and a finding to who verifies it. A divergence begins
+// a branch that goes on.
 func TestNothingIsArchivedBehindAnEnd(t *testing.T) {
 	for _, behind := range []string{"at once", "behind a hold"} {
 		l, store := open(t)
@@ -32,7 +33,7 @@ func TestNothingIsArchivedBehindAnEnd(t *testing.T) {
 			t.Errorf("%s: %+v, %v", behind, report, err)
 		}
 		for name, c := range map[string]*schema.Commit{
-			"segment": segment(s, head, 1), "divergence": diverge(s, head, 10), "end": commit(s, head, schema.KindEnd),
+			"segment": segment(s, head, 1), "end": commit(s, head, schema.KindEnd),
 			"gap": commit(s, head, schema.KindGap, func(c *schema.Commit) {
 				c.Next, c.GapOffsets, c.Gaps = c.Base+1, 1, []schema.Gap{{Class: schema.GapCleaned, From: c.Base, To: c.Base + 1}}
 			}),
@@ -60,6 +61,20 @@ func TestNothingIsArchivedBehindAnEnd(t *testing.T) {
 			if err := store.Delete(t.Context(), schema.CommitKey(s, c.Seq)); err != nil {
 				t.Fatal(err)
 			}
+		}
+
+		head = appended(t, l, head, diverge(s, head, 20)) // the topic is there again
+		more := segment(s, head, 10)
+		put(t, store, more.Segment.Key, body(more))
+		head = appended(t, l, head, more)
+		if found, err := l.Head(t.Context(), s); err != nil || head.Ended || found.Ended || found.Next != 30 {
+			t.Errorf("%s: behind a branch the head is %+v, %v", behind, found, err)
+		}
+		if v, err := l.View(t.Context(), s, nil); err != nil || v.End != nil || len(v.Current()) != 3 {
+			t.Errorf("%s: behind a branch the view is %+v, %v", behind, v, err)
+		}
+		if report, err := l.Verify(t.Context(), s, ledger.VerifyOptions{}); err != nil || report.Findings != 0 || report.Ended {
+			t.Errorf("%s: behind a branch: %+v, %v", behind, report, err)
 		}
 	}
 }

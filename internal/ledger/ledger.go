@@ -50,8 +50,9 @@ type Head struct {
 	Next      int64
 	DecidedBy *schema.Decider
 	Seen      Seen
-	// Ended tells that the topic was deleted, and the chain ended with an end:
-	// nothing more will be archived.
+	// Ended tells that the topic was deleted, and the chain ended with an end: nothing
+	// more is archived, unless a divergence begins a branch for a topic that is there
+	// again.
 	Ended bool
 }
 
@@ -90,7 +91,7 @@ func (h Head) follow(c *schema.Commit) error {
 // behind is the head that c, which follows h, makes.
 func (h Head) behind(c *schema.Commit, digest schema.Digest) Head {
 	h.Commit, h.Digest = c, digest
-	h.Ended = h.Ended || c.Kind == schema.KindEnd
+	h.Ended = c.Kind == schema.KindEnd || h.Ended && c.Kind != schema.KindDivergence
 	if c.Kind.MovesNext() {
 		return h.moved(c)
 	}

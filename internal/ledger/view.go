@@ -227,8 +227,9 @@ func (v *View) add(s Segment) {
 	v.segments = slices.Insert(v.segments, at, s)
 }
 
-// diverge cuts everything before at the branch point.
+// diverge cuts everything before at the branch point. A chain that had ended goes on.
 func (v *View) diverge(c *schema.Commit) {
+	v.End = nil
 	v.Branches = append(v.Branches, Branch{Number: c.Branch, Point: c.Next, Seq: c.Seq})
 	for _, list := range [][]Segment{v.segments, v.Removed} {
 		for i := range list {

@@ -23,6 +23,7 @@ var bugs = []struct {
 	{"the loser keeps its buffer, always", rules{keepAlways: true}, "core", "chain: an offset is archived twice"},
 	{"the loser keeps its buffer over a divergence", rules{keepIgnoresBranch: true}, "one divergence", "rows: two histories"},
 	{"the loser keeps its buffer over an end", rules{keepIgnoresEnd: true}, "end", "chain: something is archived behind its end"},
+	{"a topic that is there again goes on behind the end", rules{goesOnBehindEnd: true}, "end and return", "chain: something is archived behind its end"},
 	{"an idle owner never reads the head again", rules{idleNeverLooks: true}, "one divergence", "stuck"},
 	{"cut past the first undecided record", rules{cutUndecided: true}, "transactions", "rows: an undecided record"},
 	{"markers matched by producer epoch", rules{verdictByEpoch: true}, "transactions", "stuck"},

@@ -13,6 +13,7 @@ type config struct {
 	elections, deletions, crashes            uint8
 	holds, purges, compacts, collects, reads uint8
 	ends                                     uint8
+	returns                                  bool // a topic whose chain has ended is there again
 	requests                                 int  // on their way at once
 	slowUploads                              bool // segments travel as requests too
 	tailsOn                                  bool // a writer reads on while it seals
@@ -83,6 +84,7 @@ var configs = []config{
 		name: "end", offsets: 2, logs: two, others: []rows{{}, written(plain)}, kinds: []row{plain},
 		elections: 1, crashes: 1, requests: 2, holds: 1, ends: 1,
 	},
+	{name: "end and return", offsets: 2, logs: two, others: alone, crashes: 1, requests: 1, ends: 1, returns: true},
 	{name: "end and compaction", offsets: 2, logs: two, others: alone, requests: 1, compacts: 1, reads: 1, ends: 1},
 
 	{name: "core, three crashes", long: true, offsets: 3, logs: three, others: alone, crashes: 3, requests: 3, slowUploads: true, tailsOn: true},

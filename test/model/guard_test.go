@@ -6,6 +6,9 @@ func (m *model) guardOpened(s *state, i int) {
 	v := viewOf(s, w.seq)
 	n := *s
 	ok, point := m.stands(s.log(), s, &v)
+	if ok && v.ended && !m.rules.goesOnBehindEnd { // the topic is there again
+		ok, point = false, v.next
+	}
 	if !ok {
 		n.diverge(i, point)
 		m.step(diverge, i, &n)

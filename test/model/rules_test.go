@@ -12,6 +12,7 @@ type rules struct {
 	keepAlways         bool // the loser keeps its buffer
 	keepIgnoresBranch  bool // … if the head's next is its base, on whatever branch
 	keepIgnoresEnd     bool // … though an end took the seq
+	goesOnBehindEnd    bool // a topic that is there again is read on behind its chain's end
 	idleNeverLooks     bool // who has nothing to commit never reads the head again
 
 	cutUndecided   bool // a cut goes past the first undecided record

@@ -31,7 +31,7 @@ func (v *view) apply(s *state, seq uint8) {
 		v.fault = "chain: the branch changes without a divergence"
 		return
 	}
-	if v.ended && (c.kind == segmentKind || c.kind == divergence || c.kind == theEnd) {
+	if v.ended && (c.kind == segmentKind || c.kind == theEnd) {
 		v.fault = "chain: something is archived behind its end"
 		return
 	}
@@ -46,7 +46,7 @@ func (v *view) apply(s *state, seq uint8) {
 			v.fault = "chain: a divergence moves next forward"
 			return
 		}
-		v.branch, v.next = c.branch, c.next
+		v.branch, v.next, v.ended = c.branch, c.next, false
 		for o := c.next; o < maxOffsets; o++ {
 			v.rows[o] = 0
 		}

@@ -6,7 +6,7 @@ func (m *model) writer(s *state, i int) {
 	switch w.at {
 	case closed:
 		v := viewOf(s, s.commits)
-		if v.ended {
+		if v.ended && !m.returns {
 			return
 		}
 		n := *s
