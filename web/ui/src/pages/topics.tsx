@@ -148,8 +148,8 @@ function Partition(props: { p: PartitionCoverage }): JSX.Element {
   const p = props.p;
   return (
     <tr>
-      <td class="num">{p.partition}{p.branch > 0 && <span class="tag">branch {p.branch}</span>}{p.ended && <span class="tag" title="The topic was deleted: no more will come">ended</span>}</td>
-      <td class="num" title={p.archived_from > 0 ? `What is below is out of scope: the archive began there (start policy ${p.start_policy}, Kafka's log began at ${count(p.log_start_at_genesis)})` : undefined}>{count(p.archived_from)}</td>
+      <td class="num">{p.partition}{p.branch > 0 && <span class="tag">branch {p.branch}</span>}{p.ended && <span class="tag" title="The topic was deleted">ended</span>}</td>
+      <td class="num" title={p.archived_from > 0 ? `Below is out of scope: the archive began there (start policy ${p.start_policy}, Kafka's log began at ${count(p.log_start_at_genesis)})` : undefined}>{count(p.archived_from)}</td>
       <td class="num">{count(p.archived_to)}</td>
       <td class="num">{count(p.fresh_to)}</td>
       <td class="num">{count(p.high_watermark)}</td>
@@ -160,7 +160,7 @@ function Partition(props: { p: PartitionCoverage }): JSX.Element {
         {p.gap_classes.map((g) => <span key={g.class} class={g.class === "unexplained" ? "gap alarm" : "gap"}>{plural(g.offsets, "offset")} {words(g.class)}</span>)}
         {p.purged > 0 && <span class="gap">{plural(p.purged, "record")} purged</span>}
         {!!p.went_offsets && <span class="gap">{plural(p.went_offsets, "offset")} went with the topic</span>}
-        {p.ended && p.went_offsets === undefined && <span class="gap">what went with the topic is not known</span>}
+        {p.ended && p.went_offsets === undefined && <span class="gap">went with the topic: unknown</span>}
       </td>
       <td>{p.unaccounted === 0 ? <span title={`All ${plural(p.offsets, "offset")} are a record, a marker or lie in a gap`}>100 %</span> : <span class="gap alarm">{p.unaccounted > 0 ? `${plural(p.unaccounted, "offset")} missing` : `${plural(-p.unaccounted, "offset")} counted twice`}</span>}</td>
       <td class="num">{count(p.commits)}</td>
