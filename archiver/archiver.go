@@ -299,6 +299,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 	if workErr := work.Wait(); err == nil {
 		err = workErr
 	}
+	a.abandonDeparting()
 	time.AfterFunc(time.Until(a.sealBy()), stopRollups)
 	a.rollups.Wait()
 	if ctx.Err() != nil {
@@ -321,16 +322,21 @@ func (a *Archiver) sealBy() time.Time {
 
 // finish waits, for a bounded time, until the segments under way are
 // committed. The other half of the time is for what is cut when the group takes the
-// partitions. What is still buffered is read again by whoever comes next.
+// partitions. What is still buffered is read again by whoever comes next; but not what
+// is of topics that are gone, which may have all of the time.
 func (a *Archiver) finish() {
 	within := a.options.Tail.RevokedWithin()
-	deadline := time.Now().Add(within / 2)
+	half := time.Now().Add(within / 2)
+	all := half.Add(within / 2)
 	a.mu.Lock()
-	a.leavesBy = time.Now().Add(within)
+	a.leavesBy = all
 	a.mu.Unlock()
-	for time.Now().Before(deadline) {
+	departs := false
+	for now := time.Now(); now.Before(half) || departs && now.Before(all); now = time.Now() {
 		a.mu.Lock()
-		busy := len(a.backlog) > 0 || len(a.departing) > 0
+		a.sealDeparting(now)
+		departs = len(a.departing) > 0
+		busy := len(a.backlog) > 0 || departs
 		for _, p := range a.partitions {
 			busy = busy || p.sealing
 		}

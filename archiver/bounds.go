@@ -197,6 +197,7 @@ func (a *Archiver) reread(p *partition, now time.Time) {
 	a.log.Info("records of open transactions are read again: nothing came for long, and their markers may have been cleaned away meanwhile",
 		"topic", p.stream.Topic, "partition", p.stream.Partition, "offset", p.offsetAt(p.decided))
 	a.held -= p.truncate()
+	a.counted(p, func() { p.known = nil }) // what it had to say of these was taken from it
 	p.tookAt, p.seek = now, true
 }
 

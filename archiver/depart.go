@@ -62,6 +62,16 @@ func (a *Archiver) sealDeparting(now time.Time) {
 	}
 }
 
+// abandonDeparting says what a process that stops leaves of topics that are gone.
+func (a *Archiver) abandonDeparting() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, p := range a.departing {
+		p.stopped = "the archiver stopped before they were sealed"
+		a.gotAway(p)
+	}
+}
+
 // gotAway lets go of a departing partition. Needs mu.
 func (a *Archiver) gotAway(p *partition) {
 	key := kafkaKey(p.stream)
@@ -78,7 +88,10 @@ func (a *Archiver) gotAway(p *partition) {
 		a.log.Error("records of a topic that is gone were read, and are not archived", "topic", key.Topic, "partition", key.Partition,
 			"topic_id", p.stream.TopicID.String(), "offset", p.head.Next, "to", p.expected, "records", left, "why", why)
 	}
-	gone := departed{ledger.Seen{HighWatermark: known(p.marks.end()), LastStable: known(p.lastStable), LogStart: known(p.logStart)}, p.config}
+	gone := departed{config: p.config}
+	if p.highWatermark >= 0 { // else nothing was fetched, and all that is known is what the chain says
+		gone.seen = ledger.Seen{HighWatermark: known(p.marks.end()), LastStable: known(p.lastStable), LogStart: known(p.logStart)}
+	}
 	a.leave(p)
 	a.held -= p.abandon()
 	a.clear(causeOfSealing(p))

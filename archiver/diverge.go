@@ -34,7 +34,7 @@ func (g *guard) diverge(ctx context.Context, ours *schema.Record, h *holding) (f
 		shared = min(bounds.HighWatermark, max(ours.Offset+1, floor))
 	}
 	if h.cut {
-		shared = max(min(h.end.End, bounds.HighWatermark, g.head.Next), bounds.LogStart)
+		shared = min(max(min(h.end.End, bounds.HighWatermark), bounds.LogStart), g.head.Next)
 	}
 	if h.outcome == outcomeDiverged {
 		if shared, err = g.sharedBelow(ctx, ours, h, floor); err != nil {
@@ -121,8 +121,8 @@ const (
 	endedWrongly = "the chain had ended, since every broker said that the topic was no more; it is there again under its ID, and nothing archived contradicts it"
 )
 
-// raise begins a branch at next.
-func (g *guard) raise(ctx context.Context, why string) (finding, error) {
+// raise begins a branch at next; rowless tells that nothing is archived.
+func (g *guard) raise(ctx context.Context, why string, rowless bool) (finding, error) {
 	c := g.branch(g.head.Next)
 	c.DecidedBy = g.head.DecidedBy
 	c.Divergence.LeaderEpoch = g.leader.Epoch
@@ -130,6 +130,9 @@ func (g *guard) raise(ctx context.Context, why string) (finding, error) {
 		c.Divergence.LeaderEpoch = g.buffered.LeaderEpoch
 	}
 	c.Divergence.Evidence = why
+	if rowless {
+		beganUnder(c, g.leader)
+	}
 	return g.commit(ctx, c)
 }
 

@@ -11,12 +11,12 @@ import (
 )
 
 // The chains of a topic that was deleted are ended, each by an end commit
-// (docs/formats/commit.md, section 10), since nothing will be archived behind it
+// (docs/formats/commit.md, section 10), since nothing more of it comes
 // and it must not look as if something were missing. An end is not taken back, so it
 // takes certainty: every broker was asked by the topic's ID and knows none, twice,
 // Options.EndAfter apart, the second time just before the commit. Whoever read the
 // partition ends its chain when it has sealed what it held of it; of other chains
-// nobody knows who may be about to add to them, and they wait for settleAfter.
+// nobody knows who may be about to add to them, and they wait for strangersAfter.
 //
 // Two that end a chain at once are harmless, as with any commit: one takes the seq,
 // and the other finds an ended chain. Whoever dies before it or does not hear of it
@@ -25,6 +25,11 @@ import (
 // If it proves wrong all the same, because a cluster was taken back to before the
 // topic and has it again under its ID, the guard begins a branch behind the end when
 // the partition is opened (diverge.go), and nothing is lost.
+
+// strangersAfter is how long chains that this process did not read wait for their
+// end: whoever read one may have records of it that a store withholds, and Kafka
+// does not have them any more. Nothing else waits for the end.
+const strangersAfter = time.Hour
 
 // endAttempts bounds how often an end is tried behind commits that others place.
 const endAttempts = 3
@@ -38,10 +43,9 @@ func (g *gone) sealed(s schema.Stream, d departed) {
 	g.look()
 }
 
-// back forgets that a topic was gone.
-func (g *gone) back(id schema.TopicID) {
-	delete(g.absent, id)
-	delete(g.since, id)
+// listed forgets what this process had of a topic that is listed again: it may be
+// read again, by whomever.
+func (g *gone) listed(id schema.TopicID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for key := range g.ours {
@@ -49,6 +53,13 @@ func (g *gone) back(id schema.TopicID) {
 			delete(g.ours, key)
 		}
 	}
+}
+
+// back forgets that a topic was gone.
+func (g *gone) back(id schema.TopicID) {
+	delete(g.absent, id)
+	delete(g.since, id)
+	g.listed(id)
 }
 
 // mine gives what this process knows of a partition that it had.
@@ -108,7 +119,7 @@ func (g *gone) mayEnd(s schema.Stream, head ledger.Head, now time.Time) bool {
 		return false
 	}
 	_, ours := g.mine(s)
-	return ours || now.Sub(g.since[s.TopicID]) > settleAfter && now.Sub(head.Commit.Written()) > settleAfter
+	return ours || now.Sub(g.since[s.TopicID]) > strangersAfter && now.Sub(head.Commit.Written()) > strangersAfter
 }
 
 // end ends a chain, and returns its head. One that moved on meanwhile is left to
@@ -117,9 +128,12 @@ func (g *gone) end(ctx context.Context, s schema.Stream, head ledger.Head) (ledg
 	known, _ := g.mine(s)
 	for n := 1; ; n++ {
 		c := g.a.commit(schema.KindEnd, s, head)
-		seen := head.Seen
-		if known.seen.HighWatermark != nil {
-			seen = known.seen
+		seen := known.seen
+		if seen.HighWatermark == nil { // nobody knows what came behind the chain's newest commit
+			seen = head.Seen
+			if seen.HighWatermark != nil && *seen.HighWatermark <= head.Next {
+				seen.HighWatermark = nil
+			}
 		}
 		c.HighWatermark, c.LastStableOffset, c.LogStart = seen.HighWatermark, seen.LastStable, seen.LogStart
 		c.TopicConfigSHA256 = known.config

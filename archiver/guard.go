@@ -324,7 +324,7 @@ func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 			return finding{}, err
 		}
 	}
-	if outcome != "" && !lost && !short && !moved {
+	if outcome != "" && !lost && !short && !moved && !g.head.Ended {
 		return finding{outcome: outcome}, nil
 	}
 	found, err := g.checkArchive(ctx)
@@ -342,7 +342,7 @@ func (g *guard) check(ctx context.Context, moved bool) (finding, error) {
 	}
 	if why != "" {
 		epoch, known := found.epoch, found.archived
-		found, err = g.raise(ctx, why)
+		found, err = g.raise(ctx, why, known && epoch == nothingHeld)
 		found.epoch, found.archived = epoch, known
 	}
 	return found, err

@@ -99,7 +99,7 @@ func (m *metrics) register(a *Archiver, registerer prometheus.Registerer) {
 	)
 	registerer.MustRegister(m.unreadable, m.violations, a.letters.counted, m.records, m.bytes, m.segments, m.sealSeconds, m.retries, m.indexRows, m.indexTime, m.waits, m.guards,
 		m.joins, m.joined, m.joinedBytes, m.collected, m.freed,
-		a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records.", func() float64 { return float64(a.held) }),
+		a.gauge("annals_archiver_buffered_bytes", "Bytes of buffered records, of gaps, and of what was read ahead of transactions.", func() float64 { return float64(a.held) }),
 		a.gauge("annals_archiver_budget_bytes", "The budget of buffered bytes.", func() float64 { return float64(a.options.Memory) }),
 		a.gauge("annals_archiver_partitions", "Partitions read by this process.", func() float64 { return float64(len(a.partitions)) }),
 		a.gauge("annals_archiver_outside_group_seconds", "How long this process is no member of its consumer group, and so reads nothing; 0: it is one.", a.outside),

@@ -136,6 +136,9 @@ func (a *Archiver) stillCurrent(ctx context.Context, s schema.Stream, group []le
 func (a *Archiver) placed(s schema.Stream, now ledger.Head) {
 	a.mu.Lock()
 	p := a.partitions[kafkaKey(s)]
+	if departs := a.departing[s.Key()]; departs != nil {
+		p = departs
+	}
 	if p != nil && p.stream == s && !p.sealing && p.head.Commit.Seq+1 == now.Commit.Seq {
 		p.head = now // it would find out, and lose an attempt
 	}

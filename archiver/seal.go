@@ -193,8 +193,8 @@ func (a *Archiver) seal(ctx context.Context, j *job) (ledger.Head, index.Segment
 }
 
 // append commits. When somebody else took the seq, and only the seq — the
-// chain stands where our buffer begins, on the same branch, and the log is
-// the one that was read: same topic ID, no later leader epoch — it is tried
+// chain stands where our buffer begins, on the same branch, and has not ended, and
+// the log is the one that was read: same topic ID, no later leader epoch — it is tried
 // again at the next one, as a new attempt.
 func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *schema.Commit) (ledger.Head, error) {
 	for {
@@ -212,7 +212,7 @@ func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *sche
 		if headErr != nil {
 			return head, headErr
 		}
-		if newest.Next != c.Base || newest.Commit.Branch != c.Branch || !a.sameLog(j) {
+		if newest.Ended || newest.Next != c.Base || newest.Commit.Branch != c.Branch || !a.sameLog(j) {
 			return newest, err
 		}
 		digest := newest.Digest
@@ -224,11 +224,12 @@ func (a *Archiver) append(ctx context.Context, j *job, head ledger.Head, c *sche
 // and was not doubted since.
 func (a *Archiver) sameLog(j *job) bool {
 	s := j.p.stream
-	if id, ok := a.topics.idOf(s.Topic); !ok || id != s.TopicID {
-		return false
-	}
+	id, listed := a.topics.idOf(s.Topic)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if departs := a.departing[s.Key()] == j.p; !departs && (!listed || id != s.TopicID) {
+		return false // one that departs was read while its topic was in force
+	}
 	return a.holds(j.p) && j.p.guard == passed && j.p.epoch == j.epoch
 }
 

@@ -241,6 +241,7 @@ func (t *topics) changes(cluster kafka.Cluster, unlisted map[string]string) (add
 		} else {
 			t.a.log.Info("topic found", "topic", listed.Name, "topic_id", listed.ID.String(), "partitions", len(listed.Partitions))
 		}
+		t.a.gone.listed(listed.ID)
 		found := topic{id: listed.ID}
 		if t.first && t.a.options.StartLatest {
 			found.latestBelow = int32(len(listed.Partitions))

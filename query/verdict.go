@@ -287,7 +287,6 @@ func (e *Engine) judgeStream(ctx context.Context, verdict *answer.Verdict, v *le
 	if v.End != nil {
 		s.Behind, s.Unsealed = 0, min(s.Unsealed, 0)
 		switch end, known := v.Went(); {
-		case s.To < v.Head.Next: // what came behind it has other times
 		case !known:
 			s.Behind = -1
 		case end > v.Head.Next:

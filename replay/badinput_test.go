@@ -155,6 +155,7 @@ func TestMissingRights(t *testing.T) {
 	rights = append(rights, grant(topic, "writable", literal, write, describe, configs)...)
 	rights = append(rights, grant(topic, "made.", prefixed, create, describe, read, configs)...)
 	rights = append(rights, grant(topic, "whole.", prefixed, create, write, read, describe, configs)...)
+	rights = append(rights, grant(topic, "elsewhere.", prefixed, describe)...)
 	rights = append(rights, grant(topic, positions, literal, create, write, read, describe, configs)...)
 	rights = append(rights, grant(kmsg.ACLResourceTypeTransactionalId, "annals-replay-", prefixed, write, describe)...)
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "readable", "writable"),
@@ -175,9 +176,10 @@ func TestMissingRights(t *testing.T) {
 		request answer.ReplayRequest
 		says    string
 	}{
-		"write":  {existing("readable"), "readable: the server lacks Write"},
-		"read":   {existing("writable"), "writable: the server lacks Read"},
-		"create": {answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "elsewhere."}, "create topic elsewhere.orders"},
+		"write":    {existing("readable"), "readable: the server lacks Write"},
+		"read":     {existing("writable"), "writable: the server lacks Read"},
+		"describe": {answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "unseen."}, "unseen.orders: the server lacks Describe"},
+		"create":   {answer.ReplayRequest{Topics: []string{"orders"}, TargetPrefix: "elsewhere."}, "create topic elsewhere.orders"},
 	} {
 		if _, err := s.Plan(t.Context(), everybody, c.request); schema.KindOf(err) != schema.Permission || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)

@@ -161,7 +161,7 @@ type Start struct {
 }
 
 // Divergence records what Kafka answered when its log no longer held what was
-// archived.
+// archived. Where BranchPoint is ArchivedNext nothing archived is taken back.
 type Divergence struct {
 	ArchivedNext int64  `json:"archived_next,string"`
 	BranchPoint  int64  `json:"branch_point,string"`
@@ -380,7 +380,7 @@ func (c *Commit) checkSum() error {
 // CheckFollows holds the commit against the head it claims to follow: seq,
 // hash, branch and, for the kinds that move next and for an end, base. next is
 // the chain's next offset before this commit; ended tells that an end is among
-// the commits before it.
+// the commits before it, with no divergence behind it.
 func (c *Commit) CheckFollows(previous *Commit, digest Digest, next int64, ended bool) error {
 	switch {
 	case c.Seq != previous.Seq+1:

@@ -20,8 +20,8 @@ type Branch struct {
 
 	Start     int64 // first offset in scope: where the genesis began, or the divergence
 	Next      int64 // sealed up to here, exclusive; 0 before the first commit
-	Ended     bool  // the topic was deleted: nothing follows
-	Went      int64 // offsets behind Next that Kafka had then; 0 unless Ended, -1: not known
+	Ended     bool  // the chain ended on this branch; if the topic is there again, it goes on on the next
+	Went      int64 // offsets behind Next that Kafka had when it was last seen; 0 unless Ended, -1: not known
 	FreshNext int64 // indexed up to here, exclusive; never below Next
 
 	Records       schema.Counts

@@ -9,7 +9,7 @@ import (
 )
 
 // Vouched tells of which partitions their leaders say, asked after the call, that
-// the topic of that name still has that ID. A topic ID does not come back, so what
+// the topic of that name still has that ID. No other topic gets an ID again, so what
 // a partition's leader gave before is of that topic. Leaders are asked themselves:
 // whoever serves a topic that was made anew has heard that the one before is gone,
 // and another broker may not have. It takes one request to any broker, and one to

@@ -79,8 +79,8 @@ func (l *Ledger) newest(ctx context.Context, s schema.Stream) (int64, error) {
 
 // headAt is the head as of a commit. It takes the stream's next offset from it if
 // it moves next, else from the newest before it that does: a genesis does, so
-// there is always one. An end is found on the way, since nothing behind one moves
-// next.
+// there is always one. An end is found on the way: of what may stand behind
+// one only a divergence moves next, and that takes the end back.
 func (l *Ledger) headAt(ctx context.Context, s schema.Stream, e Entry) (Head, error) {
 	head := Head{Commit: e.Commit, Digest: e.Digest}
 	for !e.Commit.Kind.MovesNext() {

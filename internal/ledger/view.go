@@ -85,8 +85,8 @@ type View struct {
 	Purged []*schema.Commit
 	// Removed are the segments that purges took away, as they were then.
 	Removed []Segment
-	// End is the commit that ended the chain, since the topic was deleted: nothing
-	// more will come. Nil: it goes on.
+	// End is the commit that ended the chain, since the topic was deleted. Nil: it
+	// goes on, or on again behind a divergence.
 	End *schema.Commit
 
 	segments []Segment // by base, then branch

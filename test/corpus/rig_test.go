@@ -94,7 +94,7 @@ func (r *rig) archive(t *testing.T) {
 	var err error
 	r.archiver, err = archiver.New(archiver.Options{
 		Kafka: r.kafka(), Tail: kafka.ConsumerOptions{Group: "annals-archiver"},
-		Discovery: 300 * time.Millisecond, Silence: time.Second, Writer: "test", Build: "test", Logger: r.log,
+		Discovery: 300 * time.Millisecond, Silence: time.Second, StaleLeader: time.Second, Writer: "test", Build: "test", Logger: r.log,
 	}, r.store, r.book, r.index, r.rules)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())

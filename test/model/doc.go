@@ -72,7 +72,7 @@
 //
 //	open           archiver/assign.go Archiver.open, internal/ledger/head.go Ledger.Head
 //	guard          archiver/guard.go guard.run, archiver/compare.go guard.holds, archiver/leader_epoch.go partition.trusted, archiver/leader_epoch.go guard.approve, archiver/leader_epoch.go Archiver.ledBy, archiver/verdicts.go guard.lostMarker, archiver/verdicts.go markersAhead.deniedBy, archiver/guard.go guard.endsInGap, archiver/guard.go guard.endsBelowNext
-//	diverge        archiver/diverge.go guard.diverge, archiver/verdicts.go guard.lower
+//	diverge        archiver/diverge.go guard.diverge, archiver/diverge.go guard.raise, archiver/verdicts.go guard.lower
 //	take           archiver/partition.go partition.take, archiver/partition.go partition.gap, archiver/partition.go partition.deleted
 //	decide         archiver/partition.go partition.decide
 //	cut            archiver/cut.go partition.cut

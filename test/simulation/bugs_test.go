@@ -61,7 +61,7 @@ var bugs = []bug{
 	{
 		model: "the loser keeps its buffer, always",
 		edits: []edit{
-			{"archiver/seal.go", "if newest.Next != c.Base || newest", "if !$BUG && newest.Next != c.Base || !$BUG && newest"},
+			{"archiver/seal.go", "if newest.Ended || newest.Next != c.Base || newest", "if newest.Ended || !$BUG && newest.Next != c.Base || !$BUG && newest"},
 			{"archiver/seal.go", "|| !a.sameLog(j) {", "|| !$BUG && !a.sameLog(j) {"},
 			{"internal/ledger/ledger.go", "\tif !h.IsZero() {\n", "\tif $BUG && !h.IsZero() {\n\t\treturn nil\n\t}\n\tif !h.IsZero() {\n"},
 		},
@@ -85,7 +85,7 @@ var bugs = []bug{
 	},
 	{
 		model:  "out of range: on at log start, no gap",
-		edits:  []edit{{"archiver/bounds.go", "\t\tp.deleted(bounds.LogStart,", "\t\tif p.expected = max(p.expected, bounds.LogStart); $BUG {\n\t\t\treturn\n\t\t}\n\t\tp.expected = was\n\t\tp.deleted(bounds.LogStart,"}, {"archiver/bounds.go", "\tp.resume, p.seek, p.skim = true, true, nil\n", "\twas := p.expected\n\tp.resume, p.seek, p.skim = true, true, nil\n"}},
+		edits:  []edit{{"archiver/bounds.go", "\t\tp.deleted(bounds.LogStart,", "\t\tif p.expected = max(p.expected, bounds.LogStart); $BUG {\n\t\t\treturn\n\t\t}\n\t\tp.expected = was\n\t\tp.deleted(bounds.LogStart,"}, {"archiver/bounds.go", "\tp.resume, p.seek = true, true\n\ta.counted(p, func() { p.skim = nil })\n", "\twas := p.expected\n\tp.resume, p.seek = true, true\n\ta.counted(p, func() { p.skim = nil })\n"}},
 		breaks: `stuck|chain:`,
 	},
 	{

@@ -1628,7 +1628,7 @@ export interface components {
             commits: number;
             /** Format: date-time */
             last_sealed?: string;
-            /** @description The topic was deleted, and its chain has ended: no more will come. Then high_watermark is the last one that was seen in Kafka, and lag is 0 */
+            /** @description The topic was deleted, and its chain has ended: no more comes, unless it is there again. Then high_watermark is the last one that was seen in Kafka, and lag is 0 */
             ended: boolean;
             /**
              * Format: date-time
