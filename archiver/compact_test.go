@@ -87,7 +87,7 @@ func (r *rig) jobs(t *testing.T, s schema.Stream) (keys, etags []string, bodies 
 	return keys, etags, bodies
 }
 
-// takeSeq commits a hold, as another process might, where the compaction would.
+// takeSeq commits a hold, as another process might, where the archiver would.
 func (r *rig) takeSeq(t *testing.T, s schema.Stream) {
 	t.Helper()
 	head, err := r.book.Head(t.Context(), s)
@@ -95,6 +95,7 @@ func (r *rig) takeSeq(t *testing.T, s schema.Stream) {
 	c := *head.Commit
 	c.Kind, c.Attempt, c.Seq, c.Previous = schema.KindHold, "another's", head.Commit.Seq+1, &head.Digest
 	c.Base, c.Next, c.Segment, c.Records = 0, 0, nil, schema.Counts{}
+	c.Start, c.LeaderEpochs = nil, nil
 	c.Authority = &schema.Authority{Reason: "test", RequestedBy: "test"}
 	_, err = r.book.Append(t.Context(), head, &c)
 	must(t, err)

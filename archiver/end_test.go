@@ -144,6 +144,20 @@ func TestDeletedTopicIsSealedAndEnded(t *testing.T) {
 	must(t, a.CatchUp(t.Context()))
 }
 
+// TestDepartingRowsAreSealedBehindAnothersCommit: a commit that moves nothing takes
+// the seq at which what was read of a deleted topic is to be sealed.
+func TestDepartingRowsAreSealedBehindAnothersCommit(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.stream("orders", r.topic(t, "orders", 1), 0)
+	r.produce(t, "orders", 0, 12)
+	a, _ := r.archive(t, endsSoon)
+	must(t, a.CatchUp(t.Context()))
+	r.takeSeq(t, s)
+	r.deleteTopic(t, "orders")
+	r.hasEnded(t, s, 12)
+}
+
 // TestWhatWasUndecidedGoesWithItsTopic: what waits for a marker is not sealed, and
 // the end says which offsets that were.
 func TestWhatWasUndecidedGoesWithItsTopic(t *testing.T) {
