@@ -23,6 +23,10 @@ func (c *claim) clocked(pace *answer.ReplayPace, at, last int64, due time.Time) 
 	}
 }
 
+// measuredFor is for how many seconds a rate is believed before it is held against what
+// was measured: the first commits say little.
+const measuredFor = 2
+
 // eta is how many seconds are left: at the original pace by its clock, else by how fast
 // it was since the pace is what it is, and not faster than a rate that was asked for; 0:
 // unknown.
@@ -31,13 +35,16 @@ func (c *claim) eta() float64 {
 	if began == 0 || left == 0 {
 		return 0
 	}
-	measured := 0.0
+	measured, since := 0.0, time.Since(time.Unix(0, began)).Seconds()
 	if done := c.produced.Load() - c.base.Load(); done > 0 {
-		measured = time.Since(time.Unix(0, began)).Seconds() / float64(done) * left
+		measured = since / float64(done) * left
 	}
 	pace := c.pace.Load()
 	switch ends := c.ends.Load(); {
 	case pace.Mode == answer.PaceRate && pace.RecordsPerSecond > 0 && pace.FastUntil == 0:
+		if since < measuredFor {
+			return left / pace.RecordsPerSecond
+		}
 		return max(measured, left/pace.RecordsPerSecond)
 	case pace.Mode == answer.PaceOriginal && ends != 0:
 		byClock := max(time.Until(time.Unix(0, ends)).Seconds(), 0)
