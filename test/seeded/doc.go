@@ -1,0 +1,3 @@
+// Package seeded holds the bugs that a model is tried by against the rules that
+// they break.
+package seeded
