@@ -38,8 +38,9 @@ const (
 // version of the extraction, the end of the cost. Finding the topics is one LIST for a thousand of them, every
 // goneEvery and when a topic leaves the listing.
 //
-// An archiver that commits to a topic later than settleAfter behind its end, and
-// dies at once, is not noticed: annals reindex is for that.
+// An archiver that commits to a topic that is still in Kafka, later than settleAfter
+// behind its leaving the listing, and dies at once, is not noticed: annals reindex is
+// for that.
 type gone struct {
 	a    *Archiver
 	wake chan struct{}

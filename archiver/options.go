@@ -54,7 +54,7 @@ type Options struct {
 	// StillAfter is how long the loop, or a step of its workers, may stand still
 	// until Alive says so; the constant of that name if zero.
 	StillAfter time.Duration
-	Memory     int64  // bytes of buffered records in the process; 80 MiB if zero
+	Memory     int64  // bytes of buffers, and of what was skimmed, in the process; 80 MiB if zero
 	Spool      Spool  // where they go that this does not hold
 	Writer     string // names this process in commits
 	Build      string

@@ -31,7 +31,7 @@
 //	violations.go  what records break which rule; volumes of types; counts
 //	hours.go     volumes of single hours
 //	topology.go  which topics feed which, by sampled causes
-//	turns.go     who reads next
+//	turns.go     the queue of reads, by kind
 //	read.go      what reads share: scope, hits, one bounded query
 //	trace.go     a trace's records
 //	lookup.go    records by any id, and who names it

@@ -35,12 +35,12 @@ const (
 
 type turnKey struct{}
 
-// WithTurn says it of the reads of a context.
+// WithTurn gives the reads of a context their kind.
 func WithTurn(ctx context.Context, t Turn) context.Context {
 	return context.WithValue(ctx, turnKey{}, t)
 }
 
-// TurnOf gives what was said.
+// TurnOf is the kind of a context's reads; Short if none was given.
 func TurnOf(ctx context.Context) Turn {
 	t, _ := ctx.Value(turnKey{}).(Turn)
 	return t

@@ -146,7 +146,7 @@ func (e *examination) version(ctx context.Context) doctor.Check {
 	case len(silent) > 0:
 		return doctor.Ill(doctor.KafkaVersion, doctor.Indeterminate, "see why these brokers do not answer", "%s; no answer from %s", seen, some(silent))
 	case len(halfway) > 0:
-		return doctor.Ill(doctor.KafkaVersion, doctor.Warning, "update to Kafka 3.1 or later: fetches by name cannot tell a topic from one created anew under its name; Annals asks the partitions' leaders after each, by requests more", "%s; no topic IDs in fetches of %s", seen, some(halfway))
+		return doctor.Ill(doctor.KafkaVersion, doctor.Warning, "update to Kafka 3.1 or later: fetches by name cannot tell a topic from one created anew under its name; Annals asks the partitions' leaders after each fetch that brought records, which costs requests", "%s; no topic IDs in fetches of %s", seen, some(halfway))
 	}
 	return doctor.Well(doctor.KafkaVersion, "%s", seen)
 }

@@ -971,7 +971,7 @@ export interface components {
             unsealed?: number;
             /**
              * Format: int64
-             * @description Absent: Kafka does not answer
+             * @description Absent: Kafka does not answer, or what went with a deleted topic is not known
              */
             behind?: number;
             gaps: components["schemas"]["VerdictGap"][];
