@@ -48,18 +48,11 @@ func (b *bench) peers(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := h.Script(ctx, "services.sh", "start"); err != nil {
-		return err
-	}
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		err = errors.Join(err, h.Script(ending, "services.sh", "stop"))
-	}()
-	records, err := h.Load(ctx)
+	records, stop, err := h.Serve(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop()) }()
 	ours := b.at(h)
 	var oso, bento peerSpreads
 	var bare, full peerSpreads

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fx-risk-ai/annals/internal/embedded"
 )
@@ -67,8 +68,25 @@ func (h *Harness) Script(ctx context.Context, name string, args ...string) error
 	return nil
 }
 
-// Load fills the topic, unless it is full, and returns how many records it has.
-func (h *Harness) Load(ctx context.Context) (int64, error) {
+// Serve starts the harness' broker and store and fills its topic, and gives how many
+// records that has, and what stops both, also where ctx has ended.
+func (h *Harness) Serve(ctx context.Context) (records int64, stop func() error, err error) {
+	if err := h.Script(ctx, "services.sh", "start"); err != nil {
+		return 0, nil, err
+	}
+	stop = func() error {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		return h.Script(ending, "services.sh", "stop")
+	}
+	if records, err = h.load(ctx); err != nil {
+		return 0, nil, errors.Join(err, stop())
+	}
+	return records, stop, nil
+}
+
+// load fills the topic, unless it is full, and returns how many records it has.
+func (h *Harness) load(ctx context.Context) (int64, error) {
 	brokers, topic := h.Set["BROKERS"], h.Set["TOPIC"]
 	count := exec.CommandContext(ctx, filepath.Join(h.Set["BIN"], "topic"), "-brokers", brokers, "count", topic)
 	out, _ := count.Output() // it fails while there is no such topic

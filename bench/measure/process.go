@@ -186,6 +186,14 @@ func Usage(root int) (Used, error) {
 	return sum, nil
 }
 
+// CPU is what one process has used so far, with children that it waited for: a read
+// of one file, where Usage reads those of all processes. What is below a clock tick
+// is in the next difference.
+func CPU(pid int) (time.Duration, error) {
+	one, err := readProcess(pid)
+	return one.CPU, err
+}
+
 // Child finds the process that a process started of a program of that name.
 func Child(parent int, name string) (int, error) {
 	all, err := processes()
@@ -212,33 +220,39 @@ func processes() (map[int]process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read /proc: %w", err)
 	}
-	page := int64(os.Getpagesize())
 	all := map[int]process{}
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err != nil {
-			continue // it has just ended
-		}
-		// The name stands in parentheses and may hold anything.
-		open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-		if open < 0 || end < open {
-			continue
-		}
-		fields := strings.Fields(string(stat[end+1:]))
-		if len(fields) < 22 {
-			continue
-		}
-		at := func(i int) int64 { // counted as in proc(5), from 1
-			n, _ := strconv.ParseInt(fields[i-3], 10, 64) // the kernel's own numbers
-			return n
-		}
-		all[pid] = process{
-			Used: Used{time.Duration(at(14)+at(15)+at(16)+at(17)) * clockTick, at(24) * page}, parent: int(at(4)), name: string(stat[open+1 : end]),
+		if one, err := readProcess(pid); err == nil { // else it has just ended
+			all[pid] = one
 		}
 	}
 	return all, nil
+}
+
+// readProcess reads what proc(5) has of one process.
+func readProcess(pid int) (process, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return process{}, fmt.Errorf("read a process: %w", err)
+	}
+	// The name stands in parentheses and may hold anything.
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return process{}, fmt.Errorf("process %d: its stat has no name", pid)
+	}
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) < 22 {
+		return process{}, fmt.Errorf("process %d: its stat has %d fields", pid, len(fields))
+	}
+	at := func(i int) int64 { // counted as in proc(5), from 1
+		n, _ := strconv.ParseInt(fields[i-3], 10, 64) // the kernel's own numbers
+		return n
+	}
+	return process{
+		Used: Used{time.Duration(at(14)+at(15)+at(16)+at(17)) * clockTick, at(24) * int64(os.Getpagesize())}, parent: int(at(4)), name: string(stat[open+1 : end]),
+	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -75,7 +76,8 @@ func (b *bench) questions() []question {
 		return func(ctx context.Context, e *query.Engine, s sample, i int) (spent, error) {
 			stop := b.watch()
 			err := ask(ctx, e, s, i)
-			return stop(), err
+			took, unknown := stop()
+			return took, errors.Join(err, unknown)
 		}
 	}
 	return []question{
@@ -268,11 +270,11 @@ func (b *bench) payload(ctx context.Context, _ *query.Engine, _ sample, i int) (
 	}
 	stop := b.watch()
 	r, err := engine.Record(ctx, policy.Everything(), answer.RecordRequest{Coordinates: s.Coordinates})
-	took := stop()
+	took, unknown := stop()
 	if err == nil && (r.Extraction == nil || r.Extraction.EventID != s.event || len(r.Record.Value) == 0) {
 		err = fmt.Errorf("%s is not the record of event %s", s.Coordinates, s.event)
 	}
-	return took, err
+	return took, errors.Join(err, unknown)
 }
 
 // big asks for the first page of a trace of ten thousand records.

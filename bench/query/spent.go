@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/pprof"
-	"strconv"
 	"time"
+
+	"github.com/fx-risk-ai/annals/bench/measure"
 )
 
 // spent is what something took: time, and CPU of ClickHouse. Time says how busy the
@@ -18,39 +18,14 @@ type spent struct{ time, engine time.Duration }
 func (s spent) milliseconds() float64 { return float64(s.time.Microseconds()) / 1000 }
 
 // watch measures what is done from now on until it is stopped.
-func (b *bench) watch() (stop func() spent) {
-	engine, began := cpuOf(b.clickHouse), time.Now()
-	return func() spent {
+func (b *bench) watch() (stop func() (spent, error)) {
+	before, err := measure.CPU(b.clickHouse)
+	began := time.Now()
+	return func() (spent, error) {
 		took := time.Since(began)
-		return spent{took, cpuOf(b.clickHouse) - engine}
+		after, errAfter := measure.CPU(b.clickHouse)
+		return spent{took, after - before}, errors.Join(err, errAfter)
 	}
-}
-
-// tick is what /proc counts a process's CPU in.
-const tick = 10 * time.Millisecond
-
-// cpuOf is the CPU that a process took, 0 where that is not known. What is cut
-// below a tick is in the next difference.
-func cpuOf(pid int) time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := bytes.Cut(text, []byte(") ")) // behind the name
-	fields := bytes.Fields(rest)
-	const user, system = 11, 12
-	if len(fields) <= system {
-		return 0
-	}
-	var sum time.Duration
-	for _, field := range fields[user : system+1] {
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum
 }
 
 // profiled writes what takes CPU from now on to a file, until it is stopped; none if

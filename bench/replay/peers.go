@@ -45,18 +45,11 @@ func (b *bench) peers(ctx context.Context) (err error) {
 		b.figures.NotRun(overOSO, "×", "the harness has no bin/"+osoBinary)
 		return nil
 	}
-	if err := h.Script(ctx, "services.sh", "start"); err != nil {
-		return err
-	}
-	defer func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		err = errors.Join(err, h.Script(ending, "services.sh", "stop"))
-	}()
-	records, err := h.Load(ctx)
+	records, stop, err := h.Serve(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop()) }()
 	there, leave, err := b.at(h)
 	if err != nil {
 		return err
