@@ -326,8 +326,8 @@ func (a *Archiver) sealBy() time.Time {
 // is of topics that are gone, which may have all of the time.
 func (a *Archiver) finish() {
 	within := a.options.Tail.RevokedWithin()
-	half := time.Now().Add(within / 2)
-	all := half.Add(within / 2)
+	began := time.Now()
+	half, all := began.Add(within/2), began.Add(within)
 	a.mu.Lock()
 	a.leavesBy = all
 	a.mu.Unlock()
@@ -346,7 +346,7 @@ func (a *Archiver) finish() {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	a.log.Warn("stopped with segments under way", "waited", (within / 2).String(),
+	a.log.Warn("stopped with segments under way", "waited", time.Since(began).Round(time.Millisecond).String(),
 		"consequence", "they are read from Kafka again at the next start")
 }
 
