@@ -90,13 +90,19 @@ func (r *rig) jobs(t *testing.T, s schema.Stream) (keys, etags []string, bodies 
 // takeSeq commits a hold, as another process might, where the archiver would.
 func (r *rig) takeSeq(t *testing.T, s schema.Stream) {
 	t.Helper()
+	r.another(t, s, schema.KindHold, func(c *schema.Commit) { c.Authority = &schema.Authority{Reason: "test", RequestedBy: "test"} })
+}
+
+// another commits, as another process might, what moves nothing.
+func (r *rig) another(t *testing.T, s schema.Stream, kind schema.CommitKind, edit func(*schema.Commit)) {
+	t.Helper()
 	head, err := r.book.Head(t.Context(), s)
 	must(t, err)
 	c := *head.Commit
-	c.Kind, c.Attempt, c.Seq, c.Previous = schema.KindHold, "another's", head.Commit.Seq+1, &head.Digest
-	c.Base, c.Next, c.Segment, c.Records = 0, 0, nil, schema.Counts{}
+	c.Kind, c.Attempt, c.Seq, c.Previous = kind, "another's", head.Commit.Seq+1, &head.Digest
+	c.Base, c.Next, c.Segment, c.Records = head.Next, head.Next, nil, schema.Counts{}
 	c.Start, c.LeaderEpochs = nil, nil
-	c.Authority = &schema.Authority{Reason: "test", RequestedBy: "test"}
+	edit(&c)
 	_, err = r.book.Append(t.Context(), head, &c)
 	must(t, err)
 }

@@ -382,6 +382,29 @@ func TestStaleMetadataEndsNothing(t *testing.T) {
 	}
 }
 
+// TestEndUnderAReader: an end that another process placed though the topic is there
+// takes the seq of whoever reads it, who goes on behind it on another branch.
+func TestEndUnderAReader(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.stream("orders", r.topic(t, "orders", 1), 0)
+	r.produce(t, "orders", 0, 5)
+	a, _ := r.archive(t, nil)
+	r.sealed(t, a, s, 5)
+	r.another(t, s, schema.KindEnd, func(*schema.Commit) {})
+	r.produce(t, "orders", 0, 5)
+	r.sealed(t, a, s, 10)
+	if v := r.view(t, s); v.End != nil || len(v.Branches) != 2 || v.Branches[1].Point != 5 {
+		t.Errorf("end %+v, branches %+v", v.End, v.Branches)
+	}
+	if n := len(r.rows(t, s)); n != 10 {
+		t.Errorf("%d rows", n)
+	}
+	if said := a.Health(); len(said) > 0 {
+		t.Errorf("in the way: %v", said)
+	}
+}
+
 // TestEndThatProvesWrong: a topic that is there again, under its ID, after its chain
 // was ended is read on as another branch, and its chain is ended again when it goes
 // again, though a note says that it has ended.
