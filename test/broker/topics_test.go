@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/fx-risk-ai/annals/archiver"
 	"github.com/fx-risk-ai/annals/internal/embedded/embeddedtest"
@@ -44,21 +46,42 @@ func TestPartitionsAdded(t *testing.T) {
 	well(t, a)
 }
 
-// recreate deletes a topic and makes it again after a while.
+// recreate deletes a topic and makes it again after a while. The producer hears
+// of it only once every broker tells the new ID: with the old one it would give
+// up what it has buffered.
 func (r *rig) recreate(t *testing.T, s schema.Stream, after time.Duration) schema.Stream {
 	t.Helper()
 	deleted, err := r.admin.DeleteTopics(t.Context(), s.Topic)
 	must(t, err)
 	must(t, deleted.Error())
-	r.client.PurgeTopicsFromClient(s.Topic)
 	time.Sleep(after)
 	var again kadm.CreateTopicResponse
 	embeddedtest.Eventually(t, 30*time.Second, func() error {
 		again, err = r.admin.CreateTopic(t.Context(), 1, int16(len(r.cluster.Nodes())), nil, s.Topic)
 		return err
 	})
+	for node := range r.cluster.Nodes() {
+		embeddedtest.Eventually(t, 30*time.Second, func() error { return r.tells(t, int32(node+1), s.Topic, again.ID) })
+	}
+	r.client.PurgeTopicsFromClient(s.Topic)
 	s.TopicID = schema.TopicID(again.ID)
 	return s
+}
+
+// tells is an error as long as a broker's metadata names another topic ID.
+func (r *rig) tells(t *testing.T, node int32, topic string, id kadm.TopicID) error {
+	request := kmsg.NewPtrMetadataRequest()
+	asked := kmsg.NewMetadataRequestTopic()
+	asked.Topic = kmsg.StringPtr(topic)
+	request.Topics = append(request.Topics, asked)
+	response, err := r.client.Broker(int(node)).Request(t.Context(), request)
+	if err != nil {
+		return err
+	}
+	if told := response.(*kmsg.MetadataResponse).Topics[0]; told.ErrorCode != 0 || told.TopicID != [16]byte(id) {
+		return fmt.Errorf("broker %d tells %x of %s (%v), want %x", node, told.TopicID, topic, kerr.ErrorForCode(told.ErrorCode), id)
+	}
+	return nil
 }
 
 // TestRecreatedTopic: deleted and made again at once, and so late that somebody
