@@ -30,12 +30,16 @@ type transaction struct {
 	// torn: not all of it was acknowledged. Whoever commits then may commit what
 	// came later alone, since the client can have begun anew meanwhile.
 	torn bool
+	// expires is when its coordinator aborts it: whether a commit after that is
+	// refused, or is of what the client has begun since, is the coordinator's to say.
+	expires time.Time
 }
 
 type writer struct {
-	id     string
-	client *kgo.Client
-	open   *transaction
+	id      string
+	client  *kgo.Client
+	timeout time.Duration // of the client's transactions
+	open    *transaction
 }
 
 func (p *producers) connect(transactional int) error {
@@ -118,7 +122,8 @@ func (p *producers) pad(n int) string {
 func (p *producers) begin(w *writer) error {
 	if w.client == nil {
 		var err error
-		w.client, err = p.kafka.client(kgo.TransactionalID(w.id), kgo.TransactionTimeout(time.Duration(p.draw.within(5, 60))*time.Second))
+		w.timeout = time.Duration(p.draw.within(5, 60)) * time.Second
+		w.client, err = p.kafka.client(kgo.TransactionalID(w.id), kgo.TransactionTimeout(w.timeout))
 		if err != nil {
 			return err
 		}
@@ -127,7 +132,7 @@ func (p *producers) begin(w *writer) error {
 		w.drop()
 		return nil
 	}
-	w.open = &transaction{}
+	w.open = &transaction{expires: time.Now().Add(w.timeout)}
 	return nil
 }
 
@@ -139,6 +144,7 @@ func (p *producers) end(ctx context.Context, w *writer, commit bool) {
 		w.drop()
 		return
 	}
-	w.open.ended, w.open.committed = !commit || !w.open.torn, commit
+	known := !commit || !w.open.torn && time.Now().Before(w.open.expires)
+	w.open.ended, w.open.committed = known, commit
 	w.open = nil
 }
