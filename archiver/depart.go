@@ -8,8 +8,8 @@ import (
 	"github.com/fx-risk-ai/annals/schema"
 )
 
-// A partition whose topic left the listing, deleted or with another one under its
-// name, departs: it is no longer the group's, and not read, but what was read and
+// A partition whose topic left the listing, deleted, with another one under its
+// name, or out of sight of this process's Kafka user, departs: it is no longer the group's, and not read, but what was read and
 // decided is sealed first. Kafka does not have it any more: dropped, it would be
 // lost. If the listing was wrong, what was sealed is as sound as any, and whoever
 // opens the partition again goes on behind it.

@@ -302,17 +302,19 @@ func (t *topics) refusal(listed kafka.Topic) string {
 }
 
 // forget drops the partitions of topics that are not archived any further, whatever
-// the group says. What was read of one that is gone is sealed.
+// the group says. What was read of them is sealed, also where only the rights to a
+// topic are gone: they are often taken away just before it is deleted, and then it
+// cannot be read again. Not so of a topic that is another cluster's in this archive.
 func (t *topics) forget(names []string) {
 	t.mu.Lock()
-	refused := maps.Clone(t.refused)
+	others := t.others
 	t.mu.Unlock()
 	t.a.mu.Lock()
 	var dropped, departs []kafka.TopicPartition
-	for key := range t.a.partitions {
-		switch _, is := refused[key.Topic]; {
+	for key, p := range t.a.partitions {
+		switch {
 		case !slices.Contains(names, key.Topic):
-		case is:
+		case others[p.stream.TopicID] != "":
 			dropped = append(dropped, key)
 		default:
 			departs = append(departs, key)
