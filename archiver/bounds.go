@@ -42,6 +42,12 @@ func (a *Archiver) askBounds(ctx context.Context) {
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	offsets, err := a.admin.Offsets(asking, names...)
+	ours := map[kafka.TopicPartition]bool{}
+	if out := a.outOfRange(); err == nil && len(out) > 0 {
+		// A topic that was made anew answers by the same name: where its log begins
+		// says nothing of the one before.
+		ours, err = a.admin.Vouched(asking, out)
+	}
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,6 +64,8 @@ func (a *Archiver) askBounds(ctx context.Context) {
 		case bounds.HighWatermark < p.expected:
 			p.ask, p.aside = false, false
 			a.doubt(p, fmt.Sprintf("the log ends at %d, offset %d was reached", bounds.HighWatermark, p.expected))
+		case p.ask && !ours[key]:
+			a.topics.look() // it is asked again until discovery has purged it, or it is vouched for
 		case p.ask:
 			p.ask = false
 			a.overtaken(p, bounds, now)
@@ -65,6 +73,19 @@ func (a *Archiver) askBounds(ctx context.Context) {
 			a.takeBack(p, bounds.LastStable)
 		}
 	}
+}
+
+// outOfRange gives the partitions whose offset is out of range, each with its topic.
+func (a *Archiver) outOfRange() map[kafka.TopicPartition]schema.TopicID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := map[kafka.TopicPartition]schema.TopicID{}
+	for key, p := range a.partitions {
+		if p.ask {
+			out[key] = p.stream.TopicID
+		}
+	}
+	return out
 }
 
 // unansweredBounds is how often nobody may answer until that is trouble: a
