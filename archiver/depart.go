@@ -9,15 +9,16 @@ import (
 )
 
 // A partition whose topic left the listing, deleted, with another one under its
-// name, or out of sight of this process's Kafka user, departs: it is no longer the group's, and not read, but what was read and
-// decided is sealed first. Kafka does not have it any more: dropped, it would be
-// lost. If the listing was wrong, what was sealed is as sound as any, and whoever
+// name, or out of this process's Kafka user's sight, departs: it is no longer the
+// group's, and not read, but what was read and decided is sealed first. Kafka may not
+// have it any more: dropped, it would be lost. If the listing was wrong, what was sealed is as sound as any, and whoever
 // opens the partition again goes on behind it.
 //
 // What cannot be sealed is lost, and said to be: rows that wait for the marker of
 // their transaction, which nobody will write, with those behind them, and in the
-// spool those that share a frame with them; and those of a partition that is
-// doubted, of which nobody can ask any more whether they continue the archive.
+// spool those that share a frame with them; those of a partition that is doubted, of
+// which nobody can ask any more whether they continue the archive; and those behind a
+// segment that another archiver sealed meanwhile, of which the same holds.
 
 // departed is what is known of a partition that this process has read, and has
 // nothing left of.
@@ -85,7 +86,7 @@ func (a *Archiver) gotAway(p *partition) {
 		default:
 			why = "their transaction had not ended"
 		}
-		a.log.Error("records of a topic that is gone were read, and are not archived", "topic", key.Topic, "partition", key.Partition,
+		a.log.Error("records of a topic that is gone, or not to be read any more, were read, and are not archived", "topic", key.Topic, "partition", key.Partition,
 			"topic_id", p.stream.TopicID.String(), "offset", p.head.Next, "to", p.expected, "records", left, "why", why)
 	}
 	gone := departed{config: p.config}

@@ -154,6 +154,11 @@ func (g *guard) commit(ctx context.Context, c *schema.Commit) (finding, error) {
 	if now != g.leader {
 		return finding{}, schema.Errorf(schema.Unavailable, "guard %s: the leadership moved while it was asked; it is asked again", g.stream)
 	}
+	if g.head.Ended {
+		if err := g.a.gone.unsettle(ctx, g.stream); err != nil {
+			return finding{}, err
+		}
+	}
 	head, err := g.a.ledger.Append(ctx, g.head, c)
 	if err != nil {
 		return finding{}, err

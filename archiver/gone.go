@@ -271,6 +271,21 @@ type settledHead struct {
 // maxSettledBytes is enough for 100,000 partitions.
 const maxSettledBytes = 8 << 20
 
+// unsettle takes the note of a topic back that is there again, before its chain
+// goes on: it says nothing of what comes, and whoever starts when the topic is gone
+// once more would believe it. Without the right to delete the chain goes on all the
+// same.
+func (g *gone) unsettle(ctx context.Context, s schema.Stream) error {
+	key := schema.TopicSettledKey(s.TopicID, g.a.topics.cluster, schema.ExtractVersion)
+	err := g.a.store.Delete(ctx, key)
+	if schema.KindOf(err) == schema.Permission {
+		g.a.log.Error("a note that a topic is settled is wrong and may not be deleted; delete it, or annals reindex when the topic is gone again",
+			"topic", s.Topic, "topic_id", s.TopicID.String(), "key", key, "err", err)
+		return nil
+	}
+	return err
+}
+
 func (g *gone) put(ctx context.Context, key string, found *settled) error {
 	found.Writer, found.Clock = g.a.options.Writer, time.Now().UTC().Format(time.RFC3339Nano)
 	return g.a.topics.note(ctx, key, found)

@@ -183,3 +183,34 @@ func (r *rig) settle(t *testing.T, notes []string) schema.Stream {
 func settledKey(s schema.Stream) string {
 	return schema.TopicSettledKey(s.TopicID, s.Cluster, schema.ExtractVersion)
 }
+
+// TestNoteThatProvedWrong: a topic was settled, was there again, and was deleted
+// while no archiver ran. Its chain is ended all the same.
+func TestNoteThatProvedWrong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.stream("orders", r.topic(t, "orders", 1), 0)
+	r.produce(t, "orders", 0, 5)
+	a, stop := r.archive(t, endsSoon)
+	must(t, a.CatchUp(t.Context()))
+	show := r.hide(t, true)
+	ended := r.hasEnded(t, s, 5)
+	// As an archiver writes it an hour later.
+	_, err := r.store.Put(t.Context(), settledKey(s), fmt.Appendf(nil,
+		`{"format":"annals.settled/1","cluster":%q,"topic":"orders","topic_id":%q,"extract_version":%d,"heads":[{"partition":0,"seq":"%d"}],"writer":"test","clock":"2026-01-01T00:00:00Z"}`,
+		s.Cluster, s.TopicID.String(), schema.ExtractVersion, ended.Head.Commit.Seq))
+	must(t, err)
+	show()
+	r.produce(t, "orders", 0, 5)
+	r.sealed(t, a, s, 10)
+	stop()
+	r.deleteTopic(t, "orders")
+	var hours atomic.Int64
+	r.topic(t, "another", 1)
+	looked := r.looksAt(s)
+	r.archive(t, endsLater(&hours))
+	looked(t)
+	hours.Store(1)
+	r.deleteTopic(t, "another")
+	r.hasEnded(t, s, 10)
+}
