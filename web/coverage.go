@@ -1,23 +1,32 @@
 package web
 
 import (
+	"context"
+
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
-func topicOf(t *answer.Topic) api.TopicSummary {
-	return api.TopicSummary{
-		Cluster: optional(t.Cluster), Topic: t.Topic, TopicId: topicIDOf(t.TopicID), Partitions: t.Partitions,
-		SealedRecords: t.SealedRecords, FreshRecords: t.FreshRecords, Bytes: t.Bytes, Segments: &t.Segments,
-		Lag: t.Lag, RatePerSecond: t.RatePerSecond, FirstTimestamp: moment(t.First), LastTimestamp: moment(t.Last),
-		Archived: t.Archived, Detail: t.Detail,
+// GetCoverage implements [api.StrictServerInterface].
+func (o *operations) GetCoverage(ctx context.Context, r api.GetCoverageRequestObject) (api.GetCoverageResponseObject, error) {
+	coverage, err := o.services.Queries.Coverage(ctx, callOf(ctx).who, value(r.Params.Topic))
+	if err != nil {
+		return nil, err
 	}
+	return api.GetCoverage200JSONResponse(coverageOf(coverage)), nil
 }
 
-func policyOf(t *answer.TopicPolicy) api.TopicPolicy {
-	return api.TopicPolicy{Topic: t.Topic, Properties: each(t.Properties, func(p *answer.PolicyProperty) api.PolicyProperty {
-		return api.PolicyProperty{Name: p.Name, Value: p.Value, DecidedBy: optional(p.By)}
-	})}
+// ListGaps implements [api.StrictServerInterface].
+func (o *operations) ListGaps(ctx context.Context, r api.ListGapsRequestObject) (api.ListGapsResponseObject, error) {
+	page, err := o.services.Queries.Gaps(ctx, callOf(ctx).who, answer.GapRequest{
+		Topic: value(r.Params.Topic), Partition: r.Params.Partition, Class: schema.GapClass(value(r.Params.Class)),
+		Limit: value(r.Params.Limit), Cursor: value(r.Params.Cursor),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.ListGaps200JSONResponse{Gaps: each(page.Gaps, topicGapOf), NextCursor: optional(page.NextCursor)}, nil
 }
 
 func coverageOf(c *answer.Coverage) api.Coverage {
@@ -79,19 +88,5 @@ func topicGapOf(g *answer.FoundGap) api.TopicGap {
 	return api.TopicGap{
 		Topic: g.Topic, TopicId: topicIDOf(g.TopicID), Partition: g.Partition, Branch: at.Branch,
 		Class: at.Class, From: at.From, To: at.To, Commit: at.Commit, Found: at.Found, Evidence: at.Evidence, Object: at.Object,
-	}
-}
-
-func segmentOf(s *answer.Segment) api.Segment {
-	return api.Segment{
-		Key: s.Key, Sha256: s.SHA256.String(), Bytes: s.Bytes, TopicId: optional(topicIDOf(s.TopicID)),
-		Partition: s.Partition, Branch: s.Branch, Base: s.Base, Next: s.Next, Until: s.Until, Rows: s.Rows,
-		MinTimestamp: moment(s.MinTimestamp), MaxTimestamp: moment(s.MaxTimestamp),
-	}
-}
-
-func batchOf(b *answer.RawBatch) api.RawBatch {
-	return api.RawBatch{
-		Key: b.Key, Sha256: b.SHA256.String(), Bytes: b.Bytes, Partition: b.Partition, Branch: b.Branch, From: b.From, To: b.To, Evidence: b.Evidence,
 	}
 }

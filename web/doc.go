@@ -40,20 +40,25 @@
 //	observe.go               log, metrics, panics
 //	validate.go              requests against the document
 //	problem.go               errors
-//	handlers.go              the operations that have no file of their own
+//	operations.go            what the operations, a file a noun, have in common
+//	status.go                what the process is, and whether it is well
+//	traces.go, records.go    traces, and what an id may be; one record, and its exact value
+//	topics.go, coverage.go   topics, their policies and segments; what is archived of them, and gaps
+//	seal.go                  sealing what is buffered
+//	export.go                evidence bags
 //	search.go                search, its export and its scan
 //	verdict.go               verdicts and field histories
 //	anomalies.go             what differs from how it was
 //	contracts.go             violations, contracts, event types
 //	deadletters.go           what Annals could not process
 //	deadrecords.go           what services could not process
+//	replays.go               plans and jobs, and their requests
 //	replay_control.go        what is asked of a running job
 //	replay_approval.go       approvals, and the switch that stops all
 //	replay_files.go          what a replay wrote into files
 //	replay_events.go         a job's progress, and its receipt
 //	groupoffsets.go          where a group stands in a replay's target
-//	hits.go, traces.go,
-//	coverage.go, replays.go  shapes to API types
+//	hits.go                  records and hits as API types
 //	bytes.go, decoding.go    payloads for people
 //	stream.go                answers without a known end
 //	explorer.go              the embedded pages

@@ -1,20 +1,94 @@
 package web
 
 import (
+	"context"
 	"time"
 
+	"github.com/fx-risk-ai/annals/internal/policy"
 	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
 
-// value is what a pointer points to, or zero.
-func value[T any](p *T) T {
-	if p == nil {
-		var zero T
-		return zero
+// replays gives the replay service, if this process has it.
+func (o *operations) replays() (Replays, error) {
+	if o.services.Replays == nil {
+		return nil, elsewhere("replay", "annals serve")
 	}
-	return *p
+	return o.services.Replays, nil
+}
+
+// jobCall is a method of [Replays] that takes no more than a job's id.
+type jobCall func(Replays, context.Context, policy.Principal, string) (*answer.ReplayJob, error)
+
+// job gives a job as it is after the call.
+func (o *operations) job(ctx context.Context, id string, call jobCall) (*answer.ReplayJob, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	return call(replays, ctx, callOf(ctx).who, id)
+}
+
+// PlanReplay implements [api.StrictServerInterface].
+func (o *operations) PlanReplay(ctx context.Context, r api.PlanReplayRequestObject) (api.PlanReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	request, err := replayRequest(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := replays.Plan(ctx, callOf(ctx).who, request)
+	if err != nil {
+		return nil, err
+	}
+	return api.PlanReplay200JSONResponse(planOf(plan)), nil
+}
+
+// RunReplay implements [api.StrictServerInterface].
+func (o *operations) RunReplay(ctx context.Context, r api.RunReplayRequestObject) (api.RunReplayResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	job, err := replays.Run(ctx, callOf(ctx).who, r.Body.PlanId, paceRequest(r.Body.Pace))
+	if err != nil {
+		return nil, err
+	}
+	return api.RunReplay202JSONResponse(jobOf(job)), nil
+}
+
+// GetReplay implements [api.StrictServerInterface].
+func (o *operations) GetReplay(ctx context.Context, r api.GetReplayRequestObject) (api.GetReplayResponseObject, error) {
+	job, err := o.job(ctx, r.Id, Replays.Get)
+	if err != nil {
+		return nil, err
+	}
+	return api.GetReplay200JSONResponse(jobOf(job)), nil
+}
+
+// ListReplays implements [api.StrictServerInterface].
+func (o *operations) ListReplays(ctx context.Context, _ api.ListReplaysRequestObject) (api.ListReplaysResponseObject, error) {
+	replays, err := o.replays()
+	if err != nil {
+		return nil, err
+	}
+	list, err := replays.List(ctx, callOf(ctx).who)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListReplays200JSONResponse{Jobs: each(list.Jobs, jobOf), Notes: list.Notes}, nil
+}
+
+// CancelReplay implements [api.StrictServerInterface].
+func (o *operations) CancelReplay(ctx context.Context, r api.CancelReplayRequestObject) (api.CancelReplayResponseObject, error) {
+	job, err := o.job(ctx, r.Id, Replays.Cancel)
+	if err != nil {
+		return nil, err
+	}
+	return api.CancelReplay200JSONResponse(jobOf(job)), nil
 }
 
 // selection holds a trace, or topics with a time range, against what can mean
@@ -59,17 +133,6 @@ func replayRequest(r *api.ReplayRequest) (answer.ReplayRequest, error) {
 	}
 	if out.Query != "" || len(out.TraceIDs) > 0 { // what these select is known when they are read
 		return out, timeRange(out.From, out.To)
-	}
-	return out, selection(out.TraceID, out.Topics, out.From, out.To)
-}
-
-func exportRequest(r *api.ExportRequest) (answer.ExportRequest, error) {
-	id, err := parseID(r.TopicId)
-	if err != nil {
-		return answer.ExportRequest{}, err
-	}
-	out := answer.ExportRequest{
-		TraceID: value(r.TraceId), Topics: value(r.Topics), TopicID: id, From: value(r.From), To: value(r.To), Case: value(r.Case),
 	}
 	return out, selection(out.TraceID, out.Topics, out.From, out.To)
 }

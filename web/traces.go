@@ -1,12 +1,53 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
+	"github.com/fx-risk-ai/annals/schema"
 	"github.com/fx-risk-ai/annals/schema/answer"
 	"github.com/fx-risk-ai/annals/web/api"
 )
+
+// Identify implements [api.StrictServerInterface].
+func (o *operations) Identify(ctx context.Context, r api.IdentifyRequestObject) (api.IdentifyResponseObject, error) {
+	id, err := pasted("id", r.Params.Id)
+	if err != nil {
+		return nil, err
+	}
+	found, err := o.services.Queries.Identify(ctx, callOf(ctx).who, id)
+	if err != nil {
+		return nil, err
+	}
+	return api.Identify200JSONResponse(identificationOf(found)), nil
+}
+
+// pasted trims what comes along with an id that was copied from somewhere.
+func pasted(field, id string) (string, error) {
+	if id = strings.TrimSpace(id); id == "" {
+		return "", schema.InvalidField(field, "%s is blank", field)
+	}
+	return id, nil
+}
+
+// GetTrace implements [api.StrictServerInterface].
+func (o *operations) GetTrace(ctx context.Context, r api.GetTraceRequestObject) (api.GetTraceResponseObject, error) {
+	id, err := pasted("trace_id", r.TraceId)
+	if err != nil {
+		return nil, err
+	}
+	trace, err := o.services.Queries.Trace(ctx, callOf(ctx).who, answer.TraceRequest{
+		TraceID: id, Diffs: value(r.Params.Diffs), FactsOnly: value(r.Params.FactsOnly), Flow: value(r.Params.Flow),
+		Archive: value(r.Params.Archive), From: value(r.Params.From), To: value(r.Params.To),
+		Limit: value(r.Params.Limit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return api.GetTrace200JSONResponse(traceOf(trace)), nil
+}
 
 func traceOf(t *answer.Trace) api.Trace {
 	return api.Trace{
