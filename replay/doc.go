@@ -74,6 +74,7 @@
 //	document.go   the plan's canonical bytes and ID
 //	destination.go in which cluster the targets are
 //	target.go     names, checks, configuration and creation of target topics
+//	rights.go     what the server may do with them, and what to grant
 //	prefix.go     the first digits of an ID for the whole
 //	estimate.go   how long a plan may take, by jobs that were done
 //	named.go      the schemas that its records name
