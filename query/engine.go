@@ -98,8 +98,8 @@ type Options struct {
 	Schemas Schemas
 	// Policy is what holds for topics; nil: nothing is withheld.
 	Policy *policy.Rules
-	// Sandbox is how the names of the topics begin that replays make where nothing else
-	// is asked for; "replay." if "".
+	// Sandbox is how the names of the topics begin whose records are taken for the copies
+	// of replays, not for dead letters that failed again; schema.ReplayTopicPrefix if "".
 	Sandbox string
 	// Contracts are what producers promised; nil: nothing.
 	Contracts *contract.Registry

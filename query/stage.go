@@ -155,10 +155,10 @@ func (e *Engine) hasDeadLetters(topic string) bool {
 }
 
 // failAgain tells whether what replays put back, and what bears their headers therefore,
-// is a dead letter in a topic: where all records are, but for the topics that replays
-// make, whose records are copies.
+// is a dead letter in a topic: where all records are, but for the topics of
+// the sandbox, whose records are copies.
 func (e *Engine) failAgain(topic string) bool {
-	return e.hasDeadLetters(topic) && !strings.HasPrefix(topic, cmp.Or(e.options.Sandbox, "replay."))
+	return e.hasDeadLetters(topic) && !strings.HasPrefix(topic, cmp.Or(e.options.Sandbox, schema.ReplayTopicPrefix))
 }
 
 // isDeadLetterTopic tells whether a topic is named as dead letter topics are:

@@ -164,7 +164,7 @@ func (d *document) target(id, source string) string {
 	if d.Prefix != nil {
 		return *d.Prefix + source
 	}
-	return "replay." + id[:8] + "." + source
+	return schema.ReplayTopicPrefix + id[:8] + "." + source
 }
 
 // lane is one source partition, of a redrive what goes from it to one partition,

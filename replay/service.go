@@ -139,7 +139,7 @@ type Options struct {
 	Contracts *contract.Registry
 	// Approval says which plans need a second person; ApprovalNone if "". Sandbox is
 	// how the names of the topics begin that need none where ApprovalOutsideSandbox
-	// holds; "replay." if "". ApprovalExpiry is for how long an approval lets a job be
+	// holds; schema.ReplayTopicPrefix if "". ApprovalExpiry is for how long an approval lets a job be
 	// begun, or be let go on by a person; a day if zero.
 	Approval       string
 	Sandbox        string
@@ -218,7 +218,7 @@ func New(options Options, cluster Brokers, store Store, book Ledger, traces Trac
 	if options.Ahead <= 0 {
 		options.Ahead = 40 << 20
 	}
-	options.Approval, options.Sandbox = cmp.Or(options.Approval, ApprovalNone), cmp.Or(options.Sandbox, "replay.")
+	options.Approval, options.Sandbox = cmp.Or(options.Approval, ApprovalNone), cmp.Or(options.Sandbox, schema.ReplayTopicPrefix)
 	if !slices.Contains([]string{ApprovalNone, ApprovalOutsideSandbox, ApprovalAlways}, options.Approval) {
 		return nil, schema.InvalidField("replay.approval", "%q is none of %s, %s, %s", options.Approval, ApprovalNone, ApprovalOutsideSandbox, ApprovalAlways)
 	}

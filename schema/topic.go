@@ -6,6 +6,10 @@ const (
 	TopicNameRule = "up to 249 letters, digits, dots, underscores and hyphens"
 )
 
+// ReplayTopicPrefix is how the names of the topics begin that a replay makes where no other
+// names are asked for, and of the sandbox where none is configured.
+const ReplayTopicPrefix = "replay."
+
 // IsTopicName tells the names that Kafka allows.
 func IsTopicName[T string | []byte](name T) bool {
 	return LikeTopicName(name) && string(name) != "." && string(name) != ".."

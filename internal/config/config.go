@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
+)
 
 // Config is every setting of Annals.
 //
@@ -363,7 +367,7 @@ func Default() Config {
 		},
 		Replay: Replay{
 			PositionTopic: "__annals_replay_positions", PositionReplication: -1,
-			Approval: "none", SandboxPrefix: "replay.", ApprovalExpires: Duration(day), UserJobs: 4,
+			Approval: "none", SandboxPrefix: schema.ReplayTopicPrefix, ApprovalExpires: Duration(day), UserJobs: 4,
 		},
 		Web: Web{Listen: "127.0.0.1:8080"},
 		Embedded: Embedded{

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fx-risk-ai/annals/schema"
 )
 
 // Term is one of the things that a plan's ID binds, in words for who decides about it.
@@ -128,7 +130,7 @@ func (t *terms) target(p *ReplayPlan) {
 	}
 	prefix := r.TargetPrefix
 	if prefix == "" && len(p.ID) >= 8 {
-		prefix = "replay." + p.ID[:8] + "."
+		prefix = schema.ReplayTopicPrefix + p.ID[:8] + "."
 	}
 	t.add("Target names", "%s + the source's", prefix)
 	for _, source := range slices.Sorted(maps.Keys(r.TargetTopics)) {
