@@ -54,8 +54,8 @@ func (o *openSegments) open(ctx context.Context, store Store, ref segmentRef) (*
 	return reader, err
 }
 
-// openForRows is open for who reads rows next. What was read ahead for them is kept
-// until done is called.
+// openForRows is open for who reads rows next. done lets go of what was read ahead for
+// them; whoever begins to read rows of the same segment after that fetches it again.
 func (o *openSegments) openForRows(ctx context.Context, store Store, ref segmentRef) (reader *segment.Reader, done func(), err error) {
 	return o.openFor(ctx, store, ref, segment.OpenForRows)
 }

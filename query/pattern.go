@@ -128,8 +128,9 @@ func (k *knownPatterns) set(t topicType, p *pattern, missed bool, age time.Durat
 
 // patternsOf gives what is known of the topics and types of hops that declare no
 // parent, and learns what is not. It is a help only: what cannot be learned in
-// time is inferred without it, and the graph says so. Like the topology it is of all topics: it only
-// chooses between records that the principal sees anyhow.
+// time, or is beyond maxLearn, is inferred without it, and the graph says so. Like the
+// topology it is of all topics: it only chooses between records that the principal
+// sees anyhow.
 func (e *Engine) patternsOf(ctx context.Context, g *graph, f *feeds) map[topicType]*pattern {
 	bounded, cancel := context.WithTimeout(ctx, patternPatience)
 	defer cancel()

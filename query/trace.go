@@ -36,7 +36,7 @@ type graph struct {
 	truncate bool
 
 	notInferred int                // as answer.Trace.NotInferred
-	missed      map[topicType]bool // kinds of which patternsOf learned nothing
+	missed      map[topicType]bool // kinds of which patternsOf learned nothing, in time or beyond maxLearn
 
 	reached map[schema.Position]reach // of a flow: how records beyond the trace were come to
 	flow    *answer.Flow              // nil: only the trace was asked for

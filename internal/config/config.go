@@ -156,7 +156,7 @@ type Cut struct {
 
 // Memory bounds what an archiver holds.
 type Memory struct {
-	Bytes Bytes `yaml:"bytes" min:"16MiB" max:"64GiB" doc:"Most bytes of records that are buffered, all partitions of the process together. At 70 % the largest buffers are sealed early; at the limit fetching pauses." change:"Raise it with many busy partitions: below partitions × cut.bytes, segments get smaller. The process needs about twice this, and 360 MiB."`
+	Bytes Bytes `yaml:"bytes" min:"16MiB" max:"64GiB" doc:"Most bytes that buffers and what was read ahead of them take, all partitions of the process together: of each record its bytes, and what archive.cut.bytes says that it takes besides. At 70 % the largest buffers are sealed early; at the limit fetching pauses." change:"Raise it with many busy partitions: below partitions × cut.bytes, segments get smaller. The process needs about twice this, and 360 MiB."`
 }
 
 // Spool bounds what an archiver keeps on a local disk.

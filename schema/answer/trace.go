@@ -35,9 +35,9 @@ type Trace struct {
 	// NotInferred is about how many parents in other traces the hops have that
 	// declare none, by what others of their kind declare. They are not inferred.
 	NotInferred int
-	// NotLearned is of how many topics and types of these hops it was not found out, for
-	// want of time, how others of the kind name their parents: theirs are guessed by
-	// what holds of all kinds.
+	// NotLearned is of how many topics and types of these hops it was not found out how
+	// others of the kind name their parents, for want of time, or since they are more
+	// than one trace looks into: theirs are guessed by what holds of all kinds.
 	NotLearned int
 	Flow       *Flow        // nil: not asked for
 	Archive    *ArchiveLook // nil: the index was asked
