@@ -145,26 +145,16 @@ func (e *Engine) recordByLedger(ctx context.Context, who policy.Principal, reque
 	if !who.Topics.Allows(request.Topic) {
 		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", request.Topic)
 	}
-	streams, err := e.allStreams(ctx)
+	views, err := e.viewsOf(ctx, func(s schema.Stream) bool {
+		return s.Topic == request.Topic && s.Partition == request.Partition && (request.TopicID == nil || *request.TopicID == s.TopicID)
+	})
 	if err != nil {
 		return nil, err
 	}
-	var newest *ledger.View
-	for _, s := range streams {
-		if s.Topic != request.Topic || s.Partition != request.Partition || request.TopicID != nil && *request.TopicID != s.TopicID {
-			continue
-		}
-		v, err := e.view(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		if newest == nil || v.Genesis.Written().After(newest.Genesis.Written()) {
-			newest = v
-		}
-	}
-	if newest == nil {
+	if len(views) == 0 {
 		return nil, schema.Errorf(schema.NotFound, "partition %d of %q is not archived", request.Partition, request.Topic)
 	}
+	newest := newestOf(views)
 	s, ok := holding(newest, request)
 	if !ok {
 		return nil, schema.Errorf(schema.NotFound, "%s is not sealed: the ledger has offsets up to %d, and the index, which would know newer ones, does not answer",

@@ -28,7 +28,7 @@ func (e *Engine) Segments(ctx context.Context, who policy.Principal, request ans
 	if len(views) == 0 {
 		return nil, schema.Errorf(schema.NotFound, "no topic %q is archived", topic)
 	}
-	newest := slices.MaxFunc(views, func(a, b *ledger.View) int { return a.Genesis.Written().Compare(b.Genesis.Written()) })
+	newest := newestOf(views)
 	list := &answer.Segments{Cluster: newest.Stream.Cluster, Topic: topic, TopicID: newest.Stream.TopicID, Bucket: e.options.Bucket}
 	for _, v := range views {
 		if v.Stream.TopicID != newest.Stream.TopicID || v.Stream.Cluster != newest.Stream.Cluster {

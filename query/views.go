@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,4 +118,10 @@ func (e *Engine) viewsOf(ctx context.Context, f func(schema.Stream) bool) ([]*le
 		})
 	}
 	return views, group.Wait()
+}
+
+// newestOf is the chain that began last, the first of several that began at once; views
+// is not empty.
+func newestOf(views []*ledger.View) *ledger.View {
+	return slices.MaxFunc(views, func(a, b *ledger.View) int { return a.Genesis.Written().Compare(b.Genesis.Written()) })
 }
