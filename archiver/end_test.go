@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -170,8 +171,15 @@ func TestWhatWasUndecidedGoesWithItsTopic(t *testing.T) {
 	for range 3 {
 		must(t, producer.ProduceSync(t.Context(), &kgo.Record{Topic: "orders", Value: []byte("undecided")}).FirstErr())
 	}
-	a, _ := r.archive(t, endsSoon)
+	registry := prometheus.NewRegistry()
+	a, _ := r.archive(t, func(o *archiver.Options) {
+		endsSoon(o)
+		o.Registerer = registry
+	})
 	must(t, a.CatchUp(t.Context()))
+	if waits, _ := metric(t, registry, "annals_archiver_open_transaction_seconds", "topic", "orders"); waits <= 0 || waits > 60 {
+		t.Errorf("the oldest undecided record has waited %v s", waits)
+	}
 	r.deleteTopic(t, "orders")
 	v := r.hasEnded(t, s, 4)
 	if end, known := v.Went(); !known || end != 7 {

@@ -3,9 +3,12 @@ package broker_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,6 +88,20 @@ func TestConfigurationIsFollowed(t *testing.T) {
 		}
 		return nil
 	})
+	now, before := configuration(t, r.history(t, s)), configuration(t, first)
+	kept := map[schema.Digest]string{}
+	for o, err := range r.store.List(t.Context(), schema.TopicsPrefix+s.TopicID.String()+"/config-", "") {
+		must(t, err)
+		raw, _, err := r.store.Get(t.Context(), o.Key, 1<<20)
+		must(t, err)
+		var recorded struct{ Configs json.RawMessage }
+		must(t, json.Unmarshal(raw, &recorded))
+		kept[sha256.Sum256(recorded.Configs)] = string(recorded.Configs)
+	}
+	const altered = `"key":"retention.ms","value":"86400000"`
+	if !strings.Contains(kept[now], altered) || kept[before] == "" || strings.Contains(kept[before], altered) {
+		t.Errorf("the archive has the configurations %v; commits name %s, and %s before", kept, now, before)
+	}
 }
 
 // configuration is what the newest commit names.

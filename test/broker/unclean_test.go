@@ -3,7 +3,6 @@ package broker_test
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -73,7 +72,6 @@ func TestTruncatedLog(t *testing.T) {
 		{"longer while nobody archives", false, 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			needsGuard(t)
 			if c.name != "longer" {
 				instance.Long(t)
 			}
@@ -158,13 +156,4 @@ func (r *rig) branched(t *testing.T, s schema.Stream, before *verify.Held) {
 		t.Errorf("%d records are served and not archived: %v", len(log), log)
 	}
 	r.indexed(t, h)
-}
-
-// needsGuard skips until the archiver goes on, on a new branch, after its log
-// was truncated; today it stops the partition and says so.
-func needsGuard(t *testing.T) {
-	t.Helper()
-	if _, err := os.Stat("../../archiver/guard.go"); err != nil {
-		t.Skip("no guard yet: the archiver stops a partition whose log was truncated")
-	}
 }

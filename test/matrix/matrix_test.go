@@ -90,7 +90,7 @@ func breakages() (all []*breakage, want map[cell]int) {
 			}
 		}
 	}
-	for v := range 4 * each {
+	for v := range max(fates+2, 4*each) { // one fate for all that was not synced, then each its own
 		all = append(all, &breakage{syncPoint, powerLoss, v, cutPower})
 	}
 	for _, column := range columns {
