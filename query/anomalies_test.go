@@ -82,14 +82,6 @@ func TestAnomaliesOfVolumes(t *testing.T) {
 	a.indexAll()
 
 	drops, check := a.found(everybody(), lookedAt, answer.ThroughputDrop)
-	for range 5 { // now and then the first answers have none of the hour's records; why is not known yet
-		if len(drops) != 1 || drops[0].Value != 0 {
-			break
-		}
-		t.Logf("of an hour with 21 records the answer is %+v; asked again", drops[0])
-		time.Sleep(time.Second)
-		drops, check = a.found(everybody(), lookedAt, answer.ThroughputDrop)
-	}
 	if len(drops) != 1 || check.State != answer.CheckFound || check.Judged != 3 || check.Indeterminate != 2 {
 		t.Fatalf("drops %+v, %+v", drops, check)
 	}
