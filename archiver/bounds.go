@@ -42,7 +42,7 @@ func (a *Archiver) askBounds(ctx context.Context) {
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	offsets, err := a.admin.Offsets(asking, names...)
-	ours := map[kafka.TopicPartition]bool{}
+	var ours map[kafka.TopicPartition]bool
 	if out := a.outOfRange(); err == nil && len(out) > 0 {
 		// A topic that was made anew answers by the same name: where its log begins
 		// says nothing of the one before.

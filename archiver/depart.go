@@ -11,8 +11,8 @@ import (
 // A partition whose topic left the listing, deleted, with another one under its
 // name, or out of this process's Kafka user's sight, departs: it is no longer the
 // group's, and not read, but what was read and decided is sealed first. Kafka may not
-// have it any more: dropped, it would be lost. If the listing was wrong, what was sealed is as sound as any, and whoever
-// opens the partition again goes on behind it.
+// have it any more: dropped, it would be lost. If the listing was wrong, what was
+// sealed is as sound as any, and whoever opens the partition again goes on behind it.
 //
 // What cannot be sealed is lost, and said to be: rows that wait for the marker of
 // their transaction, which nobody will write, with those behind them, and in the

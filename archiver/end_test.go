@@ -34,6 +34,24 @@ func endsLater(hours *atomic.Int64) func(*archiver.Options) {
 	}
 }
 
+// hasEndedLater starts an archiver that finds the chain of a deleted topic, and has it
+// ended at its second look, when nobody can be about to add to it; not at its first,
+// when others may not know yet that the topic is gone.
+func (r *rig) hasEndedLater(t *testing.T, s schema.Stream, next int64) (v *ledger.View, stop func()) {
+	t.Helper()
+	var hours atomic.Int64
+	r.topic(t, "another", 1)
+	looked, before := r.looksAt(s), r.ends(t, s)
+	_, stop = r.archive(t, endsLater(&hours))
+	looked(t)
+	if n := r.ends(t, s); n != before {
+		t.Errorf("%d ends at the first look, %d before", n, before)
+	}
+	hours.Store(1)
+	r.deleteTopic(t, "another") // makes it look again
+	return r.hasEnded(t, s, next), stop
+}
+
 func (r *rig) deleteTopic(t *testing.T, name string) {
 	t.Helper()
 	_, err := kadm.NewClient(r.client).DeleteTopic(t.Context(), name)
@@ -202,17 +220,7 @@ func TestTopicDeletedWhileNoneRan(t *testing.T) {
 	r.sealed(t, a, s, 9)
 	stop()
 	r.deleteTopic(t, "orders")
-	var hours atomic.Int64
-	r.topic(t, "another", 1)
-	looked := r.looksAt(s)
-	_, stop = r.archive(t, endsLater(&hours))
-	looked(t)
-	if n := r.ends(t, s); n != 0 {
-		t.Errorf("ended at the first look, when others may not know yet that it is gone")
-	}
-	hours.Store(1)
-	r.deleteTopic(t, "another") // makes it look again
-	v := r.hasEnded(t, s, 9)
+	v, stop := r.hasEndedLater(t, s, 9)
 	if end, known := v.Went(); known || end != 9 { // more may have come while none ran
 		t.Errorf("went up to %d (known: %t)", end, known)
 	}
@@ -297,14 +305,7 @@ func TestEndSurvivesACrash(t *testing.T) {
 				t.Fatalf("%d ends", n)
 			}
 			r.chain = nil
-			var hours atomic.Int64
-			r.topic(t, "another", 1)
-			looked := r.looksAt(s)
-			r.archive(t, endsLater(&hours))
-			looked(t)
-			hours.Store(1)
-			r.deleteTopic(t, "another")
-			r.hasEnded(t, s, 6)
+			r.hasEndedLater(t, s, 6)
 			if n := r.ends(t, s); n != 1 {
 				t.Errorf("%d ends", n)
 			}
@@ -316,39 +317,49 @@ func TestEndSurvivesACrash(t *testing.T) {
 // those that list them alone; until it is told otherwise.
 func (r *rig) hide(t *testing.T, everywhere bool) (show func()) {
 	t.Helper()
+	return r.answers(t, func(asked *kmsg.MetadataRequest) bool {
+		return asked.Topics == nil || everywhere && len(asked.Topics) > 0
+	}, func(topic *kmsg.MetadataRequestTopic) int16 {
+		if topic.TopicID != [16]byte{} {
+			return kerr.UnknownTopicID.Code
+		}
+		return kerr.UnknownTopicOrPartition.Code
+	})
+}
+
+// answers makes the broker list no topics, and refuse those that it is asked for, in
+// the metadata requests that are meant; until it is told otherwise.
+func (r *rig) answers(t *testing.T, meant func(*kmsg.MetadataRequest) bool, refusal func(*kmsg.MetadataRequestTopic) int16) (over func()) {
+	t.Helper()
 	c := r.broker.Cluster()
-	over := make(chan struct{})
-	host, port := "", int32(0)
-	parts := strings.Split(r.broker.Addr(), ":")
-	host = parts[0]
-	_, err := fmt.Sscan(parts[1], &port)
+	ended := make(chan struct{})
+	host, number, _ := strings.Cut(r.broker.Addr(), ":")
+	port := int32(0)
+	_, err := fmt.Sscan(number, &port)
 	must(t, err)
 	id := r.broker.ClusterID()
 	c.ControlKey(kmsg.Metadata.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		select {
-		case <-over:
+		case <-ended:
 			return nil, nil, false
 		default:
 		}
 		c.KeepControl()
 		asked := request.(*kmsg.MetadataRequest)
-		if asked.Topics != nil && (!everywhere || len(asked.Topics) == 0) {
+		if !meant(asked) {
 			return nil, nil, false
 		}
 		response := request.ResponseKind().(*kmsg.MetadataResponse)
 		response.ClusterID, response.ControllerID = &id, c.CurrentNode()
 		response.Brokers = []kmsg.MetadataResponseBroker{{NodeID: c.CurrentNode(), Host: host, Port: port}}
-		for _, topic := range asked.Topics {
+		for i := range asked.Topics {
 			answer := kmsg.NewMetadataResponseTopic()
-			answer.Topic, answer.TopicID, answer.ErrorCode = topic.Topic, topic.TopicID, kerr.UnknownTopicOrPartition.Code
-			if topic.TopicID != [16]byte{} {
-				answer.ErrorCode = kerr.UnknownTopicID.Code
-			}
+			answer.Topic, answer.TopicID, answer.ErrorCode = asked.Topics[i].Topic, asked.Topics[i].TopicID, refusal(&asked.Topics[i])
 			response.Topics = append(response.Topics, answer)
 		}
 		return response, nil, true
 	})
-	return func() { close(over) }
+	return func() { close(ended) }
 }
 
 // TestStaleMetadataEndsNothing: a broker that lists no topics for a while, though it
