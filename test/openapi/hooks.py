@@ -12,7 +12,7 @@ def sound(name, value):
     """Whether a value may be within its schema. One that breaks it stays: with a
     known one in its place the request would be valid, and blamed for its answer."""
     if isinstance(KNOWN[name], int):
-        return str(value).isdigit()
+        return str(value).isdigit() and int(value) < 1 << 31
     items = value if name == "topic" and isinstance(value, list) else [value]
     return 0 < len(items) <= 50 and all(isinstance(item, str) and 0 < len(item) <= 200 for item in items)
 
