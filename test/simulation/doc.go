@@ -54,7 +54,7 @@
 // script does is a function of the seed; in which order goroutines run that are
 // ready in the same moment is not, so a seed that fails on such an order may take
 // several runs to fail again. A run whose -timeout is nearly over begins no more
-// seeds, and ends as skipped, with how many it lived through.
+// seeds, and fails, with how many it lived through.
 //
 //	go test -tags synctests ./test/simulation -run TestSeeds
 //
