@@ -198,6 +198,11 @@ func TestWhatTheHookWritesIsReadBack(t *testing.T) {
 				Topic: rapid.SampledFrom([]string{"orders", "rates.v1"}).Draw(t, "topic"), Partition: rapid.Int32Range(0, 3).Draw(t, "partition"),
 				Offset: rapid.Int64Range(0, 1<<62).Draw(t, "offset"), Headers: someHeaders(t, "headers"),
 			}
+			if at := slices.IndexFunc(q.Inputs, func(r *kgo.Record) bool {
+				return r.Topic == in.Topic && r.Partition == in.Partition && r.Offset == in.Offset
+			}); at >= 0 {
+				in = q.Inputs[at] // delivered again: there is one record at an offset
+			}
 			q.Inputs = append(q.Inputs, in)
 			x := extraction(tb, record(in.Topic, in.Headers))
 			if x.EventID != "" {
